@@ -1,0 +1,42 @@
+"""What can go wrong, told apart by what the user can do about it.
+
+A message is one line: where, what, the value, how to mend it. The command line prints it and ends with `exit_code`.
+"""
+
+from typing import ClassVar
+
+
+class SegprepError(Exception):
+    """Any failure that segprep foresees; never raised itself."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class OptionError(SegprepError):
+    """The caller asked for something that makes no sense, whatever the data."""
+
+    exit_code = 2
+
+
+class InputError(SegprepError):
+    """The input is missing, or cannot be read, or it cannot be known what it means."""
+
+    exit_code = 3
+
+
+class OutputError(SegprepError):
+    """The output is there already, or is not ours to write."""
+
+    exit_code = 4
+
+
+class IntegrityError(SegprepError):
+    """A store is incomplete or damaged."""
+
+    exit_code = 5
+
+
+class StorageError(SegprepError):
+    """The place of the output cannot be written or read."""
+
+    exit_code = 6

@@ -1,0 +1,201 @@
+"""The ground truth of one image, and what is known of it before it is loaded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+LabelArray: TypeAlias = NDArray[np.int32]
+"""(H, W) instance numbers, 0 is background; or (K, H, W), one such array per plane."""
+BoolArray: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.float32]
+CountArray: TypeAlias = NDArray[np.int64]
+
+
+class Piece(NamedTuple):
+    """Pixels of one instance: a bitmap and where its upper left corner lies.
+
+    Attributes
+    ----------
+    y, x : int
+        Row and column of the bitmap's first pixel in the image.
+    pixels : (h, w) bool array
+        The instance; it lies wholly inside the image.
+    """
+
+    y: int
+    x: int
+    pixels: BoolArray
+
+
+class Fault(NamedTuple):
+    """Something bad within a mask that was left out, so that the rest could be read.
+
+    Attributes
+    ----------
+    kind : str
+        What is wrong, in words that are the same for every fault of this kind.
+    where : str
+        File and annotation, and the value that is wrong.
+    """
+
+    kind: str
+    where: str
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceMask:
+    """Ground truth of one image: instances, their classes, and where there is no truth.
+
+    Attributes
+    ----------
+    planes : (K, H, W) int32 array
+        0 is background, ``1..N`` are the instances. Each instance lies whole in one plane and instances in one plane do
+        not overlap, so an instance that hides behind another loses no pixel. K is 1 where nothing overlaps.
+    classes : (N + 1,) int32 array
+        Class code of each instance; ``classes[0]`` is 0, the background.
+    ignore : (H, W) bool array or None
+        True where nothing is known (COCO crowd, void). None stands for nowhere.
+    faults : tuple of Fault
+        What was left out of the mask.
+    """
+
+    planes: LabelArray
+    classes: NDArray[np.int32]
+    ignore: BoolArray | None = None
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.planes.shape[1:]
+        return height, width
+
+    @cached_property
+    def areas(self) -> CountArray:
+        """Pixels of each whole instance, shape (N + 1,); entry 0 is 0."""
+        areas = np.bincount(self.planes.ravel(), minlength=len(self.classes))
+        areas[0] = 0
+        return areas
+
+    @cached_property
+    def labels(self) -> LabelArray:
+        """Instance in front at each pixel, shape (H, W); where instances overlap the smaller one, then the later one."""
+        if len(self.planes) == 1:
+            return self.planes[0]
+        size = np.where(np.arange(len(self.areas)) == 0, self.planes.size, self.areas)
+        front = np.zeros(self.shape, np.int32)
+        for plane in self.planes:
+            smaller = (size[plane] < size[front]) | ((size[plane] == size[front]) & (plane > front))
+            np.copyto(front, plane, where=smaller)
+        return front
+
+
+def mask_of_pieces(
+    shape: tuple[int, int],
+    pieces: Iterable[Piece],
+    classes: Sequence[int],
+    *,
+    ignore: BoolArray | None = None,
+    faults: tuple[Fault, ...] = (),
+) -> InstanceMask:
+    """Mask of instances that may overlap: each goes to the first plane that is free under it.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the image in pixels.
+    pieces : iterable of Piece
+        Pixels of the instances ``1..N``, in this order.
+    classes : sequence of int
+        Class codes of the instances ``1..N``.
+    ignore, faults
+        As in `InstanceMask`.
+
+    Examples
+    --------
+    >>> both = [Piece(0, 0, np.ones((1, 2), bool)), Piece(0, 1, np.ones((1, 2), bool))]
+    >>> mask_of_pieces((1, 3), both, [1, 1]).planes
+    array([[[1, 1, 0]],
+    <BLANKLINE>
+           [[0, 2, 2]]], dtype=int32)
+    """
+    planes = [np.zeros(shape, np.int32)]
+    for number, (y, x, pixels) in enumerate(pieces, start=1):
+        window = np.s_[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+        plane = next((plane for plane in planes if not plane[window][pixels].any()), None)
+        if plane is None:
+            plane = np.zeros(shape, np.int32)
+            planes.append(plane)
+        plane[window][pixels] = number
+    return InstanceMask(np.stack(planes), np.array([0, *classes], np.int32), ignore, faults)
+
+
+class MaskRef(Protocol):
+    """Where one mask is; small, immutable and picklable, so that any worker can load it."""
+
+    @property
+    def key(self) -> str:
+        """Name of the mask, relative to the data set and unique in it."""
+        ...
+
+    def load(self) -> InstanceMask:
+        """Read the mask.
+
+        Raises
+        ------
+        InputError
+            Where the mask as a whole cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ClassEntry:
+    """One class.
+
+    Attributes
+    ----------
+    code : int
+        Its number in segprep; 0 is the background.
+    id : int or None
+        Its number in the source; None where the source has none.
+    name : str
+        Its name.
+    is_thing : bool
+        Whether it has instances (car, nucleus) rather than being stuff (sky, background).
+    """
+
+    code: int
+    id: int | None
+    name: str
+    is_thing: bool
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """All classes of a data set, by code.
+
+    Code 0 is the background, always: a class that the source calls 0 gets a code of its own.
+
+    Examples
+    --------
+    >>> table = class_table([(0, "cell"), (7, "debris")])
+    >>> [(entry.code, entry.id, entry.name) for entry in table.entries]
+    [(0, None, 'background'), (1, 0, 'cell'), (2, 7, 'debris')]
+    """
+
+    entries: tuple[ClassEntry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def class_table(things: Iterable[tuple[int | None, str]]) -> ClassTable:
+    """Table of the background and of thing classes, given as (source id, name) in the order of their codes."""
+    entries = [ClassEntry(0, None, "background", is_thing=False)]
+    entries += [ClassEntry(code, id_, name, is_thing=True) for code, (id_, name) in enumerate(things, start=1)]
+    return ClassTable(tuple(entries))
