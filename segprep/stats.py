@@ -1,5 +1,6 @@
 """What the scan keeps of one mask: enough to plan the store and to weigh the classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,17 +57,24 @@ class MaskStats:
 
 def mask_stats(mask: InstanceMask, n_classes: int) -> MaskStats:
     """Size and counts of `mask`, whose class codes lie below `n_classes`."""
-    codes = mask.classes[mask.labels]
-    valid = codes if mask.ignore is None else codes[~mask.ignore]
     return MaskStats(
         shape=mask.shape,
-        class_pixels=np.bincount(valid.ravel(), minlength=n_classes),
+        class_pixels=class_pixels(mask, n_classes),
         class_instances=np.bincount(mask.classes[1:], minlength=n_classes),
         instances=_instance_rows(mask),
-        ignored=codes.size - valid.size,
+        ignored=0 if mask.ignore is None else int(np.count_nonzero(mask.ignore)),
         hidden=int(mask.areas.sum()) - int(np.count_nonzero(mask.labels)),
         faults=mask.faults,
     )
+
+
+def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
+    """Visible pixels of each class code below `n_classes`, ignored pixels excluded, shape (n_classes,)."""
+    visible = mask.labels if mask.ignore is None else mask.labels[~mask.ignore]
+    per_instance = np.bincount(visible.ravel(), minlength=len(mask.classes))
+    counts = np.zeros(n_classes, np.int64)
+    np.add.at(counts, mask.classes, per_instance)
+    return counts
 
 
 def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
@@ -84,3 +92,43 @@ def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
                 row["height"], row["width"] = ys.stop - ys.start, xs.stop - xs.start
                 row["plane"] = index
     return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Totals over masks.
+
+    Attributes
+    ----------
+    pixels, instances, images : (C,) int64 arrays
+        Per class code: valid pixels, instances, and valid pixels of the images in which the class occurs.
+    most_instances : int
+        Instances of the fullest mask.
+    """
+
+    pixels: CountArray
+    instances: CountArray
+    images: CountArray
+    most_instances: int
+
+    @classmethod
+    def of_pixels(cls, pixels: Sequence[int]) -> "Counts":
+        """Counts of one image without instances, for trying a formula."""
+        return cls.of_images(np.array([pixels], np.int64), np.zeros((1, len(pixels)), np.int64))
+
+    @classmethod
+    def of_images(cls, pixels: CountArray, instances: CountArray) -> "Counts":
+        """Counts of images, from arrays of shape (images, C)."""
+        return cls(
+            pixels=pixels.sum(axis=0),
+            instances=instances.sum(axis=0),
+            images=np.where(pixels > 0, pixels.sum(axis=1, keepdims=True), 0).sum(axis=0),
+            most_instances=int(instances.sum(axis=1).max(initial=0)),
+        )
+
+
+def total(stats: Sequence[MaskStats]) -> Counts:
+    """Counts over `stats`, of which there is at least one."""
+    return Counts.of_images(
+        np.stack([each.class_pixels for each in stats]), np.stack([each.class_instances for each in stats])
+    )

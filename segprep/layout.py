@@ -1,0 +1,138 @@
+"""Where each mask goes in the store: buckets, rows, shards. Pure arithmetic.
+
+One canvas for all would make every reader pay for the largest image, and an array per exact size makes thousands of arrays.
+So masks whose sizes round up to the same canvas share a bucket, and rounding takes four steps an octave.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from segprep.errors import OptionError
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+CHUNK_PIXELS = 2**20
+"""Up to this a canvas is one chunk."""
+CHUNK_SIDE = 512
+"""Sides of the chunks of larger canvases."""
+SHARD_PIXELS = 2**23
+"""About how many pixels a shard holds, unless a single canvas is larger."""
+
+
+class Shard(NamedTuple):
+    """A run of rows of one bucket: the unit of work.
+
+    Attributes
+    ----------
+    bucket : int
+        Index of the bucket.
+    index : int
+        Index of the shard in the bucket.
+    masks : tuple of int
+        Indices of the masks, in the order of the rows.
+    """
+
+    bucket: int
+    index: int
+    masks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Masks that share a canvas.
+
+    Attributes
+    ----------
+    canvas : (int, int)
+        Height and width that every row is padded to, at the lower right.
+    masks : tuple of int
+        Index of the mask in each row.
+    """
+
+    canvas: Size
+    masks: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the bucket's group in the store.
+
+        Examples
+        --------
+        >>> Bucket((256, 320), (0,)).name
+        '256x320'
+        """
+        return f"{self.canvas[0]}x{self.canvas[1]}"
+
+    @property
+    def chunk(self) -> Size:
+        """Height and width of a chunk, which is one row deep."""
+        height, width = self.canvas
+        return self.canvas if height * width <= CHUNK_PIXELS else (min(height, CHUNK_SIDE), min(width, CHUNK_SIDE))
+
+    @property
+    def shard_shape(self) -> tuple[int, int, int]:
+        """Rows, height and width of a shard; whole chunks, so it may reach beyond the canvas."""
+        height, width = (-(-side // part) * part for side, part in zip(self.canvas, self.chunk, strict=True))
+        return min(len(self.masks), max(1, SHARD_PIXELS // (height * width))), height, width
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All buckets, by canvas."""
+
+    buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None) -> "Layout":
+        """Layout of masks of these sizes, in their order.
+
+        Parameters
+        ----------
+        sizes : sequence of (int, int)
+            Height and width of each mask in pixels.
+        canvas : (int, int) or None
+            One canvas for all.
+
+        Raises
+        ------
+        OptionError
+            Where a mask is larger than `canvas`.
+
+        Examples
+        --------
+        >>> [(bucket.name, bucket.masks) for bucket in Layout.fit([(250, 300), (20, 20), (256, 257)]).buckets]
+        [('20x20', (1,)), ('256x320', (0, 2))]
+        """
+        _check_fit(sizes, canvas)
+        rows: dict[Size, list[int]] = {}
+        for mask, (height, width) in enumerate(sizes):
+            rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)
+        return cls(tuple(Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())))
+
+    def shards(self) -> Iterator[Shard]:
+        """All shards, bucket by bucket."""
+        for number, bucket in enumerate(self.buckets):
+            rows = bucket.shard_shape[0]
+            for index, start in enumerate(range(0, len(bucket.masks), rows)):
+                yield Shard(number, index, bucket.masks[start : start + rows])
+
+
+def _check_fit(sizes: Sequence[Size], canvas: Size | None) -> None:
+    """Refuse a canvas that a mask does not fit."""
+    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    if canvas and (height > canvas[0] or width > canvas[1]):
+        raise OptionError(f"--canvas {canvas[0]}x{canvas[1]} is too small: masks reach {height}x{width} pixels")
+
+
+def round_up(side: int) -> int:
+    """Smallest ``k 2^e`` with k in 4..7 that is not below `side`; sides up to 8 stay as they are.
+
+    Examples
+    --------
+    >>> [round_up(side) for side in (1, 5, 9, 256, 257, 603, 1272)]
+    [1, 5, 10, 256, 320, 640, 1280]
+    """
+    step = 1 << max(0, (side - 1).bit_length() - 3)
+    return -(-side // step) * step

@@ -1,0 +1,59 @@
+"""Arrays computed from one mask, for training.
+
+A product is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are at
+once the parameters, the command's options and the array's attributes.
+"""
+
+from typing import Any, ClassVar, Protocol, Self
+
+from numpy.typing import NDArray
+
+from segprep.mask import InstanceMask
+from segprep.products.classes import Classes
+from segprep.products.labels import Labels
+from segprep.products.weights import Weights
+from segprep.stats import Counts
+
+__all__ = ["PRODUCTS", "Classes", "Labels", "Product", "Weights"]
+
+
+class Product(Protocol):
+    """One array per mask.
+
+    Attributes
+    ----------
+    name : str
+        The array's name in the store.
+    version : int
+        Counts the changes of what it computes, so that an older store is told apart.
+    dtype : str
+        NumPy name of the array's type.
+    fill : float
+        What a reader sees where a shard is missing: a value that cannot be mistaken for data.
+    pad : float
+        What surrounds a mask that is smaller than its canvas.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def fill(self) -> float: ...
+
+    @property
+    def pad(self) -> float: ...
+
+    def fit(self, train: Counts, everything: Counts) -> Self:
+        """Bind what depends on the whole data set: class weights on the train split, dtypes on everything."""
+        ...
+
+    def compute(self, mask: InstanceMask) -> NDArray[Any]:
+        """Array of `mask`, shape (H, W)."""
+        ...
+
+
+PRODUCTS: tuple[type[Product], ...] = (Labels, Classes, Weights)
+"""In the order in which they are written."""

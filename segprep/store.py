@@ -1,0 +1,398 @@
+"""The store: sharded Zarr v3 that says what it holds and whether it is whole.
+
+::
+
+    out.zarr/                      root attributes: `StoreInfo`
+      key/ height/ width/ ...      one row per mask
+      instances/                   one row per instance
+      256x320/                     one group per bucket
+        labels/ classes/ weights/
+          c/0/0/0                  a shard
+          records/0.json           `Record`, written after the shard
+
+zarr-python encodes everything in memory; segprep puts the objects in place, each one whole: written beside its place,
+flushed to the disk, renamed. So nothing is ever read back and modified, a kill leaves no torn object, and a record's
+checksum is that of the very bytes. Records lie in the folders of arrays, where no Zarr reader looks for members.
+
+The attributes name no version but segprep's own: the same input gives the same bytes under any zarr-python.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.abc.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from segprep.errors import IntegrityError, OutputError, StorageError
+from segprep.layout import Bucket, Layout
+from segprep.products import Product
+
+FORMAT = 1
+"""Version of the store's layout; a reader refuses a larger one."""
+SPLITS = ("train", "val", "test")
+TABLE_CHUNK = 65_536
+"""Rows in a chunk of a table."""
+
+
+class ClassInfo(msgspec.Struct, frozen=True):
+    """One class: as in `ClassEntry`, with its counts over the train split."""
+
+    code: int
+    id: int | None
+    name: str
+    is_thing: bool
+    pixels: int
+    instances: int
+    images: int
+
+
+class BucketInfo(msgspec.Struct, frozen=True):
+    """One bucket: its group, its canvas in pixels, its rows, and the rows of a shard."""
+
+    name: str
+    height: int
+    width: int
+    rows: int
+    shard_rows: int
+
+
+class ProductInfo(msgspec.Struct, frozen=True):
+    """One product: its parameters, and the fingerprint of all that its pixels depend on."""
+
+    name: str
+    version: int
+    fingerprint: str
+    parameters: dict[str, Any]
+
+
+class FaultInfo(msgspec.Struct, frozen=True):
+    """Something bad within a mask that was left out."""
+
+    kind: str
+    key: str
+    where: str
+
+
+class StoreInfo(msgspec.Struct, frozen=True):
+    """What a store holds; its root attributes."""
+
+    format: int
+    status: Literal["incomplete", "complete"]
+    segprep: str
+    source: str
+    source_format: str
+    masks: int
+    instances: int
+    ignored_pixels: int
+    hidden_pixels: int
+    classes: tuple[ClassInfo, ...]
+    splits: tuple[str, ...]
+    buckets: tuple[BucketInfo, ...]
+    products: tuple[ProductInfo, ...]
+    faults: tuple[FaultInfo, ...]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Proof that a shard was written: its size in bytes, its SHA-256, and the fingerprint of its product."""
+
+    bytes: int
+    sha256: str
+    fingerprint: str
+
+
+class ArraySpec(NamedTuple):
+    """One array of the store: enough to encode any of its shards.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the root of the store.
+    shape, shard, chunk : (int, int, int)
+        Rows, height, width.
+    dtype : str
+        NumPy name of the type.
+    fill, pad : float
+        As in `Product`.
+    """
+
+    path: str
+    shape: tuple[int, int, int]
+    shard: tuple[int, int, int]
+    chunk: tuple[int, int, int]
+    dtype: str
+    fill: float
+    pad: float
+
+
+def array_spec(bucket: Bucket, product: Product) -> ArraySpec:
+    """Array that holds `product` for the masks of `bucket`."""
+    return ArraySpec(
+        path=f"{bucket.name}/{product.name}",
+        shape=(len(bucket.masks), *bucket.canvas),
+        shard=bucket.shard_shape,
+        chunk=(1, *bucket.chunk),
+        dtype=product.dtype,
+        fill=product.fill,
+        pad=product.pad,
+    )
+
+
+def create(
+    root: Path,
+    info: StoreInfo,
+    layout: Layout,
+    products: Iterable[Product],
+    tables: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write all metadata and tables of a new store whose status is incomplete.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that is not there yet, or empty.
+    info : StoreInfo
+        Root attributes.
+    layout, products
+        What the arrays are made of.
+    tables : mapping of str to array
+        One row per mask, or for names that begin with ``instances/`` one row per instance.
+
+    Raises
+    ------
+    OutputError
+        Where something is there already.
+    StorageError
+        Where the place cannot be written.
+    """
+    check_free(root)
+    objects: dict[str, Buffer] = {}
+    memory = MemoryStore(objects)
+    zarr.create_group(memory, attributes=msgspec.to_builtins(info))
+    zarr.create_group(memory, path="instances")
+    for name, table in tables.items():
+        _encode_table(memory, name, table)
+    for bucket in layout.buckets:
+        zarr.create_group(memory, path=bucket.name)
+        for product in products:
+            parameters = msgspec.to_builtins(product)
+            _encode_array(memory, array_spec(bucket, product), attributes={"parameters": parameters})
+    with _storage(root):
+        _put(root / "zarr.json", objects.pop("zarr.json").to_bytes())
+        for path, data in sorted(objects.items()):
+            _put(root / path, data.to_bytes())
+
+
+def check_free(root: Path) -> None:
+    """Raise OutputError unless a store can be created at `root`."""
+    if root.is_dir() and not any(root.iterdir()):
+        return
+    if not (root.exists() or root.is_symlink()):
+        return
+    if not (root / "zarr.json").is_file():
+        raise OutputError(f"{root}: exists and is no segprep store; choose another name")
+    info = read_info(root)
+    raise OutputError(f"{root}: exists and is {info.status}; choose another name or remove it")
+
+
+def commit(root: Path, info: StoreInfo) -> None:
+    """Mark the store as complete; the last thing that is written."""
+    objects: dict[str, Buffer] = {}
+    attributes = msgspec.to_builtins(msgspec.structs.replace(info, status="complete"))
+    zarr.create_group(MemoryStore(objects), attributes=attributes)
+    with _storage(root):
+        _put(root / "zarr.json", objects["zarr.json"].to_bytes())
+
+
+def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
+    """Array for the first `rows` rows of a shard, all padding, of shape (rows, H, W)."""
+    return np.full((rows, *spec.shape[1:]), spec.pad, spec.dtype)
+
+
+def write_shard(root: Path, spec: ArraySpec, index: int, rows: NDArray[Any], fingerprint: str) -> None:
+    """Write one shard whole, then its record.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    spec : ArraySpec
+        The array.
+    index : int
+        Number of the shard in the array.
+    rows : (n, H, W) array
+        All rows of the shard.
+    fingerprint : str
+        As in `ProductInfo`.
+    """
+    data = encode_shard(spec, rows)
+    record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
+    with _storage(root):
+        _put(root / spec.path / shard_name(index), data)
+        _put(root / spec.path / record_name(index), msgspec.json.encode(record))
+
+
+def shard_name(index: int) -> str:
+    """Where a shard lies within its array: shards span the whole canvas."""
+    return f"c/{index}/0/0"
+
+
+def record_name(index: int) -> str:
+    """Where the record of a shard lies within its array."""
+    return f"records/{index}.json"
+
+
+def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
+    """Bytes of a shard with these rows; chunks are written whatever they hold, so that none can go missing unseen."""
+    objects: dict[str, Buffer] = {}
+    array = _encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
+    array[:] = rows
+    return objects[f"{spec.path}/{shard_name(0)}"].to_bytes()
+
+
+def _encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any] | None = None) -> zarr.Array[Any]:
+    """Create the array of `spec` in `memory`."""
+    return zarr.create_array(
+        memory,
+        name=spec.path,
+        shape=spec.shape,
+        shards=spec.shard,
+        chunks=spec.chunk,
+        dtype=spec.dtype,
+        fill_value=spec.fill,
+        compressors=_codecs(),
+        dimension_names=("row", "y", "x"),
+        attributes=attributes,
+        config={"write_empty_chunks": True},
+    )
+
+
+def _encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
+    """Create a table's column in `memory` and fill it."""
+    dimension = "instance" if name.startswith("instances/") else "mask"
+    array = zarr.create_array(
+        memory,
+        name=name,
+        shape=table.shape,
+        chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
+        dtype=table.dtype,
+        compressors=_codecs(),
+        dimension_names=(dimension, "byte")[: table.ndim],
+        config={"write_empty_chunks": True},
+    )
+    array[:] = table
+
+
+def _codecs() -> list[ZstdCodec | Crc32cCodec]:
+    """Small and fast on these maps; without the checksum most bit flips would read back as wrong pixels."""
+    return [ZstdCodec(level=3), Crc32cCodec()]
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Put an object in place: whole or not at all, and on the disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in `folder` to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _storage(root: Path) -> Iterator[None]:
+    """Translate what the system says of the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{error.filename or root}: cannot be written: {error.strerror}") from error
+
+
+def read_info(root: Path) -> StoreInfo:
+    """Root attributes of the store at `root`.
+
+    Raises
+    ------
+    IntegrityError
+        Where there is no store, or one that this version cannot read.
+    """
+    try:
+        text = (root / "zarr.json").read_bytes()
+    except FileNotFoundError:
+        raise IntegrityError(f"{root}: no segprep store: there is no zarr.json in it") from None
+    except OSError as error:
+        raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
+    try:
+        version = msgspec.json.decode(text, type=_VersionOnly).attributes.format
+        if version > FORMAT:
+            raise IntegrityError(f"{root}: has format {version}, and this segprep reads up to {FORMAT}: update segprep")
+        return msgspec.json.decode(text, type=_Root).attributes
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"{root}: no segprep store: zarr.json: {error}") from None
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _VersionOnly(msgspec.Struct):
+    attributes: _Format
+
+
+class _Root(msgspec.Struct):
+    attributes: StoreInfo
+
+
+def read_table(root: Path, name: str) -> NDArray[Any]:
+    """One column of the store's tables, for example ``height`` or ``instances/area``."""
+    try:
+        return np.asarray(zarr.open_array(root, path=name, mode="r")[:])
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
+
+
+def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
+    """Names as bytes in UTF-8, zero padded, shape (masks, length of the longest): a type that every Zarr reader knows.
+
+    Examples
+    --------
+    >>> decode_keys(encode_keys(["a", "\u00fc.png"]))
+    ['a', '\u00fc.png']
+    """
+    names = np.array([key.encode() for key in keys])
+    return names.view(np.uint8).reshape(len(keys), names.itemsize)
+
+
+def decode_keys(table: NDArray[np.uint8]) -> list[str]:
+    """Names that `encode_keys` made a table of."""
+    return [bytes(row).rstrip(b"\0").decode() for row in table]
+
+
+def bytes_on_disk(root: Path) -> int:
+    """Size of all objects in the store."""
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
