@@ -1,0 +1,1 @@
+"""The `segprep` command; installed as `segprep.cli`."""

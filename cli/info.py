@@ -1,0 +1,21 @@
+"""`segprep info`: what is in a store."""
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@options.store
+@options.as_json
+@options.debug
+def info(store: Path, as_json: bool) -> None:
+    """Say what is in STORE."""
+    from segprep.store import read_info  # noqa: PLC0415 - half a second, not for --help
+
+    from . import summary  # noqa: PLC0415
+
+    found = read_info(store)
+    click.echo(summary.as_json(store, found) if as_json else summary.as_text(store, found))

@@ -1,0 +1,59 @@
+"""Entry point: finds the command, and turns errors into one line and an exit code.
+
+Exit codes: 0 fine, 2 usage, 3 input unreadable, 4 output exists, 5 integrity fault, 6 storage error, 70 a bug in segprep,
+130 interrupted.
+"""
+
+import sys
+
+import click
+
+from segprep import __version__
+from segprep.errors import SegprepError
+
+from . import info, weights
+
+BUG = 70
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="segprep")
+def main() -> None:
+    """Precompute ground truth for segmentation networks.
+
+    \b
+    segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
+    segprep info STORE            what is in it
+    """
+
+
+main.add_command(weights.weights)
+main.add_command(info.info)
+
+
+def run() -> None:
+    """Run the command line and end the process."""
+    try:
+        status = main.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except SegprepError as error:
+        _fail(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one line
+        _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
+
+
+def _fail(message: str, status: int) -> None:
+    """Say what went wrong and end; with --debug, show where."""
+    if "--debug" in sys.argv and sys.exc_info()[0] is not None:
+        raise  # noqa: PLE0704 - called from the handlers above alone
+    click.echo(f"segprep: {' '.join(message.split())}", err=True)
+    sys.exit(status)
