@@ -1,7 +1,7 @@
 """Entry point: finds the command, and turns errors into one line and an exit code.
 
-Exit codes: 0 fine, 2 usage, 3 input unreadable, 4 output exists, 5 integrity fault, 6 storage error, 70 a bug in segprep,
-130 interrupted.
+Exit codes: 0 fine, 2 usage, 3 input unreadable, 4 output exists, 5 integrity fault, 6 storage error, 70 a bug in
+segprep, 130 interrupted.
 """
 
 import sys
@@ -20,7 +20,7 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="segprep")
 def main() -> None:
-    """Precompute ground truth for segmentation networks.
+    r"""Precompute ground truth for segmentation networks.
 
     \b
     segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA

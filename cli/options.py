@@ -9,7 +9,7 @@ import click
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Canvas(click.ParamType):
+class Canvas(click.ParamType):  # type: ignore[type-arg] - generic in the newest click alone
     """Height and width in pixels, written HxW."""
 
     name = "HxW"

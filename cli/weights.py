@@ -33,10 +33,10 @@ from . import options
 @options.as_json
 @options.debug
 def weights(data: Path, store: Path, as_json: bool, **chosen: Any) -> None:
-    """Write U-Net weights, labels and classes of all masks in DATA to STORE.
+    r"""Write U-Net weights, labels and classes of all masks in DATA to STORE.
 
-    DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder that is not there yet; any Zarr
-    v3 reader opens it.
+    DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder that is not there yet;
+    any Zarr v3 reader opens it.
 
     \b
     weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))

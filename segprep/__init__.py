@@ -1,8 +1,8 @@
 """segprep: precomputed ground truth for segmentation networks.
 
-A *reader* finds masks and hands out *refs*. A ref loads one `InstanceMask` where it runs. A *product* computes one array
-from one mask. The pipeline *scans* all masks once, *plans* a *layout* from what it saw, and *writes*: one task fills one
-*shard* of every product. A training loop *opens* the *store*.
+A *reader* finds masks and hands out *refs*. A ref loads one `InstanceMask` where it runs. A *product* computes one
+array from one mask. The pipeline *scans* all masks once, *plans* a *layout* from what it saw, and *writes*: one task
+fills one *shard* of every product. A training loop *opens* the *store*.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """Where each mask goes in the store: buckets, rows, shards. Pure arithmetic.
 
-One canvas for all would make every reader pay for the largest image, and an array per exact size makes thousands of arrays.
-So masks whose sizes round up to the same canvas share a bucket, and rounding takes four steps an octave.
+One canvas for all would make every reader pay for the largest image, and an array per exact size makes thousands of
+arrays. So masks whose sizes round up to the same canvas share a bucket, and rounding takes four steps an octave.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,14 @@ class Shard(NamedTuple):
     ----------
     bucket : int
         Index of the bucket.
-    index : int
-        Index of the shard in the bucket.
+    number : int
+        Its number in the bucket, from 0.
     masks : tuple of int
         Indices of the masks, in the order of the rows.
     """
 
     bucket: int
-    index: int
+    number: int
     masks: tuple[int, ...]
 
 
@@ -113,10 +113,10 @@ class Layout:
 
     def shards(self) -> Iterator[Shard]:
         """All shards, bucket by bucket."""
-        for number, bucket in enumerate(self.buckets):
+        for index, bucket in enumerate(self.buckets):
             rows = bucket.shard_shape[0]
-            for index, start in enumerate(range(0, len(bucket.masks), rows)):
-                yield Shard(number, index, bucket.masks[start : start + rows])
+            for number, start in enumerate(range(0, len(bucket.masks), rows)):
+                yield Shard(index, number, bucket.masks[start : start + rows])
 
 
 def _check_fit(sizes: Sequence[Size], canvas: Size | None) -> None:

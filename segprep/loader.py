@@ -51,7 +51,9 @@ def open(path: str | os.PathLike[str], *, split: str | None = None, incomplete: 
     root = Path(path)
     info = store.read_info(root)
     if info.status != "complete" and not incomplete:
-        raise IntegrityError(f"{root}: is incomplete: its run did not end; run it again, or open it with incomplete=True")
+        raise IntegrityError(
+            f"{root}: is incomplete: its run did not end; run it again, or open it with incomplete=True"
+        )
     rows = np.arange(info.masks)
     if split is not None:
         if split not in info.splits:

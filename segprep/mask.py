@@ -83,9 +83,10 @@ class InstanceMask:
 
     @cached_property
     def labels(self) -> LabelArray:
-        """Instance in front at each pixel, shape (H, W); where instances overlap the smaller one, then the later one."""
+        """Instance in front at each pixel, shape (H, W): where they overlap the smallest, of equals the last."""
         if len(self.planes) == 1:
-            return self.planes[0]
+            only: LabelArray = self.planes[0]
+            return only
         size = np.where(np.arange(len(self.areas)) == 0, self.planes.size, self.areas)
         front = np.zeros(self.shape, np.int32)
         for plane in self.planes:

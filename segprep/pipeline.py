@@ -22,7 +22,9 @@ SCAN_BATCH = 8
 class Progress(Protocol):
     """Called with the stage of the run and how many of all masks have passed it."""
 
-    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None: ...
+    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
+        """See the class."""
+        ...
 
 
 def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
@@ -34,7 +36,7 @@ def preprocess(
     out: str | os.PathLike[str],
     *,
     products: Sequence[Product] = DEFAULT_PRODUCTS,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002 - the word of the option
     reading: ReadOptions | None = None,
     canvas: Size | None = None,
     workers: Workers | None = None,
@@ -127,13 +129,13 @@ def _write_job(root: Path, refs: Sequence[MaskRef], made: Plan, shard: Shard) ->
     own = [refs[mask] for mask in shard.masks]
     specs = [store.array_spec(bucket, product) for product in made.products]
     fingerprints = [product.fingerprint for product in made.info.products]
-    what = f"shard {shard.index} of {bucket.name}, {_names(own)}"
-    return Job(what, _write_shard, (root, shard.index, own, made.products, specs, fingerprints))
+    what = f"shard {shard.number} of {bucket.name}, {_names(own)}"
+    return Job(what, _write_shard, (root, shard.number, own, made.products, specs, fingerprints))
 
 
 def _write_shard(
     root: Path,
-    index: int,
+    number: int,
     refs: Sequence[MaskRef],
     products: Sequence[Product],
     specs: Sequence[store.ArraySpec],
@@ -147,7 +149,7 @@ def _write_shard(
         for product, array in zip(products, arrays, strict=True):
             array[row, :height, :width] = product.compute(mask)
     for spec, array, fingerprint in zip(specs, arrays, fingerprints, strict=True):
-        store.write_shard(root, spec, index, array, fingerprint)
+        store.write_shard(root, spec, number, array, fingerprint)
 
 
 def _names(refs: Sequence[MaskRef]) -> str:

@@ -34,7 +34,6 @@ class Plan:
         Columns of the root tables and of the instance table.
     """
 
-
     info: store.StoreInfo
     layout: Layout
     products: tuple[Product, ...]
@@ -122,7 +121,7 @@ def _tables(refs: Sequence[MaskRef], stats: Sequence[MaskStats], layout: Layout)
         for row, mask in enumerate(bucket.masks):
             places[mask] = number, row
     instances = np.concatenate([each.instances for each in stats])
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "key": store.encode_keys([ref.key for ref in refs]),
         "bucket": places[:, 0],
         "row": places[:, 1],
@@ -135,5 +134,3 @@ def _tables(refs: Sequence[MaskRef], stats: Sequence[MaskStats], layout: Layout)
         "instances/mask": np.repeat(np.arange(len(refs), dtype=np.uint32), [len(each.instances) for each in stats]),
     }
     return columns | {f"instances/{name}": instances[name] for name in INSTANCE_ROW.names or ()}
-
-

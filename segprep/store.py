@@ -29,8 +29,8 @@ import msgspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.abc.buffer import Buffer
+from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OutputError, StorageError
@@ -218,7 +218,7 @@ def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
     return np.full((rows, *spec.shape[1:]), spec.pad, spec.dtype)
 
 
-def write_shard(root: Path, spec: ArraySpec, index: int, rows: NDArray[Any], fingerprint: str) -> None:
+def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
     """Write one shard whole, then its record.
 
     Parameters
@@ -227,7 +227,7 @@ def write_shard(root: Path, spec: ArraySpec, index: int, rows: NDArray[Any], fin
         The store.
     spec : ArraySpec
         The array.
-    index : int
+    number : int
         Number of the shard in the array.
     rows : (n, H, W) array
         All rows of the shard.
@@ -237,18 +237,18 @@ def write_shard(root: Path, spec: ArraySpec, index: int, rows: NDArray[Any], fin
     data = encode_shard(spec, rows)
     record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
     with _storage(root):
-        _put(root / spec.path / shard_name(index), data)
-        _put(root / spec.path / record_name(index), msgspec.json.encode(record))
+        _put(root / spec.path / shard_name(number), data)
+        _put(root / spec.path / record_name(number), msgspec.json.encode(record))
 
 
-def shard_name(index: int) -> str:
+def shard_name(number: int) -> str:
     """Where a shard lies within its array: shards span the whole canvas."""
-    return f"c/{index}/0/0"
+    return f"c/{number}/0/0"
 
 
-def record_name(index: int) -> str:
+def record_name(number: int) -> str:
     """Where the record of a shard lies within its array."""
-    return f"records/{index}.json"
+    return f"records/{number}.json"
 
 
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:

@@ -1,9 +1,9 @@
 """Who does the work: this process, processes on this machine, or a Dask cluster. The only module that knows Dask.
 
-Work goes through futures of the standard library, a bounded number in flight. `distributed` hands them out for a cluster; on
-one machine a pool of processes does, as in Dask's own scheduler for processes. A `LocalCluster` is not used there: on two
-cores it takes 1.5 s to its first result and 0.4 s to close, where the pool takes 0.8 s in all. Tiny inputs run in this
-process.
+Work goes through futures of the standard library, a bounded number in flight. `distributed` hands them out for a
+cluster; on one machine a pool of processes does, as in Dask's own scheduler for processes. A `LocalCluster` is not used
+there: on two cores it takes 1.5 s to its first result and 0.4 s to close, where the pool takes 0.8 s in all. Tiny
+inputs run in this process.
 
 A job carries small arguments and brings back a small result; arrays stay in the worker.
 """
@@ -37,8 +37,8 @@ class Workers:
     processes : int or None
         Worker processes on this machine; None takes one per core, or none at all for a few masks.
     scheduler : str or None
-        Address of a running `dask.distributed` scheduler (``tcp://host:8786``), or the path of its scheduler file; it is used
-        instead.
+        Address of a running `dask.distributed` scheduler (``tcp://host:8786``), or the path of its scheduler file; its
+        workers are used instead.
     """
 
     processes: int | None = None

@@ -1,7 +1,7 @@
 """Arrays computed from one mask, for training.
 
-A product is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are at
-once the parameters, the command's options and the array's attributes.
+A product is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are
+at once the parameters, the command's options and the array's attributes.
 """
 
 from typing import Any, ClassVar, Protocol, Self
@@ -38,13 +38,19 @@ class Product(Protocol):
     version: ClassVar[int]
 
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> str:
+        """See the class."""
+        ...
 
     @property
-    def fill(self) -> float: ...
+    def fill(self) -> float:
+        """See the class."""
+        ...
 
     @property
-    def pad(self) -> float: ...
+    def pad(self) -> float:
+        """See the class."""
+        ...
 
     def fit(self, train: Counts, everything: Counts) -> Self:
         """Bind what depends on the whole data set: class weights on the train split, dtypes on everything."""

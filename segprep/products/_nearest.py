@@ -5,9 +5,9 @@ nearest and the second nearest *distinct* instance at once, packed as integer ke
 number, so that `min` compares distances and one exclusive-or tells whether two keys mean the same instance:
 
 1. per column, a downward and an upward sweep leave the two nearest instances within that column;
-2. per row, the columns at offset 1, 2, ... are merged in, nearest first, by branch-free minima and maxima that the compiler
-   vectorises. Two per column are enough: an instance that is third nearest in its own column is at most third nearest
-   anywhere.
+2. per row, the columns at offset 1, 2, ... are merged in, nearest first, by branch-free minima and maxima that the
+   compiler vectorises. Two per column are enough: an instance that is third nearest in its own column is at most third
+   nearest anywhere.
 
 A block of columns is skipped where fewer than two instances are within reach, and left as soon as no larger offset can
 improve any of its pixels. Work goes in bands of rows with a halo of `reach`, so scratch memory does not grow with the
@@ -49,8 +49,8 @@ def nearest_two(planes: LabelArray, *, reach: int) -> SquaredArray:
     Returns
     -------
     (2, H, W) uint32 array
-        d1^2 and d2^2 in square pixels, exact wherever d1 + d2 <= reach; `BEYOND` elsewhere, and where the image has fewer
-        than two instances. On an instance d1 is 0; where two overlap both are 0.
+        d1^2 and d2^2 in square pixels, exact wherever d1 + d2 <= reach; `BEYOND` elsewhere, and where the image has
+        fewer than two instances. On an instance d1 is 0; where two overlap both are 0.
 
     Examples
     --------
@@ -89,9 +89,10 @@ def _key_format(far: int, largest: int) -> tuple[type, int]:
     Two distances are added before they are compared, so the distance needs the bits of ``2 * far``.
     """
     bits = (2 * far).bit_length()
-    if bits < 31 and largest < 1 << (31 - bits):
-        return np.int32, 31 - bits
-    return np.int64, 63 - bits
+    narrow, wide = (np.iinfo(dtype).bits - 1 - bits for dtype in (np.int32, np.int64))
+    if narrow > 0 and largest < 1 << narrow:
+        return np.int32, narrow
+    return np.int64, wide
 
 
 @compiled
@@ -224,11 +225,13 @@ def _several(near: KeyArray, second: KeyArray, shift: int, far: Any) -> bool:
 
 
 @compiled
-def _merge_block(near: KeyArray, second: KeyArray, a1: KeyArray, a2: KeyArray, reach: int, shift: int, far: Any) -> None:
+def _merge_block(
+    near: KeyArray, second: KeyArray, a1: KeyArray, a2: KeyArray, reach: int, shift: int, far: Any
+) -> None:
     """Two nearest distinct instances, as keys, of the columns `reach` inside `near` and `second`.
 
-    A candidate at offset `dx` is at least `dx` away. As the second nearest it matters only where d1 + dx <= reach. It could
-    become the nearest too, which matters only while 2 dx <= reach.
+    A candidate at offset `dx` is at least `dx` away. As the second nearest it matters only where d1 + dx <= reach. It
+    could become the nearest too, which matters only while 2 dx <= reach.
     """
     key = near.dtype.type
     number = key((1 << shift) - 1)
@@ -254,7 +257,7 @@ def _merge_block(near: KeyArray, second: KeyArray, a1: KeyArray, a2: KeyArray, r
 
 @compiled
 def _write(a1: KeyArray, a2: KeyArray, d1: SquaredArray, d2: SquaredArray, reach: int, shift: int) -> None:
-    """Squared distances of keys; `BEYOND` where d1 + d2 > reach, which in integers is 4 d1^2 d2^2 > (reach^2 - d1^2 - d2^2)^2."""
+    """Squared distances of keys; `BEYOND` where d1 + d2 > reach: in integers, 4 p q > (reach^2 - p - q)^2."""
     for x in range(a1.size):
         p = np.int64(a1[x] >> shift)
         q = np.int64(a2[x] >> shift)

@@ -36,8 +36,8 @@ def border_weights(planes: LabelArray, *, w0: float = 10.0, sigma: float = 5.0) 
     -------
     (H, W) float32 array
         In ``[0, w0]``. d1 and d2 are the distances to the nearest and to the second nearest distinct instance, in pixels
-        between pixel centres. 0 on instances, where there are fewer than two of them, and where the term would be below
-        `NEGLIGIBLE`. It does not depend on how the instances are numbered.
+        between pixel centres. 0 on instances, where there are fewer than two of them, and where the term would be
+        below `NEGLIGIBLE`. It does not depend on how the instances are numbered.
 
     References
     ----------
