@@ -1,0 +1,107 @@
+"""Finding masks: each reader knows one layout of files, and exactly one must recognise what the user gives.
+
+A reader is one file with a `Find` callable and a ref. What its `find` says in the first line of its docstring is what
+the user reads about the layout.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from segprep.errors import InputError, OptionError
+from segprep.readers import coco, instance_png, label_image
+from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
+
+__all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
+
+READERS: dict[str, Find] = {
+    "coco": coco.find,
+    "instance-png": instance_png.find,
+    "label-image": label_image.find,
+}
+"""The readers by the names that the user gives."""
+
+
+def find_masks(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002 - the option's name
+    crowd: Crowd = "ignore",
+    max_pixels: int = MAX_PIXELS,
+) -> Masks:
+    """Masks at a path, found but not yet read.
+
+    Hidden files and links inside the folder are passed over, so that nothing outside of it is read.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder.
+    format : str, optional
+        Name of a reader in `READERS`; without it the one that recognises the layout.
+    crowd : {"ignore", "instance"}
+        Whether a COCO region with ``iscrowd`` is a place without truth or an instance.
+    max_pixels : int
+        Largest image that is decoded, in pixels.
+
+    Raises
+    ------
+    InputError
+        Where nothing can be found, or it cannot be known what is meant.
+    OptionError
+        Where an option has no such value.
+
+    Examples
+    --------
+    >>> find_masks(Path("nowhere"))
+    Traceback (most recent call last):
+    segprep.errors.InputError: nowhere: no such file or folder
+    """
+    options = ReadOptions(crowd, max_pixels)
+    readers = _readers(format)
+    try:
+        path.stat()
+    except OSError as error:
+        reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
+        raise InputError(f"{path}: {reason}") from error
+    masks = _only(path, readers, [masks for find in readers.values() if (masks := find(path, options))])
+    _check_keys(path, [ref.key for ref in masks.refs])
+    return masks
+
+
+def _readers(name: str | None) -> dict[str, Find]:
+    """Readers to try."""
+    if name is None:
+        return READERS
+    if name not in READERS:
+        raise OptionError(f"format: {name!r} is unknown; choose one of {', '.join(READERS)}")
+    return {name: READERS[name]}
+
+
+def _only(path: Path, readers: dict[str, Find], found: list[Masks]) -> Masks:
+    """Answer of the one reader that had one."""
+    if not found:
+        tried = "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
+        raise InputError(f"{path}: no known layout; tried {tried}")
+    if len(found) > 1:
+        names = [masks.format for masks in found]
+        raise InputError(f"{path}: looks like {' and '.join(names)}; say which, as --format {names[0]}")
+    return found[0]
+
+
+def _layout(find: Find) -> str:
+    """Layout that a reader looks for, in its own words."""
+    return (find.__doc__ or "").partition("\n")[0].removeprefix("Find ").rstrip(".")
+
+
+def _check_keys(path: Path, keys: Iterable[str]) -> None:
+    """Raise where there is no mask, or where masks have no names of their own that can be written."""
+    counts = Counter(keys)
+    if not counts:
+        raise InputError(f"{path}: no mask in it; give a data set with at least one image")
+    key, count = counts.most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{path}: {count} masks have the name {key!r}; names must be unique")
+    strange = next((key for key in counts if not key.isprintable()), None)
+    if strange is not None:
+        raise InputError(f"{path}: the name {strange!a} has characters that cannot be written; rename the file")

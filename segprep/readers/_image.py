@@ -1,0 +1,173 @@
+"""Safe decoding of PNG and TIFF: the size is checked before a pixel is decoded, and every failure names its file.
+
+Pillow reads PNG because it alone keeps the indices of a palette. tifffile reads TIFF because Pillow reads the first
+page of a stack in silence and wraps 32-bit labels.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from segprep.errors import InputError
+from segprep.mask import Piece
+
+PNG = (".png",)
+TIFF = (".tif", ".tiff")
+
+_ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
+"""Pillow's modes of pixels that are one number."""
+
+# Without a handler of the application, its remarks on damaged files would go to stderr, beside our one line.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class Foreground(NamedTuple):
+    """Pixels of the one instance in a picture, and the picture's size.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width of the picture in pixels.
+    piece : Piece or None
+        The foreground within its bounding box; None where there is none.
+    """
+
+    shape: tuple[int, int]
+    piece: Piece | None
+
+
+def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
+    """Raise an InputError where an image of this height and width is empty or larger than allowed.
+
+    Examples
+    --------
+    >>> check_size("a.png", (3, 4), 12)
+    >>> check_size("a.png", (3, 4), 11)
+    Traceback (most recent call last):
+    segprep.errors.InputError: a.png: 3 x 4 pixels are more than the limit of 11; raise it with --max-pixels
+    """
+    height, width = shape
+    if min(shape) < 1:
+        raise InputError(f"{where}: {height} x {width} pixels; height and width must be at least 1")
+    if height * width > max_pixels:
+        raise InputError(
+            f"{where}: {height} x {width} pixels are more than the limit of {max_pixels}; raise it with --max-pixels"
+        )
+
+
+def png_foreground(path: Path, *, max_pixels: int) -> Foreground:
+    """Pixels of a PNG that are not 0 in some colour; alpha does not count, and of a palette the index does."""
+    with _png(path) as image:
+        check_size(str(path), (image.height, image.width), max_pixels)
+        # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
+        colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
+        return _foreground(colour)
+
+
+def _foreground(image: Image) -> Foreground:
+    """Foreground of a picture without alpha channel."""
+    box = image.getbbox()
+    if box is None:
+        return Foreground((image.height, image.width), None)
+    x, y, right, below = box
+    pixels = np.asarray(image)[y:below, x:right] != 0
+    return Foreground(
+        (image.height, image.width), Piece(y, x, pixels if image.mode in _ONE_CHANNEL else pixels.any(axis=2))
+    )
+
+
+def label_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
+    """Values of a label image, shape (H, W), of any integer type or bool, none negative.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged, too large, no integer image of one channel, or a stack.
+    """
+    values = _tiff_values(path, max_pixels) if path.suffix.lower() in TIFF else _png_values(path, max_pixels)
+    if values.dtype.kind not in "bui":
+        raise InputError(f"{path}: pixels are of type {values.dtype}; labels are integers")
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
+    return values
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file says in its header that it has several channels, so that it is no label image.
+
+    False where the header cannot be read: loading the file will say why.
+    """
+    try:
+        if path.suffix.lower() in TIFF:
+            with _tiff(path) as tiff:
+                return _channels(tiff) > 1
+        with _png(path) as image:
+            return image.mode not in _ONE_CHANNEL
+    except InputError:
+        return False
+
+
+def _png_values(path: Path, max_pixels: int) -> NDArray[Any]:
+    """Values of a PNG of one channel, shape (H, W)."""
+    with _png(path) as image:
+        if image.mode not in _ONE_CHANNEL:
+            raise InputError(f"{path}: a picture in {image.mode}; a label image has one channel")
+        check_size(str(path), (image.height, image.width), max_pixels)
+        return np.asarray(image)
+
+
+def _tiff_values(path: Path, max_pixels: int) -> NDArray[Any]:
+    """Values of a TIFF of one page and channel, shape (H, W)."""
+    with _tiff(path) as tiff:
+        page = tiff.pages[0]
+        if len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
+            size = " x ".join(map(str, tiff.series[0].shape))
+            raise InputError(f"{path}: a stack of {size}; a label image is one 2-D page, so write one file per slice")
+        if _channels(tiff) > 1:
+            raise InputError(f"{path}: {_channels(tiff)} channels; a label image has one channel")
+        check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)
+        values: NDArray[Any] = page.asarray(maxworkers=1)
+        return values
+
+
+def _channels(tiff: Any) -> int:
+    """Channels of a TIFF's first page."""
+    return int(tiff.pages[0].samplesperpixel)
+
+
+@contextmanager
+def _png(path: Path) -> Iterator[PngImageFile]:
+    """PNG whose header is read; errors while it is open are translated."""
+    # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
+    with _translated(path, "PNG"), PngImageFile(path) as image:
+        yield image
+
+
+@contextmanager
+def _tiff(path: Path) -> Iterator[Any]:
+    """TIFF whose header is read; errors while it is open are translated."""
+    import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
+
+    with _translated(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+        yield tiff
+
+
+@contextmanager
+def _translated(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as {kind}: {error.strerror or error}") from error
+    except Exception as error:  # on damaged files, decoders raise errors of any type
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as {kind}: {reason}") from error

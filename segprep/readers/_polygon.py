@@ -1,0 +1,65 @@
+"""COCO's rule for the pixels of a polygon.
+
+The rule draws the outline at five times the resolution, in the coordinates of the whole image; moved by whole pixels,
+an outline rounds otherwise (x = 10.7 becomes 54 fifths, but 10.7 - 10 becomes 3). So nothing is moved: the native code
+gives runs, whose memory follows the outline, not the image, and `segprep.readers._rle` turns them into a bitmap within
+its bounding box.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segprep.readers._rle import BadRegionError, Runs, string_runs
+
+_TRIANGLE = 6
+"""Numbers of the smallest polygon."""
+_FAR = 2**20
+"""Largest coordinate, in pixels; a larger one is a mistake, and ever larger ones overflow the native code."""
+_LONGEST = 2**21
+"""Longest outline, in pixels; the native code takes about 100 bytes for each."""
+
+
+def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Runs:
+    """Rasterise the union of polygons, by COCO's rule, to runs; what lies outside the image is cut off.
+
+    Parameters
+    ----------
+    parts : sequence of sequences of float
+        Polygons as ``x0, y0, x1, y1, ...`` in pixels; the first pixel spans from 0 to 1.
+    shape : (int, int)
+        Height and width of the image in pixels.
+
+    Raises
+    ------
+    BadRegionError
+        Where a polygon has fewer than 6 numbers, an odd number of them, or one that is not finite or far off.
+
+    Examples
+    --------
+    >>> polygon_runs([[1, 1, 3, 1, 3, 3, 1, 3]], (4, 5))
+    array([5, 2, 2, 2, 9])
+    """
+    from faster_coco_eval.mask_api_new_cpp import frPoly, merge  # noqa: PLC0415 - takes 0.2 s
+
+    for part in parts:
+        _check(part)
+    # Every number has been checked: native code crashes on, or invents memory for, what it does not expect.
+    merged = merge(frPoly([list(map(float, part)) for part in parts], *shape))
+    return string_runs(merged["counts"].decode("ascii"))
+
+
+def _check(part: Sequence[float]) -> None:
+    """Raise where a polygon is not fit for native code."""
+    if len(part) < _TRIANGLE:
+        raise BadRegionError("polygon of fewer than 6 numbers", len(part))
+    if len(part) % 2:
+        raise BadRegionError("polygon of an odd number of numbers", len(part))
+    numbers = np.asarray(part, np.float64)
+    wrong = ~(np.abs(numbers) <= _FAR)  # so written, NaN is wrong too
+    if wrong.any():
+        raise BadRegionError("polygon with a coordinate that is not finite or far off", numbers[wrong][0])
+    points = numbers.reshape(-1, 2)
+    length = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
+    if length > _LONGEST:
+        raise BadRegionError("polygon with an outline that is too long", f"{length:.0f} pixels")

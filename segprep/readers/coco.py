@@ -1,0 +1,296 @@
+"""COCO instances: one JSON file that lists images, classes, and a polygon or runs for each instance.
+
+The file is decoded once, over a memory map, and the geometry is kept as the bytes that stand in the file; each ref
+takes its own with it. Images are never opened: their width and height in the file must do.
+"""
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from segprep.errors import InputError
+from segprep.mask import BoolArray, Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers._folder import listing
+from segprep.readers._image import check_size
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._polygon import polygon_runs
+from segprep.readers._rle import BadRegionError, listed_runs, runs_piece, string_runs
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    file_name: str = ""
+    width: int = 0
+    height: int = 0
+
+
+class _Category(msgspec.Struct, gc=False):
+    id: int
+    name: str = ""
+
+
+class _Annotation(msgspec.Struct):
+    image_id: int
+    category_id: int
+    id: int | str | None = None
+    iscrowd: bool | int | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Document(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+class _Rle(msgspec.Struct):
+    counts: list[int] | str
+    size: tuple[int, int]
+
+
+_SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
+
+
+class Region(NamedTuple):
+    """One annotation of an image.
+
+    Attributes
+    ----------
+    id : str
+        Its id in the file, for messages only.
+    code : int
+        Class code.
+    is_crowd : bool
+        Whether it stands for many objects that were not told apart.
+    segmentation : bytes
+        Polygons or runs, as they stand in the file.
+    """
+
+    id: str
+    code: int
+    is_crowd: bool
+    segmentation: bytes
+
+
+@dataclass(frozen=True)
+class CocoRef:
+    """One image of a COCO file, with all of its annotations and none of the others.
+
+    Attributes
+    ----------
+    key : str
+        The image's file name, with forward slashes.
+    file : str
+        The COCO file, for messages only.
+    shape : (int, int)
+        Height and width in pixels.
+    regions : tuple of Region
+        Annotations in the order of the file.
+    options : ReadOptions
+        How to read them.
+    """
+
+    key: str
+    file: str
+    shape: tuple[int, int]
+    regions: tuple[Region, ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Rasterise the annotations; those that make no sense are left out and recorded as faults."""
+        check_size(f"{self.file}: image {self.key}", self.shape, self.options.max_pixels)
+        crowds, instances, faults = [], [], []
+        for region in self.regions:
+            try:
+                piece = region_piece(region.segmentation, self.shape)
+            except BadRegionError as error:
+                faults.append(Fault(error.kind, f"{self.file}: annotation {region.id}: {error.value}"))
+                continue
+            if region.is_crowd and self.options.crowd == "ignore":
+                crowds.append(piece)
+            else:
+                instances.append((region.code, piece))
+        pieces = [piece for _, piece in instances]
+        return mask_of_pieces(
+            self.shape,
+            pieces,
+            [code for code, _ in instances],
+            ignore=_ignored(crowds, pieces, self.shape),
+            faults=tuple(faults),
+        )
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find one .json with images, annotations and segmentations, itself or in the folder or its annotations/.
+
+    A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. A region with
+    ``iscrowd`` counts as a place without truth, but for the pixels that instances cover, unless `options` make it an
+    instance. Lists of results are no ground truth.
+    """
+    file = _file_in(path) if path.is_dir() else _checked_file(path)
+    if file is None:
+        return None
+    document = _decoded(file)
+    classes = class_table((category.id, category.name or str(category.id)) for category in document.categories)
+    return Masks("coco", classes, _refs(document, str(file), options))
+
+
+def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
+    """Pixels of one annotation within their bounding box.
+
+    Parameters
+    ----------
+    segmentation : bytes
+        JSON of polygons or runs.
+    shape : (int, int)
+        Height and width of the image in pixels.
+
+    Raises
+    ------
+    BadRegionError
+        Where it makes no sense, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> region_piece(b'[[1, 1, 3, 1, 3, 3, 1, 3]]', (4, 5)).pixels.shape
+    (2, 2)
+    >>> region_piece(b'{"counts": [0, 1, 5], "size": [2, 3]}', (2, 3))[:2]
+    (0, 0)
+    """
+    try:
+        value = _SEGMENTATION.decode(segmentation)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadRegionError("segmentation is neither polygons nor runs", error) from error
+    if not value:
+        raise BadRegionError("no segmentation", value)
+    if isinstance(value, list):
+        return runs_piece(polygon_runs(_parts(value), shape), shape)
+    if value.size != shape:
+        raise BadRegionError("size differs from the image's", f"{value.size} instead of {shape}")
+    runs = string_runs(value.counts) if isinstance(value.counts, str) else listed_runs(value.counts)
+    return runs_piece(runs, shape)
+
+
+def _parts(value: list[list[float] | float]) -> list[list[float]]:
+    """Polygons of a list of them, or of the bare numbers of a single one."""
+    parts = [part for part in value if isinstance(part, list)]
+    numbers = [number for number in value if not isinstance(number, list)]
+    if parts and numbers:
+        raise BadRegionError("segmentation is neither polygons nor runs", "polygons and numbers in one list")
+    return parts or [numbers]
+
+
+def _ignored(crowds: list[Piece], instances: list[Piece], shape: tuple[int, int]) -> BoolArray | None:
+    """Pixels of crowds that no instance covers, shape (H, W); None where there is no crowd."""
+    if not crowds:
+        return None
+    ignored = np.zeros(shape, np.bool_)
+    for y, x, pixels in crowds:
+        ignored[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
+    for y, x, pixels in instances:
+        ignored[y : y + pixels.shape[0], x : x + pixels.shape[1]] &= ~pixels
+    return ignored
+
+
+def _checked_file(path: Path) -> Path | None:
+    """`path` where it is a COCO file; a list of results is refused."""
+    if path.suffix.lower() != ".json":
+        return None
+    text = _mapped(path)
+    if _first(text) == b"[":
+        raise InputError(f"{path}: a list, as detectors write their results, is no ground truth; give the annotations")
+    if _first(text) != b"{" or not _has(text, "images", "annotations"):
+        return None
+    return path if _has(text, "segmentation") or not _has(text, "segments_info") else None
+
+
+def _file_in(folder: Path) -> Path | None:
+    """Find the one COCO file in a folder or its ``annotations/``."""
+    inside = listing(folder)
+    candidates = inside.with_suffix(".json")
+    for annotations in inside.named("annotations"):
+        candidates += listing(annotations).with_suffix(".json")
+    found = [file for file in candidates if _is_coco(_mapped(file))]
+    if len(found) > 1:
+        names = ", ".join(file.relative_to(folder).as_posix() for file in found)
+        raise InputError(f"{folder}: {len(found)} COCO files: {names}; give one of them")
+    return found[0] if found else None
+
+
+def _is_coco(text: mmap.mmap | bytes) -> bool:
+    """Whether a file looks like COCO instances; much cheaper than decoding it."""
+    return _first(text) == b"{" and _has(text, "images", "annotations", "segmentation")
+
+
+def _first(text: mmap.mmap | bytes) -> bytes:
+    """First character of a JSON text."""
+    return text[:64].removeprefix(_BOM).lstrip()[:1]
+
+
+def _has(text: mmap.mmap | bytes, *words: str) -> bool:
+    """Whether all of these strings occur in a JSON text."""
+    return all(text.find(f'"{word}"'.encode()) >= 0 for word in words)
+
+
+def _mapped(path: Path) -> mmap.mmap | bytes:
+    """Content of a file, not yet read."""
+    try:
+        with path.open("rb") as file:
+            # An empty file cannot be mapped.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _decoded(path: Path) -> _Document:
+    """Content of a COCO file; its segmentations are views of the map."""
+    text = memoryview(_mapped(path))
+    try:
+        return msgspec.json.decode(text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text, type=_Document)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no valid COCO file: {error}; mend or export it anew") from error
+
+
+def _refs(document: _Document, file: str, options: ReadOptions) -> tuple[CocoRef, ...]:
+    """One ref per image, in the order of the file."""
+    codes = _numbered(f"{file}: categories", [category.id for category in document.categories])
+    rows = _numbered(f"{file}: images", [image.id for image in document.images])
+    regions: list[list[Region]] = [[] for _ in rows]
+    for annotation in document.annotations:
+        name = f"{file}: annotation {annotation.id}"
+        if annotation.image_id not in rows:
+            raise InputError(f"{name}: no image has the id {annotation.image_id}; add the image or drop the annotation")
+        if annotation.category_id not in codes:
+            raise InputError(f"{name}: no category has the id {annotation.category_id}; add it or drop the annotation")
+        regions[rows[annotation.image_id] - 1].append(_region(annotation, codes[annotation.category_id]))
+    return tuple(
+        CocoRef(_key(image, file), file, (image.height, image.width), tuple(own), options)
+        for image, own in zip(document.images, regions, strict=True)
+    )
+
+
+def _region(annotation: _Annotation, code: int) -> Region:
+    """Annotation with a copy of its segmentation, so that the whole file need not be kept."""
+    return Region(str(annotation.id), code, bool(annotation.iscrowd), bytes(annotation.segmentation))
+
+
+def _numbered(where: str, ids: list[int]) -> dict[int, int]:
+    """Give each id its number, from 1 on."""
+    numbers: dict[int, int] = {}
+    for number, id_ in enumerate(ids, start=1):
+        if numbers.setdefault(id_, number) != number:
+            raise InputError(f"{where}: the id {id_} occurs twice; ids must be unique")
+    return numbers
+
+
+def _key(image: _Image, file: str) -> str:
+    """Name of the mask of an image."""
+    if not image.file_name:
+        raise InputError(f"{file}: image {image.id} has no file_name, by which masks are named; add it")
+    return image.file_name.replace("\\", "/")

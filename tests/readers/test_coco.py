@@ -1,0 +1,284 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from segprep.errors import InputError
+from segprep.readers import find_masks
+from segprep.readers.coco import region_piece
+
+SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
+FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]
+IMAGE = {"id": 0, "file_name": "a.jpg", "height": 4, "width": 6}
+CATEGORIES = [{"id": 0, "name": "cell"}, {"id": 90, "name": "debris"}]
+
+
+def annotation(segmentation=(SQUARE,), **changes):
+    return {"id": 17, "image_id": 0, "category_id": 0, "iscrowd": 0, "segmentation": segmentation} | changes
+
+
+def document(*annotations, images=(IMAGE,), categories=CATEGORIES):
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a document, or text, and return the file."""
+
+    def write(content, name="a.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture
+def load(write):
+    """Write annotations of one image and load its mask."""
+
+    def load(*annotations, **options):
+        (ref,) = find_masks(write(document(*annotations)), **options).refs
+        return ref.load()
+
+    return load
+
+
+def test_classes_are_numbered_in_the_order_of_the_file(write):
+    masks = find_masks(write(document(annotation(category_id=90), annotation([FAR_SQUARE]))))
+    assert [(entry.code, entry.id, entry.name) for entry in masks.classes.entries[1:]] == [
+        (1, 0, "cell"),
+        (2, 90, "debris"),
+    ]
+    mask = masks.refs[0].load()
+    assert mask.classes.tolist() == [0, 2, 1]
+    assert mask.labels[1, 1] == 1
+    assert mask.labels[0, 4] == 2
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [SQUARE],
+        SQUARE,
+        {"counts": [5, 2, 2, 2, 13], "size": [4, 6]},
+        {"counts": "5220;", "size": [4, 6]},
+    ],
+    ids=["polygons", "bare polygon", "list of runs", "string of runs"],
+)
+def test_every_form_of_a_segmentation_gives_the_same_pixels(load, segmentation):
+    expected = np.zeros((4, 6), int)
+    expected[1:3, 1:3] = 1
+    mask = load(annotation(segmentation))
+    np.testing.assert_array_equal(mask.labels, expected)
+    assert (mask.faults, mask.ignore) == ((), None)
+
+
+def test_parts_of_one_annotation_are_one_instance(load):
+    mask = load(annotation([SQUARE, FAR_SQUARE]))
+    assert mask.areas.tolist() == [0, 8]
+
+
+def test_overlapping_instances_lose_no_pixel(load):
+    mask = load(annotation([SQUARE]), annotation([[0, 0, 6, 0, 6, 4, 0, 4]]))
+    assert mask.areas.tolist() == [0, 4, 24]
+    assert len(mask.planes) == 2
+
+
+def test_an_image_without_annotations_is_a_mask_without_instances(write):
+    (ref,) = find_masks(write(document())).refs
+    mask = ref.load()
+    assert (mask.shape, mask.labels.max(), mask.classes.tolist(), mask.ignore) == ((4, 6), 0, [0], None)
+
+
+def test_a_crowd_is_ignored_but_for_the_pixels_of_instances(load):
+    crowd = annotation([[0, 0, 6, 0, 6, 3, 0, 3]], iscrowd=1)
+    mask = load(crowd, annotation([SQUARE]))
+    expected = np.zeros((4, 6), bool)
+    expected[:3] = True
+    expected[1:3, 1:3] = False
+    np.testing.assert_array_equal(mask.ignore, expected)
+    assert mask.areas.tolist() == [0, 4]
+
+
+def test_a_crowd_is_an_instance_where_the_user_says_so(load):
+    mask = load(annotation([FAR_SQUARE], iscrowd=1), annotation([SQUARE]), crowd="instance")
+    assert mask.ignore is None
+    assert mask.areas.tolist() == [0, 4, 4]
+
+
+@pytest.mark.parametrize("iscrowd", [None, 0, False])
+def test_what_is_not_marked_as_crowd_is_an_instance(load, iscrowd):
+    assert load(annotation(iscrowd=iscrowd)).areas.tolist() == [0, 4]
+
+
+def test_iscrowd_and_id_may_be_missing(load):
+    assert load({"image_id": 0, "category_id": 0, "segmentation": [SQUARE]}).areas.tolist() == [0, 4]
+
+
+BAD = {
+    "null": (None, "no segmentation"),
+    "empty": ([], "no segmentation"),
+    "empty part": ([[]], "polygon of fewer than 6 numbers"),
+    "two points": ([[1, 1, 3, 3]], "polygon of fewer than 6 numbers"),
+    "one bad part": ([SQUARE, [1, 1, 3, 3]], "polygon of fewer than 6 numbers"),
+    "odd": ([[*SQUARE, 1]], "polygon of an odd number of numbers"),
+    "far": ([[*SQUARE, 1e9, 1]], "polygon with a coordinate that is not finite or far off"),
+    "text": ([list(map(str, SQUARE))], "segmentation is neither polygons nor runs"),
+    "mixed": ([SQUARE, 1.0], "segmentation is neither polygons nor runs"),
+    "word": ("polygon", "segmentation is neither polygons nor runs"),
+    "outside": ([[10, 10, 12, 10, 12, 12]], "no pixel inside the image"),
+    "line": ([[1, 1, 3, 1, 2, 1]], "no pixel inside the image"),
+    "empty runs": ({"counts": [24], "size": [4, 6]}, "no pixel inside the image"),
+    "short runs": ({"counts": [5, 2], "size": [4, 6]}, "run lengths do not fit the image"),
+    "negative runs": ({"counts": [5, -2, 21], "size": [4, 6]}, "run lengths do not fit the image"),
+    "long runs": ({"counts": [0, 10**30], "size": [4, 6]}, "run lengths do not fit the image"),
+    "no string": ({"counts": "52 203", "size": [4, 6]}, "run lengths cannot be decoded"),
+    "other size": ({"counts": [5, 2, 17], "size": [6, 4]}, "size differs from the image's"),
+}
+
+
+@pytest.mark.parametrize(("segmentation", "kind"), BAD.values(), ids=BAD)
+def test_a_bad_annotation_is_left_out_and_recorded(load, segmentation, kind):
+    mask = load(annotation(segmentation, id=5), annotation([FAR_SQUARE]))
+    assert mask.areas.tolist() == [0, 4]
+    (fault,) = mask.faults
+    assert fault.kind == kind
+    assert "a.json: annotation 5: " in fault.where
+    assert "\n" not in fault.where
+
+
+def test_numbers_beyond_the_range_of_floats_are_a_fault(write):
+    text = json.dumps(document(annotation([[*SQUARE, 123456, 1]]))).replace("123456", "1e999")
+    (ref,) = find_masks(write(text)).refs
+    assert len(ref.load().faults) == 1
+
+
+def test_annotations_of_equal_ids_are_both_read(load):
+    assert load(annotation([SQUARE]), annotation([FAR_SQUARE])).areas.tolist() == [0, 4, 4]
+
+
+REFUSED = {
+    "unknown image": (document(annotation(image_id=3)), "annotation 17: no image has the id 3"),
+    "unknown category": (document(annotation(category_id=3)), "annotation 17: no category has the id 3"),
+    "image twice": (document(images=[IMAGE, IMAGE]), "images: the id 0 occurs twice"),
+    "category twice": (document(categories=CATEGORIES[:1] * 2), "categories: the id 0 occurs twice"),
+    "name twice": (document(images=[IMAGE, IMAGE | {"id": 1}]), "2 masks have the name 'a.jpg'"),
+    "no name": (document(images=[{"id": 5, "height": 1, "width": 1}]), "image 5 has no file_name"),
+    "no image": (document(images=[]), "no mask in it"),
+    "size as text": (document(images=[IMAGE | {"height": "4"}]), "no valid COCO file: Expected `int`, got `str`"),
+    "id as text": (document(images=[IMAGE | {"id": "4"}]), "no valid COCO file: Expected `int`, got `str`"),
+    "no categories": ({"images": [], "annotations": []}, "no valid COCO file: .*`categories`"),
+    "cut off": (json.dumps(document(annotation()))[:-5], "no valid COCO file: Input data was truncated"),
+    "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "no valid COCO file: JSON is malformed"),
+    "nested": (
+        json.dumps(document(annotation("?"))).replace('"?"', "[" * 200_000),
+        "no valid COCO file: maximum recursion",
+    ),
+    "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is no ground truth"),
+    "empty": ("", "no known layout"),
+    "something else": ({"images": [], "shapes": []}, "no known layout"),
+    "panoptic": (document({"id": 1, "segments_info": []}), "no known layout"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_file_whose_meaning_is_unclear_is_refused(write, content, message):
+    with pytest.raises(InputError, match=rf"a\.json: .*{message}") as caught:
+        find_masks(write(content))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"height": 0}, "0 x 6 pixels; height and width must be at least 1"),
+        ({"width": -6}, "4 x -6 pixels; height and width must be at least 1"),
+        ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than the limit"),
+    ],
+)
+def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, size, message):
+    bad, good = find_masks(write(document(images=[IMAGE | size, IMAGE | {"id": 1, "file_name": "b.jpg"}]))).refs
+    with pytest.raises(InputError, match=f"image a.jpg: {message}"):
+        bad.load()
+    assert good.load().shape == (4, 6)
+
+
+def test_names_are_never_opened_and_have_forward_slashes(write):
+    names = ["..\\b\\a.jpg", "/etc/passwd", "c/a.jpg"]
+    images = [IMAGE | {"id": number, "file_name": name} for number, name in enumerate(names)]
+    refs = find_masks(write(document(images=images))).refs
+    assert [ref.key for ref in refs] == ["../b/a.jpg", "/etc/passwd", "c/a.jpg"]
+
+
+def test_a_byte_order_mark_is_accepted(write):
+    assert len(find_masks(write("\ufeff" + json.dumps(document(annotation())))).refs) == 1
+
+
+@pytest.mark.parametrize("name", ["a.json", "annotations/a.json"])
+def test_a_folder_may_hold_the_file(write, tmp_path, name):
+    write(document(annotation()), name)
+    write({"shapes": []}, "labelme.json")
+    write([{"segmentation": []}], "results.json")
+    assert find_masks(tmp_path).format == "coco"
+
+
+def test_a_folder_with_several_files_is_refused_by_their_names(write, tmp_path):
+    write(document(annotation()), "annotations/train.json")
+    write(document(annotation()), "annotations/val.json")
+    with pytest.raises(InputError, match=r"2 COCO files: annotations/train.json, annotations/val.json; give one"):
+        find_masks(tmp_path)
+
+
+def test_a_ref_carries_its_own_annotations_only(write):
+    images = [IMAGE | {"id": number, "file_name": f"{number}.jpg"} for number in range(2)]
+    long = [number % 7 for number in range(20_000)]
+    (small, large) = find_masks(write(document(annotation(), annotation([long], image_id=1), images=images))).refs
+    assert len(pickle.dumps(small)) < 1000
+    assert len(pickle.dumps(large)) < len(json.dumps(long)) + 1000
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(small)).load().labels, small.load().labels)  # noqa: S301
+
+
+def test_a_region_is_rasterised_within_its_bounding_box():
+    y, x, pixels = region_piece(json.dumps([[100, 200, 103, 200, 103, 202, 100, 202]]).encode(), (3000, 4000))
+    assert (y, x, pixels.shape, pixels.all()) == (200, 100, (2, 3), True)
+
+
+def test_taco_has_the_counts_of_an_independent_reader(data_dir):
+    facts = json.loads((data_dir / "facts/taco_small.json").read_text())
+    masks = find_masks(data_dir / "taco")
+    instances, pixels, union = {}, {}, 0
+    for ref in masks.refs:
+        mask = ref.load()
+        assert mask.faults == ()
+        union += np.count_nonzero(mask.labels)
+        for code, area in zip(mask.classes[1:], mask.areas[1:], strict=True):
+            id_ = str(masks.classes.entries[code].id)
+            instances[id_] = instances.get(id_, 0) + 1
+            pixels[id_] = pixels.get(id_, 0) + area
+    assert len(masks.refs) == facts["images"]
+    assert union == facts["union_pixels"]
+    assert instances == {id_: fact["annotations"] for id_, fact in facts["per_class"].items()}
+    assert pixels == {id_: fact["sum_instance_pixels"] for id_, fact in facts["per_class"].items()}
+
+
+def test_detection_results_are_refused(data_dir):
+    with pytest.raises(InputError, match="a list, as detectors write their results, is no ground truth"):
+        find_masks(data_dir / "coco_results/instances_val2014_fakesegm100_results.json")
+
+
+def test_result_runs_have_the_area_that_an_independent_reader_found(data_dir):
+    facts = json.loads((data_dir / "facts/cocoapi_fakesegm100.json").read_text())
+    results = json.loads((data_dir / "coco_results/instances_val2014_fakesegm100_results.json").read_text())
+    forms = [result["segmentation"] for result in results]
+    total = sum(region_piece(json.dumps(form).encode(), tuple(form["size"])).pixels.sum() for form in forms)
+    assert total == facts["total_area"]
+
+
+def test_instances_among_other_coco_files_are_read(data_dir):
+    masks = find_masks(data_dir / "formats/coco_dataset/coco/annotations/instances_train.json")
+    assert [entry.id for entry in masks.classes.entries[1:]] == [1, 2, 4]
+    (ref,) = masks.refs
+    assert (ref.key, ref.load().shape) == ("a.jpg", (5, 10))

@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segprep.errors import InputError, OptionError
+from segprep.readers import READERS, find_masks
+
+COCO = {"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}], "annotations": [], "categories": []}
+
+
+def write_both(folder):
+    """Write a COCO file beside a label image."""
+    (folder / "a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
+    (folder / "labels").mkdir()
+    Image.fromarray(np.ones((2, 2), np.uint8)).save(folder / "labels/a.png")
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder$"):
+        find_masks(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["", "notes.txt"])
+def test_an_unknown_layout_lists_what_was_tried(tmp_path, name):
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(InputError, match="no known layout; tried ") as caught:
+        find_masks(tmp_path / name)
+    assert all(f"{reader} (" in str(caught.value) for reader in READERS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_two_layouts_is_refused_with_the_remedy(tmp_path):
+    write_both(tmp_path)
+    with pytest.raises(InputError, match=r"looks like coco and label-image; say which, as --format coco$"):
+        find_masks(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["coco", "label-image"])
+def test_the_user_may_say_which_layout_is_meant(tmp_path, name):
+    write_both(tmp_path)
+    assert find_masks(tmp_path, format=name).format == name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "tarot"}, "format: 'tarot' is unknown; choose one of coco, instance-png, label-image"),
+        ({"crowd": "drop"}, "crowd: 'drop' is unknown; choose one of ignore, instance"),
+        ({"max_pixels": 0}, "max_pixels: 0; it must be from 1"),
+        ({"max_pixels": 2**31}, "max_pixels: 2147483648; it must be from 1"),
+    ],
+)
+def test_an_option_without_such_a_value_is_refused(tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        find_masks(tmp_path, **options)
+
+
+def test_a_name_that_cannot_be_written_is_refused(tmp_path):
+    images = [COCO["images"][0] | {"file_name": "a\nb"}]
+    (tmp_path / "a.json").write_text(json.dumps(COCO | {"images": images}))
+    with pytest.raises(InputError, match=r"the name 'a\\nb' has characters that cannot be written"):
+        find_masks(tmp_path / "a.json")
+
+
+def test_every_reader_says_in_one_line_what_it_looks_for():
+    for find in READERS.values():
+        assert find.__doc__.startswith("Find ")
+        assert find.__doc__.partition("\n")[0].endswith(".")

@@ -1,0 +1,166 @@
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from segprep.errors import InputError
+from segprep.readers._image import is_picture, label_values, png_foreground
+
+BITMAP = np.zeros((6, 8), bool)
+BITMAP[2:4, 3:7] = True
+BITMAP[2, 3] = False
+
+
+def grey(value):
+    """Picture of one channel: `value` on the bitmap, 0 elsewhere."""
+    return Image.fromarray((BITMAP * value).astype(np.uint8))
+
+
+def even(value):
+    return Image.new("L", BITMAP.shape[::-1], value)
+
+
+def palette():
+    """Indices 0 and 7, both of them white."""
+    picture = Image.frombytes("P", BITMAP.shape[::-1], (BITMAP * 7).astype(np.uint8).tobytes())
+    picture.putpalette([255] * 768)
+    return picture
+
+
+PICTURES = {
+    "1 bit": grey(255).convert("1"),
+    "0 and 1": grey(1),
+    "0 and 255": grey(255),
+    "16 bits": Image.fromarray((BITMAP * 256).astype(np.uint16)),
+    "palette": palette(),
+    "grey with opaque alpha": Image.merge("LA", (grey(255), even(255))),
+    "grey that alpha hides": Image.merge("LA", (grey(255), even(0))),
+    "one colour": Image.merge("RGB", (even(0), even(0), grey(9))),
+    "colour with opaque alpha": Image.merge("RGBA", (even(0), grey(255), even(0), even(255))),
+    "colour that alpha hides": Image.merge("RGBA", (grey(1), even(0), even(0), even(0))),
+}
+
+
+@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
+def test_foreground_is_what_is_not_zero(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    shape, (y, x, pixels) = png_foreground(tmp_path / "a.png", max_pixels=48)
+    assert (shape, y, x) == ((6, 8), 2, 3)
+    np.testing.assert_array_equal(pixels, BITMAP[2:4, 3:7])
+
+
+@pytest.mark.parametrize("picture", [even(0), Image.merge("LA", (even(0), even(255)))], ids=["grey", "opaque"])
+def test_a_black_picture_has_no_foreground(tmp_path, picture):
+    picture.save(tmp_path / "a.png")
+    assert png_foreground(tmp_path / "a.png", max_pixels=48) == ((6, 8), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_label"), [("palette", True), ("1 bit", True), ("16 bits", True), ("one colour", False)]
+)
+def test_a_header_tells_label_images_from_pictures(tmp_path, name, is_label):
+    PICTURES[name].save(tmp_path / "a.png")
+    assert is_picture(tmp_path / "a.png") is not is_label
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "uint32", "int32", "uint64"])
+def test_a_tiff_keeps_its_values(tmp_path, dtype, compression):
+    largest = 1 if dtype == "bool" else np.iinfo(dtype).max
+    values = np.array([[0, 1, largest]], dtype)
+    tifffile.imwrite(tmp_path / "a.tif", values, compression=compression)
+    np.testing.assert_array_equal(label_values(tmp_path / "a.tif", max_pixels=3), values)
+
+
+@pytest.mark.parametrize("values", [np.array([[0, 300, 301]], np.uint16), np.array([[0, 254, 255]], np.uint8)])
+def test_a_png_keeps_its_values(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(label_values(tmp_path / "a.png", max_pixels=3), values)
+
+
+def test_a_palette_keeps_its_indices(tmp_path):
+    palette().save(tmp_path / "a.png")
+    np.testing.assert_array_equal(label_values(tmp_path / "a.png", max_pixels=48), BITMAP * 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0.5]], np.float32), "float32; labels are integers"),
+        (np.array([[-3, 1]], np.int32), "the value -3; labels are not negative"),
+        (np.zeros((4, 5, 6), np.uint16), "a stack of 4 x 5 x 6"),
+        (np.zeros((4, 5, 3), np.uint8), "3 channels"),
+        (np.zeros((7, 7), np.uint8), "7 x 7 pixels are more than the limit of 48; raise it with --max-pixels"),
+    ],
+)
+def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
+    photometric = "rgb" if values.shape[-1:] == (3,) else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric=photometric)
+    with pytest.raises(InputError, match=rf"a\.tif: .*{message}"):
+        label_values(tmp_path / "a.tif", max_pixels=48)
+
+
+def test_a_picture_is_no_label_image(tmp_path):
+    PICTURES["one colour"].save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: a picture in RGB; a label image has one channel"):
+        label_values(tmp_path / "a.png", max_pixels=48)
+
+
+def huge_png(height, width):
+    """PNG with the header of a huge picture and hardly any data."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")]
+    body = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+@pytest.mark.parametrize("read", [png_foreground, label_values])
+def test_a_huge_picture_is_refused_by_its_header(tmp_path, read):
+    (tmp_path / "a.png").write_bytes(huge_png(100_000, 200_000))
+    with pytest.raises(
+        InputError, match="100000 x 200000 pixels are more than the limit of 1000; raise it with --max-pixels"
+    ):
+        read(tmp_path / "a.png", max_pixels=1000)
+
+
+def test_a_large_picture_that_is_allowed_gives_no_warning(tmp_path):
+    large = Image.new("1", (10_000, 9_000), 1)  # Pillow itself warns of such a size
+    large.save(tmp_path / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, piece = png_foreground(tmp_path / "a.png", max_pixels=2**28)
+    assert piece.pixels.shape == (9_000, 10_000)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 30, 60, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_truncated_file_is_refused(tmp_path, capfd, name, kept):
+    values = np.random.default_rng(0).integers(0, 2**16, (50, 50)).astype(np.uint16)
+    if name == "a.png":
+        Image.fromarray(values).save(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, values, metadata=None)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    with pytest.raises(InputError, match=rf"{name}: cannot be read as (PNG|TIFF): [^\n]+$"):
+        label_values(tmp_path / name, max_pixels=2500)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_file_of_another_kind_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("not a picture")
+    with pytest.raises(InputError, match=rf"{name}: cannot be read as"):
+        label_values(tmp_path / name, max_pixels=2500)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_file_that_is_gone_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match=rf"{name}: cannot be read as .*: No such file or directory"):
+        label_values(tmp_path / name, max_pixels=2500)
