@@ -1,0 +1,72 @@
+"""CPU time of the kernel on one thread, and as multiples of one OpenCV distance transform in the same run.
+
+``pytest tests/benchmarks --benchmark-only`` ends with the table of ratios.
+"""
+
+import time
+
+import cv2
+import numpy as np
+import oracles
+import pytest
+
+from segprep.products._nearest import nearest_two
+from segprep.products.weights import border_weights
+
+IMAGES = [(480, 640, 8), (512, 512, 100), (1024, 1024, 500), (1024, 1024, 6500), (2048, 2048, 2900)]
+"""Height, width, instances."""
+
+
+def discs(height, width, count, seed=0):
+    """Planes of `count` discs on a jittered grid, as wide as its cells; they cover about 45 % and some touch."""
+    rng = np.random.default_rng(seed)
+    columns = round(np.sqrt(count * width / height))
+    rows = -(-count // columns)
+    cell = np.array([height / rows, width / columns])
+    labels = np.zeros((height, width), np.int32)
+    grid = np.indices(labels.shape)
+    for number, place in enumerate(rng.permutation(rows * columns)[:count], start=1):
+        centre = (np.array(divmod(place, columns)) + rng.uniform(0.3, 0.7, 2)) * cell
+        radii = cell * rng.uniform(0.28, 0.47)
+        (top, left), (bottom, right) = np.maximum(centre - radii, 0).astype(int), (centre + radii + 1).astype(int)
+        y, x = grid[:, top:bottom, left:right]
+        window = labels[top:bottom, left:right]
+        own = np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1]) <= 1
+        window[own & (window == 0)] = number
+    return labels[np.newaxis]
+
+
+def one_opencv_pass(planes):
+    background = (planes[0] == 0).astype(np.uint8)
+    return lambda: cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+WAYS = {
+    "one OpenCV pass": one_opencv_pass,
+    "nearest_two": lambda planes: lambda: nearest_two(planes, reach=31),
+    "border_weights": lambda planes: lambda: border_weights(planes),
+    "one SciPy EDT per instance": lambda planes: lambda: oracles.nearest_two(planes),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(threads)
+
+
+@pytest.mark.benchmark(timer=time.process_time, min_rounds=7, warmup=True, warmup_iterations=1)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: "{}x{}/{}".format(*image))
+def test_cpu_time(benchmark, cpu_times, image, way):
+    if way == "one SciPy EDT per instance" and image not in IMAGES[:2]:
+        pytest.skip("one distance transform per instance takes too long for this many")
+    planes = discs(*image)
+    benchmark.group = "{}x{}, {} instances, {:.0%} foreground".format(*image, np.mean(planes > 0))
+    result = benchmark(WAYS[way](planes))
+    assert result.shape[-2:] == image[:2]
+    assert len(np.unique(planes)) == image[2] + 1
+    if benchmark.stats:
+        cpu_times.setdefault(benchmark.group, {})[way] = benchmark.stats.stats.min

@@ -1,0 +1,206 @@
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial import KDTree
+from strategies import masks, unhurried
+
+from segprep.products._nearest import BEYOND, nearest_two
+
+REACHES = st.integers(0, 31) | st.sampled_from([0, 1, 2, 100])
+NUMBERS = st.integers(1, 2**31 - 1)
+
+
+def squared_within(nearest, reach):
+    """What the kernel should return; float64 decides d1 + d2 <= reach rightly, as only whole numbers can be equal."""
+    return np.where(nearest.sum(axis=0) <= reach, np.rint(nearest**2), BEYOND)
+
+
+def scattered(shape, count, seed=0):
+    """Planes of `count` instances, each of one to three pixels anywhere."""
+    rng = np.random.default_rng(seed)
+    planes = np.zeros((1, *shape), np.int32)
+    places = rng.choice(planes.size, 2 * count, replace=False)
+    planes.flat[places] = np.append(rng.permutation(count), rng.integers(count, size=count)) + 1
+    return planes
+
+
+def one_pixel_instances(shape, count, first=1):
+    """Planes of `count` instances of one pixel, and d1 and d2 of their pixels."""
+    rng = np.random.default_rng(0)
+    planes = np.zeros((1, *shape), np.int32)
+    planes.flat[rng.choice(planes.size, count, replace=False)] = rng.permutation(count) + first
+    grid = np.stack(np.indices(shape), axis=-1)
+    distances, _ = KDTree(grid[planes[0] > 0]).query(grid, k=2, workers=2)
+    return planes, np.moveaxis(distances, -1, 0)
+
+
+@unhurried
+@given(masks(), REACHES)
+def test_is_exact_within_reach_and_beyond_elsewhere(mask, reach):
+    expected = squared_within(oracles.nearest_two(mask.planes), reach)
+    np.testing.assert_array_equal(nearest_two(mask.planes, reach=reach), expected)
+
+
+@pytest.mark.parametrize("count", [2, 12, 90])
+@pytest.mark.parametrize("width", [255, 256, 257, 511, 513])
+def test_is_exact_across_blocks_of_columns(width, count):
+    planes = scattered((4, width), count)
+    expected = squared_within(oracles.nearest_two(planes), 31)
+    np.testing.assert_array_equal(nearest_two(planes, reach=31), expected)
+
+
+@pytest.mark.parametrize("count", [2, 12, 90])
+@pytest.mark.parametrize("height", [255, 256, 257, 600])
+def test_is_exact_across_bands_of_rows(height, count):
+    planes = scattered((height, 4), count)
+    expected = squared_within(oracles.nearest_two(planes), 31)
+    np.testing.assert_array_equal(nearest_two(planes, reach=31), expected)
+
+
+@pytest.mark.parametrize("reach", [1, 31, 64])
+@pytest.mark.parametrize("first", [255, 256, 511, 512])
+def test_sees_exactly_reach_far_into_the_next_band_or_block(first, reach):
+    for place in (first - reach, first + reach):
+        planes = np.zeros((1, 1, 600), np.int32)
+        planes[0, 0, [first, place]] = 1, 2
+        expected = squared_within(oracles.nearest_two(planes), reach)
+        assert expected[1, 0, first] == reach**2
+        np.testing.assert_array_equal(nearest_two(planes, reach=reach), expected)
+        np.testing.assert_array_equal(nearest_two(planes.swapaxes(1, 2), reach=reach), expected.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reach", "count"),
+    [((130, 300), 400, 2), ((130, 300), 400, 6), ((700, 40), 400, 5), ((900, 12), 100, 9), ((60, 60), 5000, 3)],
+)
+def test_is_exact_with_a_large_reach(shape, reach, count):
+    planes = scattered(shape, count)
+    expected = squared_within(oracles.nearest_two(planes), reach)
+    assert (expected < BEYOND).any()
+    np.testing.assert_array_equal(nearest_two(planes, reach=reach), expected)
+
+
+@pytest.mark.parametrize("gap", range(9))
+@pytest.mark.parametrize("reach", range(10))
+def test_reach_bounds_the_sum_of_both_distances(gap, reach):
+    planes = np.array([[[1, *[0] * gap, 2]]], np.int32)
+    within = (nearest_two(planes, reach=reach) < BEYOND).all()
+    assert within == (gap + 1 <= reach)
+
+
+def test_fewer_than_two_instances_leave_everything_beyond():
+    one = np.zeros((1, 5, 6), np.int32)
+    assert (nearest_two(one, reach=31) == BEYOND).all()
+    one[0, 2:4, 1:3] = 1
+    assert (nearest_two(one, reach=31) == BEYOND).all()
+    assert (nearest_two(np.ones_like(one), reach=31) == BEYOND).all()
+
+
+def test_parts_of_one_instance_do_not_compete():
+    planes = np.array([[[1, 0, 1, 0, 0, 2]]], np.int32)
+    assert nearest_two(planes, reach=9)[:, 0].tolist() == [[0, 1, 0, 1, 1, 0], [25, 16, 9, 4, 4, 9]]
+
+
+def test_both_distances_are_0_where_instances_overlap():
+    planes = np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32)
+    assert nearest_two(planes, reach=9)[:, 0].tolist() == [[0, 0, 0], [1, 0, 1]]
+
+
+@unhurried
+@given(masks(), REACHES, st.data())
+def test_does_not_depend_on_instance_numbers(mask, reach, data):
+    count = len(mask.classes) - 1
+    numbers = data.draw(st.permutations(range(1, count + 1)) | st.lists(NUMBERS, min_size=count, unique=True))
+    renumbered = np.array([0, *numbers], np.int32)[mask.planes]
+    np.testing.assert_array_equal(nearest_two(renumbered, reach=reach), nearest_two(mask.planes, reach=reach))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [2**20 - 3, 2**20 - 2, 2**20 - 1],
+        [2**20 - 1, 2**20, 2**20 + 1],
+        [1, 2**20 + 1, 2**21 + 1],
+        [2**20, 2**21, 2**22],
+        [1, 2**16 + 1, 2**31 - 1],
+        *([1, 2, 2**bits] for bits in range(8, 31)),
+    ],
+)
+@pytest.mark.parametrize("reach", [2, 31, 400])
+def test_tells_large_instance_numbers_apart(numbers, reach):
+    planes = scattered((20, 30), 3)
+    renumbered = np.array([0, *numbers], np.int32)[planes]
+    expected = squared_within(oracles.nearest_two(planes), reach)
+    np.testing.assert_array_equal(nearest_two(renumbered, reach=reach), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "first"),
+    [((300, 400), 70_000, 1), ((300, 400), 70_000, 2**20 - 35_000), ((1100, 1100), 1_100_000, 1)],
+)
+def test_is_exact_with_very_many_instances(shape, count, first):
+    planes, nearest = one_pixel_instances(shape, count, first)
+    np.testing.assert_array_equal(nearest_two(planes, reach=31), squared_within(nearest, 31))
+
+
+@unhurried
+@given(masks(), REACHES, st.sampled_from([np.s_[:, ::-1], np.s_[:, :, ::-1], np.s_[:, ::-1, ::-1]]))
+def test_follows_flips(mask, reach, flip):
+    flipped = nearest_two(mask.planes[flip], reach=reach)
+    np.testing.assert_array_equal(flipped, nearest_two(mask.planes, reach=reach)[flip])
+
+
+@unhurried
+@given(masks(), REACHES)
+def test_follows_transposition(mask, reach):
+    turned = nearest_two(mask.planes.swapaxes(1, 2), reach=reach)
+    np.testing.assert_array_equal(turned, nearest_two(mask.planes, reach=reach).swapaxes(1, 2))
+
+
+@unhurried
+@given(masks(), REACHES, st.tuples(*[st.integers(0, 40)] * 4))
+def test_does_not_depend_on_background_around_the_image(mask, reach, margins):
+    top, bottom, left, right = margins
+    padded = np.pad(mask.planes, ((0, 0), (top, bottom), (left, right)))
+    height, width = mask.shape
+    inner = nearest_two(padded, reach=reach)[:, top : top + height, left : left + width]
+    np.testing.assert_array_equal(inner, nearest_two(mask.planes, reach=reach))
+
+
+@unhurried
+@given(masks(), REACHES)
+def test_does_not_depend_on_an_empty_plane(mask, reach):
+    more = np.insert(mask.planes, 0, 0, axis=0)
+    np.testing.assert_array_equal(nearest_two(more, reach=reach), nearest_two(mask.planes, reach=reach))
+
+
+@unhurried
+@given(masks(), st.integers(0, 8), st.data())
+def test_tiles_with_a_halo_of_reach_agree_with_the_whole_image(mask, reach, data):
+    (top, bottom), (left, right) = (
+        sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in mask.shape
+    )
+    y, x = max(0, top - reach), max(0, left - reach)
+    tile = mask.planes[:, y : bottom + reach, x : right + reach]
+    inner = nearest_two(tile, reach=reach)[:, top - y : bottom - y, left - x : right - x]
+    np.testing.assert_array_equal(inner, nearest_two(mask.planes, reach=reach)[:, top:bottom, left:right])
+
+
+def test_tiles_of_a_large_image_agree_with_the_whole():
+    planes = scattered((600, 600), 900)
+    whole = nearest_two(planes, reach=31)
+    for top, left in np.ndindex(3, 3):
+        y, x = max(0, 200 * top - 31), max(0, 200 * left - 31)
+        tile = nearest_two(planes[:, y : 200 * top + 231, x : 200 * left + 231], reach=31)
+        inner = tile[:, 200 * top - y :, 200 * left - x :][:, :200, :200]
+        np.testing.assert_array_equal(inner, whole[:, 200 * top : 200 * top + 200, 200 * left : 200 * left + 200])
+
+
+@unhurried
+@given(masks(), st.integers(1, 12))
+def test_windowed_oracle_equals_the_literal_one_within_reach(mask, reach):
+    literal = oracles.nearest_two(mask.planes)
+    expected = np.where(literal <= reach, literal, np.inf)
+    np.testing.assert_array_equal(oracles.nearest_two_within(mask.planes, reach), expected)
