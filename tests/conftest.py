@@ -1,11 +1,16 @@
-"""What all tests share."""
+"""What all tests share; stores are made once and never written to."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+import segprep
+
 REPOSITORY = Path(__file__).parents[1]
+EXAMPLES = REPOSITORY / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,76 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set SEGPREP_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def coins_store(tmp_path_factory):
+    """Store of the example's label image."""
+    root = tmp_path_factory.mktemp("coins") / "coins.zarr"
+    segprep.preprocess(EXAMPLES / "coins", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def varied(tmp_path_factory):
+    """COCO data set of 13 masks that differ in all that matters to a store.
+
+    Two buckets, one of them with canvases of several chunks and two shards, the last of which is not full; two classes,
+    overlapping instances, a place without truth, a mask without instances, a bad annotation, and names beyond ASCII.
+    """
+    folder = tmp_path_factory.mktemp("varied") / "varied"
+    folder.mkdir()
+    sizes = [(1100, 1300)] * 4 + [(61, 50)] * 9
+    images = [
+        {"id": number, "file_name": f"größe/{number:02}.jpg", "height": height, "width": width}
+        for number, (height, width) in enumerate(sizes)
+    ]
+    annotations = [
+        _rectangle(image["id"], category, corner + image["id"], corner + image["id"], side)
+        for image in images[:-1]
+        for category, corner, side in ((7, 2, 9), (7, 8, 12), (0, 30, 5))
+    ]
+    annotations.append(_rectangle(5, 7, 0, 40, 8) | {"iscrowd": 1})
+    annotations.append({"image_id": 6, "category_id": 7, "segmentation": [[1, 2, 3]]})
+    categories = [{"id": 0, "name": "cell"}, {"id": 7, "name": "debris"}]
+    document = {"images": images, "categories": categories, "annotations": annotations}
+    (folder / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def _rectangle(image, category, y, x, side):
+    corners = [x, y, x + side, y, x + side, y + side, x, y + side]
+    return {"image_id": image, "category_id": category, "segmentation": [corners]}
+
+
+@pytest.fixture(scope="session")
+def varied_store(varied, tmp_path_factory):
+    """Store of `varied`, made in this process."""
+    root = tmp_path_factory.mktemp("varied_store") / "varied.zarr"
+    segprep.preprocess(varied, root, workers=segprep.Workers(processes=1))
+    return root
+
+
+@pytest.fixture(scope="session")
+def dsb2018_store(data_dir, tmp_path_factory):
+    """Store of 48 real masks of 2,889 nuclei, made by a process per core."""
+    root = tmp_path_factory.mktemp("dsb2018") / "dsb2018.zarr"
+    segprep.preprocess(data_dir / "dsb2018" / "stage1_train", root)
+    return root
+
+
+@pytest.fixture
+def coins_copy(coins_store, tmp_path):
+    """Copy of the coins' store, to be damaged."""
+    return Path(shutil.copytree(coins_store, tmp_path / "copy.zarr"))
+
+
+@pytest.fixture(scope="session")
+def files_of():
+    """Callable: every file below a folder, by its relative name."""
+
+    def files(folder):
+        paths = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+    return files

@@ -1,0 +1,440 @@
+import dataclasses
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import msgspec
+import numpy as np
+import pytest
+import zarr
+from click import Choice
+from segprep.cli.info import info as info_command
+from segprep.cli.main import main
+from segprep.cli.weights import weights as weights_command
+
+import segprep
+from segprep import store
+from segprep.products import Weights
+from segprep.readers import MAX_PIXELS, READERS, Crowd
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+COMMAND = Path(sys.executable).with_name("segprep")
+COMMANDS = [[], ["weights"], ["info"]]
+HEAVY = {"cv2", "dask", "distributed", "numba", "numpy", "PIL", "scipy", "skimage", "tifffile", "zarr"}
+SECONDS = 120
+"""How long a command may take before a test gives up; far more than it needs."""
+
+
+def spelled(value):
+    """Test id of a list of arguments; of anything else, what pytest makes of it."""
+    return " ".join(["segprep", *value]) if isinstance(value, list) else None
+
+
+def segprep_(*arguments, cwd=None, **environment):
+    """The command as it is installed, run to its end."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+
+
+def state(folder):
+    """Bytes and time of the last change of every file, by path."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_one_line(ended, status):
+    """The command has failed as it should: one line, no traceback, no result; returns the line."""
+    lines = [line for line in ended.stderr.splitlines() if not re.fullmatch(r"segprep: scan \d+/\d+ masks", line)]
+    assert (ended.returncode, ended.stdout, len(lines)) == (status, "", 1), ended
+    assert lines[0].startswith("segprep: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of two stores, made by the command from the two forms of the coins, and what it said."""
+    folder = tmp_path_factory.mktemp("made")
+    said = {name: segprep_("weights", EXAMPLES / name, folder / f"{name}.zarr") for name in ("coins", "coins_coco")}
+    return folder, said
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["coins", "coins_coco"])
+def test_weights_prints_one_line_of_result_and_plain_lines_of_progress(made, name):
+    folder, said = made
+    assert said[name].returncode == 0
+    (line,) = said[name].stdout.splitlines()
+    assert line.startswith(f"{folder / name}.zarr: complete: 1 mask, 24 instances, ")
+    assert said[name].stderr.splitlines() == ["segprep: scan 1/1 masks", "segprep: write 1/1 masks"]
+
+
+def test_both_forms_of_the_coins_give_the_same_arrays(made):
+    folder, _ = made
+    label_image, coco = (segprep.open(folder / f"{name}.zarr")[0] for name in ("coins", "coins_coco"))
+    for product in ("labels", "classes", "weights"):
+        np.testing.assert_array_equal(label_image[product], coco[product])
+
+
+def test_the_store_of_the_command_is_that_of_preprocess(made, coins_store, files_of):
+    folder, _ = made
+    assert files_of(folder / "coins.zarr") == files_of(coins_store)
+
+
+def test_options_reach_the_store(tmp_path):
+    options = ["--w0", "3", "--sigma", "2.5", "--class-weights", "none", "--dtype", "float32", "--canvas", "400x500"]
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", "--format", "label-image", *options)
+    assert ended.returncode == 0, ended
+    info = store.read_info(tmp_path / "out.zarr")
+    (parameters,) = [product.parameters for product in info.products if product.name == "weights"]
+    assert parameters == {"w0": 3, "sigma": 2.5, "class_weights": "none", "dtype": "float32", "vector": [1, 1]}
+    array = zarr.open_array(tmp_path / "out.zarr", path="400x500/weights", mode="r")
+    assert (array.dtype, array.shape, array.attrs["parameters"]) == ("float32", (1, 400, 500), parameters)
+
+
+def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
+    root = tmp_path / "out.zarr"
+    made, found = segprep_("weights", EXAMPLES / "coins", root, "--json"), segprep_("info", root, "--json")
+    assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
+    summary = json.loads(made.stdout)
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    attributes = msgspec.to_builtins(store.read_info(root))
+    assert json.loads(found.stdout) == summary
+    assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
+
+
+def test_info_says_what_is_in_a_store(varied_store):
+    ended = segprep_("info", varied_store)
+    info = store.read_info(varied_store)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for word in (
+        str(varied_store),
+        "complete",
+        "13 masks",
+        "36 instances",
+        "varied (coco)",
+        "64 ignored",
+        "108 hidden",
+        "sigma=5.0",
+        "left out: ",
+        *(each.name for each in (*info.classes, *info.products, *info.buckets)),
+        *(f"{each.pixels:,}" for each in info.classes),
+    ):
+        assert word in ended.stdout
+
+
+def test_what_was_left_out_is_a_warning_on_stderr(varied, tmp_path):
+    ended = segprep_("weights", varied, tmp_path / "out.zarr", "--workers", "1")
+    (fault,) = store.read_info(tmp_path / "out.zarr").faults
+    (warning,) = [line for line in ended.stderr.splitlines() if "masks" not in line]
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 1)
+    assert warning == f"segprep: warning: {fault.kind}: 1 left out: {fault.where}"
+
+
+def test_version_is_that_of_the_package():
+    ended = segprep_("--version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split()[-1] == segprep.__version__
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=spelled)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_is_a_result(command, option):
+    ended = segprep_(*command, option)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"Usage: {' '.join(['segprep', *command])} [OPTIONS]")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=spelled)
+def test_help_keeps_its_lines_and_shows_no_escapes(command):
+    assert "\\b" not in segprep_(*command, "--help").stdout
+
+
+def imported(*arguments):
+    """Top-level names of all modules that a run of the command imports."""
+    lines = segprep_(*arguments, PYTHONPROFILEIMPORTTIME="1").stderr.splitlines()
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["--version"]], ids=spelled)
+def test_help_imports_nothing_heavy(command):
+    modules = imported(*command, "--help")
+    assert {"click", "segprep"} <= modules
+    assert not modules & HEAVY
+
+
+def test_work_imports_what_is_heavy(coins_store):
+    assert {"numpy", "zarr"} <= imported("info", coins_store)
+
+
+@pytest.mark.parametrize("command", [main, *main.commands.values()], ids=lambda command: command.name)
+def test_every_command_and_every_option_has_a_help_text(command):
+    assert command.help
+    for param in command.params:
+        assert param.param_type_name == "argument" or param.help, param.name
+
+
+# --- options and what they stand for ---------------------------------------------------------------------------------
+
+
+def options(command):
+    return {param.name: param for param in command.params if param.param_type_name == "option"}
+
+
+def fields():
+    """Fields of the product that are for the user to choose; `vector` is bound to the data."""
+    return [field for field in dataclasses.fields(Weights) if field.name != "vector"]
+
+
+@pytest.mark.parametrize("field", fields(), ids=lambda field: field.name)
+def test_option_has_the_name_and_the_default_of_the_products_field(field):
+    option = options(weights_command)[field.name]
+    assert option.opts == [f"--{field.name.replace('_', '-')}"]
+    assert option.default == field.default
+    assert type(option.default) is type(field.default)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("class_weights", get_args(get_type_hints(Weights)["class_weights"])),
+        ("dtype", get_args(get_type_hints(Weights)["dtype"])),
+        ("crowd", get_args(Crowd)),
+        ("format", tuple(READERS)),
+    ],
+)
+def test_option_has_the_choices_that_the_library_has(name, choices):
+    option = options(weights_command)[name]
+    assert isinstance(option.type, Choice)
+    assert tuple(option.type.choices) == choices
+
+
+def test_defaults_of_reading_are_those_of_the_library():
+    found = options(weights_command)
+    reading = segprep.readers.ReadOptions()
+    assert found["max_pixels"].default == MAX_PIXELS == reading.max_pixels
+    assert found["crowd"].default == reading.crowd
+
+
+@pytest.mark.parametrize("command", [weights_command, info_command], ids=lambda command: command.name)
+def test_every_command_has_json_and_debug(command):
+    assert {"--json", "--debug"} <= {name for option in options(command).values() for name in option.opts}
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--canvas", "512"], "--canvas"),
+        (["--canvas", "0x512"], "--canvas"),
+        (["--canvas", "axb"], "--canvas"),
+        (["--canvas", "300x300"], "--canvas 300x300"),
+        (["--sigma", "wide"], "--sigma"),
+        (["--sigma", "0"], "sigma is 0.0"),
+        (["--sigma", "nan"], "sigma is nan"),
+        (["--sigma", "-1"], "sigma is -1.0"),
+        (["--w0", "-1"], "w0 is -1.0"),
+        (["--w0", "inf"], "w0 is inf"),
+        (["--w0", "70000"], "float16"),
+        (["--dtype", "float64"], "--dtype"),
+        (["--class-weights", "some"], "--class-weights"),
+        (["--format", "tiff"], "--format"),
+        (["--workers", "0"], "--workers 0"),
+        (["--workers", "two"], "--workers"),
+        (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
+        (["--max-pixels", "0"], "max"),
+        (["one too many"], "one too many"),
+    ],
+    ids=spelled,
+)
+def test_a_usage_error_is_one_line_that_names_what_is_wrong(tmp_path, arguments, named):
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
+    assert named in assert_one_line(ended, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["weights"], ["info"], ["weights", "data"], ["nonsense"], ["--nonsense"]])
+def test_a_missing_argument_or_unknown_command_is_a_usage_error_of_one_line(arguments):
+    assert_one_line(segprep_(*arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tcp://127.0.0.1:1", None),
+        ("missing.json", None),
+        ("no json.json", "{"),
+        ("no address.json", "{}"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_reached_is_one_line_that_names_it(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    ended = segprep_("weights", EXAMPLES / "coins", "out.zarr", "--scheduler", name, cwd=tmp_path)
+    assert f"--scheduler {name}: cannot be reached" in assert_one_line(ended, 2)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_missing_input_is_one_line_that_names_it(tmp_path):
+    ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr")
+    assert assert_one_line(ended, 3) == f"segprep: {tmp_path / 'nowhere'}: no such file or folder"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_without_masks_is_one_line_that_names_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "notes.txt").touch()
+    line = assert_one_line(segprep_("weights", tmp_path / "data", tmp_path / "out.zarr"), 3)
+    assert line.startswith(f"segprep: {tmp_path / 'data'}: ")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
+    good = (EXAMPLES / "coins" / "labels" / "coins.png").read_bytes()
+    (tmp_path / "data").mkdir()
+    for name in "abcdefghi":
+        (tmp_path / "data" / f"{name}.png").write_bytes(good if name != "d" else good[: len(good) // 2])
+    ended = segprep_("weights", tmp_path / "data", tmp_path / "out.zarr", "--workers", workers)
+    assert assert_one_line(ended, 3).startswith(f"segprep: {tmp_path / 'data' / 'd.png'}: cannot be read as PNG")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def _store(root):
+    segprep.preprocess(EXAMPLES / "coins", root)
+
+
+def _folder(root):
+    root.mkdir()
+    (root / "notes.txt").write_text("mine")
+
+
+def _zarr(root):
+    zarr.create_group(root, attributes={"title": "mine"})
+
+
+@pytest.mark.parametrize("make", [_store, _folder, _zarr, Path.touch], ids=["store", "folder", "zarr", "file"])
+def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp_path, make):
+    root = tmp_path / "out.zarr"
+    make(root)
+    before = state(tmp_path)
+    line = assert_one_line(segprep_("weights", EXAMPLES / "coins", root), 4)
+    assert line.startswith(f"segprep: {root}: exists and is ")
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_info_of_no_store_is_an_integrity_error_of_one_line(tmp_path, name):
+    assert "no segprep store" in assert_one_line(segprep_("info", tmp_path / name), 5)
+
+
+def test_an_output_that_cannot_be_written_is_a_storage_error_of_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    line = assert_one_line(segprep_("weights", EXAMPLES / "coins", tmp_path / "file" / "out.zarr"), 6)
+    assert line.startswith(f"segprep: {tmp_path / 'file'}")
+    assert "cannot be written" in line
+
+
+def test_debug_shows_a_traceback(tmp_path):
+    ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr", "--debug")
+    assert ended.returncode != 0
+    assert "Traceback (most recent call last)" in ended.stderr
+    assert f"InputError: {tmp_path / 'nowhere'}: no such file or folder" in ended.stderr
+
+
+# --- terminals and signals -------------------------------------------------------------------------------------------
+
+
+def on_terminal(*arguments):
+    """Exit code and what a terminal of 80 columns shows of stderr."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen([COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # how Linux says that nobody holds the other end any more
+            pass
+        finally:
+            os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_a_bar_is_drawn_on_a_terminal(tmp_path):
+    status, shown = on_terminal("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert status == 0
+    assert re.search(r"\rscan: 100%\|.+\| 1/1 ", shown)
+    assert re.search(r"\rwrite: 100%\|.+\| 1/1 ", shown)
+    assert "segprep: " not in shown
+
+
+def test_no_bar_is_drawn_elsewhere(made):
+    _, said = made
+    assert "\r" not in said["coins"].stderr
+    assert "%" not in said["coins"].stderr
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """COCO file of two small masks, whose shards are written first, and of one that keeps a core busy long after."""
+    sides = [64, 128, 5000]
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": side, "width": side} for n, side in enumerate(sides)]
+    annotations = [
+        {"image_id": n, "category_id": 1, "segmentation": [[8, 8, side - 8, 8, side - 8, side - 8, 8, side - 8]]}
+        for n, side in enumerate(sides)
+    ]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
+    file = tmp_path_factory.mktemp("squares") / "squares.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+@pytest.mark.parametrize("workers", ["1", "3"], ids=["in this process", "idle workers"])
+def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(squares, tmp_path, workers):
+    root = tmp_path / "out.zarr"
+    command = [COMMAND, "weights", squares, root, "--workers", workers]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr.readline() == "segprep: scan 3/3 masks\n"
+        deadline = time.monotonic() + SECONDS
+        while len(list(root.glob("*/weights/records/0.json"))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "the small shards are not written"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert (process.returncode, stdout, stderr.strip()) == (130, "", "segprep: interrupted")
+    assert store.read_info(root).status == "incomplete"
+    assert not list(root.rglob("*.partial"))
+
+
+def test_a_reader_of_stdout_that_goes_away_is_no_error(coins_store):
+    with subprocess.Popen([COMMAND, "info", coins_store], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert stderr == b""

@@ -1,0 +1,487 @@
+import importlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+
+import segprep
+from segprep import store, workers
+from segprep.errors import InputError, IntegrityError, OptionError, OutputError, SegprepError, StorageError
+from segprep.products import PRODUCTS
+from segprep.readers import READERS, find_masks
+from segprep.workers import Job, Workers, crew
+
+COINS = Path(__file__).parents[1] / "examples" / "coins"
+END_SECONDS = 30
+"""How long a process of the tests may take to start or to end; far more than it needs."""
+
+READER = '''
+"""A reader of masks a, b, c, of which b kills its worker after some loads; each load leaves a mark in the folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segprep.mask import InstanceMask, class_table
+from segprep.readers import Masks
+
+
+@dataclass(frozen=True)
+class DeadlyRef:
+    key: str
+    marks: Path
+    loads: int
+
+    def load(self):
+        if self.key == "b":
+            loaded = len(list(self.marks.iterdir()))
+            if loaded == self.loads:
+                os._exit(1)
+            (self.marks / str(loaded)).touch()
+        return InstanceMask(np.ones((1, 2, 2), np.int32), np.array([0, 1], np.int32))
+
+
+def find(path, options):
+    """Find a folder called deadly-N, whose mask b kills its worker after N loads."""
+    if not path.name.startswith("deadly-"):
+        return None
+    refs = tuple(DeadlyRef(key, path, int(path.name[-1])) for key in "abc")
+    return Masks("deadly", class_table([(None, "thing")]), refs)
+'''
+
+
+@contextmanager
+def running(name, *arguments, folder, **environment):
+    """Subprocess of ``dask``, which is ended whatever happens."""
+    with (folder / f"{name}.log").open("wb") as log:
+        command = [sys.executable, "-m", "dask", name, *arguments, "--no-dashboard"]
+        process = subprocess.Popen(
+            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def scheduler(folder):
+    """Scheduler file of a scheduler on the loopback, which gives up a job as soon as a worker dies of it."""
+    file = folder / "scheduler.json"
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
+    with running("scheduler", *arguments, folder=folder, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as process:
+        deadline = time.monotonic() + END_SECONDS
+        while address_in(file) is None:
+            assert process.poll() is None, (folder / "scheduler.log").read_text()
+            assert time.monotonic() < deadline, "the scheduler does not start"
+        yield file
+
+
+def address_in(file):
+    """Address in a scheduler file; None where it is not all there yet."""
+    try:
+        return json.loads(file.read_bytes())["address"]
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+@pytest.fixture(scope="session")
+def lonely_scheduler(tmp_path_factory):
+    """Scheduler file of a scheduler without workers."""
+    with scheduler(tmp_path_factory.mktemp("lonely")) as file:
+        yield file
+
+
+@pytest.fixture(scope="session")
+def cluster_of_two(tmp_path_factory):
+    """Scheduler file of a scheduler with two worker processes, whose working directory is their own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    arguments = ["--nworkers", "2", "--nthreads", "1", "--local-directory", str(folder)]
+    with scheduler(folder) as file, running("worker", "--scheduler-file", str(file), *arguments, folder=folder):
+        yield file
+
+
+@pytest.fixture
+def cluster(cluster_of_two):
+    """`cluster_of_two`, with both of its workers up."""
+    from distributed import Client  # noqa: PLC0415 - half a second, for the tests that use a cluster
+
+    with Client(scheduler_file=str(cluster_of_two), set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=END_SECONDS)
+    return cluster_of_two
+
+
+@pytest.fixture(params=["1 process", "2 processes", "cluster"])
+def anywhere(request):
+    """Workers of each kind."""
+    if request.param == "cluster":
+        return Workers(scheduler=str(request.getfixturevalue("cluster")))
+    return Workers(processes=int(request.param[0]))
+
+
+# --- the same bytes, wherever the work is done -----------------------------------------------------------------------
+
+
+def test_store_is_the_same_to_the_byte_with_workers_of_any_kind(anywhere, varied, varied_store, tmp_path, files_of):
+    segprep.preprocess(varied, tmp_path / "out.zarr", workers=anywhere)
+    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
+
+
+def test_store_is_the_same_to_the_byte_on_a_cluster_given_by_address(cluster, varied, varied_store, tmp_path, files_of):
+    segprep.preprocess(varied, tmp_path / "out.zarr", workers=Workers(scheduler=address_in(cluster)))
+    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
+
+
+def test_store_of_real_masks_is_the_same_to_the_byte_with_one_process(data_dir, dsb2018_store, tmp_path, files_of):
+    segprep.preprocess(data_dir / "dsb2018" / "stage1_train", tmp_path / "out.zarr", workers=Workers(processes=1))
+    assert files_of(tmp_path / "out.zarr") == files_of(dsb2018_store)
+
+
+def test_store_is_the_same_to_the_byte_wherever_the_input_lies(coins_store, tmp_path, files_of):
+    shutil.copytree(COINS, tmp_path / "coins")
+    segprep.preprocess(tmp_path / "coins", tmp_path / "elsewhere.zarr")
+    assert files_of(tmp_path / "elsewhere.zarr") == files_of(coins_store)
+
+
+def test_relative_paths_mean_the_same_to_every_worker(anywhere, coins_store, tmp_path, files_of, monkeypatch):
+    shutil.copytree(COINS, tmp_path / "coins")
+    monkeypatch.chdir(tmp_path)
+    segprep.preprocess("coins", "out.zarr", workers=anywhere)
+    assert files_of(tmp_path / "out.zarr") == files_of(coins_store)
+
+
+def test_relative_output_is_written_where_the_caller_is(
+    anywhere, varied, varied_store, tmp_path, files_of, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    segprep.preprocess(varied, "out.zarr", workers=anywhere)
+    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
+
+
+def test_source_has_a_name_even_if_it_is_the_working_directory(tmp_path, monkeypatch):
+    shutil.copytree(COINS, tmp_path / "coins")
+    monkeypatch.chdir(tmp_path / "coins")
+    assert segprep.preprocess(".", tmp_path / "out.zarr").source == "coins"
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_that_is_not_there_is_an_option_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+    with pytest.raises(OptionError, match=r"--scheduler tcp://127\.0\.0\.1:1: cannot be reached"):
+        segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler="tcp://127.0.0.1:1"))
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_scheduler_without_workers_is_an_option_error(lonely_scheduler, tmp_path):
+    with pytest.raises(OptionError, match="has no workers"):
+        segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler=str(lonely_scheduler)))
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_fewer_than_one_process_is_an_option_error(processes):
+    with pytest.raises(OptionError, match=f"--workers {processes}: must be at least 1"):
+        Workers(processes=processes)
+
+
+def test_processes_beside_a_scheduler_are_an_option_error():
+    with pytest.raises(OptionError, match="exclude each other"):
+        Workers(processes=1, scheduler="tcp://127.0.0.1:1")
+
+
+@pytest.fixture
+def one_of_many_corrupt(tmp_path):
+    """Twenty masks of three PNG files each, one of which is cut short."""
+    labels = np.zeros((16, 16), np.uint8)
+    labels[2:9, 3:12] = 255
+    for image in range(20):
+        folder = tmp_path / "data" / f"image{image:02}" / "masks"
+        folder.mkdir(parents=True)
+        for instance in range(3):
+            Image.fromarray(np.roll(labels, instance)).save(folder / f"{instance}.png")
+    corrupt = tmp_path / "data" / "image13" / "masks" / "1.png"
+    corrupt.write_bytes(corrupt.read_bytes()[:50])
+    return corrupt
+
+
+def test_a_mask_that_cannot_be_read_is_an_input_error_that_names_the_file(anywhere, one_of_many_corrupt, tmp_path):
+    with pytest.raises(InputError, match=r"image13/masks/1\.png: cannot be read as PNG"):
+        segprep.preprocess(tmp_path / "data", tmp_path / "out.zarr", workers=anywhere)
+    assert one_of_many_corrupt.exists()
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.fixture
+def deadly_reader(tmp_path, monkeypatch):
+    """Reader whose refs kill their worker; a module of its own, for the workers to import."""
+    (tmp_path / "deadly_reader.py").write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("deadly_reader")
+    monkeypatch.setitem(READERS, "deadly", module.find)
+    yield
+    del sys.modules["deadly_reader"]
+
+
+@pytest.mark.usefixtures("deadly_reader")
+@pytest.mark.parametrize(("loads", "named"), [(0, "scan of a to c"), (1, "shard 0 of 2x2, a to c")])
+def test_a_worker_that_dies_is_an_error_that_names_its_masks(loads, named, tmp_path):
+    data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
+    data.mkdir()
+    with pytest.raises(StorageError, match=f"{named}: a worker process died"):
+        segprep.preprocess(data, out, format="deadly", workers=Workers(processes=2))
+    assert out.exists() == (loads == 1)
+    assert not out.exists() or store.read_info(out).status == "incomplete"
+
+
+def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):
+    with crew(Workers(scheduler=str(cluster)), 1) as workforce, pytest.raises(SegprepError, match="shard 7 of 5x5: "):
+        list(workforce.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
+
+
+def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
+    with crew(anywhere, 1) as workforce, pytest.raises(SegprepError, match=r"shard 7 of 5x5: ValueError: .*'seven'"):
+        list(workforce.completed([Job("shard 7 of 5x5", int, ("seven",))]))
+
+
+def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
+    with crew(anywhere, 1) as workforce, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
+        list(workforce.completed([Job("shard 7 of 5x5", store.read_info, (tmp_path,))]))
+
+
+def test_no_job_is_begun_after_one_has_failed(tmp_path):
+    jobs = [Job("fails", int, ("seven",)), Job("follows", Path.touch, (tmp_path / "begun",))]
+    with crew(Workers(processes=1), 2) as workforce, pytest.raises(SegprepError, match="fails: ValueError"):
+        list(workforce.completed(jobs))
+    assert not (tmp_path / "begun").exists()
+
+
+def test_every_job_is_done_once(anywhere):
+    jobs = [Job(str(number), divmod, (number, 7)) for number in range(50)]
+    with crew(anywhere, len(jobs)) as workforce:
+        assert sorted(workforce.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
+
+
+def test_an_output_that_is_there_is_refused_before_the_input_is_looked_at(coins_store, files_of):
+    before = files_of(coins_store)
+    with pytest.raises(OutputError, match="exists and is complete"):
+        segprep.preprocess("nowhere", coins_store)
+    assert files_of(coins_store) == before
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+def test_progress_rises_to_all_masks_in_the_scan_and_then_in_the_writing(anywhere, varied, tmp_path):
+    calls = []
+    segprep.preprocess(varied, tmp_path / "out.zarr", workers=anywhere, progress=lambda *call: calls.append(call))
+    stages = [stage for stage, _, _ in calls]
+    assert stages == sorted(stages)
+    assert {total for _, _, total in calls} == {13}
+    for stage, least in (("scan", 2), ("write", 3)):
+        counts = [done for each, done, _ in calls if each == stage]
+        assert len(counts) >= least
+        assert counts == sorted(set(counts))
+        assert (counts[0] > 0, counts[-1]) == (True, 13)
+
+
+class _StoppedError(Exception):
+    """Raised by the tests' progress."""
+
+
+@pytest.fixture(scope="module")
+def unfinished(varied, tmp_path_factory):
+    """Store whose run was ended after its first shard, the small masks."""
+
+    def end(stage, done, masks):  # noqa: ARG001 - as Progress has it
+        if stage == "write":
+            raise _StoppedError
+
+    root = tmp_path_factory.mktemp("unfinished") / "out.zarr"
+    with pytest.raises(_StoppedError):
+        segprep.preprocess(varied, root, workers=Workers(processes=1), progress=end)
+    return root
+
+
+# --- segprep.open ----------------------------------------------------------------------------------------------------
+
+
+def test_an_incomplete_store_is_not_opened_unless_asked_for(unfinished):
+    assert store.read_info(unfinished).status == "incomplete"
+    with pytest.raises(IntegrityError, match="is incomplete"):
+        segprep.open(unfinished)
+    assert len(segprep.open(unfinished, incomplete=True)) == 13
+
+
+def test_what_an_incomplete_store_lacks_reads_as_fill_and_the_rest_as_it_is(unfinished, varied_store):
+    whole, part = segprep.open(varied_store), segprep.open(unfinished, incomplete=True)
+    np.testing.assert_equal(part[12], whole[12])
+    assert np.isnan(part[0]["weights"]).all()
+    assert (part[0]["labels"] == np.iinfo(np.uint16).max).all()
+
+
+def test_no_store_is_not_opened(tmp_path):
+    with pytest.raises(IntegrityError, match="no segprep store"):
+        segprep.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["coins", "varied"])
+def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_of_the_input(name, request):
+    dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
+    refs = find_masks(COINS if name == "coins" else request.getfixturevalue("varied")).refs
+    types = {product.name: product for product in PRODUCTS}
+    products = [msgspec.convert(product.parameters, types[product.name]) for product in dataset.info.products]
+    assert dataset.keys == [ref.key for ref in refs]
+    for ref, found in zip(refs, dataset, strict=True):
+        expected = {product.name: product.compute(ref.load()) for product in products}
+        assert found.keys() == {"key", *expected}
+        assert found["key"] == ref.key
+        for product, array in expected.items():
+            assert found[product].dtype == array.dtype
+            np.testing.assert_array_equal(found[product], array)
+
+
+@pytest.fixture(scope="module")
+def divided(varied_store, tmp_path_factory):
+    """Store whose masks 0, 3, 6, ... are train, 1, 4, ... val and 2, 5, ... test."""
+    root = Path(shutil.copytree(varied_store, tmp_path_factory.mktemp("divided") / "out.zarr"))
+    zarr.open_array(root, path="split", mode="r+")[:] = np.arange(13) % 3
+    return root
+
+
+@pytest.mark.parametrize(("split", "first"), [("train", 0), ("val", 1), ("test", 2)])
+def test_a_split_gives_its_own_masks_in_their_order(divided, split, first):
+    everything, part = segprep.open(divided), segprep.open(divided, split=split)
+    assert len(part) == len(range(first, 13, 3))
+    assert part.keys == everything.keys[first::3]
+    for own, index in enumerate(range(first, 13, 3)):
+        np.testing.assert_equal(part[own], everything[index])
+
+
+def test_all_splits_together_are_all_masks(divided):
+    keys = [key for split in store.SPLITS for key in segprep.open(divided, split=split).keys]
+    assert sorted(keys) == sorted(segprep.open(divided).keys)
+
+
+def test_a_split_that_is_unknown_is_an_error_that_lists_the_splits(divided):
+    with pytest.raises(SegprepError, match="no split 'trian', only train, val, test"):
+        segprep.open(divided, split="trian")
+
+
+@pytest.mark.parametrize("index", [13, -14])
+def test_an_index_beyond_the_masks_is_an_index_error(varied_store, index):
+    with pytest.raises(IndexError):
+        segprep.open(varied_store)[index]
+
+
+def test_a_negative_index_counts_from_the_end(varied_store):
+    dataset = segprep.open(varied_store)
+    np.testing.assert_equal(dataset[-1], dataset[12])
+
+
+def test_a_dataset_can_be_sent_to_another_process(varied_store):
+    dataset = segprep.open(varied_store)
+    sent = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own
+    np.testing.assert_equal(sent[4], dataset[4])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_dataset_can_be_read_on_in_a_forked_child_as_loaders_of_pytorch_do(varied_store):
+    script = """
+import os, sys, segprep
+dataset = segprep.open(sys.argv[1])
+parent = dataset[4]["labels"]
+child = os.fork()
+if child == 0:
+    os._exit(int((dataset[4]["labels"] == parent).all()) + 41)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ended = subprocess.run([sys.executable, "-c", script, varied_store], check=False, timeout=60)
+    assert ended.returncode == 42
+
+
+# --- real data, counted by others ------------------------------------------------------------------------------------
+
+
+def visible_pixels(root):
+    """Pixels of instances and all pixels of each mask, by its key."""
+    counts = {}
+    for bucket in store.read_info(root).buckets:
+        labels = zarr.open_array(root, path=f"{bucket.name}/labels", mode="r")
+        counts[bucket.name] = [np.count_nonzero(labels[row]) for row in range(bucket.rows)]
+    places = [store.read_table(root, name).tolist() for name in ("bucket", "row", "height", "width")]
+    buckets = list(counts)
+    keys = store.decode_keys(store.read_table(root, "key"))
+    return {
+        key: (counts[buckets[bucket]][row], height * width)
+        for key, bucket, row, height, width in zip(keys, *places, strict=True)
+    }
+
+
+def facts(data_dir, name):
+    return json.loads((data_dir / "facts" / name).read_text(encoding="utf-8"))
+
+
+def test_dsb2018_has_the_masks_instances_and_pixels_that_others_count(data_dir, dsb2018_store):
+    expected, info = facts(data_dir, "dsb2018.json"), store.read_info(dsb2018_store)
+    assert (info.masks, info.instances) == (48, 2889) == (expected["images"], expected["instances"])
+    assert info.hidden_pixels == expected["overlap_pixels"]
+    assert [each.pixels for each in info.classes] == [expected["background_pixels"], expected["union_pixels"]]
+    assert visible_pixels(dsb2018_store) == {
+        key: (image["union_pixels"], image["h"] * image["w"]) for key, image in expected["per_image"].items()
+    }
+
+
+def test_dsb2018_has_the_areas_that_others_count(data_dir, dsb2018_store):
+    expected = facts(data_dir, "dsb2018.json")["per_image"]
+    areas, mask = (store.read_table(dsb2018_store, f"instances/{name}") for name in ("area", "mask"))
+    for index, key in enumerate(store.decode_keys(store.read_table(dsb2018_store, "key"))):
+        own, image = areas[mask == index], expected[key]
+        assert (len(own), own.sum()) == (image["instances"], image["sum_instance_pixels"])
+        assert (own.min(), own.max()) == (image["min_area"], image["max_area"])
+
+
+@pytest.fixture(scope="module")
+def taco_store(data_dir, tmp_path_factory):
+    root = tmp_path_factory.mktemp("taco") / "taco.zarr"
+    segprep.preprocess(data_dir / "taco" / "annotations_small.json", root)
+    return root
+
+
+def test_taco_has_the_masks_instances_and_pixels_that_others_count(data_dir, taco_store):
+    # Both follow COCO's rule for polygons, so not a pixel differs.
+    expected, info = facts(data_dir, "taco_small.json"), store.read_info(taco_store)
+    assert (info.masks, info.instances) == (54, 185) == (expected["images"], expected["rasterised_instances"])
+    assert info.faults == ()
+    assert info.hidden_pixels == expected["overlap_pixels"]
+    assert sum(each.pixels for each in info.classes) == expected["total_pixels"]
+    images = expected["per_image"].values()
+    assert visible_pixels(taco_store) == {
+        image["file_name"]: (image["union_pixels"], image["h"] * image["w"]) for image in images
+    }
+
+
+def test_taco_has_the_classes_that_others_count(data_dir, taco_store):
+    expected, info = facts(data_dir, "taco_small.json"), store.read_info(taco_store)
+    assert len(info.classes) == 1 + expected["categories"]
+    counted = {str(each.id): (each.name, each.instances) for each in info.classes[1:] if each.instances}
+    assert counted == {id_: (each["name"], each["annotations"]) for id_, each in expected["per_class"].items()}

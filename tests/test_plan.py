@@ -1,0 +1,159 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segprep import store
+from segprep.errors import OptionError
+from segprep.mask import class_table
+from segprep.plan import plan
+from segprep.products import Classes, Labels, Weights
+from segprep.readers import Masks, find_masks
+from segprep.stats import INSTANCE_ROW, MaskStats, mask_stats
+
+PRODUCTS = (Labels(), Classes(), Weights())
+COINS = Path(__file__).parents[1] / "examples" / "coins"
+
+
+@pytest.fixture(scope="module")
+def masks(varied):
+    return find_masks(varied)
+
+
+@pytest.fixture(scope="module")
+def loaded(masks):
+    return [ref.load() for ref in masks.refs]
+
+
+@pytest.fixture(scope="module")
+def stats(masks, loaded):
+    return [mask_stats(mask, len(masks.classes)) for mask in loaded]
+
+
+@pytest.fixture(scope="module")
+def made(masks, stats):
+    return plan("varied", masks, stats, products=PRODUCTS)
+
+
+def fingerprints(made):
+    return {product.name: product.fingerprint for product in made.info.products}
+
+
+def test_every_mask_has_a_row_of_its_own_in_a_canvas_that_holds_it(made, loaded):
+    bucket, row = made.tables["bucket"], made.tables["row"]
+    places = list(zip(bucket.tolist(), row.tolist(), strict=True))
+    assert len(set(places)) == len(loaded)
+    for mask, (number, index) in enumerate(places):
+        found = made.layout.buckets[number]
+        assert found.masks[index] == mask
+        assert all(side <= whole for side, whole in zip(loaded[mask].shape, found.canvas, strict=True))
+
+
+def test_info_names_the_buckets_of_the_layout(made):
+    expected = [(*each.canvas, len(each.masks), each.shard_shape[0]) for each in made.layout.buckets]
+    assert [(each.height, each.width, each.rows, each.shard_rows) for each in made.info.buckets] == expected
+    assert [each.name for each in made.info.buckets] == [f"{height}x{width}" for height, width, _, _ in expected]
+
+
+def test_tables_hold_names_and_sizes_of_the_masks(made, masks, loaded):
+    assert store.decode_keys(made.tables["key"]) == [ref.key for ref in masks.refs]
+    sizes = zip(made.tables["height"].tolist(), made.tables["width"].tolist(), strict=True)
+    assert list(sizes) == [mask.shape for mask in loaded]
+
+
+def test_instance_table_describes_each_instance_whole_even_where_it_is_hidden(made, loaded):
+    columns = {name: made.tables[f"instances/{name}"] for name in ("mask", *INSTANCE_ROW.names)}
+    expected = []
+    for index, mask in enumerate(loaded):
+        for number in range(1, len(mask.classes)):
+            (plane,) = [k for k, pixels in enumerate(mask.planes) if (pixels == number).any()]
+            ys, xs = np.nonzero(mask.planes[plane] == number)
+            box = ys.min(), xs.min(), np.ptp(ys) + 1, np.ptp(xs) + 1
+            expected.append((index, number, mask.classes[number], len(ys), *box, plane))
+    np.testing.assert_array_equal(np.stack(list(columns.values()), axis=1), expected)
+    assert made.tables["instances_of_mask"].tolist() == np.bincount(columns["mask"], minlength=len(loaded)).tolist()
+
+
+def test_info_counts_all_masks_instances_and_pixels(made, loaded):
+    info = made.info
+    valid = [mask.labels if mask.ignore is None else np.where(mask.ignore, -1, mask.labels) for mask in loaded]
+    codes = np.concatenate([mask.classes[each[each >= 0]] for mask, each in zip(loaded, valid, strict=True)])
+    assert (info.masks, info.instances) == (13, sum(len(mask.classes) - 1 for mask in loaded)) == (13, 36)
+    assert [each.pixels for each in info.classes] == np.bincount(codes, minlength=3).tolist()
+    assert [(each.id, each.name, each.instances) for each in info.classes] == [
+        (None, "background", 0),
+        (0, "cell", 12),
+        (7, "debris", 24),
+    ]
+    assert info.ignored_pixels == sum(np.count_nonzero(each < 0) for each in valid) == 64
+    assert info.hidden_pixels == made.tables["hidden"].sum() == 12 * 9
+
+
+def test_a_fault_is_kept_with_the_name_of_its_mask(made, masks):
+    (fault,) = made.info.faults
+    assert fault.key == masks.refs[6].key
+    assert "annotation" in fault.where
+
+
+def test_weights_are_bound_to_class_weights_whose_mean_over_the_pixels_is_1(made):
+    (weights,) = [product for product in made.products if product.name == "weights"]
+    pixels = [each.pixels for each in made.info.classes]
+    assert np.average(weights.vector, weights=pixels) == pytest.approx(1)
+    assert np.ptp(np.multiply(weights.vector, pixels)) == pytest.approx(0, abs=1e-6)
+
+
+def test_all_masks_share_a_canvas_that_is_asked_for(masks, stats):
+    made = plan("varied", masks, stats, products=PRODUCTS, canvas=(1200, 1400))
+    assert [(each.name, each.rows) for each in made.info.buckets] == [("1200x1400", 13)]
+
+
+def test_a_canvas_that_a_mask_does_not_fit_is_an_option_error(masks, stats):
+    with pytest.raises(OptionError, match="too small: masks reach 1100x1300"):
+        plan("varied", masks, stats, products=PRODUCTS, canvas=(1100, 1299))
+
+
+def test_the_same_input_gives_the_same_fingerprints_whatever_it_is_called(made, masks, stats):
+    assert fingerprints(plan("other", masks, stats, products=PRODUCTS)) == fingerprints(made)
+
+
+def test_a_parameter_changes_the_fingerprint_of_its_product_alone(made, masks, stats):
+    again = fingerprints(plan("varied", masks, stats, products=(Labels(), Classes(), Weights(sigma=4))))
+    assert {name for name, value in fingerprints(made).items() if again[name] != value} == {"weights"}
+
+
+def _moved(stats):
+    instances = stats[0].instances.copy()
+    instances["x"][0] += 1
+    return [replace(stats[0], instances=instances), *stats[1:]]
+
+
+def _resized(stats):
+    return [*stats[:-1], replace(stats[-1], shape=(61, 51))]
+
+
+@pytest.mark.parametrize("change", [_moved, _resized])
+def test_another_input_changes_every_fingerprint(made, masks, stats, change):
+    again = fingerprints(plan("varied", masks, change(stats), products=PRODUCTS))
+    assert all(again[name] != value for name, value in fingerprints(made).items())
+
+
+def test_another_layout_changes_every_fingerprint(made, masks, stats):
+    again = fingerprints(plan("varied", masks, stats, products=PRODUCTS, canvas=(1280, 1536)))
+    assert all(again[name] != value for name, value in fingerprints(made).items())
+
+
+@pytest.mark.parametrize(("instances", "dtype"), [(65_534, "uint16"), (65_535, "uint32")])
+def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
+    refs = find_masks(COINS).refs
+    stats = MaskStats(
+        shape=(400, 400),
+        class_pixels=np.array([100, 159_900]),
+        class_instances=np.array([0, instances]),
+        instances=np.zeros(instances, INSTANCE_ROW),
+        ignored=0,
+        hidden=0,
+        faults=(),
+    )
+    made = plan("full", Masks("label-image", class_table([(None, "i")]), refs), [stats], products=(Labels(),))
+    assert [product.dtype for product in made.products] == [dtype]
