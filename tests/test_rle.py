@@ -2,9 +2,23 @@ import numpy as np
 import pytest
 from faster_coco_eval.mask_api_new_cpp import encode, toUncompressedRLE
 from hypothesis import given
-from strategies import bitmaps
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from strategies import bitmaps, unhurried
 
-from segprep.readers._rle import BadRegionError, listed_runs, runs_piece, string_runs
+from segprep.rle import (
+    NO_RUNS,
+    BadRegionError,
+    bitmap_runs,
+    listed_runs,
+    runs_bitmap,
+    runs_piece,
+    runs_string,
+    string_runs,
+)
+
+ANY_BITMAPS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
+RUNS = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=30)
 
 
 def runs_of(bitmap):
@@ -101,3 +115,72 @@ def test_runs_go_down_the_columns():
     piece = runs_piece(np.array([1, 2, 3]), (2, 3))
     assert (piece.y, piece.x) == (0, 0)
     np.testing.assert_array_equal(piece.pixels, [[False, True], [True, False]])
+
+
+@given(ANY_BITMAPS)
+def test_runs_of_a_bitmap_are_those_counted_pixel_by_pixel(bitmap):
+    runs = bitmap_runs(bitmap)
+    assert runs.dtype == np.int64
+    assert runs.tolist() == runs_of(bitmap)
+
+
+@given(ANY_BITMAPS)
+def test_a_bitmap_comes_back_from_its_runs(bitmap):
+    restored = runs_bitmap(bitmap_runs(bitmap), bitmap.shape)
+    assert restored.dtype == np.bool_
+    np.testing.assert_array_equal(restored, bitmap)
+
+
+@given(RUNS)
+def test_runs_come_back_from_their_string(runs):
+    text = runs_string(np.array(runs, np.int64))
+    assert text == string_of(runs)
+    assert string_runs(text).tolist() == runs
+
+
+@given(bitmaps())
+def test_a_bitmap_comes_back_from_its_string(bitmap):
+    restored = runs_bitmap(string_runs(runs_string(bitmap_runs(bitmap))), bitmap.shape)
+    np.testing.assert_array_equal(restored, bitmap)
+
+
+@unhurried
+@given(ANY_BITMAPS)
+def test_strings_are_those_of_the_native_encoder(bitmap):
+    (native,) = encode(np.asfortranarray(bitmap[..., np.newaxis].astype(np.uint8)))
+    assert runs_string(bitmap_runs(bitmap)) == native["counts"].decode()
+
+
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (700, 900)])
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 1])
+def test_strings_of_large_bitmaps_are_those_of_the_native_encoder(shape, share):
+    bitmap = np.random.default_rng(0).random(shape) < share
+    (native,) = encode(np.asfortranarray(bitmap[..., np.newaxis].astype(np.uint8)))
+    assert runs_string(bitmap_runs(bitmap)) == native["counts"].decode()
+
+
+@pytest.mark.parametrize(
+    ("rows", "runs"),
+    [
+        (["..", ".."], [4]),
+        (["##", "##"], [0, 4]),
+        ([".#", "#."], [1, 2, 1]),
+        (["#.", ".."], [0, 1, 3]),
+        ([".#."], [1, 1, 1]),
+        (["."], [1]),
+    ],
+)
+def test_runs_of_a_few_pixels_are_as_counted_by_hand(rows, runs):
+    assert bitmap_runs(np.array([[pixel == "#" for pixel in row] for row in rows])).tolist() == runs
+
+
+def test_encoding_changes_nothing_it_is_given():
+    runs = np.array([5, 2, 3, 4, 9])
+    runs_string(runs)
+    assert runs.tolist() == [5, 2, 3, 4, 9]
+
+
+def test_no_runs_are_no_string_and_no_pixels():
+    assert runs_string(NO_RUNS) == ""
+    assert runs_bitmap(NO_RUNS, (0, 0)).shape == (0, 0)
+    assert bitmap_runs(np.zeros((0, 4), bool)).tolist() == [0]

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.kernels.compiled import compiled
 from segprep.mask import LabelArray
-from segprep.products._compiled import compiled
 
 SquaredArray: TypeAlias = NDArray[np.uint32]
 KeyArray: TypeAlias = NDArray[Any]

@@ -13,6 +13,8 @@ from segprep.mask import Piece
 Runs: TypeAlias = NDArray[np.int64]
 """(R,) lengths of runs in pixels, background first."""
 
+NO_RUNS: Runs = np.zeros(0, np.int64)
+
 _BITS = 5
 _CONTINUES = 0x20
 _SIGN = 0x10
@@ -127,3 +129,53 @@ def _rows(first: Runs, last: Runs, height: int) -> tuple[int, int]:
     if (first // height != last // height).any():
         return 0, height
     return int((first % height).min()), int((last % height).max()) + 1
+
+
+def bitmap_runs(pixels: NDArray[np.bool_]) -> Runs:
+    """Runs of a bitmap of shape (h, w).
+
+    Examples
+    --------
+    >>> bitmap_runs(np.array([[False, True], [True, False]]))
+    array([1, 2, 1])
+    """
+    flat = pixels.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat, prepend=False)) if flat.size else np.zeros(0, np.intp)
+    return np.diff(changes, prepend=0, append=flat.size).astype(np.int64)
+
+
+def runs_bitmap(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Bitmap of this height and width that has these runs; the inverse of `bitmap_runs`.
+
+    Examples
+    --------
+    >>> runs_bitmap(np.array([1, 2, 1]), (2, 2)).astype(int)
+    array([[0, 1],
+           [1, 0]])
+    """
+    values = np.arange(len(runs)) % 2 == 1
+    return np.repeat(values, runs).reshape(shape, order="F")
+
+
+def runs_string(runs: Runs) -> str:
+    """Compressed string of runs, as COCO writes it; the inverse of `string_runs`.
+
+    Examples
+    --------
+    >>> runs_string(np.array([5, 2, 3, 0]))
+    '523N'
+    """
+    numbers = runs.copy()
+    numbers[3:] -= runs[1:-2]
+    return "".join(map(_number_string, numbers.tolist()))
+
+
+def _number_string(number: int) -> str:
+    """One signed number in groups of 5 bits."""
+    text = ""
+    while True:
+        group, number = number & (_CONTINUES - 1), number >> _BITS
+        done = number == (-1 if group & _SIGN else 0)
+        text += chr(ord("0") + (group if done else group | _CONTINUES))
+        if done:
+            return text

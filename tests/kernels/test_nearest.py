@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.spatial import KDTree
 from strategies import masks, unhurried
 
-from segprep.products._nearest import BEYOND, nearest_two
+from segprep.kernels.nearest import BEYOND, nearest_two
 
 REACHES = st.integers(0, 31) | st.sampled_from([0, 1, 2, 100])
 NUMBERS = st.integers(1, 2**31 - 1)

@@ -1,0 +1,1 @@
+"""Distances on label images: compiled, exact, NumPy in and NumPy out."""
