@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ LabelArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.float32]
 CountArray: TypeAlias = NDArray[np.int64]
+Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
+"""Which instance is in front where some overlap; ``error`` allows no overlap."""
 
 
 class Piece(NamedTuple):
@@ -39,7 +41,7 @@ class Fault(NamedTuple):
     kind : str
         What is wrong, in words that are the same for every fault of this kind.
     where : str
-        File and annotation, and the value that is wrong.
+        Annotation or file within the mask, and the value that is wrong.
     """
 
     kind: str
@@ -61,12 +63,15 @@ class InstanceMask:
         True where nothing is known (COCO crowd, void). None stands for nowhere.
     faults : tuple of Fault
         What was left out of the mask.
+    overlap : str
+        Which instance is in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
     """
 
     planes: LabelArray
     classes: NDArray[np.int32]
     ignore: BoolArray | None = None
     faults: tuple[Fault, ...] = ()
+    overlap: Overlap = "smallest"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,16 +88,26 @@ class InstanceMask:
 
     @cached_property
     def labels(self) -> LabelArray:
-        """Instance in front at each pixel, shape (H, W): where they overlap the smallest, of equals the last."""
+        """Instance in front at each pixel, shape (H, W)."""
         if len(self.planes) == 1:
             only: LabelArray = self.planes[0]
             return only
-        size = np.where(np.arange(len(self.areas)) == 0, self.planes.size, self.areas)
+        rank = self._ranks()
         front = np.zeros(self.shape, np.int32)
         for plane in self.planes:
-            smaller = (size[plane] < size[front]) | ((size[plane] == size[front]) & (plane > front))
-            np.copyto(front, plane, where=smaller)
+            np.copyto(front, plane, where=rank[plane] > rank[front])
         return front
+
+    def _ranks(self) -> NDArray[np.intp]:
+        """Rank of each instance number, the higher in front, shape (N + 1,); 0 for the background."""
+        numbers = np.arange(1, len(self.classes))
+        if self.overlap == "smallest":
+            order = np.lexsort((numbers, -self.areas[1:]))
+        else:
+            order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
+        ranks = np.zeros(len(self.classes), np.intp)
+        ranks[order + 1] = numbers
+        return ranks
 
 
 def mask_of_pieces(

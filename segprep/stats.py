@@ -1,5 +1,6 @@
 """What the scan keeps of one mask: enough to plan the store and to weigh the classes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from segprep.mask import CountArray, Fault, InstanceMask
+from segprep.mask import ClassTable, CountArray, Fault, InstanceMask, LabelArray
+from segprep.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(
     [
@@ -37,35 +39,71 @@ class MaskStats:
     class_instances : (C,) int64 array
         Instances of each class code; 0 for the background.
     instances : (N,) array of `INSTANCE_ROW`
-        The instances ``1..N``.
+        The whole instances ``1..N``.
+    runs : tuple of (R,) int64 arrays
+        Runs of each instance within its bounding box, where the labels do not show it whole; else empty.
     ignored : int
         Pixels without truth.
     hidden : int
         Instance pixels that lie behind another instance.
+    filled : bool
+        Whether instances cover the whole image.
     faults : tuple of Fault
         What was left out of the mask.
+    digest : bytes
+        Fingerprint of every pixel, class and ignored place of the whole mask.
     """
 
     shape: tuple[int, int]
     class_pixels: CountArray
     class_instances: CountArray
     instances: NDArray[np.void]
+    runs: tuple[Runs, ...]
     ignored: int
     hidden: int
+    filled: bool
     faults: tuple[Fault, ...]
+    digest: bytes
 
 
-def mask_stats(mask: InstanceMask, n_classes: int) -> MaskStats:
-    """Size and counts of `mask`, whose class codes lie below `n_classes`."""
+def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
+    """Size and counts of a mask, whose class codes lie below `n_classes`.
+
+    `shown` is what the products show of it, where that is less: the instance table keeps the whole instances.
+    """
+    shown = shown or whole
+    rows = _instance_rows(whole)
     return MaskStats(
-        shape=mask.shape,
-        class_pixels=class_pixels(mask, n_classes),
-        class_instances=np.bincount(mask.classes[1:], minlength=n_classes),
-        instances=_instance_rows(mask),
-        ignored=0 if mask.ignore is None else int(np.count_nonzero(mask.ignore)),
-        hidden=int(mask.areas.sum()) - int(np.count_nonzero(mask.labels)),
-        faults=mask.faults,
+        shape=whole.shape,
+        class_pixels=class_pixels(shown, n_classes),
+        class_instances=np.bincount(whole.classes[1:], minlength=n_classes),
+        instances=rows,
+        runs=_hidden_runs(whole, shown.labels, rows),
+        ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
+        hidden=int(whole.areas.sum()) - int(np.count_nonzero(whole.labels)),
+        filled=bool((shown.planes > 0).any(axis=0).all()),
+        faults=whole.faults,
+        digest=_digest(whole),
     )
+
+
+def _digest(mask: InstanceMask) -> bytes:
+    """Fingerprint of a mask."""
+    digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
+    for array in (mask.planes, mask.classes, mask.ignore):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+def _hidden_runs(whole: InstanceMask, labels: LabelArray, rows: NDArray[np.void]) -> tuple[Runs, ...]:
+    """Runs of the instances that `labels` do not show whole."""
+    visible = np.bincount(labels.ravel(), minlength=len(whole.classes))[1:]
+    runs = [NO_RUNS] * len(rows)
+    for index in np.flatnonzero(visible != whole.areas[1:]):
+        row = rows[index]
+        window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
+        runs[index] = bitmap_runs(whole.planes[row["plane"]][window] == row["number"])
+    return tuple(runs)
 
 
 def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
@@ -100,15 +138,19 @@ class Counts:
 
     Attributes
     ----------
-    pixels, instances, images : (C,) int64 arrays
-        Per class code: valid pixels, instances, and valid pixels of the images in which the class occurs.
+    names : tuple of str
+        Name of each class.
+    pixels, instances, images, image_pixels : (C,) int64 arrays
+        Per class code: valid pixels, instances, the images in which the class occurs, and the valid pixels of these images.
     most_instances : int
         Instances of the fullest mask.
     """
 
+    names: tuple[str, ...]
     pixels: CountArray
     instances: CountArray
     images: CountArray
+    image_pixels: CountArray
     most_instances: int
 
     @classmethod
@@ -117,18 +159,23 @@ class Counts:
         return cls.of_images(np.array([pixels], np.int64), np.zeros((1, len(pixels)), np.int64))
 
     @classmethod
-    def of_images(cls, pixels: CountArray, instances: CountArray) -> "Counts":
+    def of_images(cls, pixels: CountArray, instances: CountArray, names: Sequence[str] | None = None) -> "Counts":
         """Counts of images, from arrays of shape (images, C)."""
         return cls(
+            names=tuple(names or map(str, range(pixels.shape[1]))),
             pixels=pixels.sum(axis=0),
             instances=instances.sum(axis=0),
-            images=np.where(pixels > 0, pixels.sum(axis=1, keepdims=True), 0).sum(axis=0),
+            images=np.count_nonzero(pixels, axis=0),
+            image_pixels=np.where(pixels > 0, pixels.sum(axis=1, keepdims=True), 0).sum(axis=0),
             most_instances=int(instances.sum(axis=1).max(initial=0)),
         )
 
 
-def total(stats: Sequence[MaskStats]) -> Counts:
-    """Counts over `stats`, of which there is at least one."""
+def total(stats: Sequence[MaskStats], classes: ClassTable) -> Counts:
+    """Counts over `stats`, which may be empty."""
+    shape = (len(stats), len(classes))
     return Counts.of_images(
-        np.stack([each.class_pixels for each in stats]), np.stack([each.class_instances for each in stats])
+        np.array([each.class_pixels for each in stats], np.int64).reshape(shape),
+        np.array([each.class_instances for each in stats], np.int64).reshape(shape),
+        [entry.name for entry in classes.entries],
     )

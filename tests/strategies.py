@@ -86,3 +86,61 @@ def _boxes(draw, shape, most=None):
 def _ignored(shape):
     """Where there is no truth: nowhere, in a box, or anywhere."""
     return st.none() | _boxes(shape) | arrays.arrays(np.bool_, shape)
+
+
+@st.composite
+def label_images(draw):
+    """(H, W) int32 labels, none of them special: noise, blocks, lines a pixel wide, or a single label."""
+    shape = draw(SHAPES)
+    rng = np.random.default_rng(draw(SEEDS))
+    block = draw(st.sampled_from([1, 2, 5]))
+    coarse = rng.integers(0, draw(st.sampled_from([1, 2, 3, 40])), [-(-side // block) for side in shape])
+    labels = np.kron(coarse, np.ones((block, block), int))[: shape[0], : shape[1]]
+    if draw(st.booleans()):
+        labels[rng.random(shape) < 0.05] = -7
+    return labels.astype(np.int32)
+
+
+@st.composite
+def image_counts(draw):
+    """Pixels and instances of 1 to 6 classes in 1 to 5 images, (images, C) int64 each; up to 1e10 pixels, many of them 0."""
+    shape = (draw(st.integers(1, 5)), draw(st.integers(1, 6)))
+    many = st.just(0) | st.integers(0, 5) | st.integers(0, 10**10)
+    pixels = draw(arrays.arrays(np.int64, shape, elements=many))
+    instances = draw(arrays.arrays(np.int64, shape, elements=st.integers(0, 10**6)))
+    instances[:, 0] = 0
+    return pixels, instances
+
+
+def _mask_of(planes, classes=None):
+    """Mask whose instances all have class 1, if not told."""
+    planes = np.array(planes, np.int32)
+    classes = np.arange(planes.max() + 1) > 0 if classes is None else classes
+    return InstanceMask(planes, np.array(classes, np.int32))
+
+
+def _three_discs():
+    """Label image of three discs that touch each other."""
+    grid = np.indices((40, 44))
+    labels = np.zeros((40, 44), np.int32)
+    for number, (y, x, radius) in enumerate([(12, 12, 9), (12, 31, 9), (28, 21, 9)], start=1):
+        labels[((grid - np.reshape([y, x], (2, 1, 1))) ** 2).sum(axis=0) <= radius**2] = number
+    return labels
+
+
+HAND_MADE = {
+    "gap of a pixel": _mask_of([[[1, 1, 1, 0, 2, 2, 2]] * 5]),
+    "three touching discs": _mask_of([_three_discs()], [0, 1, 2, 2]),
+    "one instance": _mask_of([np.pad(np.ones((3, 4), int), 6)]),
+    "one of two parts": _mask_of([[[1, 1, 0, 0, 0, 0, 1]] * 3]),
+    "none": _mask_of([np.zeros((4, 5), int)]),
+    "overlap": _mask_of([[[1, 1, 1, 1, 0, 0, 0, 3]] * 6, [[0, 0, 2, 2, 2, 0, 0, 0]] * 6], [0, 1, 1, 2]),
+    "nested": _mask_of([np.pad(np.ones((7, 7), int), 3), np.pad(np.full((3, 3), 2), 5)]),
+    "identical": _mask_of([[[0, 1, 1, 0, 0]] * 3, [[0, 2, 2, 0, 0]] * 3]),
+    "one fills the image": _mask_of([np.ones((5, 6), int)]),
+    "one fills the image behind two others": _mask_of([np.ones((4, 7), int), [[2, 2, 0, 0, 0, 3, 3]] * 4]),
+    "two fill the image": _mask_of([[[1, 1, 1, 2, 2, 2, 2]] * 4]),
+    "a class each": _mask_of([[[1, 0, 2, 0, 0, 3]] * 2], [0, 1, 2, 3]),
+    "one pixel": _mask_of([[[1]]]),
+}
+"""Masks made by hand, by what is special about them."""

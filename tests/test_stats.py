@@ -1,9 +1,12 @@
 import numpy as np
 import oracles
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import masks, unhurried
 
-from segprep.mask import Fault, InstanceMask
+from segprep.instances import separated
+from segprep.mask import Fault, InstanceMask, class_table
+from segprep.rle import runs_bitmap
 from segprep.stats import Counts, class_pixels, mask_stats, total
 
 PLANES = np.array(
@@ -15,6 +18,8 @@ PLANES = np.array(
 )
 IGNORE = np.array([[0, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
 MASK = InstanceMask(PLANES, np.array([0, 1, 1, 3, 3], np.int32), IGNORE, (Fault("empty polygon", "a.json: 7"),))
+
+FIVE = class_table([(None, name) for name in "abcd"])
 
 
 def test_counts_of_a_small_mask_are_as_counted_by_hand():
@@ -83,16 +88,83 @@ def test_mask_without_instances_is_all_background():
 def test_total_adds_up_classes_and_the_images_in_which_they_occur():
     empty = InstanceMask(np.zeros((1, 2, 3), np.int32), np.zeros(1, np.int32))
     full = InstanceMask(np.array([[[1, 1], [2, 3]]], np.int32), np.array([0, 3, 3, 3], np.int32))
-    counts = total([mask_stats(mask, 5) for mask in (MASK, empty, full)])
+    counts = total([mask_stats(mask, 5) for mask in (MASK, empty, full)], FIVE)
     assert counts.pixels.tolist() == [14, 7, 0, 6, 0]
     assert counts.instances.tolist() == [0, 2, 0, 5, 0]
-    assert counts.images.tolist() == [17 + 6, 17, 0, 17 + 4, 0]
+    assert counts.images.tolist() == [2, 1, 0, 2, 0]
+    assert counts.image_pixels.tolist() == [17 + 6, 17, 0, 17 + 4, 0]
     assert counts.most_instances == 4
 
 
 def test_counts_do_not_overflow():
     counts = Counts.of_images(np.full((1000, 2), 10**10), np.full((1000, 2), 10**6))
     assert counts.pixels.tolist() == [10**13] * 2
-    assert counts.images.tolist() == [2 * 10**13] * 2
+    assert counts.images.tolist() == [1000] * 2
+    assert counts.image_pixels.tolist() == [2 * 10**13] * 2
     assert counts.instances.tolist() == [10**9] * 2
     assert counts.most_instances == 2 * 10**6
+
+
+def rebuilt(stats, labels, number):
+    """Bitmap of an instance, as a reader of the store has it: from its row, its runs, and the labels where it has none."""
+    row, runs = stats.instances[number - 1], stats.runs[number - 1]
+    window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
+    whole = np.zeros(stats.shape, bool)
+    whole[window] = runs_bitmap(runs, (row["height"], row["width"])) if runs.size else labels[window] == number
+    return whole
+
+
+@unhurried
+@given(masks(), st.sampled_from([0, 1, 2, "falk2019"]))
+def test_every_instance_is_rebuilt_whole_from_its_runs_or_the_labels_shown(mask, separate):
+    shown = separated(mask, separate)
+    stats = mask_stats(mask, 6, shown)
+    assert len(stats.runs) == len(stats.instances)
+    for number in range(1, len(mask.classes)):
+        whole = (mask.planes == number).any(axis=0)
+        np.testing.assert_array_equal(rebuilt(stats, shown.labels, number), whole)
+
+
+@unhurried
+@given(masks(), st.sampled_from([0, 1, "falk2019"]))
+def test_only_instances_that_the_labels_do_not_show_whole_have_runs(mask, separate):
+    shown = separated(mask, separate)
+    stats = mask_stats(mask, 6, shown)
+    for number, runs in enumerate(stats.runs, start=1):
+        visible = np.count_nonzero(shown.labels == number)
+        assert (runs.size > 0) == (visible < mask.areas[number])
+
+
+def test_runs_of_a_hidden_instance_are_as_counted_by_hand():
+    stats = mask_stats(MASK, 5)
+    assert [runs.tolist() for runs in stats.runs] == [[0, 6], [], [], []]  # 3 hides a pixel of 1
+
+
+@unhurried
+@given(masks(), st.sampled_from([1, "falk2019"]))
+def test_pixels_are_those_shown_and_instances_and_hidden_pixels_those_of_the_whole_mask(mask, separate):
+    shown = separated(mask, separate)
+    whole, stats = mask_stats(mask, 6), mask_stats(mask, 6, shown)
+    np.testing.assert_array_equal(stats.instances, whole.instances)
+    np.testing.assert_array_equal(stats.class_instances, whole.class_instances)
+    assert (stats.hidden, stats.ignored) == (whole.hidden, whole.ignored)
+    assert stats.class_pixels.tolist() == oracles.visible_pixels(shown.planes, mask.classes, mask.ignore, 6)
+    assert stats.filled == (shown.labels > 0).all()
+
+
+@unhurried
+@given(masks(), st.sampled_from(["smallest", "last", "first"]))
+def test_every_instance_is_rebuilt_whichever_is_in_front(mask, overlap):
+    ordered = InstanceMask(mask.planes, mask.classes, overlap=overlap)
+    stats = mask_stats(ordered, 6)
+    for number in range(1, len(mask.classes)):
+        whole = (mask.planes == number).any(axis=0)
+        np.testing.assert_array_equal(rebuilt(stats, ordered.labels, number), whole)
+
+
+def test_total_of_no_masks_is_nothing_for_every_class():
+    counts = total([], FIVE)
+    assert counts.names == ("background", "a", "b", "c", "d")
+    for column in (counts.pixels, counts.instances, counts.images, counts.image_pixels):
+        assert column.tolist() == [0] * 5
+    assert counts.most_instances == 0

@@ -1,0 +1,235 @@
+"""Which masks are for training, which for validation and testing.
+
+A mask's group, by default its own key, decides together with a seed: the hash of both is a number in [0, 1), and the
+fractions cut that interval. So adding masks moves no other, and masks of one slide, patient or video stay together.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError, OptionError
+
+SPLITS = ("train", "val", "test")
+"""In the order of their codes."""
+FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+"""Names of folders that are splits."""
+FILES = ("splits.json", "splits.csv")
+"""Names of files that tell the splits of the data set beside them."""
+
+SplitArray = NDArray[np.uint8]
+"""Index into `SPLITS` of each mask."""
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How masks are split.
+
+    Attributes
+    ----------
+    fractions : (float, float, float) or None
+        Shares of train, val and test, which sum to 1. None obeys what the data set says by folders or a file, and else
+        takes everything for training.
+    seed : int
+        Another seed, another split.
+    group : str or None
+        Regular expression; masks whose keys give the same first match, or its groups if it has any, stay together.
+    stratify : bool
+        Whether to balance classes over the splits; adding masks may then move others.
+    folds : int or None
+        Number of folds for cross-validation, at least 2; test masks are in none.
+    file : str or None
+        JSON or CSV file that names the split of each key.
+    """
+
+    fractions: tuple[float, float, float] | None = None
+    seed: int = 0
+    group: str | None = None
+    stratify: bool = False
+    folds: int | None = None
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fractions is not None:
+            _check_fractions(self.fractions)
+        if self.stratify and self.fractions is None:
+            raise OptionError("--stratify needs the shares that it shall keep, as --split 0.8,0.1,0.1")
+        if self.fractions is not None and self.file is not None:
+            raise OptionError("--split takes shares or a file, not both")
+        if self.folds is not None and not 2 <= self.folds <= 254:  # noqa: PLR2004 - a byte, and one value for none
+            raise OptionError(f"--folds {self.folds}: must be from 2 to 254")
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except re.error as error:
+                raise OptionError(f"--group {self.group!r} is no regular expression: {error}") from None
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    """Refuse shares that do not cut [0, 1)."""
+    shown = ",".join(f"{share:g}" for share in fractions)
+    if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
+        raise OptionError(
+            f"--split {shown}: the shares sum to {sum(fractions):g}; they must be at least 0 and sum to 1"
+        )
+    if fractions[0] == 0:
+        raise OptionError(f"--split {shown}: nothing would be left for training")
+
+
+def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
+    r"""Group of each key.
+
+    Raises
+    ------
+    OptionError
+        Where a key does not match.
+
+    Examples
+    --------
+    >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
+    ['slide1', 'slide1', 'slide2']
+    """
+    if pattern is None:
+        return list(keys)
+    matches = [re.search(pattern, key) for key in keys]
+    if None in matches:
+        raise OptionError(f"--group {pattern!r} does not match {keys[matches.index(None)]!r}")
+    return ["/".join(match.groups("") or (match.group(),)) for match in matches if match]
+
+
+def fraction_of(group: str, seed: int) -> float:
+    """Number in [0, 1) that depends on nothing else.
+
+    Examples
+    --------
+    >>> round(fraction_of("slide1", 0), 3)
+    0.909
+    """
+    digest = hashlib.blake2b(f"{seed}/{group}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> SplitArray:
+    """Split of each mask, by its group alone."""
+    bounds = np.cumsum(fractions)[:-1]
+    return np.searchsorted(bounds, [fraction_of(group, seed) for group in groups], side="right").astype(np.uint8)
+
+
+def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
+    """Fold of each mask, 255 for masks in none: test masks, or all where there are no folds."""
+    if folds is None:
+        return np.full(len(groups), 255, np.uint8)
+    numbers = np.array([int(folds * fraction_of(f"fold/{group}", seed)) for group in groups], np.uint8)
+    return np.where(splits == SPLITS.index("test"), 255, numbers).astype(np.uint8)
+
+
+def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
+    """Split of each mask so that every column of `counts` is shared as `fractions` say, as well as whole groups allow.
+
+    Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
+    error of the shares most.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each mask.
+    counts : (masks, columns) int64 array
+        What to balance: pixels and instances of each class.
+    fractions : sequence of float
+        Shares of the splits.
+    seed : int
+        Breaks ties.
+    """
+    names, member = np.unique(np.array(groups), return_inverse=True)
+    share = np.zeros((len(names), counts.shape[1] + 1))
+    np.add.at(share, member, np.column_stack([counts, np.ones(len(groups))]))
+    share = share[:, share.sum(axis=0) > 0]
+    share /= share.sum(axis=0)
+    order = sorted(range(len(names)), key=lambda i: (-share[i].max(), fraction_of(str(names[i]), seed)))
+    target = np.array(fractions)[:, None]
+    have = np.zeros((len(fractions), share.shape[1]))
+    chosen = np.zeros(len(names), np.uint8)
+    for i in order:
+        gain = ((target - have) * share[i] - share[i] ** 2 / 2).sum(axis=1)
+        chosen[i] = np.argmax(np.where(target[:, 0] > 0, gain, -np.inf))
+        have[chosen[i]] += share[i]
+    return chosen[member]
+
+
+def by_folder(keys: Sequence[str]) -> SplitArray | None:
+    """Split of each mask by the first folder of its key that is a split; None unless every key has one.
+
+    Examples
+    --------
+    >>> by_folder(["train/a.png", "val/b.png"])
+    array([0, 1], dtype=uint8)
+    >>> by_folder(["train/a.png", "b.png"]) is None
+    True
+    """
+    found = [next((FOLDERS[part] for part in key.lower().split("/")[:-1] if part in FOLDERS), None) for key in keys]
+    return None if None in found else np.array(found, np.uint8)
+
+
+def by_file(keys: Sequence[str], path: Path) -> SplitArray:
+    """Split of each mask as a file says.
+
+    JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, names another split, or leaves a mask out.
+    """
+    said = _read_file(path)
+    unknown = next((name for name in said.values() if name not in FOLDERS), None)
+    if unknown is not None:
+        raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
+    missing = [key for key in keys if key not in said]
+    if missing:
+        raise InputError(
+            f"{path}: says nothing of {len(missing)} masks, {missing[0]!r} first; name the split of each key"
+        )
+    return np.array([FOLDERS[said[key]] for key in keys], np.uint8)
+
+
+def _read_file(path: Path) -> Mapping[str, str]:
+    """Split of each key, as the file has it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            said = json.loads(text)
+            if all(isinstance(value, list) for value in said.values()):
+                return {str(key): split for split, keys in said.items() for key in keys}
+            return {str(key): str(split) for key, split in said.items()}
+        rows = [row for row in csv.reader(text.splitlines()) if row]
+        return {key: split.strip().lower() for key, split in rows if (key, split) != ("key", "split")}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: is no table of splits: {error}") from None
+
+
+def check_filled(splits: SplitArray, fractions: Sequence[float]) -> None:
+    """Raise OptionError where a split that was asked for got no mask."""
+    for code, (name, share) in enumerate(zip(SPLITS, fractions, strict=True)):
+        if share > 0 and not (splits == code).any():
+            raise OptionError(
+                f"--split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
+                "there are too few groups; try --stratify, another --seed, or other shares"
+            )
+
+
+def file_of(rule: SplitRule, data: Path | None) -> Path | None:
+    """File that tells the splits: the rule's, or one of `FILES` in the folder of the data."""
+    if rule.file is not None:
+        return Path(rule.file)
+    if data is None or not data.is_dir():
+        return None
+    return next((data / name for name in FILES if (data / name).is_file()), None)
