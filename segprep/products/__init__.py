@@ -9,12 +9,15 @@ from typing import Any, ClassVar, Protocol, Self
 from numpy.typing import NDArray
 
 from segprep.mask import InstanceMask
+from segprep.products.border import Border
+from segprep.products.boundaries import Boundaries
 from segprep.products.classes import Classes
+from segprep.products.distance import Distance
 from segprep.products.labels import Labels
 from segprep.products.weights import Weights
 from segprep.stats import Counts
 
-__all__ = ["PRODUCTS", "Classes", "Labels", "Product", "Weights"]
+__all__ = ["PRODUCTS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Product", "Weights"]
 
 
 class Product(Protocol):
@@ -28,6 +31,8 @@ class Product(Protocol):
         Counts the changes of what it computes, so that an older store is told apart.
     dtype : str
         NumPy name of the array's type.
+    channels : int
+        Length of the dimension for classes; 0 where there is none.
     fill : float
         What a reader sees where a shard is missing: a value that cannot be mistaken for data.
     pad : float
@@ -39,6 +44,11 @@ class Product(Protocol):
 
     @property
     def dtype(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def channels(self) -> int:
         """See the class."""
         ...
 
@@ -57,9 +67,9 @@ class Product(Protocol):
         ...
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
-        """Array of `mask`, shape (H, W)."""
+        """Array of `mask`, shape (H, W) or (channels, H, W)."""
         ...
 
 
-PRODUCTS: tuple[type[Product], ...] = (Labels, Classes, Weights)
+PRODUCTS: tuple[type[Product], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
 """In the order in which they are written."""

@@ -21,6 +21,7 @@ class Classes:
 
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 1
+    channels: ClassVar[int] = 0
 
     @property
     def fill(self) -> float:

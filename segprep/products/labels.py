@@ -14,14 +14,15 @@ from segprep.stats import Counts
 class Labels:
     """Instance numbers of the instances in front, 0 on the background and in the padding.
 
-    Where instances overlap, the smaller one is in front. uint16, or uint32 where a mask has 65,535 instances or more;
-    the type's maximum is no instance but stands for a missing shard.
+    Where instances overlap, the rule of the store says which is in front, by default the smaller. uint16, or uint32 where
+    a mask has 65,535 instances or more; the type's maximum is no instance but stands for a missing shard.
     """
 
     dtype: str = "uint16"
 
     name: ClassVar[str] = "labels"
     version: ClassVar[int] = 1
+    channels: ClassVar[int] = 0
     pad: ClassVar[float] = 0
 
     @property

@@ -1,83 +1,72 @@
 """U-Net pixel weights: class balance, plus a border term that keeps touching instances apart."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.class_weights import FORMULAS, inverse
+from segprep.class_weights import FORMULAS, Absent, Shaping, class_weights, inverse
 from segprep.errors import OptionError
-from segprep.mask import FloatArray, InstanceMask, LabelArray
-from segprep.products._compiled import compiled
-from segprep.products._nearest import SquaredArray, nearest_two_bands
+from segprep.mask import FloatArray, InstanceMask
+from segprep.products.border import Border, BorderOn, Compete, Single, class_planes, falloff
 from segprep.stats import Counts, class_pixels
 
-NEGLIGIBLE = 1e-7
-"""Border terms below this are 0: it is about the smallest step of float16."""
 
-ClassWeights: TypeAlias = Literal["inverse", "none", "per-image"]
+def per_image(mask: InstanceMask) -> FloatArray:
+    """`inverse` class weights of the image itself, shape (H, W)."""
+    counts = Counts.of_pixels(class_pixels(mask, int(mask.classes.max()) + 1).tolist())
+    return inverse(counts).astype(np.float32)[mask.classes[mask.labels]]
 
 
-def border_weights(planes: LabelArray, *, w0: float = 10.0, sigma: float = 5.0) -> FloatArray:
-    """Border term of the U-Net weights, ``w0 exp(-(d1 + d2)^2 / (2 sigma^2))``.
+def deshpande2018(mask: InstanceMask) -> FloatArray:
+    """1 - a / (H W) on instances and a / (H W) elsewhere, shape (H, W), where a sums the areas of the whole instances.
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances; one plane where nothing overlaps.
-    w0 : float
-        Height of the term between two instances that touch, at least 0.
-    sigma : float
-        Its width in pixels, above 0.
-
-    Returns
-    -------
-    (H, W) float32 array
-        In ``[0, w0]``. d1 and d2 are the distances to the nearest and to the second nearest distinct instance, in pixels
-        between pixel centres. 0 on instances, where there are fewer than two of them, and where the term would be
-        below `NEGLIGIBLE`. It does not depend on how the instances are numbered.
+    Both are clipped to [0, 1]: instances that overlap may have more area than the image. Where they do overlap the weight
+    is that of any instance.
 
     References
     ----------
-    O. Ronneberger, P. Fischer, T. Brox: U-Net, MICCAI 2015, eq. 2.
+    A. Deshpande: Weighted Loss Functions for Instance Segmentation, 2018.
 
     Examples
     --------
-    >>> border_weights(np.array([[[1, 0, 0, 0, 2]]], np.int32)).round(2)
-    array([[0.  , 7.26, 7.26, 7.26, 0.  ]], dtype=float32)
+    >>> deshpande2018(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32)))
+    array([[0.75, 0.25, 0.25, 0.25]], dtype=float32)
     """
-    border = np.zeros(planes.shape[1:], np.float32)
-    span = reach(w0, sigma)
-    if span > 0:
-        for rows, squared in nearest_two_bands(planes, reach=span):
-            _border_term(squared, w0, 2 * sigma * sigma, span, border[rows])
-    return border
+    share = min(1.0, float(mask.areas.sum()) / mask.labels.size)
+    return np.where(mask.labels > 0, np.float32(1 - share), np.float32(share))
 
 
-def reach(w0: float, sigma: float) -> int:
-    """Pixels beyond which d1 + d2 gives a border term below `NEGLIGIBLE`.
+def falk2019(mask: InstanceMask) -> FloatArray:
+    """1 on instances, ``v + (1 - v) sum_c exp(-d1c^2 / (2 s^2))`` elsewhere, shape (H, W), with v = 0.1 and s = 10 px.
+
+    d1c is the distance to the nearest instance of class c: the weight of the background grows towards the instances.
+
+    References
+    ----------
+    T. Falk et al.: U-Net: deep learning for cell counting, detection, and morphometry, Nature Methods 2019, and its plug-in.
 
     Examples
     --------
-    >>> reach(10, 5)
-    31
+    >>> falk2019(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32))).round(3)
+    array([[1.   , 0.996, 0.982, 0.96 ]], dtype=float32)
     """
-    if w0 <= NEGLIGIBLE:
-        return 0
-    return math.ceil(sigma * math.sqrt(2 * math.log(w0 / NEGLIGIBLE)))
+    weights = np.full(mask.shape, 0.1, np.float32)
+    for planes in class_planes(mask):
+        weights += falloff((planes == 0).all(axis=0), 0.9, 10.0)
+    weights[mask.labels > 0] = 1
+    return weights
 
 
-@compiled
-def _border_term(squared: SquaredArray, w0: float, width: float, reach: int, out: FloatArray) -> None:
-    """Fill `out` with the border term of squared distances; 0 on instances, where d1 is 0, and beyond `reach`."""
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            first = squared[0, y, x]
-            if 0 < first <= reach * reach:
-                d = math.sqrt(first) + math.sqrt(squared[1, y, x])
-                out[y, x] = w0 * math.exp(-d * d / width)
+IMAGE_RULES: dict[str, Callable[[InstanceMask], FloatArray]] = {
+    "per-image": per_image,
+    "deshpande2018": deshpande2018,
+    "falk2019": falk2019,
+}
+"""Rules that take the weight of a pixel from its image alone, by the name that options and attributes use."""
 
 
 @dataclass(frozen=True)
@@ -88,65 +77,106 @@ class Weights:
 
     Attributes
     ----------
-    w0 : float
-        Height of the border term, at least 0.
-    sigma : float
-        Width of the border term in pixels, above 0 and at most 1000.
-    class_weights : str
-        Where w_c comes from: ``inverse`` (over the train split, mean 1 over its pixels), ``none`` (1), ``per-image``
-        (``inverse`` over each image).
+    w0, sigma, border_on, single, compete
+        As in `Border`.
+    class_weights : str or dict of str to float
+        Where w_c comes from: a formula of `segprep.class_weights.FORMULAS` over the train split, a rule of `IMAGE_RULES`, or
+        the weight of each class by its name.
+    absent, normalise, clip_class_weights
+        As in `Shaping`.
     dtype : str
         ``float16`` (relative precision 2^-11) or ``float32``.
     vector : tuple of float
-        w_c of each class code, bound by `fit`; empty for ``per-image``.
+        w_c of each class code, bound by `fit`; empty for a rule of `IMAGE_RULES`.
     """
 
     w0: float = 10.0
     sigma: float = 5.0
-    class_weights: ClassWeights = "inverse"
+    border_on: BorderOn = "background"
+    single: Single = "zero"
+    compete: Compete = "all"
+    class_weights: str | dict[str, float] = "inverse"
+    absent: Absent = "zero"
+    normalise: bool = False
+    clip_class_weights: tuple[float, float] | None = None
     dtype: Literal["float16", "float32"] = "float16"
-    vector: tuple[float, ...] = ()
+    vector: tuple[float, ...] = field(default=())
 
     name: ClassVar[str] = "weights"
     version: ClassVar[int] = 1
+    channels: ClassVar[int] = 0
     fill: ClassVar[float] = math.nan
     pad: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.w0) and self.w0 >= 0):
-            raise OptionError(f"w0 is {self.w0}; it must be a number of at least 0")
-        if not 0 < self.sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
-            raise OptionError(f"sigma is {self.sigma}; it must be above 0 and at most 1000 pixels")
+        self._border()
+        self._shaping()
+        if isinstance(self.class_weights, str) and self.class_weights not in FORMULAS | IMAGE_RULES:
+            choices = ", ".join(FORMULAS | IMAGE_RULES)
+            raise OptionError(f"--class-weights {self.class_weights}: no file, and no formula: choose one of {choices}")
+
+        if self._image_rule() is not None and self._shaping() != Shaping():
+            raise OptionError(
+                f"--class-weights {self.class_weights} weighs each image by itself: --absent, --normalise and "
+                "--clip-class-weights do not go with it"
+            )
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - class weights know the train split alone
         """Bind the class weights of the train split."""
-        if self.class_weights == "per-image":
+        if self._image_rule() is not None:
             return self
-        vector = FORMULAS[self.class_weights](train)
-        self._check_range(float(vector.max()))
+        vector = class_weights(self.class_weights, train, self._shaping())
+        present = vector[(train.pixels > 0) & (vector > 0)]
+        self._check_range(present)
         return replace(self, vector=tuple(vector.tolist()))
 
-    def compute(self, mask: InstanceMask) -> FloatArray:
+    def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Weights of `mask`, shape (H, W), float32 or rounded once to float16."""
-        weights = self._of_classes(mask).astype(np.float32)[mask.classes[mask.labels]]
-        weights += border_weights(mask.planes, w0=self.w0, sigma=self.sigma)
+        rule = self._image_rule()
+        if rule is None and not self.vector:
+            raise OptionError(
+                f"class weights {self.class_weights!r} are not bound: call fit with the counts of all masks"
+            )
+        vector = np.array(self.vector, np.float32)
+        weights = vector[mask.classes[mask.labels]] if rule is None else rule(mask)
+        if rule is not None:
+            self._check_range(weights[weights > 0])
+        weights += self._border().term(mask)
         if mask.ignore is not None:
             weights[mask.ignore] = 0
         return weights.astype(self.dtype, copy=False)
 
-    def _of_classes(self, mask: InstanceMask) -> NDArray[Any]:
-        """Weight of each class code that occurs in `mask`."""
-        if self.class_weights != "per-image":
-            return np.array(self.vector)
-        vector = inverse(Counts.of_pixels(class_pixels(mask, int(mask.classes.max()) + 1).tolist()))
-        self._check_range(float(vector.max()))
-        return vector
+    def _border(self) -> Border:
+        """The second term."""
+        return Border(self.w0, self.sigma, self.border_on, self.single, self.compete, self.dtype)
 
-    def _check_range(self, largest: float) -> None:
+    def _shaping(self) -> Shaping:
+        return Shaping(self.absent, self.normalise, self.clip_class_weights)
+
+    def _image_rule(self) -> Callable[[InstanceMask], FloatArray] | None:
+        """Rule that needs no counts, if it is one."""
+        return IMAGE_RULES.get(self.class_weights) if isinstance(self.class_weights, str) else None
+
+    def _check_range(self, weights: NDArray[Any]) -> None:
         """Refuse weights that the type cannot hold."""
-        limit = float(np.finfo(self.dtype).max)
-        if largest + self.w0 > limit:
+        limits = np.finfo(self.dtype)
+        end, step = float(limits.max), float(limits.smallest_subnormal)
+        largest, smallest = float(weights.max(initial=0)), float(weights.min(initial=np.inf))
+        if largest + self.w0 > end:
             raise OptionError(
-                f"weights reach {largest + self.w0:g}, and {self.dtype} ends at {limit:g}: "
-                "use --dtype float32 or other --class-weights"
+                f"weights reach {largest + self.w0:g}, and {self.dtype} ends at {end:g}: use --dtype float32, "
+                "--normalise, or --clip-class-weights"
             )
+        if smallest < step:
+            raise OptionError(
+                f"class weights go down to {smallest:g}, which {self.dtype} cannot tell from 0: use --normalise, or "
+                "--dtype float32"
+            )
+
+
+PRESETS: dict[str, Weights] = {
+    "paper": Weights(),
+    "deshpande2018": Weights(border_on="all", single="d1", class_weights="deshpande2018"),
+    "falk2019": Weights(w0=50.0, sigma=6.0, compete="class", class_weights="falk2019"),
+}
+"""Parameters as published; ``falk2019`` goes with the separation of the same name."""

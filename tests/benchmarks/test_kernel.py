@@ -10,8 +10,9 @@ import numpy as np
 import oracles
 import pytest
 
-from segprep.products._nearest import nearest_two
-from segprep.products.weights import border_weights
+from segprep.kernels.nearest import nearest_two
+from segprep.products.border import border_weights
+from segprep.products.distance import instance_distance, signed_distance
 
 IMAGES = [(480, 640, 8), (512, 512, 100), (1024, 1024, 500), (1024, 1024, 6500), (2048, 2048, 2900)]
 """Height, width, instances."""
@@ -45,6 +46,8 @@ WAYS = {
     "one OpenCV pass": one_opencv_pass,
     "nearest_two": lambda planes: lambda: nearest_two(planes, reach=31),
     "border_weights": lambda planes: lambda: border_weights(planes),
+    "signed_distance, foreground": lambda planes: lambda: signed_distance(np.minimum(planes[0], 1)),
+    "instance_distance": lambda planes: lambda: instance_distance(planes),
     "one SciPy EDT per instance": lambda planes: lambda: oracles.nearest_two(planes),
 }
 

@@ -7,7 +7,8 @@ from strategies import masks, unhurried
 
 from segprep.errors import OptionError
 from segprep.mask import InstanceMask
-from segprep.products.weights import NEGLIGIBLE, Weights, border_weights, reach
+from segprep.products.border import NEGLIGIBLE, border_weights, reach
+from segprep.products.weights import Weights
 from segprep.readers import find_masks
 from segprep.stats import Counts
 
@@ -164,13 +165,13 @@ def test_per_image_weighs_by_the_visible_pixels_of_each_image(mask, elsewhere):
 
 @pytest.mark.parametrize("w0", [-1, -1e-9, np.nan, np.inf])
 def test_refuses_w0(w0):
-    with pytest.raises(OptionError, match=r"w0 is .*at least 0"):
+    with pytest.raises(OptionError, match=r"--w0 .*at least 0"):
         Weights(w0=w0)
 
 
 @pytest.mark.parametrize("sigma", [0, -5, 1001, np.nan, np.inf])
 def test_refuses_sigma(sigma):
-    with pytest.raises(OptionError, match=r"sigma is .*above 0 and at most 1000"):
+    with pytest.raises(OptionError, match=r"--sigma .*above 0 and at most 1000"):
         Weights(sigma=sigma)
 
 
