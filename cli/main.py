@@ -5,13 +5,14 @@ segprep, 130 interrupted.
 """
 
 import sys
+import traceback
 
 import click
 
 from segprep import __version__
 from segprep.errors import SegprepError
 
-from . import info, weights
+from . import classes, info, split, weights
 
 BUG = 70
 INTERRUPTED = 130
@@ -20,16 +21,20 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="segprep")
 def main() -> None:
-    r"""Precompute ground truth for segmentation networks.
+    """Precompute ground truth for segmentation networks.
 
     \b
     segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
     segprep info STORE            what is in it
-    """
+    segprep classes STORE         class weights for a loss
+    segprep split STORE           other train, val and test splits
+    """  # noqa: D301 - click takes a real backspace for "keep these lines"
 
 
 main.add_command(weights.weights)
 main.add_command(info.info)
+main.add_command(classes.classes)
+main.add_command(split.split)
 
 
 def run() -> None:
@@ -37,9 +42,11 @@ def run() -> None:
     try:
         status = main.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
@@ -53,7 +60,7 @@ def run() -> None:
 
 def _fail(message: str, status: int) -> None:
     """Say what went wrong and end; with --debug, show where."""
-    if "--debug" in sys.argv and sys.exc_info()[0] is not None:
-        raise  # noqa: PLE0704 - called from the handlers above alone
+    if "--debug" in sys.argv:
+        traceback.print_exc()
     click.echo(f"segprep: {' '.join(message.split())}", err=True)
     sys.exit(status)

@@ -9,7 +9,7 @@ import click
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Canvas(click.ParamType):  # type: ignore[type-arg] - generic in the newest click alone
+class Canvas(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """Height and width in pixels, written HxW."""
 
     name = "HxW"
@@ -24,36 +24,134 @@ class Canvas(click.ParamType):  # type: ignore[type-arg] - generic in the newest
         return int(height), int(width)
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """So many numbers with commas between them."""
+
+    def __init__(self, *names: str) -> None:
+        self.name = ",".join(names)
+        self.count = len(names)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse ``0.8,0.1,0.1``."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != self.count:
+            self.fail(f"{value!r} is not {self.count} numbers, as {self.name}", param, ctx)
+        return numbers
+
+
+class Separation(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """Pixels, or the name of a rule."""
+
+    name = "PX|falk2019"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Parse ``2`` or ``falk2019``."""
+        text = str(value)
+        if text != "falk2019" and not text.isdecimal():
+            self.fail(f"{value!r} is neither pixels nor falk2019", param, ctx)
+        return text if text == "falk2019" else int(text)
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Decorators as one; the first option comes first in the help."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def choice(option: str, *choices: str, text: str) -> Decorator:
+    """Option with a few values, of which the first is the default."""
+    return click.option(option, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
+
+
 data: Decorator = click.argument("data", type=click.Path(path_type=Path))
 store: Decorator = click.argument("store", type=click.Path(path_type=Path))
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 debug: Decorator = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error.")
 
-READERS = ("coco", "instance-png", "label-image")
+FORMATS = ("coco", "instance-png", "label-image")
+PRODUCTS = ("weights", "border", "boundaries", "distance")
+PRESETS = ("paper", "deshpande2018", "falk2019")
+FORMULAS = (
+    *("inverse", "inverse-sqrt", "median-frequency", "enet", "effective-number", "dice", "pos-weight", "wbce"),
+    *("focal-alpha", "none"),
+)
 
+reading = together(
+    click.option("--format", type=click.Choice(FORMATS), help="Format of DATA.  [default: found out]"),
+    choice("--crowd", "ignore", "instance", text="What COCO's iscrowd regions are."),
+    click.option("--max-pixels", default=2**28, show_default=True, help="Refuse larger masks."),
+)
+"""How masks are read."""
 
-def reading(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How masks are read."""
-    for option in (
-        click.option("--max-pixels", default=2**28, show_default=True, help="Refuse larger masks."),
-        click.option(
-            "--crowd",
-            type=click.Choice(["ignore", "instance"]),
-            default="ignore",
-            show_default=True,
-            help="What COCO's iscrowd regions are.",
-        ),
-        click.option("--format", type=click.Choice(READERS), help="Format of DATA.  [default: found out]"),
-    ):
-        command = option(command)
-    return command
+instances = together(
+    choice(
+        "--instances",
+        *("as-is", "components", "watershed"),
+        text="Where instances come from; other than as-is, values of label images are classes.",
+    ),
+    click.option(
+        "--connectivity", type=click.Choice([4, 8]), default=8, show_default=True, help="Of components and watershed."
+    ),
+    click.option("--min-distance", default=5, show_default=True, help="Pixels between centres, for watershed."),
+    choice("--overlap", "smallest", "last", "first", "error", text="Which instance is in front where some overlap."),
+    click.option(
+        "--separate",
+        type=Separation(),
+        default=0,
+        show_default=True,
+        help="Make pixels within so many of another instance background; 1 or 2 for cells that touch.",
+    ),
+)
+"""How instances are told apart."""
 
+splitting = together(
+    click.option(
+        "--split",
+        metavar="TRAIN,VAL,TEST|FILE",
+        help="Shares, or a JSON or CSV file.  [default: train/ val/ test/ folders or splits.json|csv in DATA, or all train]",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Another seed, another split."),
+    click.option("--group", metavar="REGEX", help="Keep masks together whose names give the same match."),
+    click.option("--stratify", is_flag=True, help="Balance classes over the splits."),
+    click.option("--folds", type=int, metavar="K", help="Also give each mask a fold."),
+)
+"""How masks are split."""
 
-def running(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the work is done."""
-    for option in (
-        click.option("--scheduler", metavar="ADDRESS|FILE", help="Use the Dask cluster of this scheduler."),
-        click.option("--workers", type=int, help="Processes on this machine.  [default: one per core]"),
-    ):
-        command = option(command)
-    return command
+border = together(
+    click.option("--w0", default=10.0, show_default=True, help="Height of the border term."),
+    click.option("--sigma", default=5.0, show_default=True, help="Width of the border term, in pixels."),
+    choice("--border-on", "background", "all", text="Where the border term is: also inside instances?"),
+    choice("--single", "zero", "d1", text="Border term of an image with one instance."),
+    choice("--compete", "all", "class", text="Whose distances make the border term: sum it over classes?"),
+)
+"""Border term of the weights."""
+
+class_weighting = together(
+    click.option(
+        "--class-weights",
+        metavar="NAME|FILE",
+        default="inverse",
+        show_default=True,
+        help=f"Weight of each class: {', '.join(FORMULAS)} over the train split; per-image; or a JSON file by class name.",
+    ),
+    choice("--absent", "zero", "cap", "error", text="Weight of a class without a pixel."),
+    click.option("--normalise", is_flag=True, help="Scale class weights to a mean of 1 over the pixels."),
+    click.option("--clip-class-weights", type=Numbers("LO", "HI"), help="Least and largest class weight."),
+)
+"""First term of the weights."""
+
+running = together(
+    click.option("--workers", type=int, help="Processes on this machine.  [default: one per core]"),
+    click.option("--scheduler", metavar="ADDRESS|FILE", help="Use the Dask cluster of this scheduler."),
+)
+"""Where the work is done."""

@@ -1,15 +1,19 @@
 """A store in words, and as JSON."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from segprep.store import StoreInfo, bytes_on_disk
+from segprep.class_weights import Shaping, class_weights
+from segprep.plan import stored_product
+from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
 
 NAMED = 3
 """How many masks a warning names."""
+LARGE = 1000
+"""A larger class weight draws a warning."""
 
 
 def one_line(path: Path, info: StoreInfo) -> str:
@@ -43,7 +47,10 @@ def as_text(path: Path, info: StoreInfo) -> str:
             *(f"{each.name:<12}{each.rows:>9,}" for each in info.buckets),
             "",
             "code  class                      instances          pixels",
-            *(f"{each.code:>4}  {each.name:<24.24}{each.instances:>12,}{each.pixels:>16,}" for each in info.classes),
+            *(
+                f"{each.code:>4}  {each.name:<24.24}{each.all.instances:>12,}{each.all.pixels:>16,}"
+                for each in info.classes
+            ),
             *([""] if info.faults else []),
             *(f"left out: {line}" for line in warnings(info)),
         ]
@@ -51,11 +58,64 @@ def as_text(path: Path, info: StoreInfo) -> str:
 
 
 def warnings(info: StoreInfo) -> Iterator[str]:
-    """One line for each kind of fault: how often, and where first."""
+    """One line for each kind of fault, and for each class whose weight is doubtful."""
     for kind, count in Counter(fault.kind for fault in info.faults).items():
-        places = [fault.where for fault in info.faults if fault.kind == kind]
+        places = [f"{fault.key}: {fault.where}" for fault in info.faults if fault.kind == kind]
         more = f" and {count - NAMED} more" if count > NAMED else ""
         yield f"{kind}: {count} left out: {', '.join(places[:NAMED])}{more}"
+    if info.instances == 0:
+        yield "there is no instance in any mask"
+    for product in info.products:
+        if product.parameters.get("vector") and product.parameters["class_weights"] != "none":
+            yield from class_warnings(info, product.parameters["vector"])
+
+
+def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
+    """One line for each class without a pixel, or with a weight that would drown the others."""
+    for each, weight in zip(info.classes, vector, strict=True):
+        if each.train.pixels == 0 and each.code != 0:
+            yield f"class {each.name!r} has no pixel in the train split: its weight is {weight:g} (--absent)"
+        elif weight > LARGE:
+            yield f"class {each.name!r} has weight {weight:g}: think of --clip-class-weights"
+
+
+def stale(path: Path, info: StoreInfo) -> Iterator[str]:
+    """One line for each product whose class weights were fitted on another train split."""
+    counts = train_counts(info)
+    for each in info.products:
+        vector = each.parameters.get("vector")
+        if vector and stored_product(each).fit(counts, counts) != stored_product(each):
+            yield (
+                f"{each.name}: class weights were fitted on the former train split; "
+                f"segprep split {path} with the same options and --refit fits them again"
+            )
+
+
+def split_line(path: Path, info: StoreInfo) -> str:
+    """How many masks each split has now."""
+    counts = Counter(read_table(path, "split").tolist())
+    shares = ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
+    return f"{path}: {shares}"
+
+
+def class_vector(info: StoreInfo, formula: str, shaping: Shaping) -> list[float]:
+    """Weight of each class code, by the counts of the train split."""
+    vector: list[float] = class_weights(formula, train_counts(info), shaping).tolist()
+    return vector
+
+
+def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
+    """Vector to paste, and a line for each class."""
+    lines = [f"{each.code:>4}  {each.name:<24} {weight:.6g}" for each, weight in zip(info.classes, vector, strict=True)]
+    return "\n".join([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
+
+
+def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
+    """Vector by code, and weights by name."""
+    names = {each.name: weight for each, weight in zip(info.classes, vector, strict=True)}
+    return msgspec.json.format(
+        msgspec.json.encode({"formula": formula, "vector": list(vector), "weights": names})
+    ).decode()
 
 
 def _parameters(parameters: dict[str, object]) -> str:

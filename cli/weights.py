@@ -11,53 +11,49 @@ from . import options
 @click.command()
 @options.data
 @options.store
-@click.option("--w0", default=10.0, show_default=True, help="Height of the border term.")
-@click.option("--sigma", default=5.0, show_default=True, help="Width of the border term, in pixels.")
 @click.option(
-    "--class-weights",
-    type=click.Choice(["inverse", "none", "per-image"]),
-    default="inverse",
+    "--products",
+    default="weights",
     show_default=True,
-    help="Weight of each class: inverse to its pixels in all masks, 1, or inverse to its pixels in each mask.",
+    help=f"What to write besides labels and classes, of {', '.join(options.PRODUCTS)}, with commas between.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(["float16", "float32"]),
-    default="float16",
-    show_default=True,
-    help="Type of the stored weights.",
-)
+@click.option("--preset", type=click.Choice(options.PRESETS), help="Parameters of the weights as published.")
+@options.border
+@options.class_weighting
+@options.choice("--dtype", "float16", "float32", text="Type of weights, border and distance.")
+@options.choice("--per", "foreground", "class", "instance", text="What a distance is taken to.")
+@click.option("--clip", type=float, help="Largest distance either way, in pixels.")
+@click.option("--width", default=1, show_default=True, help="Width of boundaries, in pixels.")
+@options.instances
+@options.splitting
 @click.option("--canvas", type=options.Canvas(), help="Pad all masks to one size.  [default: a few sizes that fit]")
 @options.reading
 @options.running
 @options.as_json
 @options.debug
 def weights(data: Path, store: Path, as_json: bool, **chosen: Any) -> None:
-    r"""Write U-Net weights, labels and classes of all masks in DATA to STORE.
+    """Write U-Net weights and other maps of all masks in DATA to STORE.
 
-    DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder that is not there yet;
-    any Zarr v3 reader opens it.
+    DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder: a new one, or a store of
+    the same masks, to which products are added. Any Zarr v3 reader opens it.
 
     \b
     weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))
     d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
-    """
-    from segprep import Classes, Labels, Weights, Workers, preprocess  # noqa: PLC0415 - half a second, not for --help
-    from segprep.readers import ReadOptions  # noqa: PLC0415
+    """  # noqa: D301 - click takes a real backspace for "keep these lines"
+    from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
 
-    from . import summary  # noqa: PLC0415
+    from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415
 
-    product = Weights(chosen["w0"], chosen["sigma"], chosen["class_weights"], chosen["dtype"])
+    settings = choices.with_preset(click.get_current_context(), chosen)
     with Bars() as progress:
         info = preprocess(
             data,
             store,
-            products=(Labels(), Classes(), product),
-            format=chosen["format"],
-            reading=ReadOptions(crowd=chosen["crowd"], max_pixels=chosen["max_pixels"]),
-            canvas=chosen["canvas"],
-            workers=Workers(chosen["workers"], chosen["scheduler"]),
+            products=choices.products(settings),
+            rules=choices.rules(settings),
+            workers=choices.workers(settings),
             progress=progress,
         )
     for line in summary.warnings(info):

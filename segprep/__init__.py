@@ -11,38 +11,58 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segprep.errors import SegprepError
+    from segprep.instances import InstanceRule
     from segprep.loader import open  # noqa: A004 - segprep.open, as in zarr.open and tifffile.open
     from segprep.mask import ClassTable, InstanceMask
-    from segprep.pipeline import preprocess
-    from segprep.products import Classes, Labels, Weights
+    from segprep.pipeline import Rules, preprocess
+    from segprep.products import Border, Boundaries, Classes, Distance, Labels, Weights
+    from segprep.readers import ReadOptions
+    from segprep.resplit import split_store
+    from segprep.splits import SplitRule
     from segprep.workers import Workers
 
 __version__ = version("segprep")
 
 _HOMES = {
+    "Border": "products",
+    "Boundaries": "products",
     "ClassTable": "mask",
     "Classes": "products",
+    "Distance": "products",
     "InstanceMask": "mask",
+    "InstanceRule": "instances",
     "Labels": "products",
+    "ReadOptions": "readers",
+    "Rules": "pipeline",
     "SegprepError": "errors",
+    "SplitRule": "splits",
     "Weights": "products",
     "Workers": "workers",
     "open": "loader",
     "preprocess": "pipeline",
+    "split_store": "resplit",
 }
 """Module of each public name; imported when first used, so that ``segprep --help`` is quick."""
 
 __all__ = [
+    "Border",
+    "Boundaries",
     "ClassTable",
     "Classes",
+    "Distance",
     "InstanceMask",
+    "InstanceRule",
     "Labels",
+    "ReadOptions",
+    "Rules",
     "SegprepError",
+    "SplitRule",
     "Weights",
     "Workers",
     "__version__",
     "open",
     "preprocess",
+    "split_store",
 ]
 
 

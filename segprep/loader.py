@@ -1,7 +1,7 @@
 """Reading a store, for training loops."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,16 @@ import zarr
 from numpy.typing import NDArray
 
 from segprep import store
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
+from segprep.mask import BoolArray, CountArray, InstanceMask, Piece
+from segprep.rle import bitmap_runs, runs_bitmap, runs_string
+
+NO_FOLD = 255
 
 
-def open(path: str | os.PathLike[str], *, split: str | None = None, incomplete: bool = False) -> "Dataset":  # noqa: A001
+def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
+    path: str | os.PathLike[str], *, split: str | None = None, fold: int | None = None, incomplete: bool = False
+) -> "Dataset":
     """Open a store.
 
     Parameters
@@ -23,6 +29,8 @@ def open(path: str | os.PathLike[str], *, split: str | None = None, incomplete: 
         The store.
     split : str or None
         ``train``, ``val`` or ``test``; None takes all masks.
+    fold : int or None
+        For a store with folds: ``val`` is then this fold, and ``train`` all others.
     incomplete : bool
         Whether to open a store that is not finished; what is missing reads as NaN or the type's maximum.
 
@@ -35,10 +43,13 @@ def open(path: str | os.PathLike[str], *, split: str | None = None, incomplete: 
     ------
     IntegrityError
         Where there is no store, or it is incomplete, or its tables are damaged.
+    OptionError
+        Where the store has no such split or fold.
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, numpy as np
+    >>> from pathlib import Path
     >>> from PIL import Image
     >>> from segprep import preprocess
     >>> folder = Path(tempfile.mkdtemp())
@@ -54,12 +65,51 @@ def open(path: str | os.PathLike[str], *, split: str | None = None, incomplete: 
         raise IntegrityError(
             f"{root}: is incomplete: its run did not end; run it again, or open it with incomplete=True"
         )
-    rows = np.arange(info.masks)
-    if split is not None:
-        if split not in info.splits:
-            raise IntegrityError(f"{root}: has no split {split!r}, only {', '.join(info.splits)}")
-        rows = np.flatnonzero(store.read_table(root, "split") == info.splits.index(split))
-    return Dataset(root, info, rows)
+    dataset = Dataset(root, info, np.arange(info.masks))
+    return dataset if split is None and fold is None else dataset.part(split, fold)
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """The whole instances of one mask, also where another hides them or where they were cut apart.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width of the mask in pixels.
+    pieces : tuple of Piece
+        Pixels of the instances ``1..N`` within their bounding boxes.
+    classes : (N,) int32 array
+        Their class codes.
+    planes : (N,) int32 array
+        Plane of each; instances in one plane do not overlap.
+    """
+
+    shape: tuple[int, int]
+    pieces: tuple[Piece, ...]
+    classes: NDArray[np.int32]
+    planes: NDArray[np.int32] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def boxes(self) -> NDArray[np.int64]:
+        """Bounding boxes as in COCO, [x, y, width, height] in pixels, shape (N, 4)."""
+        boxes = [(piece.x, piece.y, piece.pixels.shape[1], piece.pixels.shape[0]) for piece in self.pieces]
+        return np.array(boxes, np.int64).reshape(-1, 4)
+
+    @property
+    def masks(self) -> BoolArray:
+        """One mask per instance, shape (N, H, W)."""
+        masks = np.zeros((len(self), *self.shape), np.bool_)
+        for mask, (y, x, pixels) in zip(masks, self.pieces, strict=True):
+            mask[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
+        return masks
+
+    def rle(self) -> list[dict[str, Any]]:
+        """Each instance as COCO's compressed RLE: ``{"size": [height, width], "counts": str}``."""
+        return [{"size": list(self.shape), "counts": runs_string(bitmap_runs(mask))} for mask in self.masks]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +134,124 @@ class Dataset:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Key and arrays of one mask: ``key`` and every product, shape (H, W), the true size of the mask."""
+        """Key and arrays of one mask: ``key`` and every product, shape (..., H, W), the true size of the mask."""
+        names = [product.name for product in self.info.products]
+        return {"key": self.keys[index], **{name: self._read(name, index) for name in names}}
+
+    def part(self, split: str | None = None, fold: int | None = None) -> "Dataset":
+        """Masks of one split, and of one fold: ``val`` is then this fold, ``train`` all others."""
+        return Dataset(self.root, self.info, self.rows[self._in_part(split, fold)])
+
+    def instances(self, index: int) -> Instances:
+        """Whole instances of one mask, bit for bit as they were read."""
         mask = int(self.rows[index])
-        bucket = self.info.buckets[int(self._places["bucket"][mask])].name
-        row, height, width = (int(self._places[name][mask]) for name in ("row", "height", "width"))
-        products = {
-            product.name: self._array(f"{bucket}/{product.name}")[row, :height, :width]
-            for product in self.info.products
-        }
-        return {"key": self.keys[index], **products}
+        table = self._table
+        start, stop = self._starts[mask : mask + 2]
+        labels = self._read("labels", index)
+        pieces = []
+        for row in range(start, stop):
+            y, x, height, width, number = (int(table[name][row]) for name in ("y", "x", "height", "width", "number"))
+            runs = table["runs"][self._run_starts[row] : self._run_starts[row + 1]]
+            shown = labels[y : y + height, x : x + width] == number
+            pieces.append(Piece(y, x, runs_bitmap(runs, (height, width)) if len(runs) else shown))
+        return Instances(labels.shape, tuple(pieces), table["class"][start:stop], table["plane"][start:stop])
+
+    def mask(self, index: int) -> InstanceMask:
+        """Ground truth of one mask, as it was read."""
+        instances = self.instances(index)
+        planes = np.zeros((max(1, int(instances.planes.max(initial=0)) + 1), *instances.shape), np.int32)
+        for number, ((y, x, pixels), plane) in enumerate(zip(instances.pieces, instances.planes, strict=True), start=1):
+            planes[plane, y : y + pixels.shape[0], x : x + pixels.shape[1]][pixels] = number
+        codes = self._read("classes", index)
+        ignore = codes == np.iinfo(codes.dtype).max
+        return InstanceMask(planes, np.append(np.int32(0), instances.classes), ignore if ignore.any() else None)
 
     @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
         return store.decode_keys(store.read_table(self.root, "key")[self.rows])
 
+    @property
+    def class_pixels(self) -> CountArray:
+        """Valid pixels of each class in each mask, shape (n, C)."""
+        return store.read_table(self.root, "class_pixels")[self.rows].astype(np.int64)
+
+    @property
+    def class_instances(self) -> CountArray:
+        """Instances of each class in each mask, shape (n, C)."""
+        counts = np.zeros((self.info.masks, len(self.info.classes)), np.int64)
+        np.add.at(counts, (self._table["mask"], self._table["class"]), 1)
+        return counts[self.rows]
+
+    def _in_part(self, split: str | None, fold: int | None) -> BoolArray:
+        """Which of the masks belong to a split and fold."""
+        chosen = np.ones(len(self), np.bool_)
+        if split is not None:
+            if split not in self.info.splits:
+                raise OptionError(f"{self.root}: has no split {split!r}, only {', '.join(self.info.splits)}")
+            splits = store.read_table(self.root, "split")[self.rows]
+            chosen = splits == self.info.splits.index(split)
+        if fold is None or split == "test":
+            return chosen
+        folds = store.read_table(self.root, "fold")[self.rows]
+        count = self.info.split_rule.get("folds")
+        if count is None or not 0 <= fold < count:
+            raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
+        if split == "train":
+            return np.asarray((folds != fold) & (folds != NO_FOLD))
+        return np.asarray(folds == fold)
+
+    def _read(self, product: str, index: int) -> NDArray[Any]:
+        """Array of one product of one mask, at its true size."""
+        mask = int(self.rows[index])
+        bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
+        path = f"{self.info.buckets[bucket].name}/{product}"
+        try:
+            array: Any = zarr.open_array(self.root, path=path, mode="r")
+            return np.asarray(array[row, ..., :height, :width])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
+
     @cached_property
     def _places(self) -> dict[str, NDArray[Any]]:
         """Bucket, row and size of every mask of the store."""
         return {name: store.read_table(self.root, name) for name in ("bucket", "row", "height", "width")}
 
-    def _array(self, path: str) -> Any:
-        """Array of one product of one bucket."""
-        return zarr.open_array(self.root, path=path, mode="r")
+    @cached_property
+    def _table(self) -> dict[str, NDArray[Any]]:
+        """Instance table of the store."""
+        names = ("mask", "number", "class", "y", "x", "height", "width", "plane", "run_count", "runs")
+        return {name: store.read_table(self.root, f"instances/{name}") for name in names}
+
+    @cached_property
+    def _starts(self) -> CountArray:
+        """Where the instances of each mask begin in the instance table, shape (masks + 1,)."""
+        return np.append(0, np.cumsum(store.read_table(self.root, "instance_count"), dtype=np.int64))
+
+    @cached_property
+    def _run_starts(self) -> CountArray:
+        """Where the runs of each instance begin, shape (instances + 1,)."""
+        return np.append(0, np.cumsum(self._table["run_count"], dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class StoredRef:
+    """One mask of a store, as ground truth to compute from.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        All masks of the store.
+    index : int
+        Which of them.
+    key : str
+        Its name.
+    """
+
+    dataset: Dataset
+    index: int
+    key: str
+
+    def load(self) -> InstanceMask:
+        """Rebuild the mask from labels, classes and the instance table."""
+        return self.dataset.mask(self.index)

@@ -2,62 +2,77 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from segprep import store
-from segprep.layout import Shard, Size
+from segprep.errors import OptionError
+from segprep.instances import InstanceRule
+from segprep.layout import Size
 from segprep.mask import MaskRef
-from segprep.plan import Plan, plan
+from segprep.plan import Scan, merged, plan
 from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import Masks, ReadOptions, find_masks
+from segprep.splits import SplitRule
 from segprep.stats import MaskStats, mask_stats
 from segprep.workers import Crew, Job, Workers, crew
+from segprep.writing import Progress, Work, names, silent, write
 
-DEFAULT_PRODUCTS: tuple[Product, ...] = (Labels(), Classes(), Weights())
+ALWAYS: tuple[Product, ...] = (Labels(), Classes())
+"""Written to every store: all the others can be computed again from these and the instance table."""
 SCAN_BATCH = 8
 """Masks in one job of the scan: enough that a job outweighs its message."""
 
 
-class Progress(Protocol):
-    """Called with the stage of the run and how many of all masks have passed it."""
+@dataclass(frozen=True)
+class Rules:
+    """What decides about masks before any product is computed.
 
-    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
-        """See the class."""
-        ...
+    Attributes
+    ----------
+    format : str or None
+        Name of the input's format; None finds it out.
+    reading : ReadOptions
+        How masks are read.
+    instances : InstanceRule
+        How instances are told apart.
+    split : SplitRule
+        How masks are split into train, val and test.
+    canvas : (int, int) or None
+        One canvas for all masks, in pixels; None fits a few.
+    """
 
-
-def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
-    """Progress that nobody watches."""
+    format: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    instances: InstanceRule = field(default_factory=InstanceRule)
+    split: SplitRule = field(default_factory=SplitRule)
+    canvas: Size | None = None
 
 
 def preprocess(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    products: Sequence[Product] = DEFAULT_PRODUCTS,
-    format: str | None = None,  # noqa: A002 - the word of the option
-    reading: ReadOptions | None = None,
-    canvas: Size | None = None,
+    products: Sequence[Product] = (Weights(),),
+    rules: Rules | None = None,
     workers: Workers | None = None,
     progress: Progress = silent,
 ) -> store.StoreInfo:
-    """Read all masks of a data set, compute the products of each, and write them to a new store.
+    """Read all masks of a data set, compute the products of each, and write them to a store.
+
+    What the store already has is not computed again: products are added to it, and a run that was ended goes on.
 
     Parameters
     ----------
     data : path
         COCO file, label image, or a folder of masks; see `segprep.readers`.
     out : path
-        The store, which must not be there yet.
+        The store: a new one, or one of the same masks and rules.
     products : sequence of Product
-        What to compute.
-    format : str or None
-        Name of the input's format; None finds it out.
-    reading : ReadOptions or None
-        How masks are read.
-    canvas : (int, int) or None
-        One canvas for all masks, in pixels; None fits a few.
+        What to compute besides labels and classes, which are always written.
+    rules : Rules or None
+        What decides about the masks.
     workers : Workers or None
         Where the work is done. The store is the same, to the byte, wherever that is.
     progress : Progress
@@ -76,6 +91,7 @@ def preprocess(
     Examples
     --------
     >>> import tempfile, numpy as np
+    >>> from pathlib import Path
     >>> from PIL import Image
     >>> folder = Path(tempfile.mkdtemp())
     >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
@@ -83,23 +99,51 @@ def preprocess(
     >>> info.masks, info.instances, info.status
     (1, 2, 'complete')
     """
-    root = Path(out)
-    store.check_free(root)
-    how = reading or ReadOptions()
-    masks = find_masks(Path(data), format=format, crowd=how.crowd, max_pixels=how.max_pixels)
-    with crew(workers or Workers(), len(masks.refs)) as workforce:
-        stats = _scan(workforce, masks, progress)
-        made = plan(Path(data).name, masks, stats, products=products, canvas=canvas)
-        store.create(root, made.info, made.layout, made.products, made.tables)
-        _write(workforce, root, masks.refs, made, progress)
-    store.commit(root, made.info)
-    return store.read_info(root)
+    rules = rules or Rules()
+    wanted = _with_always(products)
+    workers = workers or Workers()
+    source, root = workers.place(data), workers.place(out)
+    before = store.existing(root)
+    masks = find_masks(source, format=rules.format, options=_reading(rules))
+    split = _split(rules, before)
+    with crew(workers, len(masks.refs)) as workforce:
+        scan = Scan(
+            source.absolute().name.encode(errors="replace").decode(),
+            masks.format,
+            masks.classes,
+            tuple(ref.key for ref in masks.refs),
+            tuple(_scan(workforce, masks, rules.instances, progress)),
+        )
+        made = plan(scan, products=wanted, instances=rules.instances, split=split, data=source, canvas=rules.canvas)
+        made = made if before is None else merged(root, before, made)
+        return write(workforce, Work(root, masks.refs, rules.instances, made), progress, before)
 
 
-def _scan(workforce: Crew, masks: Masks, progress: Progress) -> list[MaskStats]:
+def _with_always(products: Sequence[Product]) -> list[Product]:
+    """Products, with those that every store has; each name once."""
+    names = [product.name for product in products]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(f"--products: {twice} is named twice; a store has one array of each name")
+    return [*(each for each in ALWAYS if each.name not in names), *products]
+
+
+def _reading(rules: Rules) -> ReadOptions:
+    """How masks are read: where instances are found anew, the values of label images are classes."""
+    return replace(rules.reading, values="instances" if rules.instances.origin == "as-is" else "classes")
+
+
+def _split(rules: Rules, before: store.StoreInfo | None) -> SplitRule:
+    """How masks are split: where nothing is said, as they are."""
+    if before is None or rules.split != SplitRule():
+        return rules.split
+    return msgspec.convert(before.split_rule, type=SplitRule)
+
+
+def _scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> list[MaskStats]:
     """Statistics of every mask, in order."""
     batches = [masks.refs[start : start + SCAN_BATCH] for start in range(0, len(masks.refs), SCAN_BATCH)]
-    jobs = [Job(f"scan of {_names(batch)}", _scan_batch, (batch, len(masks.classes))) for batch in batches]
+    jobs = [Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches]
     found: list[list[MaskStats]] = [[] for _ in batches]
     done = 0
     for index, stats in workforce.completed(jobs):
@@ -109,49 +153,10 @@ def _scan(workforce: Crew, masks: Masks, progress: Progress) -> list[MaskStats]:
     return [stats for batch in found for stats in batch]
 
 
-def _scan_batch(refs: Sequence[MaskRef], n_classes: int) -> list[MaskStats]:
+def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats]:
     """Load masks for their statistics alone."""
-    return [mask_stats(ref.load(), n_classes) for ref in refs]
-
-
-def _write(workforce: Crew, root: Path, refs: Sequence[MaskRef], made: Plan, progress: Progress) -> None:
-    """Write every shard of every product."""
-    shards = list(made.layout.shards())
-    done = 0
-    for index, _ in workforce.completed([_write_job(root, refs, made, shard) for shard in shards]):
-        done += len(shards[index].masks)
-        progress("write", done, len(refs))
-
-
-def _write_job(root: Path, refs: Sequence[MaskRef], made: Plan, shard: Shard) -> Job:
-    """Job that writes one shard of every product."""
-    bucket = made.layout.buckets[shard.bucket]
-    own = [refs[mask] for mask in shard.masks]
-    specs = [store.array_spec(bucket, product) for product in made.products]
-    fingerprints = [product.fingerprint for product in made.info.products]
-    what = f"shard {shard.number} of {bucket.name}, {_names(own)}"
-    return Job(what, _write_shard, (root, shard.number, own, made.products, specs, fingerprints))
-
-
-def _write_shard(
-    root: Path,
-    number: int,
-    refs: Sequence[MaskRef],
-    products: Sequence[Product],
-    specs: Sequence[store.ArraySpec],
-    fingerprints: Sequence[str],
-) -> None:
-    """Compute one shard of every product from the input, and write it."""
-    arrays = [store.padded(spec, len(refs)) for spec in specs]
-    for row, ref in enumerate(refs):
-        mask = ref.load()
-        height, width = mask.shape
-        for product, array in zip(products, arrays, strict=True):
-            array[row, :height, :width] = product.compute(mask)
-    for spec, array, fingerprint in zip(specs, arrays, fingerprints, strict=True):
-        store.write_shard(root, spec, number, array, fingerprint)
-
-
-def _names(refs: Sequence[MaskRef]) -> str:
-    """First and last key."""
-    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"
+    found = []
+    for ref in refs:
+        whole = instances.whole(ref.load(), ref.key)
+        found.append(mask_stats(whole, n_classes, instances.shown(whole)))
+    return found

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,12 +11,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 import segprep
-from segprep import store
+from segprep import splits, store
+from segprep.class_weights import FORMULAS
+from segprep.errors import OutputError
+from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
-from segprep.mask import ClassTable, MaskRef
-from segprep.products import Product
-from segprep.readers import Masks
+from segprep.mask import ClassTable
+from segprep.products import PRODUCTS, Product
+from segprep.splits import SplitArray, SplitRule
 from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What is known of a data set once every mask has been loaded.
+
+    Attributes
+    ----------
+    source, format : str
+        What the user calls the data set, and what the reader calls its layout.
+    classes : ClassTable
+        Its classes.
+    keys : tuple of str
+        Names of the masks.
+    stats : tuple of MaskStats
+        Statistics of each.
+    """
+
+    source: str
+    format: str
+    classes: ClassTable
+    keys: tuple[str, ...]
+    stats: tuple[MaskStats, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,96 +68,230 @@ class Plan:
 
 
 def plan(
-    source: str, masks: Masks, stats: Sequence[MaskStats], *, products: Sequence[Product], canvas: Size | None = None
+    scan: Scan,
+    *,
+    products: Sequence[Product],
+    instances: InstanceRule,
+    split: SplitRule,
+    data: Path | None = None,
+    canvas: Size | None = None,
 ) -> Plan:
     """Decide what goes where, and bind what depends on the whole data set.
 
     Parameters
     ----------
-    source : str
-        What the user calls the data set.
-    masks : Masks
-        What was found.
-    stats : sequence of MaskStats
-        Statistics of each mask, in the same order.
+    scan : Scan
+        What is known of the data.
     products : sequence of Product
         What to compute.
+    instances : InstanceRule
+        How the instances were told apart.
+    split : SplitRule
+        How to split the masks.
+    data : Path or None
+        Where a file with splits may lie.
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
     """
+    stats = scan.stats
     layout = Layout.fit([each.shape for each in stats], canvas=canvas)
-    counts = total(stats)
-    fitted = tuple(product.fit(counts, counts) for product in products)
-    digest = _digest(masks.refs, stats)
+    split_of, fold_of = assign(scan.keys, _class_counts(stats), split, data)
+    everything = total(stats, scan.classes)
+    train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], scan.classes)
+    fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
+    digest = _digest(scan.keys, stats)
     info = store.StoreInfo(
         format=store.FORMAT,
         status="incomplete",
         segprep=segprep.__version__,
-        source=source,
-        source_format=masks.format,
+        source=scan.source,
+        source_format=scan.format,
+        input=digest,
+        instance_rule=store.plain(instances),
+        split_rule=store.plain(split),
         masks=len(stats),
-        instances=int(counts.instances.sum()),
+        instances=int(everything.instances.sum()),
         ignored_pixels=sum(each.ignored for each in stats),
         hidden_pixels=sum(each.hidden for each in stats),
-        classes=_class_infos(masks.classes, counts),
-        splits=store.SPLITS,
+        classes=class_infos(scan.classes, everything, train),
+        splits=splits.SPLITS,
         buckets=tuple(
             store.BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
             for bucket in layout.buckets
         ),
-        products=tuple(_product_info(product, layout, digest) for product in fitted),
+        products=tuple(product_info(product, layout, instances, digest) for product in fitted),
         faults=tuple(
-            store.FaultInfo(fault.kind, ref.key, fault.where)
-            for ref, each in zip(masks.refs, stats, strict=True)
+            store.FaultInfo(fault.kind, key, fault.where)
+            for key, each in zip(scan.keys, stats, strict=True)
             for fault in each.faults
         ),
     )
-    return Plan(info, layout, fitted, _tables(masks.refs, stats, layout))
+    tables = _mask_table(scan, layout) | _instance_table(stats) | {"split": split_of, "fold": fold_of}
+    return Plan(info, layout, fitted, tables)
 
 
-def _class_infos(classes: ClassTable, counts: Counts) -> tuple[store.ClassInfo, ...]:
-    """Class table with its counts."""
-    columns = zip(classes.entries, counts.pixels, counts.instances, counts.images, strict=True)
+def assign(
+    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: Path | None
+) -> tuple[SplitArray, SplitArray]:
+    """Split and fold of each mask.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Names of the masks.
+    counts : (masks, columns) int64 array
+        What to balance.
+    rule : SplitRule
+        How to split.
+    data : Path or None
+        Where a file with splits may lie.
+    """
+    groups = splits.groups_of(keys, rule.group)
+    file = splits.file_of(rule, data)
+    if rule.fractions is None:
+        found = splits.by_file(keys, file) if file else splits.by_folder(keys)
+        split_of = np.zeros(len(keys), np.uint8) if found is None else found
+    elif rule.stratify:
+        split_of = splits.stratified(groups, counts, rule.fractions, rule.seed)
+    else:
+        split_of = splits.by_hash(groups, rule.fractions, rule.seed)
+    splits.check_filled(split_of, rule.fractions or (1, 0, 0))
+    return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
+
+
+def class_infos(classes: ClassTable, everything: Counts, train: Counts) -> tuple[store.ClassInfo, ...]:
+    """Class table with its counts and with every formula's weights."""
+    weights = {name: formula(train) for name, formula in FORMULAS.items()}
     return tuple(
-        store.ClassInfo(entry.code, entry.id, entry.name, entry.is_thing, int(pixels), int(instances), int(images))
-        for entry, pixels, instances, images in columns
+        store.ClassInfo(
+            entry.code,
+            entry.id,
+            entry.name,
+            entry.is_thing,
+            _class_counts_of(everything, entry.code),
+            _class_counts_of(train, entry.code),
+            {name: float(vector[entry.code]) for name, vector in weights.items()},
+        )
+        for entry in classes.entries
     )
 
 
-def _product_info(product: Product, layout: Layout, digest: str) -> store.ProductInfo:
+def product_info(product: Product, layout: Layout, instances: InstanceRule, digest: str) -> store.ProductInfo:
     """Product with the fingerprint of all that its pixels and their place depend on."""
-    parameters = msgspec.to_builtins(product)
-    parts = [store.FORMAT, product.name, product.version, parameters, msgspec.to_builtins(layout), digest]
-    fingerprint = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    parameters = store.plain(product)
+    rule = store.plain(instances)
+    parts = [store.FORMAT, product.name, product.version, parameters, rule, msgspec.to_builtins(layout), digest]
+    fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
     return store.ProductInfo(product.name, product.version, fingerprint, parameters)
 
 
-def _digest(refs: Sequence[MaskRef], stats: Sequence[MaskStats]) -> str:
-    """Fingerprint of the input: names, sizes, classes, and every instance's place and area."""
-    digest = hashlib.sha256()
-    for ref, each in zip(refs, stats, strict=True):
-        digest.update(repr((ref.key, each.shape, each.class_pixels.tolist(), each.ignored)).encode())
-        digest.update(each.instances.tobytes())
-    return digest.hexdigest()
+def _rank(product: Product) -> int:
+    """Place of a product among all of them."""
+    return [each.name for each in PRODUCTS].index(product.name)
 
 
-def _tables(refs: Sequence[MaskRef], stats: Sequence[MaskStats], layout: Layout) -> dict[str, NDArray[Any]]:
-    """Columns of the root tables, one row per mask, and of the instance table."""
-    places = np.zeros((len(refs), 2), np.uint32)
+def _class_counts_of(counts: Counts, code: int) -> store.ClassCounts:
+    columns = (counts.pixels, counts.instances, counts.images, counts.image_pixels)
+    return store.ClassCounts(*(int(column[code]) for column in columns))
+
+
+def _class_counts(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
+    """Pixels and instances of each class in each mask, shape (masks, 2 C)."""
+    return np.array([[*each.class_pixels, *each.class_instances] for each in stats], np.int64)
+
+
+def _digest(keys: Sequence[str], stats: Sequence[MaskStats]) -> str:
+    """Fingerprint of the input: every name, and every pixel."""
+    masks = [(key, each.digest.hex()) for key, each in zip(keys, stats, strict=True)]
+    return hashlib.sha256(repr(masks).encode()).hexdigest()
+
+
+def _mask_table(scan: Scan, layout: Layout) -> dict[str, NDArray[Any]]:
+    """Columns with one row per mask."""
+    stats = scan.stats
+    places = np.zeros((len(stats), 2), np.uint32)
     for number, bucket in enumerate(layout.buckets):
-        for row, mask in enumerate(bucket.masks):
-            places[mask] = number, row
-    instances = np.concatenate([each.instances for each in stats])
-    columns: dict[str, NDArray[Any]] = {
-        "key": store.encode_keys([ref.key for ref in refs]),
+        places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
+    pixels = [each.shape[0] * each.shape[1] for each in stats]
+    return {
+        "key": store.encode_keys(scan.keys),
         "bucket": places[:, 0],
         "row": places[:, 1],
         "height": np.array([each.shape[0] for each in stats], np.uint32),
         "width": np.array([each.shape[1] for each in stats], np.uint32),
-        "split": np.zeros(len(refs), np.uint8),
-        "instances_of_mask": np.array([len(each.instances) for each in stats], np.uint32),
+        "instance_count": np.array([len(each.instances) for each in stats], np.uint32),
+        "class_pixels": np.array([each.class_pixels for each in stats], np.uint64),
         "ignored": np.array([each.ignored for each in stats], np.uint64),
         "hidden": np.array([each.hidden for each in stats], np.uint64),
-        "instances/mask": np.repeat(np.arange(len(refs), dtype=np.uint32), [len(each.instances) for each in stats]),
+        "filled_foreground": np.array([each.filled for each in stats], np.bool_),
+        "filled_class": np.array(
+            [each.class_pixels.max() == size for each, size in zip(stats, pixels, strict=True)], np.bool_
+        ),
     }
-    return columns | {f"instances/{name}": instances[name] for name in INSTANCE_ROW.names or ()}
+
+
+def _instance_table(stats: Sequence[MaskStats]) -> dict[str, NDArray[Any]]:
+    """Columns with one row per instance, and the runs of those that the labels do not show whole."""
+    rows = np.concatenate([each.instances for each in stats])
+    runs = [each for stat in stats for each in stat.runs]
+    counts = [len(each.instances) for each in stats]
+    columns: dict[str, NDArray[Any]] = {name: rows[name] for name in INSTANCE_ROW.names or ()}
+    columns["mask"] = np.repeat(np.arange(len(stats), dtype=np.uint32), counts)
+    columns["run_count"] = np.array([len(each) for each in runs], np.uint32)
+    columns["runs"] = np.concatenate([np.zeros(0, np.int64), *runs]).astype(np.uint32)
+    return {f"instances/{name}": column for name, column in columns.items()}
+
+
+def merged(root: Path, before: store.StoreInfo, made: Plan) -> Plan:
+    """Plan that keeps what the store has.
+
+    Raises
+    ------
+    OutputError
+        Where the store was made from other masks, by other rules, or with other parameters of the same product.
+    """
+    now = made.info
+    differences = [
+        *_differing("input", {"masks": before.input}, {"masks": now.input}),
+        *_differing("instances", before.instance_rule, now.instance_rule),
+        *_differing("split", before.split_rule, now.split_rule),
+        *_differing("canvas", {"sizes": [*before.buckets]}, {"sizes": [*now.buckets]}),
+    ]
+    both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
+    for had, has in both:
+        differences += _differing(had.name, had.parameters, has.parameters)
+    if not differences and any(had.fingerprint != has.fingerprint for had, has in both):
+        differences = [f"version of segprep was {before.segprep}, now {now.segprep}"]
+    if differences:
+        raise OutputError(f"{root}: exists with other settings: {'; '.join(differences)}; choose another name")
+    names = {product.name for product in now.products}
+    kept = [info for info in before.products if info.name not in names]
+    infos = {info.name: info for info in (*kept, *now.products)}
+    products = {product.name: product for product in (*map(stored_product, kept), *made.products)}
+    order = [each.name for each in PRODUCTS if each.name in infos]
+    return replace(
+        made,
+        info=msgspec.structs.replace(now, products=tuple(infos[name] for name in order)),
+        products=tuple(products[name] for name in order),
+    )
+
+
+def _differing(what: str, before: dict[str, object], now: dict[str, object]) -> list[str]:
+    """One phrase for each key whose values differ."""
+    return [
+        f"{what} {key} was {_short(before.get(key))}, now {_short(now.get(key))}"
+        for key in sorted(before | now)
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _short(value: object) -> str:
+    """Value, cut short."""
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - of a line
+
+
+def stored_product(info: store.ProductInfo) -> Product:
+    """Product as it was bound when the store was written."""
+    kind = next(each for each in PRODUCTS if each.name == info.name)
+    return msgspec.convert(info.parameters, type=kind)

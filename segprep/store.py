@@ -3,8 +3,8 @@
 ::
 
     out.zarr/                      root attributes: `StoreInfo`
-      key/ height/ width/ ...      one row per mask
-      instances/                   one row per instance
+      key/ height/ split/ ...      one row per mask
+      instances/                   one row per instance, and runs of those that the labels do not show whole
       256x320/                     one group per bucket
         labels/ classes/ weights/
           c/0/0/0                  a shard
@@ -18,6 +18,7 @@ The attributes name no version but segprep's own: the same input gives the same 
 """
 
 import hashlib
+import inspect
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,24 +37,35 @@ from zarr.storage import MemoryStore
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Bucket, Layout
 from segprep.products import Product
+from segprep.stats import Counts
 
 FORMAT = 1
 """Version of the store's layout; a reader refuses a larger one."""
-SPLITS = ("train", "val", "test")
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
+TABLE_DIMENSIONS = {"key": ("mask", "byte"), "class_pixels": ("mask", "class"), "instances/runs": ("run",)}
+"""Of the tables that have not just one row per mask, or per instance."""
+
+
+class ClassCounts(msgspec.Struct, frozen=True):
+    """Counts of one class: valid pixels, instances, images in which it occurs, and the valid pixels of these."""
+
+    pixels: int
+    instances: int
+    images: int
+    image_pixels: int
 
 
 class ClassInfo(msgspec.Struct, frozen=True):
-    """One class: as in `ClassEntry`, with its counts over the train split."""
+    """One class: as in `ClassEntry`, with its counts in all and in train, and its weight in train by every formula."""
 
     code: int
     id: int | None
     name: str
     is_thing: bool
-    pixels: int
-    instances: int
-    images: int
+    all: ClassCounts
+    train: ClassCounts
+    weights: dict[str, float]
 
 
 class BucketInfo(msgspec.Struct, frozen=True):
@@ -84,13 +96,16 @@ class FaultInfo(msgspec.Struct, frozen=True):
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """What a store holds; its root attributes."""
+    """What a store holds; its root attributes. `input` is the fingerprint of all masks."""
 
     format: int
     status: Literal["incomplete", "complete"]
     segprep: str
     source: str
     source_format: str
+    input: str
+    instance_rule: dict[str, Any]
+    split_rule: dict[str, Any]
     masks: int
     instances: int
     ignored_pixels: int
@@ -117,8 +132,8 @@ class ArraySpec(NamedTuple):
     ----------
     path : str
         Relative to the root of the store.
-    shape, shard, chunk : (int, int, int)
-        Rows, height, width.
+    shape, shard, chunk : tuple of int
+        Rows, height, width; or rows, classes, height, width.
     dtype : str
         NumPy name of the type.
     fill, pad : float
@@ -126,9 +141,9 @@ class ArraySpec(NamedTuple):
     """
 
     path: str
-    shape: tuple[int, int, int]
-    shard: tuple[int, int, int]
-    chunk: tuple[int, int, int]
+    shape: tuple[int, ...]
+    shard: tuple[int, ...]
+    chunk: tuple[int, ...]
     dtype: str
     fill: float
     pad: float
@@ -136,11 +151,13 @@ class ArraySpec(NamedTuple):
 
 def array_spec(bucket: Bucket, product: Product) -> ArraySpec:
     """Array that holds `product` for the masks of `bucket`."""
+    rows, height, width = bucket.shard_shape
+    channels = (product.channels,) if product.channels else ()
     return ArraySpec(
         path=f"{bucket.name}/{product.name}",
-        shape=(len(bucket.masks), *bucket.canvas),
-        shard=bucket.shard_shape,
-        chunk=(1, *bucket.chunk),
+        shape=(len(bucket.masks), *channels, *bucket.canvas),
+        shard=(rows, *channels, height, width),
+        chunk=(1, *(1 for _ in channels), *bucket.chunk),
         dtype=product.dtype,
         fill=product.fill,
         pad=product.pad,
@@ -154,12 +171,12 @@ def create(
     products: Iterable[Product],
     tables: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write all metadata and tables of a new store whose status is incomplete.
+    """Write all metadata and tables of a store whose status is incomplete, over those that it may have.
 
     Parameters
     ----------
     root : Path
-        Folder that is not there yet, or empty.
+        Folder of the store; see `check_free` and `same_input`.
     info : StoreInfo
         Root attributes.
     layout, products
@@ -169,12 +186,9 @@ def create(
 
     Raises
     ------
-    OutputError
-        Where something is there already.
     StorageError
         Where the place cannot be written.
     """
-    check_free(root)
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
     zarr.create_group(memory, attributes=msgspec.to_builtins(info))
@@ -184,33 +198,70 @@ def create(
     for bucket in layout.buckets:
         zarr.create_group(memory, path=bucket.name)
         for product in products:
-            parameters = msgspec.to_builtins(product)
-            _encode_array(memory, array_spec(bucket, product), attributes={"parameters": parameters})
+            attributes = {"description": summary(product), "parameters": plain(product)}
+            _encode_array(memory, array_spec(bucket, product), attributes)
     with _storage(root):
         _put(root / "zarr.json", objects.pop("zarr.json").to_bytes())
         for path, data in sorted(objects.items()):
             _put(root / path, data.to_bytes())
 
 
-def check_free(root: Path) -> None:
-    """Raise OutputError unless a store can be created at `root`."""
-    if root.is_dir() and not any(root.iterdir()):
-        return
-    if not (root.exists() or root.is_symlink()):
-        return
-    if not (root / "zarr.json").is_file():
-        raise OutputError(f"{root}: exists and is no segprep store; choose another name")
-    info = read_info(root)
-    raise OutputError(f"{root}: exists and is {info.status}; choose another name or remove it")
+def plain(parameters: Any) -> dict[str, Any]:
+    """Fields of a frozen dataclass as they come back from JSON; an integer that stands for a float is one."""
+    exact = msgspec.convert(msgspec.to_builtins(parameters), type=type(parameters))
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(exact))
+    return fields
 
 
-def commit(root: Path, info: StoreInfo) -> None:
-    """Mark the store as complete; the last thing that is written."""
+def summary(product: Product) -> str:
+    """What a product is, with its conventions: its docstring up to the parameters."""
+    return " ".join((inspect.getdoc(type(product)) or "").partition("\n\nAttributes\n")[0].split())
+
+
+def existing(root: Path) -> StoreInfo | None:
+    """Store that is at `root` already; None if the place is free.
+
+    Raises
+    ------
+    OutputError
+        Where something is there that is no store of segprep: it is never touched.
+    """
+    with _storage(root):
+        if not _exists(root) or (root.is_dir() and not any(root.iterdir())):
+            return None
+    try:
+        return read_info(root)
+    except (IntegrityError, StorageError):
+        raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something, a dangling link included; unlike `Path.exists` it does not take an error for a no."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def put_info(root: Path, info: StoreInfo) -> None:
+    """Replace the root attributes; as complete, this is the last thing that is written."""
     objects: dict[str, Buffer] = {}
-    attributes = msgspec.to_builtins(msgspec.structs.replace(info, status="complete"))
-    zarr.create_group(MemoryStore(objects), attributes=attributes)
+    zarr.create_group(MemoryStore(objects), attributes=msgspec.to_builtins(info))
     with _storage(root):
         _put(root / "zarr.json", objects["zarr.json"].to_bytes())
+
+
+def put_tables(root: Path, tables: Mapping[str, NDArray[Any]]) -> None:
+    """Replace columns of the tables."""
+    objects: dict[str, Buffer] = {}
+    memory = MemoryStore(objects)
+    for name, table in tables.items():
+        _encode_table(memory, name, table)
+    with _storage(root):
+        for path, data in sorted(objects.items()):
+            if path != "zarr.json":
+                _put(root / path, data.to_bytes())
 
 
 def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
@@ -235,15 +286,27 @@ def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fi
         As in `ProductInfo`.
     """
     data = encode_shard(spec, rows)
+    place = root / spec.path
     record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
     with _storage(root):
-        _put(root / spec.path / shard_name(number), data)
-        _put(root / spec.path / record_name(number), msgspec.json.encode(record))
+        (place / record_name(number)).unlink(missing_ok=True)
+        _put(place / shard_name(spec, number), data)
+        _put(place / record_name(number), msgspec.json.encode(record))
 
 
-def shard_name(number: int) -> str:
-    """Where a shard lies within its array: shards span the whole canvas."""
-    return f"c/{number}/0/0"
+def is_written(root: Path, spec: ArraySpec, number: int, fingerprint: str) -> bool:
+    """Whether this shard has its record, from a run with this fingerprint, and is of the recorded size."""
+    try:
+        record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
+        size = (root / spec.path / shard_name(spec, number)).stat().st_size
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return record.fingerprint == fingerprint and record.bytes == size
+
+
+def shard_name(spec: ArraySpec, number: int) -> str:
+    """Where a shard lies within its array: it spans all but the rows."""
+    return "/".join(["c", str(number), *("0" for _ in spec.shape[1:])])
 
 
 def record_name(number: int) -> str:
@@ -256,7 +319,7 @@ def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
     objects: dict[str, Buffer] = {}
     array = _encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
     array[:] = rows
-    return objects[f"{spec.path}/{shard_name(0)}"].to_bytes()
+    return objects[f"{spec.path}/{shard_name(spec, 0)}"].to_bytes()
 
 
 def _encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any] | None = None) -> zarr.Array[Any]:
@@ -270,7 +333,7 @@ def _encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, An
         dtype=spec.dtype,
         fill_value=spec.fill,
         compressors=_codecs(),
-        dimension_names=("row", "y", "x"),
+        dimension_names=("row", "class", "y", "x") if len(spec.shape) == 4 else ("row", "y", "x"),  # noqa: PLR2004
         attributes=attributes,
         config={"write_empty_chunks": True},
     )
@@ -278,7 +341,7 @@ def _encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, An
 
 def _encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
     """Create a table's column in `memory` and fill it."""
-    dimension = "instance" if name.startswith("instances/") else "mask"
+    dimensions = TABLE_DIMENSIONS.get(name, ("instance",) if name.startswith("instances/") else ("mask",))
     array = zarr.create_array(
         memory,
         name=name,
@@ -286,7 +349,7 @@ def _encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
         chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
         dtype=table.dtype,
         compressors=_codecs(),
-        dimension_names=(dimension, "byte")[: table.ndim],
+        dimension_names=dimensions,
         config={"write_empty_chunks": True},
     )
     array[:] = table
@@ -343,7 +406,7 @@ def read_info(root: Path) -> StoreInfo:
     """
     try:
         text = (root / "zarr.json").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise IntegrityError(f"{root}: no segprep store: there is no zarr.json in it") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
@@ -368,10 +431,23 @@ class _Root(msgspec.Struct):
     attributes: StoreInfo
 
 
+def train_counts(info: StoreInfo) -> Counts:
+    """Counts of the train split of a store; instances of the fullest mask are not among them."""
+    pixels, instances, images, image_pixels = (
+        np.array([getattr(each.train, name) for each in info.classes], np.int64)
+        for name in ClassCounts.__struct_fields__
+    )
+    return Counts(tuple(each.name for each in info.classes), pixels, instances, images, image_pixels, most_instances=0)
+
+
 def read_table(root: Path, name: str) -> NDArray[Any]:
     """One column of the store's tables, for example ``height`` or ``instances/area``."""
     try:
-        return np.asarray(zarr.open_array(root, path=name, mode="r")[:])
+        array: Any = zarr.open_array(root, path=name, mode="r")
+        # Zarr takes a chunk that is missing for one of zeros.
+        for chunk in range(-(-array.shape[0] // array.chunks[0])):
+            (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
+        return np.asarray(array[:])
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
 
@@ -391,6 +467,16 @@ def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
 def decode_keys(table: NDArray[np.uint8]) -> list[str]:
     """Names that `encode_keys` made a table of."""
     return [bytes(row).rstrip(b"\0").decode() for row in table]
+
+
+def read_layout(root: Path, info: StoreInfo) -> Layout:
+    """Layout of a store."""
+    bucket, row = read_table(root, "bucket"), read_table(root, "row")
+    buckets = []
+    for index, each in enumerate(info.buckets):
+        masks = np.flatnonzero(bucket == index)
+        buckets.append(Bucket((each.height, each.width), tuple(masks[np.argsort(row[masks])].tolist())))
+    return Layout(tuple(buckets))
 
 
 def bytes_on_disk(root: Path) -> int:

@@ -2,28 +2,29 @@
 
 Work goes through futures of the standard library, a bounded number in flight. `distributed` hands them out for a
 cluster; on one machine a pool of processes does, as in Dask's own scheduler for processes. A `LocalCluster` is not used
-there: on two cores it takes 1.5 s to its first result and 0.4 s to close, where the pool takes 0.8 s in all. Tiny
-inputs run in this process.
+there: on two cores it took 1.5 s to its first result and 0.4 s to close, and the pool 0.8 to 1.3 s in all. Tiny inputs
+run in this process.
 
 A job carries small arguments and brings back a small result; arrays stay in the worker.
 """
 
+import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from segprep.errors import OptionError, SegprepError, StorageError
 
 IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
-RETRIES = 2
-"""How often a cluster tries a job again whose worker was lost."""
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler."""
 
@@ -49,6 +50,10 @@ class Workers:
             raise OptionError(f"--workers {self.processes}: must be at least 1")
         if self.processes is not None and self.scheduler is not None:
             raise OptionError("--workers and --scheduler exclude each other: the cluster has its own workers")
+
+    def place(self, path: str | os.PathLike[str]) -> Path:
+        """Path as the workers must be told it: those of a cluster run in folders of their own."""
+        return Path(path) if self.scheduler is None else Path(path).absolute()
 
 
 class Job(NamedTuple):
@@ -98,8 +103,13 @@ def _result(future: Future[Any], what: str) -> Any:
     except SegprepError:
         raise
     except BrokenProcessPool as error:
-        raise StorageError(f"{what}: a worker process died, perhaps for want of memory: try fewer --workers") from error
+        raise StorageError(
+            f"{what}: a worker process died, perhaps for want of memory: try fewer --workers "
+            "(and a script of your own needs `if __name__ == '__main__':`)"
+        ) from error
     except Exception as error:
+        if type(error).__name__ == "KilledWorker":  # of distributed, which is imported for clusters alone
+            raise StorageError(f"{what}: workers died of it, perhaps for want of memory: give them more") from error
         raise SegprepError(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -114,7 +124,14 @@ def crew(workers: Workers, masks: int) -> Iterator[Crew]:
     if processes == 1:
         yield Crew(_InProcess(), 1)
         return
-    executor = ProcessPoolExecutor(min(processes, masks), mp_context=_context())
+    # Spawned, because a fork would copy the threads' locks, and a server of forks would import from the working directory.
+    # The terminal interrupts every process; this one tells the user, and the workers stay silent.
+    executor = ProcessPoolExecutor(
+        min(processes, masks),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         yield Crew(executor, 2 * processes)
     finally:
@@ -140,28 +157,41 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _context() -> multiprocessing.context.BaseContext:
-    """How processes are made: forked from a server that has imported all they need but runs no thread."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["segprep.pipeline"])
-    return context
-
-
 @contextmanager
 def _cluster(scheduler: str) -> Iterator[Crew]:
     """Connection to a running cluster."""
     from distributed import Client  # noqa: PLC0415 - half a second, for those who use a cluster
 
     try:
-        where = {"scheduler_file": scheduler} if os.path.isfile(scheduler) else {"address": scheduler}  # noqa: PTH113
-        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(_address(scheduler), timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise OptionError(f"--scheduler {scheduler}: cannot be reached: {error}") from error
     with client:
         threads = sum(client.nthreads().values())
         if threads == 0:
             raise OptionError(f"--scheduler {scheduler}: has no workers; start some, then run this again")
-        with client.get_executor(pure=False, retries=RETRIES) as executor:
+        with client.get_executor(pure=False) as executor:
             yield Crew(executor, 2 * threads)
+
+
+def _address(scheduler: str) -> str:
+    """Address of a scheduler, checked: a client that is given a bad one hangs for 20 s.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    from distributed.comm import parse_address, parse_host_port  # noqa: PLC0415 - as in `_cluster`
+    from distributed.comm.registry import get_backend  # noqa: PLC0415
+
+    address = scheduler
+    if Path(scheduler).is_file():
+        content = json.loads(Path(scheduler).read_bytes())
+        if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
+            raise ValueError("no scheduler file: it holds no address")
+        address = content["address"]
+    scheme, location = parse_address(address)
+    get_backend(scheme)
+    parse_host_port(location)
+    return str(address)

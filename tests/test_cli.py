@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -18,18 +19,28 @@ import numpy as np
 import pytest
 import zarr
 from click import Choice
-from segprep.cli.info import info as info_command
-from segprep.cli.main import main
-from segprep.cli.weights import weights as weights_command
 
 import segprep
 from segprep import store
-from segprep.products import Weights
+from segprep.class_weights import FORMULAS as LIBRARY_FORMULAS
+from segprep.class_weights import Absent
+from segprep.cli.classes import classes as classes_command
+from segprep.cli.main import main
+from segprep.cli.options import FORMULAS
+from segprep.cli.options import PRODUCTS as OPTIONAL
+from segprep.cli.weights import weights as weights_command
+from segprep.instances import InstanceRule, Origin
+from segprep.mask import Overlap
+from segprep.products import PRODUCTS, Weights
+from segprep.products.border import BorderOn, Compete, Single
+from segprep.products.distance import Per
+from segprep.products.weights import PRESETS
 from segprep.readers import MAX_PIXELS, READERS, Crowd
+from segprep.splits import SplitRule
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 COMMAND = Path(sys.executable).with_name("segprep")
-COMMANDS = [[], ["weights"], ["info"]]
+COMMANDS = [[], *([name] for name in main.commands)]
 HEAVY = {"cv2", "dask", "distributed", "numba", "numpy", "PIL", "scipy", "skimage", "tifffile", "zarr"}
 SECONDS = 120
 """How long a command may take before a test gives up; far more than it needs."""
@@ -104,7 +115,8 @@ def test_options_reach_the_store(tmp_path):
     assert ended.returncode == 0, ended
     info = store.read_info(tmp_path / "out.zarr")
     (parameters,) = [product.parameters for product in info.products if product.name == "weights"]
-    assert parameters == {"w0": 3, "sigma": 2.5, "class_weights": "none", "dtype": "float32", "vector": [1, 1]}
+    chosen = {"w0": 3, "sigma": 2.5, "class_weights": "none", "dtype": "float32", "vector": [1, 1]}
+    assert parameters.items() > chosen.items()
     array = zarr.open_array(tmp_path / "out.zarr", path="400x500/weights", mode="r")
     assert (array.dtype, array.shape, array.attrs["parameters"]) == ("float32", (1, 400, 500), parameters)
 
@@ -135,7 +147,7 @@ def test_info_says_what_is_in_a_store(varied_store):
         "sigma=5.0",
         "left out: ",
         *(each.name for each in (*info.classes, *info.products, *info.buckets)),
-        *(f"{each.pixels:,}" for each in info.classes),
+        *(f"{each.all.pixels:,}" for each in info.classes),
     ):
         assert word in ended.stdout
 
@@ -143,9 +155,9 @@ def test_info_says_what_is_in_a_store(varied_store):
 def test_what_was_left_out_is_a_warning_on_stderr(varied, tmp_path):
     ended = segprep_("weights", varied, tmp_path / "out.zarr", "--workers", "1")
     (fault,) = store.read_info(tmp_path / "out.zarr").faults
-    (warning,) = [line for line in ended.stderr.splitlines() if "masks" not in line]
+    (warning,) = [line for line in ended.stderr.splitlines() if fault.kind in line]
     assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 1)
-    assert warning == f"segprep: warning: {fault.kind}: 1 left out: {fault.where}"
+    assert warning == f"segprep: warning: {fault.kind}: 1 left out: {fault.key}: {fault.where}"
 
 
 def test_version_is_that_of_the_package():
@@ -201,23 +213,43 @@ def options(command):
     return {param.name: param for param in command.params if param.param_type_name == "option"}
 
 
+BOUND = {"labels": {"dtype"}, "classes": {"dtype"}, "weights": {"vector"}, "distance": {"channels"}}
+"""Fields of products that follow from the data and are not for the user to choose."""
+
+
 def fields():
-    """Fields of the product that are for the user to choose; `vector` is bound to the data."""
-    return [field for field in dataclasses.fields(Weights) if field.name != "vector"]
+    """Fields that are for the user to choose: option's name and default, by kind and name."""
+    for kind in PRODUCTS:
+        for field in dataclasses.fields(kind):
+            if field.name not in BOUND.get(kind.name, ()):
+                yield pytest.param(field.name, field.default, id=f"{kind.name} {field.name}")
+    for kind in (InstanceRule, SplitRule):
+        for field in dataclasses.fields(kind):
+            if field.name not in ("file", "fractions"):
+                name = "instances" if field.name == "origin" else field.name
+                yield pytest.param(name, field.default, id=f"{kind.__name__} {field.name}")
 
 
-@pytest.mark.parametrize("field", fields(), ids=lambda field: field.name)
-def test_option_has_the_name_and_the_default_of_the_products_field(field):
-    option = options(weights_command)[field.name]
-    assert option.opts == [f"--{field.name.replace('_', '-')}"]
-    assert option.default == field.default
-    assert type(option.default) is type(field.default)
+@pytest.mark.parametrize(("name", "default"), list(fields()))
+def test_option_has_the_name_and_the_default_of_the_field(name, default):
+    option = options(weights_command)[name]
+    assert option.opts == [f"--{name.replace('_', '-')}"]
+    shown = weights_command.make_context("weights", ["data", "out.zarr"]).params[name]
+    assert shown == default
+    assert type(shown) is type(default)
 
 
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("class_weights", get_args(get_type_hints(Weights)["class_weights"])),
+        ("border_on", get_args(BorderOn)),
+        ("single", get_args(Single)),
+        ("compete", get_args(Compete)),
+        ("absent", get_args(Absent)),
+        ("per", get_args(Per)),
+        ("instances", get_args(Origin)),
+        ("overlap", get_args(Overlap)),
+        ("preset", tuple(PRESETS)),
         ("dtype", get_args(get_type_hints(Weights)["dtype"])),
         ("crowd", get_args(Crowd)),
         ("format", tuple(READERS)),
@@ -229,6 +261,12 @@ def test_option_has_the_choices_that_the_library_has(name, choices):
     assert tuple(option.type.choices) == choices
 
 
+def test_formulas_and_products_are_those_of_the_library():
+    assert options(classes_command)["formula"].type.choices == FORMULAS == tuple(LIBRARY_FORMULAS)
+    assert all(name in options(weights_command)["class_weights"].help for name in FORMULAS)
+    assert ("labels", "classes", *OPTIONAL) == tuple(kind.name for kind in PRODUCTS)
+
+
 def test_defaults_of_reading_are_those_of_the_library():
     found = options(weights_command)
     reading = segprep.readers.ReadOptions()
@@ -236,7 +274,7 @@ def test_defaults_of_reading_are_those_of_the_library():
     assert found["crowd"].default == reading.crowd
 
 
-@pytest.mark.parametrize("command", [weights_command, info_command], ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(main.commands.values()), ids=lambda command: command.name)
 def test_every_command_has_json_and_debug(command):
     assert {"--json", "--debug"} <= {name for option in options(command).values() for name in option.opts}
 
@@ -253,11 +291,11 @@ def test_every_command_has_json_and_debug(command):
         (["--canvas", "axb"], "--canvas"),
         (["--canvas", "300x300"], "--canvas 300x300"),
         (["--sigma", "wide"], "--sigma"),
-        (["--sigma", "0"], "sigma is 0.0"),
-        (["--sigma", "nan"], "sigma is nan"),
-        (["--sigma", "-1"], "sigma is -1.0"),
-        (["--w0", "-1"], "w0 is -1.0"),
-        (["--w0", "inf"], "w0 is inf"),
+        (["--sigma", "0"], "--sigma 0.0"),
+        (["--sigma", "nan"], "--sigma nan"),
+        (["--sigma", "-1"], "--sigma -1.0"),
+        (["--w0", "-1"], "--w0 -1.0"),
+        (["--w0", "inf"], "--w0 inf"),
         (["--w0", "70000"], "float16"),
         (["--dtype", "float64"], "--dtype"),
         (["--class-weights", "some"], "--class-weights"),
@@ -266,6 +304,24 @@ def test_every_command_has_json_and_debug(command):
         (["--workers", "two"], "--workers"),
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
         (["--max-pixels", "0"], "max"),
+        (["--products", "weights,labels"], "--products labels"),
+        (["--products", "weights,weights"], "weights is named twice"),
+        (["--preset", "mine"], "--preset"),
+        (["--class-weights", "mine.json"], "--class-weights mine.json: cannot be read"),
+        (["--clip-class-weights", "1"], "--clip-class-weights"),
+        (["--clip-class-weights", "2,1"], "--clip-class-weights 2.0,1.0"),
+        (["--separate", "-1"], "--separate"),
+        (["--min-distance", "0"], "--min-distance 0"),
+        (["--products", "distance", "--clip", "0"], "--clip 0.0"),
+        (["--products", "boundaries", "--width", "0"], "--width 0"),
+        (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
+        (["--split", "0.5"], "--split 0.5"),
+        (["--split", "0,1"], "nothing would be left for training"),
+        (["--split", "0.5,0.5"], "no mask of 1 is in "),
+        (["--stratify"], "--stratify needs the shares"),
+        (["--folds", "1"], "--folds 1"),
+        (["--group", "("], "--group"),
+        (["--group", "slide"], "does not match 'labels/coins.png'"),
         (["one too many"], "one too many"),
     ],
     ids=spelled,
@@ -323,8 +379,19 @@ def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
     assert not (tmp_path / "out.zarr").exists()
 
 
+def test_workers_import_nothing_from_the_working_directory(tmp_path):
+    for name in ("segprep", "numpy", "click"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')")
+    shutil.copytree(EXAMPLES / "coins" / "labels", tmp_path / "data")
+    for number in range(2):
+        shutil.copy(tmp_path / "data" / "coins.png", tmp_path / "data" / f"{number}.png")
+    ended = segprep_("weights", "data", "out.zarr", "--workers", "2", cwd=tmp_path)
+    assert ended.returncode == 0, ended
+
+
 def _store(root):
-    segprep.preprocess(EXAMPLES / "coins", root)
+    segprep.preprocess(EXAMPLES / "coins", root, products=(Weights(sigma=4),))
 
 
 def _folder(root):
@@ -336,13 +403,13 @@ def _zarr(root):
     zarr.create_group(root, attributes={"title": "mine"})
 
 
-@pytest.mark.parametrize("make", [_store, _folder, _zarr, Path.touch], ids=["store", "folder", "zarr", "file"])
+@pytest.mark.parametrize("make", [_store, _folder, _zarr, Path.touch], ids=["other store", "folder", "zarr", "file"])
 def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp_path, make):
     root = tmp_path / "out.zarr"
     make(root)
     before = state(tmp_path)
     line = assert_one_line(segprep_("weights", EXAMPLES / "coins", root), 4)
-    assert line.startswith(f"segprep: {root}: exists and is ")
+    assert line.startswith(f"segprep: {root}: exists ")
     assert state(tmp_path) == before
 
 
@@ -358,9 +425,47 @@ def test_an_output_that_cannot_be_written_is_a_storage_error_of_one_line(tmp_pat
     assert "cannot be written" in line
 
 
+def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_path):
+    root = tmp_path / "out.zarr"
+    first = segprep_("weights", EXAMPLES / "coins", root)
+    before = state(tmp_path)
+    again = segprep_("weights", EXAMPLES / "coins", root)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert state(tmp_path) == before
+
+
+def test_classes_prints_a_vector_for_a_loss(made):
+    folder, _ = made
+    ended = segprep_("classes", folder / "coins.zarr", "--formula", "pos-weight")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    vector = json.loads(ended.stdout.splitlines()[0])
+    pixels = [each.train.pixels for each in store.read_info(folder / "coins.zarr").classes]
+    np.testing.assert_allclose(vector, [pixels[1] / pixels[0], pixels[0] / pixels[1]], rtol=1e-5)
+    in_json = json.loads(segprep_("classes", folder / "coins.zarr", "--formula", "pos-weight", "--json").stdout)
+    np.testing.assert_allclose(in_json["vector"], vector, rtol=1e-5)
+    assert list(in_json["weights"]) == ["background", "instance"]
+
+
+def test_class_weights_may_stand_in_a_file(tmp_path):
+    (tmp_path / "mine.json").write_text('{"background": 0.5, "instance": 3}')
+    data, root = EXAMPLES / "coins", tmp_path / "out.zarr"
+    ended = segprep_("weights", data, root, "--class-weights", str(tmp_path / "mine.json"))
+    assert ended.returncode == 0, ended
+    assert store.read_info(root).products[2].parameters["vector"] == [0.5, 3]
+
+
+def test_a_preset_stands_for_what_is_not_said(tmp_path):
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "falk2019", "--sigma", "4")
+    assert ended.returncode == 0, ended
+    info = store.read_info(tmp_path / "a.zarr")
+    said = {"w0": 50, "sigma": 4, "compete": "class", "class_weights": "falk2019"}
+    assert info.products[2].parameters.items() > said.items()
+    assert info.instance_rule["separate"] == "falk2019"
+
+
 def test_debug_shows_a_traceback(tmp_path):
     ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr", "--debug")
-    assert ended.returncode != 0
+    assert ended.returncode == 3
     assert "Traceback (most recent call last)" in ended.stderr
     assert f"InputError: {tmp_path / 'nowhere'}: no such file or folder" in ended.stderr
 

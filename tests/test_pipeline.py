@@ -18,8 +18,11 @@ from PIL import Image
 import segprep
 from segprep import store, workers
 from segprep.errors import InputError, IntegrityError, OptionError, OutputError, SegprepError, StorageError
-from segprep.products import PRODUCTS
+from segprep.instances import InstanceRule
+from segprep.pipeline import Rules
+from segprep.products import PRODUCTS, Border, Boundaries, Distance, Weights
 from segprep.readers import READERS, find_masks
+from segprep.splits import SPLITS, SplitRule
 from segprep.workers import Job, Workers, crew
 
 COINS = Path(__file__).parents[1] / "examples" / "coins"
@@ -248,7 +251,7 @@ def test_a_worker_that_dies_is_an_error_that_names_its_masks(loads, named, tmp_p
     data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
     data.mkdir()
     with pytest.raises(StorageError, match=f"{named}: a worker process died"):
-        segprep.preprocess(data, out, format="deadly", workers=Workers(processes=2))
+        segprep.preprocess(data, out, rules=Rules(format="deadly"), workers=Workers(processes=2))
     assert out.exists() == (loads == 1)
     assert not out.exists() or store.read_info(out).status == "incomplete"
 
@@ -281,11 +284,74 @@ def test_every_job_is_done_once(anywhere):
         assert sorted(workforce.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
-def test_an_output_that_is_there_is_refused_before_the_input_is_looked_at(coins_store, files_of):
+def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
+    (tmp_path / "out.zarr").touch()
+    with pytest.raises(OutputError, match="exists and is no segprep store"):
+        segprep.preprocess("nowhere", tmp_path / "out.zarr")
+
+
+def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
+    times = {path: path.stat().st_mtime_ns for path in coins_copy.rglob("*")}
+    assert segprep.preprocess(COINS, coins_copy) == store.read_info(coins_store)
+    assert {path: path.stat().st_mtime_ns for path in coins_copy.rglob("*")} == times
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"products": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
+        ({"rules": Rules(instances=InstanceRule(separate=1))}, "instances separate was 0, now 1; choose"),
+        ({"rules": Rules(canvas=(500, 500))}, "canvas sizes was "),
+        ({"rules": Rules(split=SplitRule(seed=1))}, "split seed was 0, now 1; choose"),
+    ],
+)
+def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store, files_of, changed, said):
     before = files_of(coins_store)
-    with pytest.raises(OutputError, match="exists and is complete"):
-        segprep.preprocess("nowhere", coins_store)
+    with pytest.raises(OutputError, match=f"exists with other settings: {said}"):
+        segprep.preprocess(COINS, coins_store, **changed)
     assert files_of(coins_store) == before
+
+
+def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
+    before = files_of(coins_store)
+    with pytest.raises(OutputError, match="input masks was "):
+        segprep.preprocess(varied, coins_store, workers=Workers(processes=1))
+    assert files_of(coins_store) == before
+
+
+EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
+
+
+def test_products_added_in_a_second_run_are_those_of_a_single_run(varied, tmp_path, files_of):
+    one = Workers(processes=1)
+    segprep.preprocess(varied, tmp_path / "at once", products=EVERYTHING, workers=one)
+    segprep.preprocess(varied, tmp_path / "in turn", products=EVERYTHING[2:], workers=one)
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "in turn").rglob("c/*/0/0") if path.is_file()}
+    segprep.preprocess(varied, tmp_path / "in turn", products=EVERYTHING[:2], workers=one)
+    assert files_of(tmp_path / "in turn") == files_of(tmp_path / "at once")
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+
+
+def test_products_of_real_masks_added_in_a_second_run_are_those_of_a_single_run(data_dir, tmp_path, files_of):
+    data, products = data_dir / "dsb2018" / "stage1_train", (Weights(), Border(), Boundaries(), Distance())
+    rules = Rules(instances=InstanceRule(separate=1))
+    segprep.preprocess(data, tmp_path / "at once", products=products, rules=rules)
+    segprep.preprocess(data, tmp_path / "in turn", products=products[:1], rules=rules)
+    segprep.preprocess(data, tmp_path / "in turn", products=products[1:], rules=rules)
+    assert files_of(tmp_path / "in turn") == files_of(tmp_path / "at once")
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(unfinished, varied, varied_store, tmp_path, files_of):
+    root = Path(shutil.copytree(unfinished, tmp_path / "out.zarr"))
+    done = {path: path.stat().st_mtime_ns for path in root.rglob("c/*/0/0") if path.is_file()}
+    segprep.preprocess(varied, root, workers=Workers(processes=1))
+    assert files_of(root) == files_of(varied_store)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_a_product_named_twice_is_an_option_error(tmp_path):
+    with pytest.raises(OptionError, match="weights is named twice"):
+        segprep.preprocess(COINS, tmp_path / "out.zarr", products=(Weights(), Weights(sigma=4)))
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -378,7 +444,7 @@ def test_a_split_gives_its_own_masks_in_their_order(divided, split, first):
 
 
 def test_all_splits_together_are_all_masks(divided):
-    keys = [key for split in store.SPLITS for key in segprep.open(divided, split=split).keys]
+    keys = [key for split in SPLITS for key in segprep.open(divided, split=split).keys]
     assert sorted(keys) == sorted(segprep.open(divided).keys)
 
 
@@ -445,7 +511,7 @@ def test_dsb2018_has_the_masks_instances_and_pixels_that_others_count(data_dir, 
     expected, info = facts(data_dir, "dsb2018.json"), store.read_info(dsb2018_store)
     assert (info.masks, info.instances) == (48, 2889) == (expected["images"], expected["instances"])
     assert info.hidden_pixels == expected["overlap_pixels"]
-    assert [each.pixels for each in info.classes] == [expected["background_pixels"], expected["union_pixels"]]
+    assert [each.all.pixels for each in info.classes] == [expected["background_pixels"], expected["union_pixels"]]
     assert visible_pixels(dsb2018_store) == {
         key: (image["union_pixels"], image["h"] * image["w"]) for key, image in expected["per_image"].items()
     }
@@ -473,7 +539,7 @@ def test_taco_has_the_masks_instances_and_pixels_that_others_count(data_dir, tac
     assert (info.masks, info.instances) == (54, 185) == (expected["images"], expected["rasterised_instances"])
     assert info.faults == ()
     assert info.hidden_pixels == expected["overlap_pixels"]
-    assert sum(each.pixels for each in info.classes) == expected["total_pixels"]
+    assert sum(each.all.pixels for each in info.classes) == expected["total_pixels"]
     images = expected["per_image"].values()
     assert visible_pixels(taco_store) == {
         image["file_name"]: (image["union_pixels"], image["h"] * image["w"]) for image in images
@@ -483,5 +549,5 @@ def test_taco_has_the_masks_instances_and_pixels_that_others_count(data_dir, tac
 def test_taco_has_the_classes_that_others_count(data_dir, taco_store):
     expected, info = facts(data_dir, "taco_small.json"), store.read_info(taco_store)
     assert len(info.classes) == 1 + expected["categories"]
-    counted = {str(each.id): (each.name, each.instances) for each in info.classes[1:] if each.instances}
+    counted = {str(each.id): (each.name, each.all.instances) for each in info.classes[1:] if each.all.instances}
     assert counted == {id_: (each["name"], each["annotations"]) for id_, each in expected["per_class"].items()}

@@ -21,6 +21,7 @@ from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Layout
 from segprep.products import PRODUCTS, Classes, Labels, Weights
 from segprep.readers import find_masks
+from segprep.splits import SPLITS
 
 EVERY_PRODUCT = (Labels(), Classes(), Weights())
 STORES = ["coins_store", "varied_store", "dsb2018_store"]
@@ -53,6 +54,10 @@ def shards(root, path):
     return sorted(file for file in (root / path / "c").rglob("*") if file.is_file())
 
 
+def shard_name(number):
+    return f"c/{number}/0/0"
+
+
 def read_zarr(root, path):
     return zarr.open_array(root, path=path, mode="r")[:]
 
@@ -80,12 +85,15 @@ def new_store(root, sizes, products=EVERY_PRODUCT):
         segprep="0",
         source="none",
         source_format="none",
+        input="none",
+        instance_rule={},
+        split_rule={},
         masks=len(sizes),
         instances=0,
         ignored_pixels=0,
         hidden_pixels=0,
         classes=(),
-        splits=store.SPLITS,
+        splits=SPLITS,
         buckets=(),
         products=(),
         faults=(),
@@ -135,10 +143,10 @@ def test_what_is_written_is_read_back(tmp_path, sizes, product):
 
 def test_every_array_names_its_dimensions(root):
     for path in arrays(root):
-        first = "instance" if path.startswith("instances/") else "mask"
-        expected = ["row", "y", "x"] if path[0].isdigit() else [first, "byte"]
-        shape = metadata(root / path)["shape"]
-        assert metadata(root / path)["dimension_names"] == expected[: len(shape)], path
+        special = {"key": ["mask", "byte"], "class_pixels": ["mask", "class"], "instances/runs": ["run"]}
+        table = ["instance"] if path.startswith("instances/") else ["mask"]
+        expected = ["row", "y", "x"] if path[0].isdigit() else special.get(path, table)
+        assert metadata(root / path)["dimension_names"] == expected, path
 
 
 def test_fill_values_cannot_be_mistaken_for_data(root):
@@ -169,7 +177,7 @@ def test_tables_are_zstd_with_a_checksum_and_nothing_else(root):
 def test_a_shard_is_one_object(root):
     for bucket, _, path in product_arrays(root):
         count = -(-bucket.rows // bucket.shard_rows)
-        expected = [root / path / store.shard_name(number) for number in range(count)]
+        expected = [root / path / shard_name(number) for number in range(count)]
         assert shards(root, path) == sorted(expected)
 
 
@@ -220,7 +228,7 @@ def test_every_chunk_of_every_mask_is_written(root):
         in_shard = math.prod(side // part for side, part in zip(array.shards, array.chunks, strict=True))
         rows = Counter(row // bucket.shard_rows for row in range(bucket.rows))
         for number, count in rows.items():
-            shard = (root / path / store.shard_name(number)).read_bytes()
+            shard = (root / path / shard_name(number)).read_bytes()
             assert chunks_written(shard, in_shard) == count * in_row, path
 
 
@@ -308,14 +316,15 @@ def test_a_table_that_is_not_there_is_an_integrity_error(coins_store):
 def test_a_store_is_incomplete_until_it_is_committed(tmp_path):
     info, _ = new_store(tmp_path, [(4, 4)])
     assert store.read_info(tmp_path).status == "incomplete"
-    store.commit(tmp_path, info)
-    assert store.read_info(tmp_path) == msgspec.structs.replace(info, status="complete")
+    complete = msgspec.structs.replace(info, status="complete")
+    store.put_info(tmp_path, complete)
+    assert store.read_info(tmp_path) == complete
 
 
 @pytest.mark.parametrize("make", [lambda _: None, Path.mkdir], ids=["nothing", "empty folder"])
 def test_a_place_is_free_where_there_is(tmp_path, make):
     make(tmp_path / "out.zarr")
-    store.check_free(tmp_path / "out.zarr")
+    assert store.existing(tmp_path / "out.zarr") is None
 
 
 def _folder_of_something_else(path):
@@ -332,7 +341,6 @@ TAKEN = {
     "folder of something else": _folder_of_something_else,
     "Zarr group of something else": _zarr_of_something_else,
     "dangling link": lambda path: path.symlink_to("nowhere"),
-    "incomplete store": lambda path: new_store(path, [(4, 4)]),
 }
 
 
@@ -341,15 +349,37 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
     make(tmp_path / "out.zarr")
     before = files_of(tmp_path)
     with pytest.raises(OutputError, match=r"out\.zarr: exists"):
-        store.check_free(tmp_path / "out.zarr")
-    with pytest.raises(OutputError, match=r"out\.zarr: exists"):
-        new_store(tmp_path / "out.zarr", [(4, 4)])
+        store.existing(tmp_path / "out.zarr")
     assert files_of(tmp_path) == before
 
 
-def test_a_place_is_taken_by_a_complete_store_and_the_error_says_so(coins_store):
-    with pytest.raises(OutputError, match="exists and is complete"):
-        store.check_free(coins_store)
+def test_a_store_that_exists_is_found(coins_store, tmp_path):
+    assert store.existing(coins_store) == store.read_info(coins_store)
+    info, _ = new_store(tmp_path / "out.zarr", [(4, 4)])
+    assert store.existing(tmp_path / "out.zarr") == info
+
+
+def test_a_table_whose_chunk_is_missing_is_an_integrity_error(coins_copy):
+    (coins_copy / "height" / "c" / "0").unlink()
+    with pytest.raises(IntegrityError, match="table height"):
+        store.read_table(coins_copy, "height")
+
+
+def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_path):
+    _, layout = new_store(tmp_path, [(4, 4)])
+    spec = store.array_spec(layout.buckets[0], Labels())
+    assert not store.is_written(tmp_path, spec, 0, "f")
+    store.write_shard(tmp_path, spec, 0, store.padded(spec, 1), "f")
+    assert store.is_written(tmp_path, spec, 0, "f")
+    assert not store.is_written(tmp_path, spec, 0, "g")
+    assert not store.is_written(tmp_path, spec, 1, "f")
+    shard, record = tmp_path / spec.path / shard_name(0), tmp_path / spec.path / store.record_name(0)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1])
+    assert not store.is_written(tmp_path, spec, 0, "f")
+    shard.write_bytes(whole)
+    record.write_bytes(b"{")
+    assert not store.is_written(tmp_path, spec, 0, "f")
 
 
 @pytest.mark.parametrize("name", ["below a file", "too long a name"])
@@ -363,7 +393,7 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path, name):
 def test_a_shard_that_cannot_be_put_in_place_leaves_no_partial_file_and_no_record(tmp_path, files_of):
     _, layout = new_store(tmp_path, [(4, 4)])
     spec = store.array_spec(layout.buckets[0], Labels())
-    (tmp_path / spec.path / store.shard_name(0)).mkdir(parents=True)
+    (tmp_path / spec.path / shard_name(0)).mkdir(parents=True)
     before = files_of(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
         store.write_shard(tmp_path, spec, 0, store.padded(spec, 1), "f")

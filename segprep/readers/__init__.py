@@ -26,8 +26,7 @@ def find_masks(
     path: Path,
     *,
     format: str | None = None,  # noqa: A002 - the option's name
-    crowd: Crowd = "ignore",
-    max_pixels: int = MAX_PIXELS,
+    options: ReadOptions | None = None,
 ) -> Masks:
     """Masks at a path, found but not yet read.
 
@@ -39,10 +38,8 @@ def find_masks(
         A file or folder.
     format : str, optional
         Name of a reader in `READERS`; without it the one that recognises the layout.
-    crowd : {"ignore", "instance"}
-        Whether a COCO region with ``iscrowd`` is a place without truth or an instance.
-    max_pixels : int
-        Largest image that is decoded, in pixels.
+    options : ReadOptions, optional
+        How masks are read.
 
     Raises
     ------
@@ -57,7 +54,7 @@ def find_masks(
     Traceback (most recent call last):
     segprep.errors.InputError: nowhere: no such file or folder
     """
-    options = ReadOptions(crowd, max_pixels)
+    options = options or ReadOptions()
     readers = _readers(format)
     try:
         path.stat()

@@ -8,6 +8,7 @@ from segprep.errors import OptionError
 from segprep.mask import ClassTable, MaskRef
 
 Crowd = Literal["ignore", "instance"]
+Values = Literal["instances", "classes"]
 
 MAX_PIXELS = 2**28
 """Pixels of the largest image that is read unless told otherwise: 268 Mpx, 16384 x 16384."""
@@ -23,10 +24,13 @@ class ReadOptions:
         Whether a COCO region with ``iscrowd`` is a place without truth or an instance.
     max_pixels : int
         Largest image that is decoded, in pixels; below ``2**31``.
+    values : {"instances", "classes"}
+        What the values of a label image tell apart.
     """
 
     crowd: Crowd = "ignore"
     max_pixels: int = MAX_PIXELS
+    values: Values = "instances"
 
     def __post_init__(self) -> None:
         if self.crowd not in get_args(Crowd):

@@ -18,7 +18,7 @@ from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._rle import BadRegionError, listed_runs, runs_piece, string_runs
+from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -110,7 +110,7 @@ class CocoRef:
             try:
                 piece = region_piece(region.segmentation, self.shape)
             except BadRegionError as error:
-                faults.append(Fault(error.kind, f"{self.file}: annotation {region.id}: {error.value}"))
+                faults.append(Fault(error.kind, f"annotation {region.id}: {error.value}"))
                 continue
             if region.is_crowd and self.options.crowd == "ignore":
                 crowds.append(piece)

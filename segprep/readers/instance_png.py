@@ -44,7 +44,7 @@ class InstancePngRef:
             if size != shape:
                 raise InputError(_differs(file, size, files[0], shape))
             if piece is None:
-                faults.append(Fault("no foreground", str(file)))
+                faults.append(Fault("no foreground", file.name))
             else:
                 pieces.append(piece)
         if shape is None:

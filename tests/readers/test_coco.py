@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segprep.errors import InputError
-from segprep.readers import find_masks
+from segprep.readers import ReadOptions, find_masks
 from segprep.readers.coco import region_piece
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
@@ -40,7 +40,7 @@ def load(write):
     """Write annotations of one image and load its mask."""
 
     def load(*annotations, **options):
-        (ref,) = find_masks(write(document(*annotations)), **options).refs
+        (ref,) = find_masks(write(document(*annotations)), options=ReadOptions(**options)).refs
         return ref.load()
 
     return load
@@ -146,7 +146,7 @@ def test_a_bad_annotation_is_left_out_and_recorded(load, segmentation, kind):
     assert mask.areas.tolist() == [0, 4]
     (fault,) = mask.faults
     assert fault.kind == kind
-    assert "a.json: annotation 5: " in fault.where
+    assert "annotation 5: " in fault.where
     assert "\n" not in fault.where
 
 

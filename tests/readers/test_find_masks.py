@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError, OptionError
-from segprep.readers import READERS, find_masks
+from segprep.readers import READERS, ReadOptions, find_masks
 
 COCO = {"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}], "annotations": [], "categories": []}
 
@@ -46,15 +46,19 @@ def test_the_user_may_say_which_layout_is_meant(tmp_path, name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "tarot"}, "format: 'tarot' is unknown; choose one of coco, instance-png, label-image"),
         ({"crowd": "drop"}, "crowd: 'drop' is unknown; choose one of ignore, instance"),
         ({"max_pixels": 0}, "max_pixels: 0; it must be from 1"),
         ({"max_pixels": 2**31}, "max_pixels: 2147483648; it must be from 1"),
     ],
 )
-def test_an_option_without_such_a_value_is_refused(tmp_path, options, message):
+def test_an_option_without_such_a_value_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        find_masks(tmp_path, **options)
+        ReadOptions(**options)
+
+
+def test_a_format_without_a_reader_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="format: 'tarot' is unknown; choose one of coco, instance-png, label-image"):
+        find_masks(tmp_path, format="tarot")
 
 
 def test_a_name_that_cannot_be_written_is_refused(tmp_path):

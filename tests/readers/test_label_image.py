@@ -9,6 +9,7 @@ from PIL import Image
 from segprep.errors import InputError
 from segprep.readers import find_masks
 from segprep.readers.label_image import numbered
+from segprep.splits import by_folder
 
 LABELS = np.array([[0, 7, 7], [300, 0, 2]], np.uint16)
 PHOTOGRAPH = np.zeros((2, 3, 3), np.uint8)
@@ -120,3 +121,17 @@ def test_a_stack_is_refused(data_dir):
     (ref,) = find_masks(data_dir / "stardist/stardist/data/images/mask3d.tif").refs
     with pytest.raises(InputError, match="a stack of 31 x 61 x 57; a label image is one 2-D page"):
         ref.load()
+
+
+@pytest.mark.parametrize("layout", ["{split}/{name}", "{split}/labels/{name}", "masks/{split}/{name}"])
+def test_folders_of_splits_are_looked_into(tmp_path, layout):
+    keys = []
+    for split, name in (("test", "a.png"), ("train", "a.png"), ("train", "b.png"), ("val", "c.png")):
+        keys.append(layout.format(split=split, name=name))
+        file = tmp_path / keys[-1]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(4, dtype=np.uint8)).save(file)
+    masks = find_masks(tmp_path)
+    assert masks.format == "label-image"
+    assert [ref.key for ref in masks.refs] == keys
+    assert by_folder(keys).tolist() == [2, 0, 0, 1]

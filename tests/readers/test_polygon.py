@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from strategies import polygons
 
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._rle import BadRegionError, runs_piece
+from segprep.rle import BadRegionError, runs_piece
 
 SQUARE = [1.0, 1, 3, 1, 3, 3, 1, 3]
 

@@ -1,0 +1,115 @@
+"""From the words of the command line to the library's own data."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segprep import Workers
+from segprep.errors import OptionError
+from segprep.instances import InstanceRule
+from segprep.pipeline import Rules
+from segprep.products import PRODUCTS, Product, Weights
+from segprep.products.weights import PRESETS
+from segprep.readers import ReadOptions
+from segprep.splits import SplitRule
+
+Settings = dict[str, Any]
+"""Values of a command's options, by their names."""
+
+
+def with_preset(ctx: click.Context, settings: Settings) -> Settings:
+    """Settings in which a preset stands for what was not said."""
+    name = settings["preset"]
+    if name is None:
+        return settings
+    preset: Settings = {field.name: getattr(PRESETS[name], field.name) for field in fields(Weights)}
+    preset["separate"] = "falk2019" if name == "falk2019" else 0
+    said = click.core.ParameterSource.COMMANDLINE
+    return settings | {key: value for key, value in preset.items() if ctx.get_parameter_source(key) != said}
+
+
+def products(settings: Settings) -> list[Product]:
+    """Products that were asked for, with their parameters."""
+    kinds = {kind.name: kind for kind in PRODUCTS if kind.name not in ("labels", "classes")}
+    named = [name.strip() for name in settings["products"].split(",") if name.strip()]
+    unknown = [name for name in named if name not in kinds]
+    if unknown:
+        raise OptionError(
+            f"--products {unknown[0]}: choose of {', '.join(kinds)}; labels and classes are always written"
+        )
+    settings = settings | {"class_weights": class_weights(settings["class_weights"])}
+    return [_made(kinds[name], settings) for name in named]
+
+
+def _made(kind: Any, settings: Settings) -> Product:
+    """Product with the settings that are fields of it."""
+    product: Product = kind(**{each.name: settings[each.name] for each in fields(kind) if each.name in settings})
+    return product
+
+
+def class_weights(said: str) -> str | dict[str, float]:
+    """Name of a formula, or what stands in a file."""
+    path = Path(said)
+    if path.suffix.lower() != ".json":
+        return said
+    try:
+        weights = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"--class-weights {said}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise OptionError(f"--class-weights {said}: is no JSON: {error}") from error
+    numbers = isinstance(weights, dict) and all(isinstance(each, int | float) for each in weights.values())
+    if not numbers:
+        raise OptionError(f'--class-weights {said}: must be of the form {{"name of a class": 1.5, ...}}')
+    return {str(name): float(value) for name, value in weights.items()}
+
+
+def rules(settings: Settings) -> Rules:
+    """What decides about the masks."""
+    return Rules(
+        format=settings["format"],
+        reading=ReadOptions(crowd=settings["crowd"], max_pixels=settings["max_pixels"]),
+        instances=InstanceRule(
+            settings["instances"],
+            settings["connectivity"],
+            settings["min_distance"],
+            settings["overlap"],
+            settings["separate"],
+        ),
+        split=split_rule(settings),
+        canvas=settings["canvas"],
+    )
+
+
+def split_rule(settings: Settings) -> SplitRule:
+    """How masks are split."""
+    said = settings["split"]
+    fractions = _fractions(said) if said is not None else None
+    return SplitRule(
+        fractions,
+        settings["seed"],
+        settings["group"],
+        settings["stratify"],
+        settings["folds"],
+        said if fractions is None else None,
+    )
+
+
+def _fractions(said: str) -> tuple[float, float, float] | None:
+    """Shares, if these are numbers; a share of test may be left out."""
+    try:
+        numbers = [float(part) for part in said.split(",")]
+    except ValueError:
+        return None
+    if len(numbers) not in (2, 3):
+        raise OptionError(f"--split {said}: give the shares of train, val and test, as 0.8,0.1,0.1, or a file")
+    train, val, test = [*numbers, 0.0][:3]
+    return train, val, test
+
+
+def workers(settings: Settings) -> Workers:
+    """Where the work is done."""
+    return Workers(settings["workers"], settings["scheduler"])

@@ -1,0 +1,36 @@
+"""`segprep classes`: class weights for a loss."""
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@options.store
+@options.choice("--formula", *options.FORMULAS, text="How weights follow from the counts of the train split.")
+@options.choice("--absent", "zero", "cap", "error", text="Weight of a class without a pixel.")
+@click.option("--normalise", is_flag=True, help="Scale to a mean of 1 over the pixels.")
+@click.option("--clip-class-weights", type=options.Numbers("LO", "HI"), help="Least and largest class weight.")
+@options.as_json
+@options.debug
+def classes(
+    store: Path,
+    formula: str,
+    absent: str,
+    normalise: bool,
+    clip_class_weights: tuple[float, float] | None,
+    as_json: bool,
+) -> None:
+    """Print the class weights of STORE, ready for a loss, in the order of the class codes."""
+    from segprep.class_weights import Shaping  # noqa: PLC0415 - half a second, not for --help
+    from segprep.store import read_info  # noqa: PLC0415
+
+    from . import summary  # noqa: PLC0415
+
+    info = read_info(store)
+    found = summary.class_vector(info, formula, Shaping(absent, normalise, clip_class_weights))  # type: ignore[arg-type]
+    for line in summary.class_warnings(info, found):
+        click.echo(f"segprep: warning: {line}", err=True)
+    click.echo(summary.vector_json(info, formula, found) if as_json else summary.vector_text(info, found))

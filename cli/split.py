@@ -1,0 +1,34 @@
+"""`segprep split`: other splits for a store."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+
+
+@click.command()
+@options.store
+@options.splitting
+@click.option("--refit", is_flag=True, help="Fit class weights on the new train split, and write the weights again.")
+@options.running
+@options.as_json
+@options.debug
+def split(store: Path, refit: bool, as_json: bool, **chosen: Any) -> None:
+    """Split the masks of STORE anew into train, val and test.
+
+    Weights stay as they were fitted on the former train split, unless --refit writes them again.
+    """
+    from segprep.resplit import split_store  # noqa: PLC0415 - half a second, not for --help
+
+    from . import choices, summary  # noqa: PLC0415
+    from .progress import Bars  # noqa: PLC0415
+
+    with Bars() as progress:
+        info = split_store(
+            store, choices.split_rule(chosen), refit=refit, workers=choices.workers(chosen), progress=progress
+        )
+    for line in summary.stale(store, info):
+        click.echo(f"segprep: warning: {line}", err=True)
+    click.echo(summary.as_json(store, info) if as_json else summary.split_line(store, info))

@@ -1,0 +1,103 @@
+"""Splitting the masks of a store anew, and fitting class weights again, without the input."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from segprep import store
+from segprep.errors import IntegrityError
+from segprep.instances import InstanceRule
+from segprep.layout import Layout
+from segprep.loader import Dataset, StoredRef
+from segprep.loader import open as open_store
+from segprep.mask import ClassEntry, ClassTable
+from segprep.plan import Plan, assign, class_infos, product_info, stored_product
+from segprep.products import Classes, Labels
+from segprep.splits import SplitRule
+from segprep.stats import Counts
+from segprep.workers import Workers, crew
+from segprep.writing import Progress, Work, silent, write
+
+
+def split_store(
+    out: str | os.PathLike[str],
+    rule: SplitRule,
+    *,
+    refit: bool = False,
+    workers: Workers | None = None,
+    progress: Progress = silent,
+) -> store.StoreInfo:
+    """Split the masks of a store anew.
+
+    Parameters
+    ----------
+    out : path
+        The store.
+    rule : SplitRule
+        How to split.
+    refit : bool
+        Whether to fit class weights on the new train split and write the products that depend on them again; from the
+        store alone, without the input. Otherwise they stay as they were fitted on the former train split.
+    workers, progress
+        As in `preprocess`.
+
+    Returns
+    -------
+    StoreInfo
+        What the store holds now.
+
+    Raises
+    ------
+    IntegrityError
+        Where there is no store, or its labels and classes are not all written.
+    OptionError
+        Where the rule makes no sense for these masks.
+    """
+    workers = workers or Workers()
+    root = workers.place(out)
+    dataset = open_store(root, incomplete=refit)
+    info = dataset.info
+    split_of, fold_of = assign(dataset.keys, np.hstack([dataset.class_pixels, dataset.class_instances]), rule, None)
+    everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
+    info = msgspec.structs.replace(
+        info, split_rule=store.plain(rule), classes=class_infos(_class_table(info), everything, train)
+    )
+    tables = {"split": split_of, "fold": fold_of}
+    if not refit:
+        store.put_tables(root, tables)
+        store.put_info(root, info)
+        return info
+    layout = store.read_layout(root, info)
+    _check_base(root, info, layout)
+    rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
+    fitted = tuple(stored_product(each).fit(train, everything) for each in info.products)
+    infos = tuple(product_info(each, layout, rule_of_instances, info.input) for each in fitted)
+    made = Plan(msgspec.structs.replace(info, status="incomplete", products=infos), layout, fitted, tables)
+    fresh = Dataset(root, info, dataset.rows)  # without the tables it has read by now: it travels with every job
+    refs = [StoredRef(fresh, index, key) for index, key in enumerate(dataset.keys)]
+    as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
+    with crew(workers, len(refs)) as workforce:
+        return write(workforce, Work(root, refs, as_stored, made), progress, info)
+
+
+def _counts(dataset: Dataset, chosen: np.typing.NDArray[np.bool_]) -> Counts:
+    """Counts over the chosen masks."""
+    names = [entry.name for entry in dataset.info.classes]
+    return Counts.of_images(dataset.class_pixels[chosen], dataset.class_instances[chosen], names)
+
+
+def _class_table(info: store.StoreInfo) -> ClassTable:
+    """Classes of a store."""
+    return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
+
+
+def _check_base(root: Path, info: store.StoreInfo, layout: Layout) -> None:
+    """Raise IntegrityError unless labels and classes, from which all else can be computed, are whole."""
+    base = [each for each in info.products if each.name in (Labels.name, Classes.name)]
+    for shard in layout.shards():
+        for each in base:
+            spec = store.array_spec(layout.buckets[shard.bucket], stored_product(each))
+            if not store.is_written(root, spec, shard.number, each.fingerprint):
+                raise IntegrityError(f"{root}: {spec.path} lacks shard {shard.number}: end the run first")

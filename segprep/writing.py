@@ -1,0 +1,125 @@
+"""Filling a store: every shard that it lacks, then the mark that it is complete.
+
+What is missing is told from the records, so that one way serves a new store, one to which a product is added, and one whose
+run was ended.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from segprep import store
+from segprep.errors import StorageError
+from segprep.instances import InstanceRule
+from segprep.mask import MaskRef
+from segprep.plan import Plan
+from segprep.products import Product
+from segprep.workers import Crew, Job
+
+
+class Progress(Protocol):
+    """Called with the stage of the run and how many of all masks have passed it."""
+
+    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
+        """See the class."""
+        ...
+
+
+def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
+    """Progress that nobody watches."""
+
+
+class Work(NamedTuple):
+    """What the jobs of a run have in common."""
+
+    root: Path
+    refs: Sequence[MaskRef]
+    instances: InstanceRule
+    made: Plan
+
+
+class Target(NamedTuple):
+    """One product of one shard."""
+
+    product: Product
+    spec: store.ArraySpec
+    fingerprint: str
+
+
+def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreInfo | None) -> store.StoreInfo:
+    """Write all that the store lacks, and mark it as complete.
+
+    Parameters
+    ----------
+    workforce : Crew
+        Who does it.
+    work : Work
+        What there is to do.
+    progress : Progress
+        Is told how far it is.
+    before : StoreInfo or None
+        What the store holds already.
+
+    Returns
+    -------
+    StoreInfo
+        What it holds then. A store that has everything is left as it is.
+    """
+    made = work.made
+    jobs, sizes = _jobs(work)
+    complete = msgspec.structs.replace(made.info, status="complete")
+    if before == complete and not jobs:
+        return complete
+    store.create(work.root, made.info, made.layout, made.products, made.tables)
+    done = len(work.refs) - sum(sizes)
+    for index, _ in workforce.completed(jobs):
+        done += sizes[index]
+        progress("write", done, len(work.refs))
+    if missing := _jobs(work)[0]:
+        raise StorageError(
+            f"{work.root}: {missing[0].what}: was written but is not there: do all workers share this folder?"
+        )
+    store.put_info(work.root, complete)
+    return complete
+
+
+def _jobs(work: Work) -> tuple[list[Job], list[int]]:
+    """Jobs that fill the shards which are not there yet, and the number of masks of each."""
+    jobs, sizes = [], []
+    made = work.made
+    fingerprints = {info.name: info.fingerprint for info in made.info.products}
+    for shard in made.layout.shards():
+        bucket = made.layout.buckets[shard.bucket]
+        targets = [
+            Target(product, store.array_spec(bucket, product), fingerprints[product.name]) for product in made.products
+        ]
+        missing = [
+            each for each in targets if not store.is_written(work.root, each.spec, shard.number, each.fingerprint)
+        ]
+        if missing:
+            refs = [work.refs[mask] for mask in shard.masks]
+            what = f"shard {shard.number} of {bucket.name}, {names(refs)}"
+            jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, work.instances, missing)))
+            sizes.append(len(refs))
+    return jobs, sizes
+
+
+def _write_shard(
+    root: Path, number: int, refs: Sequence[MaskRef], instances: InstanceRule, targets: Sequence[Target]
+) -> None:
+    """Compute one shard of every product from the input, and write it."""
+    arrays = [store.padded(target.spec, len(refs)) for target in targets]
+    for row, ref in enumerate(refs):
+        mask = instances.shown(instances.whole(ref.load(), ref.key))
+        height, width = mask.shape
+        for target, array in zip(targets, arrays, strict=True):
+            array[row, ..., :height, :width] = target.product.compute(mask)
+    for target, array in zip(targets, arrays, strict=True):
+        store.write_shard(root, target.spec, number, array, target.fingerprint)
+
+
+def names(refs: Sequence[MaskRef]) -> str:
+    """First and last key."""
+    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

@@ -1,0 +1,106 @@
+"""Splitting a store anew, with and without fitting the class weights again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import segprep
+from segprep.cli.main import main
+from segprep.errors import IntegrityError
+from segprep.instances import InstanceRule
+from segprep.pipeline import Rules, preprocess
+from segprep.products import Border, Distance, Weights
+from segprep.resplit import split_store
+from segprep.splits import SplitRule
+from segprep.store import read_info
+from segprep.workers import Workers
+
+ONE = Workers(processes=1)
+
+HALVES = SplitRule(fractions=(0.5, 0.5, 0.0))
+OTHER_HALVES = SplitRule(fractions=(0.5, 0.5, 0.0), seed=3)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Twenty label images with more and more foreground; some instances touch."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    for index in range(20):
+        values = np.zeros((24, 30), np.uint8)
+        values[2 : 3 + index, 2:10] = 1
+        values[2 : 3 + index, 10 : 12 + index // 2] = 2
+        Image.fromarray(values).save(folder / f"{index:02}.png")
+    return folder
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("separate", [0, 1])
+def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
+    products = (Weights(), Border(), Distance(per="instance"))
+    instances = InstanceRule(separate=separate)
+    for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
+        preprocess(
+            labels, tmp_path / name, products=products, rules=Rules(instances=instances, split=rule), workers=ONE
+        )
+    before = files(tmp_path / "anew")
+    split_store(tmp_path / "anew", OTHER_HALVES, refit=True, workers=ONE)
+    after = files(tmp_path / "anew")
+    assert after == files(tmp_path / "direct")
+    assert {path for path in after if after[path] != before[path]} > {"zarr.json", "24x32/weights/c/0/0/0"}
+    unchanged = ("labels/c/0/0/0", "classes/c/0/0/0", "border/c/0/0/0", "distance/c/0/0/0")
+    assert all(after[f"24x32/{path}"] == before[f"24x32/{path}"] for path in unchanged)
+
+
+def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    before, info = files(root), read_info(root)
+    split_store(root, OTHER_HALVES)
+    changed = {path for path, data in files(root).items() if data != before.get(path)}
+    assert changed == {"zarr.json", "split/c/0"}
+    now = read_info(root)
+    assert now.products == info.products
+    assert now.split_rule["seed"] == 3
+    train = segprep.open(root, split="train")
+    assert now.classes[1].train.pixels == train.class_pixels[:, 1].sum() != info.classes[1].train.pixels
+    assert now.classes[1].all == info.classes[1].all
+
+
+def test_split_command_says_that_weights_are_stale_and_how_to_mend_them(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    result = CliRunner().invoke(main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1"])
+    assert result.exit_code == 0
+    assert "fitted on the former train split" in result.stderr
+    assert "--refit" in result.stderr
+    again = CliRunner().invoke(
+        main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1", "--refit"]
+    )
+    assert again.exit_code == 0
+    assert "former" not in again.stderr
+
+
+def test_refit_needs_labels_and_classes(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    (root / "24x32" / "labels" / "c" / "0" / "0" / "0").unlink()
+    with pytest.raises(IntegrityError, match="24x32/labels lacks shard 0"):
+        split_store(root, OTHER_HALVES, refit=True, workers=ONE)
+    assert read_info(root).split_rule["seed"] == 0
+
+
+def test_split_of_a_store_is_kept_when_products_are_added(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    preprocess(labels, root, workers=ONE)
+    split_store(root, HALVES)
+    keys = segprep.open(root, split="train").keys
+    preprocess(labels, root, products=(Distance(),), workers=ONE)
+    assert segprep.open(root, split="train").keys == keys
+    assert [product.name for product in read_info(root).products] == ["labels", "classes", "weights", "distance"]
