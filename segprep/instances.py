@@ -6,11 +6,12 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.ndimage import generate_binary_structure, label, maximum, maximum_filter, maximum_position, minimum_filter
 from skimage.feature import peak_local_max
+from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from segprep.errors import InputError, OptionError
 from segprep.kernels.other import distance_to_other
-from segprep.mask import BoolArray, InstanceMask, LabelArray, Overlap
+from segprep.mask import BoolArray, FloatArray, InstanceMask, LabelArray, Overlap
 
 Origin: TypeAlias = Literal["as-is", "components", "watershed"]
 """Where instances come from."""
@@ -18,6 +19,8 @@ Origin: TypeAlias = Literal["as-is", "components", "watershed"]
 Separation: TypeAlias = int | Literal["falk2019"]
 """Pixels between instances that touch, or the rule of a preset."""
 
+NECK = 0.75
+"""Pixels by which the depth falls between two centres: less is a step of the grid on a ridge, and no neck."""
 NO_LABEL = np.iinfo(np.int32).max
 
 
@@ -151,15 +154,24 @@ def split_instances(mask: InstanceMask, how: Origin, *, connectivity: int = 8, m
 
 
 def _watershed(region: BoolArray, parts: LabelArray, connectivity: int, min_distance: int) -> tuple[LabelArray, int]:
-    """Parts of a region around the peaks of its depth; every connected part has at least one."""
-    depth = distance_to_other(np.pad(region, 1).astype(np.int32))[1:-1, 1:-1]
-    peaks = peak_local_max(depth * region, min_distance=min_distance, labels=parts, exclude_border=False)
-    lonely = np.setdiff1d(parts, parts[tuple(peaks.T)])
-    peaks = [*peaks, *maximum_position(depth, parts, lonely[lonely > 0])]
+    """Parts of a region around its centres; every connected part has at least one."""
+    depth = distance_to_other(np.pad(region, 1).astype(np.int32))[1:-1, 1:-1] * region
+    centres = _centres(depth, parts, min_distance)
     seeds = np.zeros(region.shape, np.int32)
-    seeds[tuple(np.array(peaks).T)] = np.arange(1, len(peaks) + 1)
+    seeds[tuple(np.array(centres).T)] = np.arange(1, len(centres) + 1)
     found = watershed(-depth, seeds, mask=region, connectivity=1 if connectivity == 4 else 2)  # noqa: PLR2004
-    return found, len(peaks)
+    return found, len(centres)
+
+
+def _centres(depth: FloatArray, parts: LabelArray, min_distance: int) -> list[tuple[int, int]]:
+    """Deepest pixels (y, x) of the domes of `depth` that rise by `NECK`, at least one in every part."""
+    domes, _ = label(h_maxima(depth, NECK), generate_binary_structure(2, 2))
+    peaks = peak_local_max(depth, min_distance=min_distance, labels=parts, exclude_border=False)
+    dome_of = domes[tuple(peaks.T)]
+    tops, first = np.unique(dome_of, return_index=True)
+    peaks = peaks[np.sort(first[tops > 0])]
+    lonely = np.setdiff1d(parts, np.append(parts[tuple(peaks.T)], 0))
+    return [*map(tuple, peaks), *maximum_position(depth, parts, lonely)]
 
 
 @dataclass(frozen=True)

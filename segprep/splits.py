@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,8 @@ class SplitRule:
 def _check_fractions(fractions: Sequence[float]) -> None:
     """Refuse shares that do not cut [0, 1)."""
     shown = ",".join(f"{share:g}" for share in fractions)
+    if len(fractions) != len(SPLITS):
+        raise OptionError(f"--split {shown}: give three shares, of train, val and test")
     if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
         raise OptionError(
             f"--split {shown}: the shares sum to {sum(fractions):g}; they must be at least 0 and sum to 1"
@@ -101,7 +103,7 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     matches = [re.search(pattern, key) for key in keys]
     if None in matches:
         raise OptionError(f"--group {pattern!r} does not match {keys[matches.index(None)]!r}")
-    return ["/".join(match.groups("") or (match.group(),)) for match in matches if match]
+    return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
 
 
 def fraction_of(group: str, seed: int) -> float:
@@ -157,7 +159,7 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     have = np.zeros((len(fractions), share.shape[1]))
     chosen = np.zeros(len(names), np.uint8)
     for i in order:
-        gain = ((target - have) * share[i] - share[i] ** 2 / 2).sum(axis=1)
+        gain = (((target - have) * share[i] - share[i] ** 2 / 2) / np.maximum(target, 1e-12)).sum(axis=1)
         chosen[i] = np.argmax(np.where(target[:, 0] > 0, gain, -np.inf))
         have[chosen[i]] += share[i]
     return chosen[member]
@@ -188,6 +190,7 @@ def by_file(keys: Sequence[str], path: Path) -> SplitArray:
         Where the file cannot be read, names another split, or leaves a mask out.
     """
     said = _read_file(path)
+    said = {key: split.strip().lower() for key, split in said.items()}
     unknown = next((name for name in said.values() if name not in FOLDERS), None)
     if unknown is not None:
         raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
@@ -206,14 +209,24 @@ def _read_file(path: Path) -> Mapping[str, str]:
         if path.suffix.lower() == ".json":
             said = json.loads(text)
             if all(isinstance(value, list) for value in said.values()):
-                return {str(key): split for split, keys in said.items() for key in keys}
+                return _once((str(key), split) for split, keys in said.items() for key in keys)
             return {str(key): str(split) for key, split in said.items()}
         rows = [row for row in csv.reader(text.splitlines()) if row]
-        return {key: split.strip().lower() for key, split in rows if (key, split) != ("key", "split")}
+        head = [cell.strip().lower() for cell in rows[0]] == ["key", "split"] if rows else False
+        return _once((key, split) for key, split in rows[head:])
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError, RecursionError, csv.Error) as error:
         raise InputError(f"{path}: is no table of splits: {error}") from None
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Split of each key, which may be named again but not with another split."""
+    said: dict[str, str] = {}
+    for key, split in pairs:
+        if said.setdefault(key, split) != split:
+            raise ValueError(f"{key!r} is in {said[key]} and in {split}")
+    return said
 
 
 def check_filled(splits: SplitArray, fractions: Sequence[float]) -> None:

@@ -305,3 +305,18 @@ def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separ
 def test_refuses_options_that_make_no_sense(options, message):
     with pytest.raises(OptionError, match=message):
         InstanceRule(**options)
+
+
+@pytest.mark.parametrize(("half_height", "half_width"), [(10, 30), (10, 40), (8, 50), (15, 20)])
+@pytest.mark.parametrize("turn", [0, 0.3, 0.7])
+def test_watershed_leaves_a_shape_without_a_neck_whole(half_height, half_width, turn):
+    y, x = np.indices((120, 120)) - 60
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    ellipse = (along / half_width) ** 2 + (across / half_height) ** 2 <= 1
+    assert numbers_of(split_instances(mask_of([ellipse.astype(int)]), "watershed").planes) == {1}
+
+
+@pytest.mark.parametrize("shape", [(10, 30), (5, 60), (1, 20), (30, 10)])
+def test_watershed_leaves_a_bar_whole(shape):
+    bar = np.pad(np.ones(shape, int), 3)
+    assert numbers_of(split_instances(mask_of([bar]), "watershed").planes) == {1}

@@ -166,9 +166,9 @@ def test_a_split_of_no_share_may_be_empty(codes, fractions):
     [
         (None, ["a", "b"], ["a", "b"]),
         (r"slide\d+", ["slide1_a", "x/slide1_b", "slide12"], ["slide1", "slide1", "slide12"]),
-        (r"^([^_]+)_(\d)", ["p_1_x", "p_1_y", "p_2_x"], ["p/1", "p/1", "p/2"]),
+        (r"^([^_]+)_(\d)", ["p_1_x", "p_1_y", "p_2_x"], ["p\0001", "p\0001", "p\0002"]),
         (r"(?P<who>p\d)", ["p1", "p2"], ["p1", "p2"]),
-        (r"p(\d)(x)?", ["p1x", "p1"], ["1/x", "1/"]),
+        (r"p(\d)(x)?", ["p1x", "p1"], ["1\0x", "1\0"]),
         (r".*/", ["a/b/c.png", "a/b/d.png"], ["a/b/", "a/b/"]),
     ],
 )

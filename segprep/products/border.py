@@ -20,6 +20,7 @@ NEGLIGIBLE = 1e-7
 BorderOn: TypeAlias = Literal["background", "all"]
 Single: TypeAlias = Literal["zero", "d1"]
 Compete: TypeAlias = Literal["all", "class"]
+Dtype: TypeAlias = Literal["float16", "float32"]
 
 
 def border_weights(
@@ -146,7 +147,7 @@ class Border:
     w0 : float
         Height of the border term, at least 0.
     sigma : float
-        Width of the border term in pixels, above 0 and at most 1000.
+        Width of the border term in pixels, from 0.001 to 1000.
     border_on : str
         ``background``, or ``all`` where the term goes on inside instances.
     single : str
@@ -162,7 +163,7 @@ class Border:
     border_on: BorderOn = "background"
     single: Single = "zero"
     compete: Compete = "all"
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Dtype = "float16"
 
     name: ClassVar[str] = "border"
     version: ClassVar[int] = 1
@@ -173,9 +174,9 @@ class Border:
     def __post_init__(self) -> None:
         if not 0 <= self.w0 < math.inf:
             raise OptionError(f"--w0 {self.w0}: must be a number of at least 0")
-        if not 0 < self.sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
-            raise OptionError(f"--sigma {self.sigma}: must be above 0 and at most 1000 pixels")
-        for option, choices in (("border_on", BorderOn), ("single", Single), ("compete", Compete)):
+        if not 0.001 <= self.sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
+            raise OptionError(f"--sigma {self.sigma}: must be from 0.001 to 1000 pixels")
+        for option, choices in (("border_on", BorderOn), ("single", Single), ("compete", Compete), ("dtype", Dtype)):
             if getattr(self, option) not in get_args(choices):
                 raise OptionError(f"{option} {getattr(self, option)!r}: choose one of {', '.join(get_args(choices))}")
         if self.w0 > (end := float(np.finfo(self.dtype).max)):
@@ -190,6 +191,7 @@ class Border:
         border = self.term(mask)
         if mask.ignore is not None:
             border[mask.ignore] = 0
+        check_end("border terms", border, self.dtype)
         return border.astype(self.dtype, copy=False)
 
     def term(self, mask: InstanceMask) -> FloatArray:
@@ -201,6 +203,13 @@ class Border:
         if self.border_on == "background":
             border[mask.labels > 0] = 0
         return border
+
+
+def check_end(what: str, values: FloatArray, dtype: str) -> None:
+    """Raise OptionError where values are larger than the type can hold."""
+    farthest, end = float(np.abs(values).max(initial=0)), float(np.finfo(dtype).max)
+    if farthest > end:
+        raise OptionError(f"{what} reach {farthest:g}, and {dtype} ends at {end:g}: use --dtype float32")
 
 
 def class_planes(mask: InstanceMask) -> list[LabelArray]:

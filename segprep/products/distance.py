@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from segprep.errors import OptionError
 from segprep.kernels.other import distance_to_other
 from segprep.mask import BoolArray, FloatArray, InstanceMask, LabelArray
+from segprep.products.border import Dtype, check_end
 from segprep.stats import Counts
 
 Per: TypeAlias = Literal["foreground", "class", "instance"]
@@ -90,7 +91,7 @@ class Distance:
 
     per: Per = "foreground"
     clip: float | None = None
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Dtype = "float16"
     channels: int = 0
 
     name: ClassVar[str] = "distance"
@@ -99,8 +100,9 @@ class Distance:
     pad: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        if self.per not in get_args(Per):
-            raise OptionError(f"--per {self.per}: choose one of {', '.join(get_args(Per))}")
+        for option, choices in (("per", Per), ("dtype", Dtype)):
+            if getattr(self, option) not in get_args(choices):
+                raise OptionError(f"--{option} {getattr(self, option)}: choose one of {', '.join(get_args(choices))}")
         if self.clip is not None and not 0 < self.clip < float("inf"):
             raise OptionError(f"--clip {self.clip}: must be above 0 pixels")
 
@@ -115,6 +117,7 @@ class Distance:
             distance[..., mask.ignore] = 0
         if self.clip is not None:
             np.clip(distance, -self.clip, self.clip, out=distance)
+        check_end("distances", distance, self.dtype)
         return distance.astype(self.dtype, copy=False)
 
     def _field(self, mask: InstanceMask) -> FloatArray:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segprep.class_weights import FORMULAS, Absent, Shaping, class_weights, inverse
 from segprep.errors import OptionError
 from segprep.mask import FloatArray, InstanceMask
-from segprep.products.border import Border, BorderOn, Compete, Single, class_planes, falloff
+from segprep.products.border import Border, BorderOn, Compete, Dtype, Single, check_end, class_planes, falloff
 from segprep.stats import Counts, class_pixels
 
 
@@ -99,7 +99,7 @@ class Weights:
     absent: Absent = "zero"
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Dtype = "float16"
     vector: tuple[float, ...] = field(default=())
 
     name: ClassVar[str] = "weights"
@@ -144,6 +144,7 @@ class Weights:
         weights += self._border().term(mask)
         if mask.ignore is not None:
             weights[mask.ignore] = 0
+        check_end("weights", weights, self.dtype)
         return weights.astype(self.dtype, copy=False)
 
     def _border(self) -> Border:

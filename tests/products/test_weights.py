@@ -169,9 +169,9 @@ def test_refuses_w0(w0):
         Weights(w0=w0)
 
 
-@pytest.mark.parametrize("sigma", [0, -5, 1001, np.nan, np.inf])
+@pytest.mark.parametrize("sigma", [0, 1e-200, -5, 1001, np.nan, np.inf])
 def test_refuses_sigma(sigma):
-    with pytest.raises(OptionError, match=r"--sigma .*above 0 and at most 1000"):
+    with pytest.raises(OptionError, match=r"--sigma .*from 0.001 to 1000 pixels"):
         Weights(sigma=sigma)
 
 
