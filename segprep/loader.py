@@ -164,7 +164,13 @@ class Dataset:
             planes[plane, y : y + pixels.shape[0], x : x + pixels.shape[1]][pixels] = number
         codes = self._read("classes", index)
         ignore = codes == np.iinfo(codes.dtype).max
-        return InstanceMask(planes, np.append(np.int32(0), instances.classes), ignore if ignore.any() else None)
+        stuff = np.where(ignore | (planes > 0).any(axis=0), 0, codes).astype(np.int32)
+        return InstanceMask(
+            planes,
+            np.append(np.int32(0), instances.classes),
+            ignore if ignore.any() else None,
+            stuff=stuff if stuff.any() else None,
+        )
 
     @cached_property
     def keys(self) -> list[str]:

@@ -65,6 +65,8 @@ class InstanceMask:
         What was left out of the mask.
     overlap : str
         Which instance is in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
+    stuff : (H, W) int32 array or None
+        Class codes of regions that have a class but no instances (sky, road); 0 elsewhere, and where instances are.
     """
 
     planes: LabelArray
@@ -72,6 +74,7 @@ class InstanceMask:
     ignore: BoolArray | None = None
     faults: tuple[Fault, ...] = ()
     overlap: Overlap = "smallest"
+    stuff: LabelArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,6 +100,12 @@ class InstanceMask:
         for plane in self.planes:
             np.copyto(front, plane, where=rank[plane] > rank[front])
         return front
+
+    @cached_property
+    def codes(self) -> LabelArray:
+        """Class code at each pixel, shape (H, W): of the instance in front, else of stuff, else 0."""
+        codes: LabelArray = self.classes[self.labels]
+        return codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff)
 
     def _ranks(self) -> NDArray[np.intp]:
         """Rank of each instance number, the higher in front, shape (N + 1,); 0 for the background."""

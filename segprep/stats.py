@@ -47,7 +47,7 @@ class MaskStats:
     hidden : int
         Instance pixels that lie behind another instance.
     filled : bool
-        Whether instances cover the whole image.
+        Whether instances and stuff cover the whole image.
     faults : tuple of Fault
         What was left out of the mask.
     digest : bytes
@@ -81,7 +81,7 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
         runs=_hidden_runs(whole, shown.labels, rows),
         ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
         hidden=int(whole.areas.sum()) - int(np.count_nonzero(whole.labels)),
-        filled=bool((shown.planes > 0).any(axis=0).all()),
+        filled=bool(((shown.planes > 0).any(axis=0) | (shown.codes > 0)).all()),
         faults=whole.faults,
         digest=_digest(whole),
     )
@@ -90,7 +90,7 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
 def _digest(mask: InstanceMask) -> bytes:
     """Fingerprint of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
-    for array in (mask.planes, mask.classes, mask.ignore):
+    for array in (mask.planes, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.digest()
 
@@ -108,11 +108,8 @@ def _hidden_runs(whole: InstanceMask, labels: LabelArray, rows: NDArray[np.void]
 
 def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
     """Visible pixels of each class code below `n_classes`, ignored pixels excluded, shape (n_classes,)."""
-    visible = mask.labels if mask.ignore is None else mask.labels[~mask.ignore]
-    per_instance = np.bincount(visible.ravel(), minlength=len(mask.classes))
-    counts = np.zeros(n_classes, np.int64)
-    np.add.at(counts, mask.classes, per_instance)
-    return counts
+    visible = mask.codes if mask.ignore is None else mask.codes[~mask.ignore]
+    return np.bincount(visible.ravel(), minlength=n_classes)
 
 
 def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:

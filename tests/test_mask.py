@@ -102,3 +102,10 @@ def test_class_table_begins_with_the_background_and_numbers_things_by_their_orde
     )
     assert len(table) == 4
     assert len(class_table([])) == 1
+
+
+def test_stuff_has_a_class_where_no_instance_is():
+    stuff = np.array([[0, 0, 2, 2]], np.int32)
+    mask = InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
+    assert mask.codes.tolist() == [[1, 0, 2, 2]]
+    assert mask.labels.tolist() == [[1, 0, 0, 0]]

@@ -39,7 +39,7 @@ class Classes:
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Class codes of `mask`, shape (H, W)."""
-        codes = mask.classes.astype(self.dtype)[mask.labels]
+        codes = mask.codes.astype(self.dtype)
         if mask.ignore is not None:
             codes[mask.ignore] = self.fill
         return codes

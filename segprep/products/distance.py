@@ -127,7 +127,7 @@ class Distance:
         if self.per == "foreground":
             return signed_distance(_labels(~_region(mask, 0)))
         field = np.zeros((self.channels, *mask.shape), np.float32)
-        for code in np.unique(mask.classes):
+        for code in np.union1d(mask.classes, mask.codes):
             field[code] = signed_distance(_labels(_region(mask, code)))
         return field
 
@@ -138,7 +138,9 @@ def _labels(region: BoolArray) -> LabelArray:
 
 
 def _region(mask: InstanceMask, code: int) -> BoolArray:
-    """Pixels of a class, hidden ones included; of the background, those of no instance."""
+    """Pixels of a class, those of hidden instances included; of the background, those of neither instance nor stuff."""
     inside = mask.planes > 0 if code == 0 else mask.classes[mask.planes] == code
     region = np.asarray(inside.any(axis=0))
+    if mask.stuff is not None:
+        region |= mask.stuff > 0 if code == 0 else mask.stuff == code
     return ~region if code == 0 else region

@@ -17,8 +17,8 @@ from segprep.stats import Counts, class_pixels
 
 def per_image(mask: InstanceMask) -> FloatArray:
     """`inverse` class weights of the image itself, shape (H, W)."""
-    counts = Counts.of_pixels(class_pixels(mask, int(mask.classes.max()) + 1).tolist())
-    return inverse(counts).astype(np.float32)[mask.classes[mask.labels]]
+    counts = Counts.of_pixels(class_pixels(mask, int(mask.codes.max()) + 1).tolist())
+    return inverse(counts).astype(np.float32)[mask.codes]
 
 
 def deshpande2018(mask: InstanceMask) -> FloatArray:
@@ -138,7 +138,7 @@ class Weights:
                 f"class weights {self.class_weights!r} are not bound: call fit with the counts of all masks"
             )
         vector = np.array(self.vector, np.float32)
-        weights = vector[mask.classes[mask.labels]] if rule is None else rule(mask)
+        weights = vector[mask.codes] if rule is None else rule(mask)
         if rule is not None:
             self._check_range(weights[weights > 0])
         weights += self._border().term(mask)

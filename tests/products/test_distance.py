@@ -218,3 +218,11 @@ def test_refuses_options_that_make_no_sense(options, message):
 @pytest.mark.parametrize(("per", "channels"), [("foreground", 0), ("class", 6), ("instance", 0)])
 def test_has_a_channel_for_each_class_code_only_per_class(per, channels):
     assert Distance(per=per).fit(Counts.of_pixels([1]), COUNTS).channels == channels
+
+
+def test_stuff_is_foreground_and_a_class_of_its_own():
+    stuff = np.array([[0, 0, 0, 2, 2]], np.int32)
+    mask = InstanceMask(np.array([[[1, 0, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
+    assert Distance().compute(mask).tolist() == [[0, 1, 1, 0, -1]]
+    per_class = Distance(per="class", channels=3).compute(mask)
+    assert per_class.tolist() == [[[1, 0, 0, 1, 2]], [[0, 1, 2, 3, 4]], [[3, 2, 1, 0, -1]]]
