@@ -71,11 +71,14 @@ def warnings(info: StoreInfo) -> Iterator[str]:
 
 
 def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
-    """One line for each class without a pixel, or with a weight that would drown the others."""
+    """One line for the classes without a pixel, and one for each whose weight would drown the others."""
+    absent = [(each.name, weight) for each, weight in zip(info.classes, vector, strict=True) if not each.train.pixels]
+    if absent:
+        names = ", ".join(f"{name} ({weight:g})" for name, weight in absent[:NAMED])
+        more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+        yield f"no pixel in the train split, so the weight is as --absent says: {names}{more}"
     for each, weight in zip(info.classes, vector, strict=True):
-        if each.train.pixels == 0 and each.code != 0:
-            yield f"class {each.name!r} has no pixel in the train split: its weight is {weight:g} (--absent)"
-        elif weight > LARGE:
+        if each.train.pixels and weight > LARGE:
             yield f"class {each.name!r} has weight {weight:g}: think of --clip-class-weights"
 
 

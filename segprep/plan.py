@@ -251,18 +251,7 @@ def merged(root: Path, before: store.StoreInfo, made: Plan) -> Plan:
         Where the store was made from other masks, by other rules, or with other parameters of the same product.
     """
     now = made.info
-    differences = [
-        *_differing("input", {"masks": before.input}, {"masks": now.input}),
-        *_differing("instances", before.instance_rule, now.instance_rule),
-        *_differing("split", before.split_rule, now.split_rule),
-        *_differing("canvas", {"sizes": [*before.buckets]}, {"sizes": [*now.buckets]}),
-    ]
-    both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
-    for had, has in both:
-        differences += _differing(had.name, had.parameters, has.parameters)
-    if not differences and any(had.fingerprint != has.fingerprint for had, has in both):
-        differences = [f"version of segprep was {before.segprep}, now {now.segprep}"]
-    if differences:
+    if differences := _differences(before, now):
         raise OutputError(f"{root}: exists with other settings: {'; '.join(differences)}; choose another name")
     names = {product.name for product in now.products}
     kept = [info for info in before.products if info.name not in names]
@@ -274,6 +263,28 @@ def merged(root: Path, before: store.StoreInfo, made: Plan) -> Plan:
         info=msgspec.structs.replace(now, products=tuple(infos[name] for name in order)),
         products=tuple(products[name] for name in order),
     )
+
+
+def _differences(before: store.StoreInfo, now: store.StoreInfo) -> list[str]:
+    """What sets two stores apart, in words."""
+    if before.input != now.input:
+        return [f"it holds {before.masks} masks of {before.source}, and these {now.masks} of {now.source} are others"]
+    found = [
+        *_differing("instances", before.instance_rule, now.instance_rule),
+        *_differing("split", before.split_rule, now.split_rule),
+        *_differing("canvas", {"sizes": _canvases(before)}, {"sizes": _canvases(now)}),
+    ]
+    both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
+    for had, has in both:
+        found += _differing(had.name, had.parameters, has.parameters)
+    if not found and any(had.fingerprint != has.fingerprint for had, has in both):
+        return [f"version of segprep was {before.segprep}, now {now.segprep}"]
+    return found
+
+
+def _canvases(info: store.StoreInfo) -> str:
+    """Names of the buckets."""
+    return ",".join(bucket.name for bucket in info.buckets)
 
 
 def _differing(what: str, before: dict[str, object], now: dict[str, object]) -> list[str]:

@@ -314,7 +314,7 @@ def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store
 
 def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     before = files_of(coins_store)
-    with pytest.raises(OutputError, match="input masks was "):
+    with pytest.raises(OutputError, match="it holds 1 masks of coins, and these 13 of varied are others; choose"):
         segprep.preprocess(varied, coins_store, workers=Workers(processes=1))
     assert files_of(coins_store) == before
 
