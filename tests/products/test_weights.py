@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import masks, unhurried
 
+import segprep
 from segprep.errors import OptionError
 from segprep.mask import InstanceMask
 from segprep.products.border import NEGLIGIBLE, border_weights, reach
@@ -222,3 +223,23 @@ def test_weights_of_real_nuclei_equal_brute_force(data_dir):
         weights = Weights(class_weights="per-image", dtype="float32").compute(mask)
         np.testing.assert_allclose(weights, w_c[own.astype(int)] + border, rtol=0, atol=1e-5, err_msg=ref.key)
         assert border.any(), ref.key
+
+
+def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_their_type(
+    data_dir, dsb2018_store, tmp_path
+):
+    data = data_dir / "dsb2018" / "stage1_train"
+    segprep.preprocess(data, tmp_path / "out.zarr", products=(Weights(dtype="float32"),))
+    half, single = segprep.open(dsb2018_store), segprep.open(tmp_path / "out.zarr")
+    vector = np.array(half.info.products[2].parameters["vector"])
+    rng = np.random.default_rng(0)
+    for index, ref in enumerate(find_masks(data).refs):
+        planes = ref.load().planes
+        own = (planes > 0).any(axis=0)
+        expected = vector[own.astype(int)] + oracles.border_of(oracles.nearest_two_within(planes, 32), 10, 5)
+        stored = half[index]["weights"].astype(np.float64)
+        spacing = np.spacing(half[index]["weights"]).astype(np.float64)
+        assert (np.abs(stored - expected) <= spacing / 2 + 1e-6).all(), ref.key
+        np.testing.assert_allclose(single[index]["weights"], expected, rtol=0, atol=1e-4, err_msg=ref.key)
+        renumbered = np.append(0, rng.permutation(planes.max()) + 1).astype(np.int32)[planes]
+        np.testing.assert_array_equal(border_weights(renumbered), border_weights(planes))
