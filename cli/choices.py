@@ -1,7 +1,7 @@
 """From the words of the command line to the library's own data."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,13 @@ def class_weights(said: str) -> str | dict[str, float]:
 
 def rules(settings: Settings) -> Rules:
     """What decides about the masks."""
+    return replace(
+        reading_rules(settings), split=split_rule(settings), canvas=settings["canvas"], on_bad=settings["on_bad"]
+    )
+
+
+def reading_rules(settings: Settings) -> Rules:
+    """What decides about reading the masks."""
     return Rules(
         format=settings["format"],
         reading=ReadOptions(crowd=settings["crowd"], max_pixels=settings["max_pixels"]),
@@ -79,8 +86,6 @@ def rules(settings: Settings) -> Rules:
             settings["overlap"],
             settings["separate"],
         ),
-        split=split_rule(settings),
-        canvas=settings["canvas"],
     )
 
 

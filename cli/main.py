@@ -1,7 +1,7 @@
 """Entry point: finds the command, and turns errors into one line and an exit code.
 
-Exit codes: 0 fine, 2 usage, 3 input unreadable, 4 output exists, 5 integrity fault, 6 storage error, 70 a bug in
-segprep, 130 interrupted.
+Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
+settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted.
 """
 
 import sys
@@ -12,7 +12,7 @@ import click
 from segprep import __version__
 from segprep.errors import SegprepError
 
-from . import classes, info, split, weights
+from . import check, classes, info, split, weights
 
 BUG = 70
 INTERRUPTED = 130
@@ -25,6 +25,7 @@ def main() -> None:
 
     \b
     segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
+    segprep check DATA            all that is wrong with DATA, in one pass
     segprep info STORE            what is in it
     segprep classes STORE         class weights for a loss
     segprep split STORE           other train, val and test splits
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(weights.weights)
+main.add_command(check.check)
 main.add_command(info.info)
 main.add_command(classes.classes)
 main.add_command(split.split)
@@ -53,7 +55,9 @@ def run() -> None:
         sys.stderr.close()
         sys.exit(0)
     except SegprepError as error:
-        _fail(str(error), error.exit_code)
+        for line in getattr(error, "messages", ())[:-1]:
+            click.echo(f"segprep: {line}", err=True)
+        _fail(getattr(error, "messages", (str(error),))[-1], error.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one line
         _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
 

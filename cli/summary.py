@@ -6,7 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from segprep.check import Report
 from segprep.class_weights import Shaping, class_weights
+from segprep.errors import StorageError
 from segprep.plan import stored_product
 from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
 
@@ -68,6 +70,34 @@ def warnings(info: StoreInfo) -> Iterator[str]:
     for product in info.products:
         if product.parameters.get("vector") and product.parameters["class_weights"] != "none":
             yield from class_warnings(info, product.parameters["vector"])
+
+
+def write_faults(path: Path, info: StoreInfo) -> None:
+    """One JSON object a line for all that was left out."""
+    lines = [msgspec.json.encode(fault) for fault in info.faults]
+    try:
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+    except OSError as error:
+        raise StorageError(f"--errors {path}: cannot be written: {error.strerror}") from error
+
+
+def report_json(report: Report) -> str:
+    """All of a report."""
+    return msgspec.json.format(msgspec.json.encode(report)).decode()
+
+
+def report_text(report: Report) -> str:
+    """A report for a person: every fault, by kind."""
+    lines = [
+        f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
+        f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
+        "sizes    " + ", ".join(f"{size} ({count})" for size, count in report.sizes.items()),
+        "classes  " + ", ".join(f"{each.name} ({each.instances})" for each in report.classes if each.pixels),
+    ]
+    for kind, count in report.kinds.items():
+        lines.append(f"{kind}: {count}")
+        lines += [f"    {fault.key}: {fault.where}" for fault in report.faults if fault.kind == kind]
+    return "\n".join([*lines, "" if report.faults else "nothing is wrong"]).rstrip()
 
 
 def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:

@@ -28,10 +28,20 @@ from . import options
 @options.splitting
 @click.option("--canvas", type=options.Canvas(), help="Pad all masks to one size.  [default: a few sizes that fit]")
 @options.reading
+@options.choice(
+    "--on-bad",
+    *("skip", "skip-mask", "fail"),
+    text="Leave out what is bad within a mask; masks that cannot be read too (then the exit code is 1); or nothing.",
+)
+@click.option(
+    "--errors",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all that was left out there, as JSON lines.",
+)
 @options.running
 @options.as_json
 @options.debug
-def weights(data: Path, store: Path, as_json: bool, **chosen: Any) -> None:
+def weights(data: Path, store: Path, as_json: bool, errors: Path | None, **chosen: Any) -> int:
     """Write U-Net weights and other maps of all masks in DATA to STORE.
 
     DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder: a new one, or a store of
@@ -42,6 +52,7 @@ def weights(data: Path, store: Path, as_json: bool, **chosen: Any) -> None:
     d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
     """  # noqa: D301 - click takes a real backspace for "keep these lines"
     from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
+    from segprep.scanning import LEFT_OUT  # noqa: PLC0415
 
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415
@@ -58,4 +69,7 @@ def weights(data: Path, store: Path, as_json: bool, **chosen: Any) -> None:
         )
     for line in summary.warnings(info):
         click.echo(f"segprep: warning: {line}", err=True)
+    if errors is not None:
+        summary.write_faults(errors, info)
     click.echo(summary.as_json(store, info) if as_json else summary.one_line(store, info))
+    return int(any(fault.kind == LEFT_OUT for fault in info.faults))

@@ -10,19 +10,16 @@ from segprep import store
 from segprep.errors import OptionError
 from segprep.instances import InstanceRule
 from segprep.layout import Size
-from segprep.mask import MaskRef
-from segprep.plan import Scan, merged, plan
+from segprep.plan import merged, plan
 from segprep.products import Classes, Labels, Product, Weights
-from segprep.readers import Masks, ReadOptions, find_masks
+from segprep.readers import ReadOptions, find_masks
+from segprep.scanning import OnBad, checked, scan
 from segprep.splits import SplitRule
-from segprep.stats import MaskStats, mask_stats
-from segprep.workers import Crew, Job, Workers, crew
-from segprep.writing import Progress, Work, names, silent, write
+from segprep.workers import Progress, Workers, crew, silent
+from segprep.writing import Work, write
 
 ALWAYS: tuple[Product, ...] = (Labels(), Classes())
 """Written to every store: all the others can be computed again from these and the instance table."""
-SCAN_BATCH = 8
-"""Masks in one job of the scan: enough that a job outweighs its message."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,9 @@ class Rules:
         How masks are split into train, val and test.
     canvas : (int, int) or None
         One canvas for all masks, in pixels; None fits a few.
+    on_bad : str
+        ``skip``: what is bad within a mask is left out, and a mask that cannot be read ends the run before anything is
+        written. ``skip-mask``: such a mask is left out. ``fail``: a bad annotation ends the run too.
     """
 
     format: str | None = None
@@ -48,6 +48,7 @@ class Rules:
     instances: InstanceRule = field(default_factory=InstanceRule)
     split: SplitRule = field(default_factory=SplitRule)
     canvas: Size | None = None
+    on_bad: OnBad = "skip"
 
 
 def preprocess(
@@ -104,19 +105,16 @@ def preprocess(
     workers = workers or Workers()
     source, root = workers.place(data), workers.place(out)
     before = store.existing(root)
-    masks = find_masks(source, format=rules.format, options=_reading(rules))
+    masks = find_masks(source, format=rules.format, options=reading(rules))
     split = _split(rules, before)
     with crew(workers, len(masks.refs)) as workforce:
-        scan = Scan(
-            source.absolute().name.encode(errors="replace").decode(),
-            masks.format,
-            masks.classes,
-            tuple(ref.key for ref in masks.refs),
-            tuple(_scan(workforce, masks, rules.instances, progress)),
+        found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
+        name = source.absolute().name.encode(errors="replace").decode()
+        made = plan(
+            name, found, products=wanted, instances=rules.instances, split=split, data=source, canvas=rules.canvas
         )
-        made = plan(scan, products=wanted, instances=rules.instances, split=split, data=source, canvas=rules.canvas)
         made = made if before is None else merged(root, before, made)
-        return write(workforce, Work(root, masks.refs, rules.instances, made), progress, before)
+        return write(workforce, Work(root, found.masks.refs, rules.instances, made), progress, before)
 
 
 def _with_always(products: Sequence[Product]) -> list[Product]:
@@ -128,7 +126,7 @@ def _with_always(products: Sequence[Product]) -> list[Product]:
     return [*(each for each in ALWAYS if each.name not in names), *products]
 
 
-def _reading(rules: Rules) -> ReadOptions:
+def reading(rules: Rules) -> ReadOptions:
     """How masks are read: where instances are found anew, the values of label images are classes."""
     return replace(rules.reading, values="instances" if rules.instances.origin == "as-is" else "classes")
 
@@ -138,25 +136,3 @@ def _split(rules: Rules, before: store.StoreInfo | None) -> SplitRule:
     if before is None or rules.split != SplitRule():
         return rules.split
     return msgspec.convert(before.split_rule, type=SplitRule)
-
-
-def _scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> list[MaskStats]:
-    """Statistics of every mask, in order."""
-    batches = [masks.refs[start : start + SCAN_BATCH] for start in range(0, len(masks.refs), SCAN_BATCH)]
-    jobs = [Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches]
-    found: list[list[MaskStats]] = [[] for _ in batches]
-    done = 0
-    for index, stats in workforce.completed(jobs):
-        found[index] = stats
-        done += len(stats)
-        progress("scan", done, len(masks.refs))
-    return [stats for batch in found for stats in batch]
-
-
-def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats]:
-    """Load masks for their statistics alone."""
-    found = []
-    for ref in refs:
-        whole = instances.whole(ref.load(), ref.key)
-        found.append(mask_stats(whole, n_classes, instances.shown(whole)))
-    return found

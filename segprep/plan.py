@@ -18,31 +18,9 @@ from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
 from segprep.products import PRODUCTS, Product
+from segprep.scanning import Found
 from segprep.splits import SplitArray, SplitRule
 from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
-
-
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """What is known of a data set once every mask has been loaded.
-
-    Attributes
-    ----------
-    source, format : str
-        What the user calls the data set, and what the reader calls its layout.
-    classes : ClassTable
-        Its classes.
-    keys : tuple of str
-        Names of the masks.
-    stats : tuple of MaskStats
-        Statistics of each.
-    """
-
-    source: str
-    format: str
-    classes: ClassTable
-    keys: tuple[str, ...]
-    stats: tuple[MaskStats, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +46,8 @@ class Plan:
 
 
 def plan(
-    scan: Scan,
+    source: str,
+    found: Found,
     *,
     products: Sequence[Product],
     instances: InstanceRule,
@@ -80,8 +59,10 @@ def plan(
 
     Parameters
     ----------
-    scan : Scan
-        What is known of the data.
+    source : str
+        What the user calls the data set.
+    found : Found
+        What is known of it.
     products : sequence of Product
         What to compute.
     instances : InstanceRule
@@ -93,19 +74,20 @@ def plan(
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
     """
-    stats = scan.stats
+    stats, classes = found.stats, found.masks.classes
+    keys = [ref.key for ref in found.masks.refs]
     layout = Layout.fit([each.shape for each in stats], canvas=canvas)
-    split_of, fold_of = assign(scan.keys, _class_counts(stats), split, data)
-    everything = total(stats, scan.classes)
-    train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], scan.classes)
+    split_of, fold_of = assign(keys, _class_counts(stats), split, data)
+    everything = total(stats, classes)
+    train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
-    digest = _digest(scan.keys, stats)
+    digest = _digest(keys, stats)
     info = store.StoreInfo(
         format=store.FORMAT,
         status="incomplete",
         segprep=segprep.__version__,
-        source=scan.source,
-        source_format=scan.format,
+        source=source,
+        source_format=found.masks.format,
         input=digest,
         instance_rule=store.plain(instances),
         split_rule=store.plain(split),
@@ -113,20 +95,16 @@ def plan(
         instances=int(everything.instances.sum()),
         ignored_pixels=sum(each.ignored for each in stats),
         hidden_pixels=sum(each.hidden for each in stats),
-        classes=class_infos(scan.classes, everything, train),
+        classes=class_infos(classes, everything, train),
         splits=splits.SPLITS,
         buckets=tuple(
             store.BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
             for bucket in layout.buckets
         ),
         products=tuple(product_info(product, layout, instances, digest) for product in fitted),
-        faults=tuple(
-            store.FaultInfo(fault.kind, key, fault.where)
-            for key, each in zip(scan.keys, stats, strict=True)
-            for fault in each.faults
-        ),
+        faults=tuple(store.FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults()),
     )
-    tables = _mask_table(scan, layout) | _instance_table(stats) | {"split": split_of, "fold": fold_of}
+    tables = _mask_table(keys, stats, layout) | _instance_table(stats) | {"split": split_of, "fold": fold_of}
     return Plan(info, layout, fitted, tables)
 
 
@@ -206,15 +184,14 @@ def _digest(keys: Sequence[str], stats: Sequence[MaskStats]) -> str:
     return hashlib.sha256(repr(masks).encode()).hexdigest()
 
 
-def _mask_table(scan: Scan, layout: Layout) -> dict[str, NDArray[Any]]:
+def _mask_table(keys: Sequence[str], stats: Sequence[MaskStats], layout: Layout) -> dict[str, NDArray[Any]]:
     """Columns with one row per mask."""
-    stats = scan.stats
     places = np.zeros((len(stats), 2), np.uint32)
     for number, bucket in enumerate(layout.buckets):
         places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
     pixels = [each.shape[0] * each.shape[1] for each in stats]
     return {
-        "key": store.encode_keys(scan.keys),
+        "key": store.encode_keys(keys),
         "bucket": places[:, 0],
         "row": places[:, 1],
         "height": np.array([each.shape[0] for each in stats], np.uint32),

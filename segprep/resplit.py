@@ -17,8 +17,8 @@ from segprep.plan import Plan, assign, class_infos, product_info, stored_product
 from segprep.products import Classes, Labels
 from segprep.splits import SplitRule
 from segprep.stats import Counts
-from segprep.workers import Workers, crew
-from segprep.writing import Progress, Work, silent, write
+from segprep.workers import Progress, Workers, crew, silent
+from segprep.writing import Work, write
 
 
 def split_store(

@@ -19,9 +19,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from segprep.errors import OptionError, SegprepError, StorageError
+from segprep.mask import MaskRef
 
 IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
@@ -54,6 +55,18 @@ class Workers:
     def place(self, path: str | os.PathLike[str]) -> Path:
         """Path as the workers must be told it: those of a cluster run in folders of their own."""
         return Path(path) if self.scheduler is None else Path(path).absolute()
+
+
+class Progress(Protocol):
+    """Called with the stage of the run and how many of all masks have passed it."""
+
+    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
+        """See the class."""
+        ...
+
+
+def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
+    """Progress that nobody watches."""
 
 
 class Job(NamedTuple):
@@ -195,3 +208,8 @@ def _address(scheduler: str) -> str:
     get_backend(scheme)
     parse_host_port(location)
     return str(address)
+
+
+def names(refs: Sequence[MaskRef]) -> str:
+    """First and last key."""
+    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

@@ -6,7 +6,7 @@ run was ended.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,19 +16,7 @@ from segprep.instances import InstanceRule
 from segprep.mask import MaskRef
 from segprep.plan import Plan
 from segprep.products import Product
-from segprep.workers import Crew, Job
-
-
-class Progress(Protocol):
-    """Called with the stage of the run and how many of all masks have passed it."""
-
-    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
-        """See the class."""
-        ...
-
-
-def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
-    """Progress that nobody watches."""
+from segprep.workers import Crew, Job, Progress, names
 
 
 class Work(NamedTuple):
@@ -118,8 +106,3 @@ def _write_shard(
             array[row, ..., :height, :width] = target.product.compute(mask)
     for target, array in zip(targets, arrays, strict=True):
         store.write_shard(root, target.spec, number, array, target.fingerprint)
-
-
-def names(refs: Sequence[MaskRef]) -> str:
-    """First and last key."""
-    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,13 +8,15 @@ from segprep import store
 from segprep.errors import OptionError
 from segprep.instances import InstanceRule
 from segprep.mask import class_table
-from segprep.plan import Scan, plan
+from segprep.plan import plan
 from segprep.products import Classes, Labels, Weights
-from segprep.readers import find_masks
+from segprep.readers import Masks, find_masks
 from segprep.rle import NO_RUNS
+from segprep.scanning import Found
 from segprep.splits import SplitRule
 from segprep.stats import INSTANCE_ROW, MaskStats, mask_stats
 
+COINS = Path(__file__).parents[1] / "examples" / "coins"
 PRODUCTS = (Labels(), Classes(), Weights())
 
 
@@ -33,8 +36,8 @@ def stats(masks, loaded):
 
 
 def planned(masks, stats, source="varied", products=PRODUCTS, instances=InstanceRule(), canvas=None):  # noqa: B008
-    scan = Scan(source, masks.format, masks.classes, tuple(ref.key for ref in masks.refs), tuple(stats))
-    return plan(scan, products=products, instances=instances, split=SplitRule(), canvas=canvas)
+    found = Found(masks, tuple(stats), {})
+    return plan(source, found, products=products, instances=instances, split=SplitRule(), canvas=canvas)
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +175,8 @@ def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
         faults=(),
         digest=b"",
     )
-    scan = Scan("full", "label-image", class_table([(None, "i")]), ("a",), (stats,))
-    made = plan(scan, products=(Labels(),), instances=InstanceRule(), split=SplitRule())
+    masks = Masks("label-image", class_table([(None, "i")]), find_masks(COINS).refs)
+    made = plan("full", Found(masks, (stats,), {}), products=(Labels(),), instances=InstanceRule(), split=SplitRule())
     assert [product.dtype for product in made.products] == [dtype]
 
 

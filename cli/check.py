@@ -1,0 +1,34 @@
+"""`segprep check`: all faults of a data set in one pass."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+
+FINDINGS = 1
+"""Exit code where something is wrong."""
+
+
+@click.command()
+@options.data
+@options.instances
+@options.reading
+@options.running
+@options.as_json
+@options.debug
+def check(data: Path, as_json: bool, **chosen: Any) -> int:
+    """Read all masks in DATA, write nothing, and report what is there and all that is wrong with it.
+
+    Ends with exit code 1 if anything is.
+    """
+    from segprep.check import check as checked  # noqa: PLC0415 - half a second, not for --help
+
+    from . import choices, summary  # noqa: PLC0415
+    from .progress import Bars  # noqa: PLC0415
+
+    with Bars() as progress:
+        report = checked(data, rules=choices.reading_rules(chosen), workers=choices.workers(chosen), progress=progress)
+    click.echo(summary.report_json(report) if as_json else summary.report_text(report))
+    return FINDINGS if report.faults else 0

@@ -1,0 +1,129 @@
+"""Loading every mask once, for what must be known before the first pixel is written."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+from segprep.errors import InputError, OptionError
+from segprep.instances import InstanceRule
+from segprep.mask import Fault, MaskRef
+from segprep.readers import Masks
+from segprep.stats import MaskStats, mask_stats
+from segprep.workers import Crew, Job, Progress, names
+
+OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
+"""What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
+
+LEFT_OUT = "mask left out"
+SCAN_BATCH = 8
+"""Masks in one job of the scan: enough that a job outweighs its message."""
+
+
+class Unreadable(NamedTuple):
+    """A mask that cannot be read, and why."""
+
+    message: str
+
+
+class BadMasksError(InputError):
+    """Some masks cannot be read.
+
+    Attributes
+    ----------
+    messages : tuple of str
+        One line for each.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__(f"{len(messages)} masks cannot be read: {'; '.join(messages)}")
+        self.messages = tuple(messages)
+
+
+class Found(NamedTuple):
+    """Masks that can be read, what is known of them, and what was left out.
+
+    Attributes
+    ----------
+    masks : Masks
+        Those that can be read.
+    stats : tuple of MaskStats
+        Statistics of each.
+    unreadable : dict of str to str
+        Why each of the others cannot be read, by its key.
+    """
+
+    masks: Masks
+    stats: tuple[MaskStats, ...]
+    unreadable: dict[str, str]
+
+    def faults(self) -> list[tuple[str, Fault]]:
+        """All that was left out, with the key of its mask."""
+        within = [
+            (ref.key, fault) for ref, each in zip(self.masks.refs, self.stats, strict=True) for fault in each.faults
+        ]
+        return within + [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
+
+
+def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> Found:
+    """Load every mask once.
+
+    Parameters
+    ----------
+    workforce : Crew
+        Who does it.
+    masks : Masks
+        What was found.
+    instances : InstanceRule
+        How instances are told apart.
+    progress : Progress
+        Is told how far it is.
+    """
+    batches = [masks.refs[start : start + SCAN_BATCH] for start in range(0, len(masks.refs), SCAN_BATCH)]
+    jobs = [Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches]
+    found: list[list[MaskStats | Unreadable]] = [[] for _ in batches]
+    done = 0
+    for index, results in workforce.completed(jobs):
+        found[index] = results
+        done += len(results)
+        progress("scan", done, len(masks.refs))
+    pairs = list(zip(masks.refs, (each for batch in found for each in batch), strict=True))
+    readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
+    return Found(
+        Masks(masks.format, masks.classes, tuple(ref for ref, _ in readable)),
+        tuple(each for _, each in readable),
+        {ref.key: each.message for ref, each in pairs if isinstance(each, Unreadable)},
+    )
+
+
+def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
+    """Statistics of masks, which are loaded for these alone."""
+    return [_scanned(ref, instances, n_classes) for ref in refs]
+
+
+def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats | Unreadable:
+    try:
+        whole = instances.whole(ref.load(), ref.key)
+    except InputError as error:
+        return Unreadable(str(error))
+    return mask_stats(whole, n_classes, instances.shown(whole))
+
+
+def checked(found: Found, on_bad: OnBad) -> Found:
+    """What was found, if that is good enough.
+
+    Raises
+    ------
+    BadMasksError
+        Where masks cannot be read and shall not be left out, or something within a mask shall not be.
+    InputError
+        Where no mask is left.
+    """
+    if on_bad not in get_args(OnBad):
+        raise OptionError(f"--on-bad {on_bad}: choose one of {', '.join(get_args(OnBad))}")
+    if found.unreadable and on_bad != "skip-mask":
+        raise BadMasksError(tuple(found.unreadable.values()))
+    faults = found.faults()
+    if faults and on_bad == "fail":
+        raise BadMasksError([f"{key}: {fault.kind}: {fault.where}" for key, fault in faults])
+    if not found.stats:
+        raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
+    return found
