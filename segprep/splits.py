@@ -246,3 +246,17 @@ def file_of(rule: SplitRule, data: Path | None) -> Path | None:
     if data is None or not data.is_dir():
         return None
     return next((data / name for name in FILES if (data / name).is_file()), None)
+
+
+def split_name(file: Path) -> str | None:
+    """Split that the name of a file tells, else that of its folder; None where neither or several are told.
+
+    Examples
+    --------
+    >>> split_name(Path("a/instances_train2017.json")), split_name(Path("valid/_annotations.coco.json"))
+    ('train', 'val')
+    """
+    words = re.findall(r"[a-z]+", file.stem.lower())
+    told = {FOLDERS[word] for word in words if word in FOLDERS}
+    told = told or {FOLDERS[word] for word in [file.parent.name.lower()] if word in FOLDERS}
+    return SPLITS[told.pop()] if len(told) == 1 else None

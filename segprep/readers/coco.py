@@ -1,13 +1,15 @@
-"""COCO instances: one JSON file that lists images, classes, and a polygon or runs for each instance.
+"""COCO instances: a JSON file that lists images, classes, and a polygon or runs for each instance.
 
-The file is decoded once, over a memory map, and the geometry is kept as the bytes that stand in the file; each ref
+A file is decoded once, over a memory map, and the geometry is kept as the bytes that stand in the file; each ref
 takes its own with it. Images are never opened: their width and height in the file must do.
 """
 
 import mmap
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -16,16 +18,21 @@ from segprep.errors import InputError
 from segprep.mask import BoolArray, Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
+from segprep.readers._json import decoded, first_character, has_keys, mapped
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
+from segprep.splits import FOLDERS, split_name
 
-_BOM = b"\xef\xbb\xbf"
+_INSTANCES = "instances_"
+_SIBLINGS = ("person_keypoints_", "stuff_")
+"""How COCO names its files of instances, and those that repeat them or stand beside them with segmentations."""
 
 
 class _Image(msgspec.Struct, gc=False):
     id: int
     file_name: str = ""
+    coco_url: object = None
     width: int = 0
     height: int = 0
 
@@ -57,6 +64,13 @@ class _Rle(msgspec.Struct):
 _SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
 
 
+class Source(NamedTuple):
+    """A COCO file and what stands before the keys of its masks: ``""`` or the folder of its split, as ``train/``."""
+
+    file: Path
+    prefix: str = ""
+
+
 class Region(NamedTuple):
     """One annotation of an image.
 
@@ -85,7 +99,7 @@ class CocoRef:
     Attributes
     ----------
     key : str
-        The image's file name, with forward slashes.
+        The image's file name, with forward slashes; before it the split, where several files are one data set.
     file : str
         The COCO file, for messages only.
     shape : (int, int)
@@ -127,18 +141,29 @@ class CocoRef:
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
-    """Find one .json with images, annotations and segmentations, itself or in the folder or its annotations/.
+    """Find a .json with images, annotations and segmentations, itself or in the folder or its annotations/.
 
     A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. A region with
     ``iscrowd`` counts as a place without truth, but for the pixels that instances cover, unless `options` make it an
     instance. Lists of results are no ground truth.
+
+    Several files are one data set where each is another split, by its name (``instances_train2017.json``, ``val.json``)
+    or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
+    ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are passed over.
+    An image without a file name is named by the end of its ``coco_url``, as in LVIS.
     """
-    file = _file_in(path) if path.is_dir() else _checked_file(path)
-    if file is None:
+    sources = _sources_in(path) if path.is_dir() else _checked_file(path)
+    if not sources:
         return None
-    document = _decoded(file)
-    classes = class_table((category.id, category.name or str(category.id)) for category in document.categories)
-    return Masks("coco", classes, _refs(document, str(file), options))
+    first = decoded(sources[0].file, _Document, "COCO file")
+    codes = _numbered(f"{sources[0].file}: categories", [category.id for category in first.categories])
+    refs = _refs(first, sources[0], codes, options)
+    for source in sources[1:]:
+        document = decoded(source.file, _Document, "COCO file")
+        _check_categories(document.categories, source.file, first.categories, sources[0].file)
+        refs += _refs(document, source, codes, options)
+    classes = class_table((category.id, category.name or str(category.id)) for category in first.categories)
+    return Masks("coco", classes, refs)
 
 
 def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
@@ -198,68 +223,71 @@ def _ignored(crowds: list[Piece], instances: list[Piece], shape: tuple[int, int]
     return ignored
 
 
-def _checked_file(path: Path) -> Path | None:
+def _checked_file(path: Path) -> list[Source]:
     """`path` where it is a COCO file; a list of results is refused."""
     if path.suffix.lower() != ".json":
-        return None
-    text = _mapped(path)
-    if _first(text) == b"[":
+        return []
+    text = mapped(path)
+    if first_character(text) == b"[":
         raise InputError(f"{path}: a list, as detectors write their results, is no ground truth; give the annotations")
-    if _first(text) != b"{" or not _has(text, "images", "annotations"):
-        return None
-    return path if _has(text, "segmentation") or not _has(text, "segments_info") else None
+    if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
+        return []
+    return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
 
 
-def _file_in(folder: Path) -> Path | None:
-    """Find the one COCO file in a folder or its ``annotations/``."""
+def _sources_in(folder: Path) -> list[Source]:
+    """COCO files of one data set in a folder or its ``annotations/``, else in its folders of splits."""
     inside = listing(folder)
-    candidates = inside.with_suffix(".json")
-    for annotations in inside.named("annotations"):
-        candidates += listing(annotations).with_suffix(".json")
-    found = [file for file in candidates if _is_coco(_mapped(file))]
-    if len(found) > 1:
+    found = _coco_files([folder, *inside.named("annotations")])
+    if len(found) == 1:
+        return [Source(found[0])]
+    found = _without_siblings(found) or _coco_files(inside.named(*FOLDERS))
+    splits = [split_name(file) for file in found]
+    if None in splits or max(Counter(splits).values(), default=1) > 1:
         names = ", ".join(file.relative_to(folder).as_posix() for file in found)
-        raise InputError(f"{folder}: {len(found)} COCO files: {names}; give one of them")
-    return found[0] if found else None
+        raise InputError(
+            f"{folder}: {len(found)} COCO files: {names}; give one of them, or one for each of train, val and test"
+        )
+    return [Source(file, f"{split}/") for file, split in zip(found, splits, strict=True)]
+
+
+def _coco_files(folders: list[Path]) -> list[Path]:
+    """COCO files that lie in these folders themselves."""
+    files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
+    return [file for file in files if _is_coco(mapped(file))]
+
+
+def _without_siblings(files: list[Path]) -> list[Path]:
+    """Files without those that COCO puts beside its instances."""
+    if not any(file.name.startswith(_INSTANCES) for file in files):
+        return files
+    return [file for file in files if not file.name.startswith(_SIBLINGS)]
 
 
 def _is_coco(text: mmap.mmap | bytes) -> bool:
     """Whether a file looks like COCO instances; much cheaper than decoding it."""
-    return _first(text) == b"{" and _has(text, "images", "annotations", "segmentation")
+    return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
-def _first(text: mmap.mmap | bytes) -> bytes:
-    """First character of a JSON text."""
-    return text[:64].removeprefix(_BOM).lstrip()[:1]
+def _check_categories(own: list[_Category], file: Path, others: list[_Category], first: Path) -> None:
+    """Raise where two files of one data set do not mean the same classes."""
+    _numbered(f"{file}: categories", [category.id for category in own])
+    here, there = ({category.id: category.name for category in categories} for categories in (own, others))
+    wrong = next((id_ for id_ in (*here, *there) if here.get(id_) != there.get(id_)), None)
+    if wrong is not None:
+        raise InputError(
+            f"{file}: category {wrong} is {_told(here, wrong)}, but {_told(there, wrong)} in {first}; make them agree"
+        )
 
 
-def _has(text: mmap.mmap | bytes, *words: str) -> bool:
-    """Whether all of these strings occur in a JSON text."""
-    return all(text.find(f'"{word}"'.encode()) >= 0 for word in words)
+def _told(names: dict[int, str], id_: int) -> str:
+    """Name of a category, for a message."""
+    return repr(names[id_]) if id_ in names else "missing"
 
 
-def _mapped(path: Path) -> mmap.mmap | bytes:
-    """Content of a file, not yet read."""
-    try:
-        with path.open("rb") as file:
-            # An empty file cannot be mapped.
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _decoded(path: Path) -> _Document:
-    """Content of a COCO file; its segmentations are views of the map."""
-    text = memoryview(_mapped(path))
-    try:
-        return msgspec.json.decode(text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text, type=_Document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no valid COCO file: {error}; mend or export it anew") from error
-
-
-def _refs(document: _Document, file: str, options: ReadOptions) -> tuple[CocoRef, ...]:
+def _refs(document: _Document, source: Source, codes: dict[int, int], options: ReadOptions) -> tuple[CocoRef, ...]:
     """One ref per image, in the order of the file."""
-    codes = _numbered(f"{file}: categories", [category.id for category in document.categories])
+    file = str(source.file)
     rows = _numbered(f"{file}: images", [image.id for image in document.images])
     regions: list[list[Region]] = [[] for _ in rows]
     for annotation in document.annotations:
@@ -270,7 +298,7 @@ def _refs(document: _Document, file: str, options: ReadOptions) -> tuple[CocoRef
             raise InputError(f"{name}: no category has the id {annotation.category_id}; add it or drop the annotation")
         regions[rows[annotation.image_id] - 1].append(_region(annotation, codes[annotation.category_id]))
     return tuple(
-        CocoRef(_key(image, file), file, (image.height, image.width), tuple(own), options)
+        CocoRef(source.prefix + _key(image, file), file, (image.height, image.width), tuple(own), options)
         for image, own in zip(document.images, regions, strict=True)
     )
 
@@ -291,6 +319,22 @@ def _numbered(where: str, ids: list[int]) -> dict[int, int]:
 
 def _key(image: _Image, file: str) -> str:
     """Name of the mask of an image."""
-    if not image.file_name:
-        raise InputError(f"{file}: image {image.id} has no file_name, by which masks are named; add it")
-    return image.file_name.replace("\\", "/")
+    if image.file_name:
+        return image.file_name.replace("\\", "/")
+    if isinstance(image.coco_url, str) and (name := _end_of(image.coco_url)):
+        return name
+    raise InputError(f"{file}: image {image.id} has no file_name, by which masks are named; add it")
+
+
+def _end_of(url: str) -> str:
+    """Last folder and file of an address; empty where it cannot be told.
+
+    Examples
+    --------
+    >>> _end_of("http://images.cocodataset.org/val2017/000000397133.jpg")
+    'val2017/000000397133.jpg'
+    """
+    try:
+        return "/".join(urlsplit(url).path.strip("/").split("/")[-2:])
+    except ValueError:  # as of "http://["
+        return ""

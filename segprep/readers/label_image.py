@@ -1,4 +1,4 @@
-"""Label images: one PNG or TIFF per image, in which every value but 0 is an instance."""
+"""Label images: one PNG, TIFF or NPY per image, in which every value but 0 is an instance."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.mask import InstanceMask, LabelArray, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
-from segprep.readers._image import PNG, TIFF, is_picture, label_values
+from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.readers.instance_png import is_one_image
 from segprep.splits import FOLDERS
+
+NPY = (".npy",)
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+"""Readers of NPY's headers by version; the third is for arrays with named fields, which are no labels."""
+
+
+CODED = ("_instanceIds", "_instanceTrainIds", "_labelIds", "_labelTrainIds")
+"""Ends of names of Cityscapes' images, whose values are classes too."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class LabelImageRef:
 
     def load(self) -> InstanceMask:
         """Read the labels and number them without gaps."""
-        found = label_values(self.file, max_pixels=self.options.max_pixels)
+        found = _values_of(self.file, self.options.max_pixels)
         labels = numbered(found)
         classes = np.ones(int(labels.max()) + 1, np.int32)
         classes[0] = 0
@@ -49,12 +58,13 @@ class LabelImageRef:
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
-    """Find PNG or TIFF label images (one channel), itself or alone in the folder or in its labels/ or masks/.
+    """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
     Every value but 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
-    with a single page. The same in folders train/, val/ and test/, around labels/ or masks/ or inside of them. Beside
-    ``labels/`` or ``masks/`` there may be ``images/``; where that holds one picture and ``masks/`` several PNG, these are
-    its instances and no label images.
+    with a single page; NPY of integers in two dimensions. The same in folders train/, val/ and test/, around labels/ or
+    masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; where that holds one picture and
+    ``masks/`` several PNG, these are its instances and no label images. NPY of pickled objects, as some programs save
+    their state, and pictures beside a ``.json`` of the same name are no label images.
     """
     files = _label_files(path)
     if not files:
@@ -70,7 +80,7 @@ def _classes_in(files: list[Path], options: ReadOptions) -> tuple[int, ...]:
     """All values but 0 in label images whose values are classes."""
     found: set[int] = set()
     for file in files:
-        found.update(distinct(label_values(file, max_pixels=options.max_pixels)).tolist())
+        found.update(distinct(_values_of(file, options.max_pixels)).tolist())
     return tuple(sorted(found))
 
 
@@ -110,29 +120,99 @@ def numbered(values: NDArray[Any]) -> LabelArray:
     return labels
 
 
+def _values_of(file: Path, max_pixels: int) -> NDArray[Any]:
+    """Values of a label image of any kind, shape (H, W), none negative."""
+    return npy_values(file, max_pixels=max_pixels) if _is_npy(file) else label_values(file, max_pixels=max_pixels)
+
+
+def npy_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
+    """Values of an NPY label image, shape (H, W), of any integer type or bool, none negative; a view of the file.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged, too large, or no 2-D array of integers.
+    """
+    shape, dtype = _npy_header(path)
+    if len(shape) != 2 or dtype.kind not in "bui":  # noqa: PLR2004 - height and width
+        raise InputError(f"{path}: an array of {_described(shape, dtype)}; labels are integers in two dimensions")
+    check_size(str(path), (shape[0], shape[1]), max_pixels)
+    try:
+        values: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as NPY: {error}; write it anew") from error
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
+    return values
+
+
+def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array that is not yet read."""
+    try:
+        with path.open("rb") as file:
+            shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except KeyError as error:
+        raise InputError(f"{path}: NPY of version {error}, for arrays with named fields; labels are integers") from None
+    except Exception as error:  # the header is Python's syntax, whose parser raises errors of many types
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as NPY: {reason[:200]}; write it anew") from error
+    return shape, dtype
+
+
+def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    """Shape and type of an array, for a message."""
+    return f"{' x '.join(map(str, shape)) or 'no'} numbers of type {dtype}"
+
+
+def _is_npy(file: Path) -> bool:
+    """Whether a file is an array by its name."""
+    return file.suffix.lower() in NPY
+
+
+def _is_pickled(file: Path) -> bool:
+    """Whether a file is an array of objects, which no program but its own can read safely."""
+    try:
+        return _is_npy(file) and _npy_header(file)[1].hasobject
+    except InputError:  # loading the file will say why
+        return False
+
+
+def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files of a folder that may be label images."""
+    return [file for file in inside.with_suffix(*suffixes) if not _is_pickled(file)]
+
+
 def _label_files(path: Path) -> list[Path]:
     """Label images at `path`, by name; none where the layout is another one."""
     if not path.is_dir():
-        return _only_labels([path]) if path.suffix.lower() in PNG + TIFF else []
+        return _only_labels([path]) if path.suffix.lower() in PNG + TIFF + NPY and not _is_pickled(path) else []
     inside = listing(path)
     parts = [folder for folder in inside.folders if folder.name.lower() in FOLDERS]
     if parts:
         return [file for part in parts for file in _label_files(part)]
-    named = [folder for folder in inside.named("labels", "masks") if listing(folder).with_suffix(*PNG, *TIFF)]
+    found = {folder: _candidates(listing(folder), PNG + TIFF + NPY) for folder in inside.named("labels", "masks")}
+    named = [folder for folder, files in found.items() if files]
     if len(named) > 1:
         raise InputError(f"{path}: label images in both {named[0].name}/ and {named[1].name}/; give one of them")
     if named:
-        return [] if is_one_image(path) else _only_labels(listing(named[0]).with_suffix(*PNG, *TIFF))
-    if divided := [folder for folder in inside.named("labels", "masks") if listing(folder).named(*FOLDERS)]:
+        return [] if is_one_image(path) else _only_labels(found[named[0]])
+    if divided := [folder for folder in found if listing(folder).named(*FOLDERS)]:
         return _label_files(divided[0])
     return _direct_files(inside)
 
 
 def _direct_files(inside: Listing) -> list[Path]:
     """Label images of a folder without ``labels/`` or ``masks/``; none where it also holds pictures of other kinds."""
-    pictures = inside.with_suffix(*PICTURES)
-    if not inside.folders and not inside.with_suffix(".json"):
+    pictures = _candidates(inside, (*PICTURES, *NPY))
+    documents = inside.with_suffix(".json")
+    if any(file.stem.endswith(CODED) for file in pictures):
+        return []
+    if not inside.folders and not documents:
         return _only_labels(pictures)  # nothing else can be meant, so say what is wrong
+    if {file.stem for file in documents} & {file.stem for file in pictures}:
+        return []
     return [] if any(map(_is_no_label, pictures)) else pictures
 
 
@@ -141,11 +221,17 @@ def _only_labels(files: list[Path]) -> list[Path]:
     for file in files:
         if _is_no_label(file):
             raise InputError(
-                f"{file}: a picture, no label image; give PNG or TIFF files of one channel, each value an instance"
+                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance"
             )
     return files
 
 
 def _is_no_label(file: Path) -> bool:
-    """Whether a picture cannot be a label image."""
-    return file.suffix.lower() not in PNG + TIFF or is_picture(file)
+    """Whether a picture or an array cannot be a label image."""
+    if not _is_npy(file):
+        return file.suffix.lower() not in PNG + TIFF or is_picture(file)
+    try:
+        shape, dtype = _npy_header(file)
+    except InputError:  # loading the file will say why
+        return False
+    return len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width

@@ -7,6 +7,7 @@ import pytest
 from segprep.errors import InputError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers.coco import region_piece
+from segprep.splits import by_folder
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]
@@ -28,7 +29,7 @@ def write(tmp_path):
 
     def write(content, name="a.json"):
         file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
         return file
 
@@ -180,7 +181,7 @@ REFUSED = {
     "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is no ground truth"),
     "empty": ("", "no known layout"),
     "something else": ({"images": [], "shapes": []}, "no known layout"),
-    "panoptic": (document({"id": 1, "segments_info": []}), "no known layout"),
+    "broken panoptic": (document({"id": 1, "segments_info": []}), "no valid COCO panoptic file: .*`image_id`"),
 }
 
 
@@ -225,11 +226,102 @@ def test_a_folder_may_hold_the_file(write, tmp_path, name):
     assert find_masks(tmp_path).format == "coco"
 
 
-def test_a_folder_with_several_files_is_refused_by_their_names(write, tmp_path):
-    write(document(annotation()), "annotations/train.json")
-    write(document(annotation()), "annotations/val.json")
-    with pytest.raises(InputError, match=r"2 COCO files: annotations/train.json, annotations/val.json; give one"):
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a.json", "b.json"), ("a.json", "train.json"), ("a_val.json", "b_val.json"), ("test.json", "train_val.json")],
+)
+def test_several_files_that_are_not_one_per_split_are_refused(write, tmp_path, first, second):
+    write(document(annotation()), f"annotations/{first}")
+    write(document(annotation()), f"annotations/{second}")
+    with pytest.raises(InputError, match=rf"2 COCO files: annotations/{first}, annotations/{second}; give one"):
         find_masks(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["test.json", "train.json", "val.json"],
+        [
+            "annotations/instances_test2017.json",
+            "annotations/instances_train2017.json",
+            "annotations/instances_val2017.json",
+        ],
+        ["test/_annotations.coco.json", "train/_annotations.coco.json", "valid/_annotations.coco.json"],
+    ],
+    ids=["plain", "COCO", "Roboflow"],
+)
+def test_files_of_splits_are_one_data_set_whose_keys_tell_the_splits(write, names):
+    for number, name in enumerate(names):
+        images = [IMAGE | {"id": number}]
+        file = write(document(annotation(image_id=number, category_id=90), images=images), name)
+    folder = file.parents[name.count("/")]
+    masks = find_masks(folder)
+    keys = [ref.key for ref in masks.refs]
+    assert keys == ["test/a.jpg", "train/a.jpg", "val/a.jpg"]
+    assert by_folder(keys).tolist() == [2, 0, 1]
+    assert [ref.load().classes.tolist() for ref in masks.refs] == [[0, 2]] * 3
+    assert len(masks.classes) == 3
+
+
+def test_categories_may_stand_in_another_order_in_another_file(write, tmp_path):
+    write(document(annotation(category_id=90)), "train.json")
+    write(document(annotation(category_id=90), categories=CATEGORIES[::-1]), "val.json")
+    assert [ref.load().classes.tolist() for ref in find_masks(tmp_path).refs] == [[0, 2], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        ([CATEGORIES[0], {"id": 90, "name": "dust"}], "category 90 is 'dust', but 'debris' in"),
+        (CATEGORIES[:1], "category 90 is missing, but 'debris' in"),
+        ([*CATEGORIES, {"id": 3, "name": "dust"}], "category 3 is 'dust', but missing in"),
+        (CATEGORIES[:1] * 2, "categories: the id 0 occurs twice"),
+    ],
+)
+def test_files_of_one_data_set_must_agree_on_the_categories(write, tmp_path, categories, message):
+    write(document(annotation()), "train.json")
+    write(document(annotation(), categories=categories), "val.json")
+    with pytest.raises(InputError, match=rf"val\.json: {message}"):
+        find_masks(tmp_path)
+
+
+def test_one_file_of_a_split_keeps_its_keys(write, tmp_path):
+    write(document(annotation()), "train.json")
+    assert find_masks(tmp_path).refs[0].key == "a.jpg"
+
+
+def test_keypoints_and_stuff_beside_instances_are_passed_over(write, tmp_path):
+    for name in ("instances_train2017", "instances_val2017", "person_keypoints_train2017", "stuff_val2017"):
+        write(document(annotation()), f"annotations/{name}.json")
+    assert [ref.key for ref in find_masks(tmp_path).refs] == ["train/a.jpg", "val/a.jpg"]
+
+
+def test_an_image_without_name_is_named_by_the_end_of_its_address(write):
+    image = {"id": 0, "height": 4, "width": 6, "coco_url": "http://images.cocodataset.org/val2017/000000397133.jpg"}
+    (ref,) = find_masks(
+        write(document({"image_id": 0, "category_id": 0, "segmentation": [SQUARE]}, images=[image]))
+    ).refs
+    assert (ref.key, ref.load().areas.tolist()) == ("val2017/000000397133.jpg", [0, 4])
+
+
+@pytest.mark.parametrize("url", ["", 0, None, "http://[", "http://images.cocodataset.org"])
+def test_an_address_that_names_nothing_is_refused(write, url):
+    with pytest.raises(InputError, match="image 5 has no file_name"):
+        find_masks(write(document(images=[{"id": 5, "height": 1, "width": 1, "coco_url": url}])))
+
+
+@pytest.mark.parametrize("field", ["image_id", "category_id"])
+def test_references_as_text_are_refused(write, field):
+    with pytest.raises(InputError, match="no valid COCO file: Expected `int`, got `str`"):
+        find_masks(write(document(annotation(**{field: "0"}))))
+
+
+@pytest.mark.parametrize("folder", ["coco", "coco_roboflow"])
+def test_foreign_files_of_splits_are_one_data_set(data_dir, folder):
+    train, val = find_masks(data_dir / "formats/coco_dataset" / folder, format="coco").refs
+    assert (train.key, val.key) == ("train/a.jpg", "val/b.jpg")
+    assert [fault.kind for fault in train.load().faults] == ["no segmentation"]
+    assert (val.load().areas.tolist(), val.load().ignore.sum()) == ([0, 2], 18)
 
 
 def test_a_ref_carries_its_own_annotations_only(write):

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import tifffile
@@ -7,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.readers import find_masks
-from segprep.readers.label_image import numbered
+from segprep.readers import ReadOptions, find_masks
+from segprep.readers.label_image import find, numbered
 from segprep.splits import by_folder
 
 LABELS = np.array([[0, 7, 7], [300, 0, 2]], np.uint16)
@@ -17,13 +19,16 @@ PHOTOGRAPH = np.zeros((2, 3, 3), np.uint8)
 
 def write(file, values=LABELS):
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".npy":
+        np.save(file, values)
+        return
     if file.suffix == ".tif":
         tifffile.imwrite(file, values)
     else:
         Image.fromarray(values).save(file)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.npy"])
 def test_a_file_is_one_mask_with_an_instance_per_value(tmp_path, name):
     write(tmp_path / name)
     masks = find_masks(tmp_path / name)
@@ -41,11 +46,11 @@ def test_an_image_of_zeros_has_no_instance(tmp_path):
 
 @pytest.mark.parametrize("folder", ["labels", "masks", "Masks", "."])
 def test_a_folder_holds_masks_sorted_by_name(tmp_path, folder):
-    for name in ("b.tif", "a.png", "._a.png"):
+    for name in ("b.tif", "c.npy", "a.png", "._a.png"):
         write(tmp_path / folder / name)
     (tmp_path / folder / "Thumbs.db").write_text("litter")
     keys = [ref.key for ref in find_masks(tmp_path).refs]
-    assert keys == [(tmp_path / folder / name).relative_to(tmp_path).as_posix() for name in ("a.png", "b.tif")]
+    assert keys == [(tmp_path / folder / name).relative_to(tmp_path).as_posix() for name in ("a.png", "b.tif", "c.npy")]
 
 
 def test_photographs_may_lie_in_images(tmp_path):
@@ -60,7 +65,7 @@ def test_photographs_are_no_label_images(tmp_path, names):
     for name in names:
         write(tmp_path / name, PHOTOGRAPH)
     with pytest.raises(
-        InputError, match=rf"{names[0]}: a picture, no label image; give PNG or TIFF files of one channel"
+        InputError, match=rf"{names[0]}: a picture, no label image; give PNG, TIFF or NPY files of one channel"
     ):
         find_masks(tmp_path)
 
@@ -135,3 +140,76 @@ def test_folders_of_splits_are_looked_into(tmp_path, layout):
     assert masks.format == "label-image"
     assert [ref.key for ref in masks.refs] == keys
     assert by_folder(keys).tolist() == [2, 0, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "<u2", ">i4", "u8", "i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_every_integer_type_and_order_are_read(tmp_path, dtype, order):
+    values = np.array([[0, 1, 1], [0, 0, 1]])
+    write(tmp_path / "a.npy", values.astype(dtype, order=order))
+    np.testing.assert_array_equal(find_masks(tmp_path / "a.npy").refs[0].load().labels, values)
+
+
+def test_values_of_arrays_can_be_classes(tmp_path):
+    write(tmp_path / "a.npy", np.array([[0, 9, 4]]))
+    masks = find_masks(tmp_path, options=ReadOptions(values="classes"))
+    assert [entry.id for entry in masks.classes.entries] == [None, 4, 9]
+    assert masks.refs[0].load().codes.tolist() == [[0, 2, 1]]
+
+
+def damaged_array(shape):
+    """Header of an array whose numbers are missing."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+DAMAGED = {
+    "empty": (b"", "cannot be read as NPY: "),
+    "no array": (b"PK\3\4 a zip archive", "cannot be read as NPY: "),
+    "cut header": (damaged_array((2, 3))[:40], "cannot be read as NPY: "),
+    "no numbers": (damaged_array((2, 3)), "cannot be read as NPY: "),
+    "huge": (damaged_array((2**40, 2**40)), "1099511627776 x 1099511627776 pixels are more than the limit"),
+    "no pixel": (damaged_array((0, 3)), "0 x 3 pixels; height and width must be at least 1"),
+    "backwards": (damaged_array((-2, 3)), "-2 x 3 pixels; height and width must be at least 1"),
+    "named fields": (b"\x93NUMPY\3\0" + damaged_array((2, 3))[8:], "NPY of version "),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_array_does_not_hide_the_others(tmp_path, content, message):
+    write(tmp_path / "a.npy")
+    (tmp_path / "b.npy").write_bytes(content)
+    good, bad = find_masks(tmp_path).refs
+    assert good.load().shape == (2, 3)
+    with pytest.raises(InputError, match=rf"b\.npy: {message}") as caught:
+        bad.load()
+    assert "\n" not in str(caught.value)
+
+
+def test_negative_values_of_an_array_are_refused(tmp_path):
+    write(tmp_path / "a.npy", np.array([[0, -1]]))
+    with pytest.raises(InputError, match=r"a\.npy: the value -1; labels are not negative"):
+        find_masks(tmp_path / "a.npy").refs[0].load()
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((2, 3, 4), int), np.zeros(3, int)])
+def test_arrays_of_fractions_or_other_dimensions_are_no_label_images(tmp_path, values):
+    write(tmp_path / "a.npy", values)
+    with pytest.raises(InputError, match=r"a\.npy: a picture, no label image"):
+        find_masks(tmp_path)
+
+
+def test_pickled_objects_are_never_loaded(tmp_path):
+    write(tmp_path / "a_seg.npy", np.array({"masks": LABELS}, dtype=object))
+    with pytest.raises(InputError, match="no known layout"):
+        find_masks(tmp_path / "a_seg.npy")
+    write(tmp_path / "b.png")
+    assert [ref.key for ref in find_masks(tmp_path).refs] == ["b.png"]
+
+
+def test_pictures_beside_a_document_of_the_same_name_are_no_label_images(tmp_path):
+    write(tmp_path / "a.png")
+    assert find(tmp_path, ReadOptions()) is not None
+    (tmp_path / "a.json").write_text("{}")
+    assert find(tmp_path, ReadOptions()) is None

@@ -1,0 +1,48 @@
+"""JSON files of any size: mapped, recognised cheaply, decoded once into typed structs."""
+
+import mmap
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from segprep.errors import InputError
+
+T = TypeVar("T")
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def mapped(path: Path) -> mmap.mmap | bytes:
+    """Content of a file, not yet read."""
+    try:
+        with path.open("rb") as file:
+            # An empty file cannot be mapped.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def first_character(text: mmap.mmap | bytes) -> bytes:
+    """First character of a JSON text."""
+    return text[:64].removeprefix(_BOM).lstrip()[:1]
+
+
+def has_keys(text: mmap.mmap | bytes, *keys: str) -> bool:
+    """Whether all of these strings occur in a JSON text; much cheaper than decoding it."""
+    return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
+
+
+def decoded(path: Path, kind: type[T], what: str) -> T:
+    """Content of a file; raw parts are views of its map.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, or is not `what` it should be.
+    """
+    text = memoryview(mapped(path))
+    try:
+        return msgspec.json.decode(text[len(_BOM) :] if text[: len(_BOM)] == _BOM else text, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: no valid {what}: {error}; mend or export it anew") from error
