@@ -1,0 +1,45 @@
+"""KITTI semantic instance segmentation: 16-bit PNG files in instance/, beside image_2/ or semantic/.
+
+A value is 256 times the class plus the instance; classes are those of Cityscapes, and so is what is evaluated.
+
+Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018; the benchmark's development kit.
+"""
+
+from pathlib import Path
+
+from segprep.readers._coded_png import Meaning, coded_refs, is_wide, parents_of, things_and_stuff
+from segprep.readers._folder import listing
+from segprep.readers._image import PNG
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers.cityscapes import EVALUATED, label_meaning
+
+_BASE = 256
+_BESIDE = ("image_2", "semantic", "semantic_rgb")
+_DEPTH = 2
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find KITTI: 16-bit instance/*.png (256 class + instance) beside image_2/ or semantic/, up to two folders deep.
+
+    Classes that Cityscapes does not evaluate, and groups of things (instance 0), are places without truth;
+    `options` may make a group an instance.
+    """
+    if not path.is_dir():
+        return None
+    parents = [parent for parent in parents_of(path, "instance", _DEPTH) if listing(parent).named(*_BESIDE)]
+    folders = [folder for parent in parents for folder in listing(parent).named("instance")]
+    files = [file for folder in folders for file in listing(folder).with_suffix(*PNG)]
+    if not any(is_wide(file, options) for file in files[:8]):
+        return None
+    return Masks("kitti", things_and_stuff(EVALUATED), coded_refs(path, files, value_meaning, options))
+
+
+def value_meaning(value: int) -> Meaning:
+    """Meaning of a value.
+
+    Examples
+    --------
+    >>> [value_meaning(value).kind for value in (26 * 256 + 1, 26 * 256, 7 * 256, 0)]
+    ['thing', 'group', 'stuff', 'ignore']
+    """
+    return label_meaning(value // _BASE, is_instance=value % _BASE > 0)

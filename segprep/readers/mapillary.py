@@ -1,0 +1,97 @@
+"""Mapillary Vistas: config.json with the classes, and 16-bit PNG files in <split>/instances/.
+
+A value is 256 times the class, which is its place in the configuration, plus the instance, from 0 on. Version 2.0 keeps the
+older annotations beside the new: ``config_v1.2.json`` and ``<split>/v1.2/instances/``.
+
+Reference: G. Neuhold et al.: The Mapillary Vistas Dataset for Semantic Understanding of Street Scenes, ICCV 2017.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from segprep.errors import InputError
+from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_stuff
+from segprep.readers._folder import listing
+from segprep.readers._image import PNG
+from segprep.readers._json import has_keys, mapped
+from segprep.readers._masks import Masks, ReadOptions
+
+_BASE = 256
+_CONFIG = re.compile(r"config(_(?P<version>v[0-9.]+))?\.json", re.IGNORECASE)
+_MOST = 2**24
+"""Bytes of the largest configuration; real ones have 30 kB."""
+
+
+class _Label(msgspec.Struct):
+    name: str
+    instances: bool
+    readable: str = ""
+    evaluate: bool = True
+
+
+class _Config(msgspec.Struct):
+    labels: list[_Label]
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find Mapillary Vistas: config.json with labels, and <split>/instances/*.png (256 class + instance).
+
+    Where there are several versions (config_v2.0.json, <split>/v2.0/instances), the last by name is read; give the
+    configuration of another one to have that. Classes with ``instances`` are things, the others stuff; classes that are not
+    evaluated are places without truth.
+    """
+    root = path if path.is_dir() else path.parent
+    configs = [file for file in listing(root).files if _CONFIG.fullmatch(file.name)] if path.is_dir() else [path]
+    for config in reversed(configs):
+        match = _CONFIG.fullmatch(config.name)
+        files = _instance_files(root, match["version"]) if match else []
+        if files and has_keys(mapped(config), "labels", "instances"):
+            labels = _labels(config)
+            meaning = partial(value_meaning, _meanings(labels))
+            rows = ((id_, label.name, label.instances) for id_, label in enumerate(labels) if label.evaluate)
+            return Masks("mapillary", things_and_stuff(rows), coded_refs(root, files, meaning, options))
+    return None
+
+
+def value_meaning(classes: tuple[Meaning, ...], value: int) -> Meaning:
+    """Meaning of a value, given the meanings of the classes.
+
+    Examples
+    --------
+    >>> value_meaning((IGNORED, Meaning("thing", 1)), 257)
+    Meaning(kind='thing', code=1, fault='')
+    """
+    id_ = value // _BASE
+    return classes[id_] if id_ < len(classes) else Meaning("ignore", fault="class is not in the configuration")
+
+
+def _instance_files(root: Path, version: str | None) -> list[Path]:
+    """PNG files of instances of a version."""
+    folders = listing(root).folders
+    if version:
+        folders = [below for folder in folders for below in listing(folder).named(version.lower())]
+    named = [instances for folder in folders for instances in listing(folder).named("instances")]
+    return [file for folder in named for file in listing(folder).with_suffix(*PNG)]
+
+
+def _labels(config: Path) -> list[_Label]:
+    """Classes of a configuration."""
+    try:
+        if config.stat().st_size > _MOST:
+            raise InputError(f"{config}: {config.stat().st_size} bytes are no configuration of Mapillary Vistas")
+        return msgspec.json.decode(config.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_Config).labels
+    except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{config}: no configuration of Mapillary Vistas: {error}; load it anew") from error
+
+
+def _meanings(labels: list[_Label]) -> tuple[Meaning, ...]:
+    """Meaning of each class."""
+    evaluated = [label for label in labels if label.evaluate]
+    codes = {id(label): code for code, label in enumerate(evaluated, start=1)}
+    return tuple(
+        Meaning("thing" if label.instances else "stuff", codes[id(label)]) if label.evaluate else IGNORED
+        for label in labels
+    )

@@ -1,0 +1,100 @@
+"""MOTS: 16-bit PNG files in instances/, one folder for each video or none.
+
+A value is 1000 times the class plus the instance; 0 is background, 10000 is a place without truth.
+
+Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation, CVPR 2019.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from segprep.errors import InputError
+from segprep.mask import class_table
+from segprep.readers._coded_png import (
+    BACKGROUND,
+    IGNORED,
+    Meaning,
+    coded_refs,
+    is_wide,
+    mask_of_values,
+    parents_of,
+)
+from segprep.readers._folder import listing
+from segprep.readers._image import PNG, label_values
+from segprep.readers._masks import Masks, ReadOptions
+
+_BASE = 1000
+_NO_TRUTH = 10000
+_CLASSES = ("car", "pedestrian")
+_NAMES = "labels.txt"
+_DEPTH = 1
+_LOOK = 8
+"""Files whose values are looked at to recognise the format."""
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find MOTS: 16-bit instances/*.png (1000 class + instance) or instances/<video>/*.png, itself or one folder deep.
+
+    Class 1 is a car, 2 a pedestrian; or each the line of a file instances/labels.txt. The first few files must hold no
+    other value than those of these classes, 0, and 10000.
+    """
+    if not path.is_dir():
+        return None
+    folders = [
+        folder for parent in parents_of(path, "instances", _DEPTH) for folder in listing(parent).named("instances")
+    ]
+    files = [file for folder in folders for file in _frames(folder)]
+    if not files:
+        return None
+    names = _names(folders)
+    meaning = partial(value_meaning, len(names))
+    if not all(_fits(file, meaning, options) for file in files[:_LOOK]):
+        return None
+    return Masks("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
+
+
+def value_meaning(classes: int, value: int) -> Meaning:
+    """Meaning of a value where there are so many classes.
+
+    Examples
+    --------
+    >>> [value_meaning(2, value).kind for value in (2001, 10000, 0)]
+    ['thing', 'ignore', 'background']
+    """
+    if value == 0:
+        return BACKGROUND
+    if value == _NO_TRUTH:
+        return IGNORED
+    code = value // _BASE
+    return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", fault="class is unknown")
+
+
+def _frames(folder: Path) -> list[Path]:
+    """PNG files of a folder and of the folders of videos in it."""
+    inside = listing(folder)
+    return [file for each in [inside, *map(listing, inside.folders)] for file in each.with_suffix(*PNG)]
+
+
+def _names(folders: list[Path]) -> tuple[str, ...]:
+    """Names of the classes."""
+    files = [folder / _NAMES for folder in folders if folder / _NAMES in listing(folder).files]
+    found = {_lines(file) for file in files}
+    if len(found) > 1:
+        raise InputError(f"{files[0]}: other classes than in {files[-1].parent}; give the folders one by one")
+    return found.pop() if found else _CLASSES
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    """Lines of a text file that are not empty."""
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as text in UTF-8: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _fits(file: Path, meaning: "partial[Meaning]", options: ReadOptions) -> bool:
+    """Whether every value of a file has a meaning."""
+    if not is_wide(file, options):
+        return False
+    return not mask_of_values(label_values(file, max_pixels=options.max_pixels), meaning).faults
