@@ -1,0 +1,271 @@
+"""labelme: one JSON file per picture, which lists shapes that have a label each.
+
+Pictures are never opened, nor the copy of them in the file: the width and height in the file must do.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+
+from segprep.errors import InputError
+from segprep.mask import BoolArray, Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers._folder import listing
+from segprep.readers._image import check_size
+from segprep.readers._json import decoded, first_character, has_keys, mapped
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._polygon import polygon_runs
+from segprep.rle import BadRegionError, runs_piece
+from segprep.splits import FOLDERS
+
+_CORNERS = 2
+"""Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
+_FAR = 2**20
+"""Largest coordinate, in pixels."""
+
+Point = tuple[float, float]
+Points = list[Point]
+
+
+class _Labelled(msgspec.Struct):
+    label: str
+
+
+class _Shape(msgspec.Struct):
+    label: str
+    points: list[tuple[float, float]]
+    shape_type: str | None = None
+    group_id: int | str | None = None
+    mask: str | None = None
+
+
+class _Document(msgspec.Struct):
+    shapes: list[msgspec.Raw]
+    imagePath: str | None  # noqa: N815 - the file's word
+    imageHeight: int | None = None  # noqa: N815
+    imageWidth: int | None = None  # noqa: N815
+
+
+@dataclass(frozen=True)
+class LabelmeRef:
+    """One JSON file.
+
+    Attributes
+    ----------
+    key : str
+        The file, relative to the data set.
+    file : Path
+        Where it is.
+    labels : tuple of str
+        Names of all classes, in the order of their codes.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    file: Path
+    labels: tuple[str, ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Rasterise the shapes; those that make no sense are left out and recorded as faults."""
+        document = decoded(self.file, _Document, "labelme file")
+        if document.imageHeight is None or document.imageWidth is None:
+            raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it anew")
+        shape = document.imageHeight, document.imageWidth
+        check_size(str(self.file), shape, self.options.max_pixels)
+        parts: dict[tuple[str, object], list[Piece]] = {}
+        faults = []
+        for number, text in enumerate(document.shapes):
+            try:
+                drawn = _shape(text)
+                piece = shape_piece(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
+            except BadRegionError as error:
+                faults.append(Fault(error.kind, f"shape {number}: {error.value}"))
+                continue
+            group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
+            parts.setdefault((drawn.label, group), []).append(piece)
+        codes = [1 + self.labels.index(label) for label, _ in parts]
+        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=tuple(faults))
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find labelme's .json files, one per picture: itself, in the folder, or in its train/, val/, test/ or annotations/.
+
+    Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
+    Lines and points have no area and are left out. The classes are the labels of all files, sorted.
+    """
+    root = path if path.is_dir() else path.parent
+    files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
+    if not files:
+        return None
+    labels = tuple(sorted({label for file in files for label in _labels(decoded(file, _Document, "labelme file"))}))
+    refs = tuple(LabelmeRef(file.relative_to(root).as_posix(), file, labels, options) for file in files)
+    return Masks("labelme", class_table((None, label) for label in labels), refs)
+
+
+def shape_piece(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> Piece:
+    """Pixels of one shape within their bounding box.
+
+    Parameters
+    ----------
+    kind : str
+        labelme's ``shape_type``.
+    points : list of (x, y)
+        In pixels; the first pixel spans from 0 to 1.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    mask : str, optional
+        The bitmap of a mask: a PNG in base64.
+
+    Raises
+    ------
+    BadRegionError
+        Where it makes no sense, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> shape_piece("rectangle", [(3, 3), (1, 1)], (4, 5)).pixels.shape
+    (2, 2)
+    >>> shape_piece("circle", [(1.5, 1.5), (1.5, 2.6)], (3, 3)).pixels.astype(int)
+    array([[0, 1, 0],
+           [1, 1, 1],
+           [0, 1, 0]])
+    """
+    if kind == "mask":
+        return _mask(points, shape, mask)
+    if kind not in _DRAWN:
+        raise BadRegionError("shape is no polygon, rectangle, circle or mask", kind[:40])
+    return _DRAWN[kind](points, shape)
+
+
+def union(pieces: list[Piece]) -> Piece:
+    """Pixels of all pieces, as one.
+
+    Examples
+    --------
+    >>> one = np.ones((1, 1), bool)
+    >>> union([Piece(4, 2, one), Piece(5, 3, one)])
+    Piece(y=4, x=2, pixels=array([[ True, False],
+           [False,  True]]))
+    """
+    top, left = min(piece.y for piece in pieces), min(piece.x for piece in pieces)
+    below = max(piece.y + piece.pixels.shape[0] for piece in pieces)
+    right = max(piece.x + piece.pixels.shape[1] for piece in pieces)
+    pixels = np.zeros((below - top, right - left), np.bool_)
+    for y, x, own in pieces:
+        pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
+    return Piece(top, left, pixels)
+
+
+def _polygon(points: Points, shape: tuple[int, int]) -> Piece:
+    """Pixels of a polygon, by COCO's rule."""
+    return runs_piece(polygon_runs([[number for point in points for number in point]], shape), shape)
+
+
+def _rectangle(points: Points, shape: tuple[int, int]) -> Piece:
+    """Pixels of a rectangle of two opposite corners; some programs write all four."""
+    if len(points) == 2 * _CORNERS:
+        return _polygon(points, shape)
+    (x0, y0), (x1, y1) = _two(points)
+    return _polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], shape)
+
+
+def _circle(points: Points, shape: tuple[int, int]) -> Piece:
+    """Pixels whose centres lie in a circle around the first point, through the second."""
+    (x0, y0), (x1, y1) = _two(points)
+    square = (x1 - x0) ** 2 + (y1 - y0) ** 2
+    radius = square**0.5
+    top, below = (int(np.clip(y, 0, shape[0])) for y in (y0 - radius - 1, y0 + radius + 1))
+    left, right = (int(np.clip(x, 0, shape[1])) for x in (x0 - radius - 1, x0 + radius + 1))
+    y, x = np.ogrid[top:below, left:right]
+    pixels = (x + 0.5 - x0) ** 2 + (y + 0.5 - y0) ** 2 <= square
+    return _trimmed(Piece(top, left, pixels), shape)
+
+
+def _mask(points: Points, shape: tuple[int, int], mask: str | None) -> Piece:
+    """Pixels of a bitmap whose first and last pixels are the two points."""
+    (left, top), (right, below) = ((int(x), int(y)) for x, y in _two(points))
+    if mask is None:
+        raise BadRegionError("mask without a bitmap", mask)
+    if not (0 <= top <= below < shape[0] and 0 <= left <= right < shape[1]):
+        raise BadRegionError("mask does not lie inside the image", f"{points} in {shape[0]} x {shape[1]}")
+    return _trimmed(Piece(top, left, _bitmap(mask, (below - top + 1, right - left + 1))), shape)
+
+
+def _bitmap(mask: str, size: tuple[int, int]) -> BoolArray:
+    """Bitmap of a PNG in base64 of this height and width, which are checked before a pixel is decoded."""
+    try:
+        with PngImageFile(io.BytesIO(base64.b64decode(mask, validate=True))) as image:
+            found = image.height, image.width
+            pixels: BoolArray | None = np.asarray(image.convert("L")) != 0 if found == size else None
+    except Exception as error:  # on damaged files, decoders raise errors of any type
+        raise BadRegionError("bitmap cannot be decoded", " ".join(str(error).split())[:80]) from error
+    if pixels is None:
+        raise BadRegionError("bitmap's size differs from its points'", f"{found[0]} x {found[1]}")
+    return pixels
+
+
+def _two(points: Points) -> tuple[Point, Point]:
+    """Two points; raise where there are others, or one is far off."""
+    if len(points) != _CORNERS:
+        raise BadRegionError("shape of a wrong number of points", len(points))
+    wrong = [number for point in points for number in point if not abs(number) <= _FAR]
+    if wrong:
+        raise BadRegionError("shape with a coordinate that is not finite or far off", wrong[0])
+    return points[0], points[1]
+
+
+def _trimmed(piece: Piece, shape: tuple[int, int]) -> Piece:
+    """Return the piece within its bounding box; raise where it is empty."""
+    rows, columns = np.flatnonzero(piece.pixels.any(axis=1)), np.flatnonzero(piece.pixels.any(axis=0))
+    if rows.size == 0:
+        raise BadRegionError("no pixel inside the image", f"{shape[0]} x {shape[1]}")
+    own = piece.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Piece(piece.y + int(rows[0]), piece.x + int(columns[0]), own)
+
+
+_DRAWN: dict[str, Callable[[Points, tuple[int, int]], Piece]] = {
+    "polygon": _polygon,
+    "rectangle": _rectangle,
+    "circle": _circle,
+}
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Find labelme files in a folder, else in its folders of splits and annotations."""
+    inside = listing(folder)
+    files = [file for file in inside.files if _is_labelme(file)]
+    return files or [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
+
+
+def _is_labelme(file: Path) -> bool:
+    """Whether a file looks like labelme's; much cheaper than decoding it."""
+    if file.suffix.lower() != ".json":
+        return False
+    text = mapped(file)
+    return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
+
+
+def _labels(document: _Document) -> set[str]:
+    """Labels of a file's shapes."""
+    labels = set()
+    for text in document.shapes:
+        try:
+            labels.add(msgspec.json.decode(text, type=_Labelled).label)
+        except (msgspec.MsgspecError, RecursionError):  # loading the file records it as a fault
+            continue
+    return labels
+
+
+def _shape(text: msgspec.Raw) -> _Shape:
+    """Shape of its JSON."""
+    try:
+        return msgspec.json.decode(text, type=_Shape)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadRegionError("shape cannot be understood", error) from error

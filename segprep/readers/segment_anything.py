@@ -1,0 +1,139 @@
+"""Segment Anything (SA-1B): one JSON file per image, with the runs of every object and no classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from segprep.errors import InputError
+from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers._folder import Listing, listing
+from segprep.readers._image import check_size
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.rle import BadRegionError, runs_piece, string_runs
+
+_DEPTH = 2
+"""Folders below the given one in which files are looked for, as sa_000000/."""
+_MAX_BYTES = 2**26
+"""Bytes of the largest file; those of SA-1B have less than 1 MB, and files of other layouts need not be looked at."""
+
+
+class _Image(msgspec.Struct):
+    width: int
+    height: int
+    file_name: str
+
+
+class _Rle(msgspec.Struct):
+    size: tuple[int, int]
+    counts: str
+
+
+class _Annotation(msgspec.Struct):
+    segmentation: msgspec.Raw
+    id: int | str | None = None
+
+
+class _Document(msgspec.Struct):
+    image: _Image
+    annotations: list[_Annotation]
+
+
+@dataclass(frozen=True)
+class SegmentAnythingRef:
+    """One image.
+
+    Attributes
+    ----------
+    key : str
+        The JSON file, relative to the data set, without its suffix.
+    file : Path
+        Where it is.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    file: Path
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Decode the objects; those that make no sense are left out and recorded as faults."""
+        document = _decoded(self.file)
+        shape = document.image.height, document.image.width
+        check_size(str(self.file), shape, self.options.max_pixels)
+        pieces: list[Piece] = []
+        faults: list[Fault] = []
+        for annotation in document.annotations:
+            try:
+                pieces.append(_piece(annotation.segmentation, shape))
+            except BadRegionError as error:
+                faults.append(Fault(error.kind, f"annotation {annotation.id}: {error.value}"))
+        return mask_of_pieces(shape, pieces, [1] * len(pieces), faults=tuple(faults))
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
+
+    Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
+    they may overlap. The first file by name tells the layout; each of the others is checked when it is loaded.
+    """
+    files = _files(listing(path), _DEPTH) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
+    if not files or not _is_ours(files[0]):
+        return None
+    root = path if path.is_dir() else path.parent
+    refs = [SegmentAnythingRef(file.relative_to(root).with_suffix("").as_posix(), file, options) for file in files]
+    return Masks("segment-anything", class_table([(None, "object")]), tuple(refs))
+
+
+def _files(inside: Listing, depth: int) -> list[Path]:
+    """JSON files in a folder, else in the folders below it."""
+    files = inside.with_suffix(".json")
+    if files or depth == 0:
+        return files
+    return [file for folder in inside.folders for file in _files(listing(folder), depth - 1)]
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file names a single image and its annotations."""
+    content = _content(file)
+    if len(content) > _MAX_BYTES:
+        return False
+    try:
+        keys = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        msgspec.json.decode(keys["image"], type=_Image)
+        msgspec.json.decode(keys["annotations"], type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError):
+        return False
+    return "images" not in keys
+
+
+def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:
+    """Pixels of one object within their bounding box."""
+    try:
+        rle = msgspec.json.decode(segmentation, type=_Rle)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BadRegionError("segmentation is no compressed runs", str(error)) from error
+    if rle.size != shape:
+        raise BadRegionError("size differs from the image's", f"{rle.size} instead of {shape}")
+    return runs_piece(string_runs(rle.counts), shape)
+
+
+def _decoded(file: Path) -> _Document:
+    """Content of a file."""
+    content = _content(file)
+    if len(content) > _MAX_BYTES:
+        raise InputError(f"{file}: more than {_MAX_BYTES} bytes; give one file per image")
+    try:
+        return msgspec.json.decode(content, type=_Document)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: no valid Segment Anything file: {error}; mend or fetch it anew") from error
+
+
+def _content(file: Path) -> bytes:
+    """Bytes of a file without a byte order mark, and no more than tell that it is too large."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MAX_BYTES + 4).removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,259 @@
+"""YOLO segmentation: one text per picture, with a class and a polygon on each line, in shares of the picture's size.
+
+The size stands nowhere but in the picture, so its header is read; no pixel of it is decoded.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from segprep.errors import InputError
+from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers._folder import Listing, listing
+from segprep.readers._image import PNG, TIFF, _translated, check_size
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._polygon import polygon_runs
+from segprep.rle import BadRegionError, runs_piece
+from segprep.splits import FOLDERS
+
+_YAML = (".yaml", ".yml")
+_CLASSES = "classes.txt"
+_PICTURES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
+_OPENERS: dict[bytes, type[ImageFile]] = {
+    b"\x89PNG": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"II*\0": TiffImageFile,
+    b"MM\0*": TiffImageFile,
+}
+"""Pillow's readers by the first bytes of a file, whose suffix is often another's."""
+_ORIENTATION = 0x0112
+_TURNED = frozenset({5, 6, 7, 8})
+"""EXIF's orientations of a JPEG that viewers, and so whoever drew the polygons, turn by a quarter."""
+_BOX = 4
+_POLYGON = 6
+_SLACK = 0.01
+"""How far beyond the picture a hasty or rounded coordinate may lie, as a share; more is another unit, as pixels."""
+_LARGEST = 2**26
+"""Bytes of the largest text that is read: a million corners take about 20 MB."""
+
+
+class _Data(msgspec.Struct):
+    names: list[str | int] | dict[int, str | int]
+
+
+@dataclass(frozen=True)
+class YoloRef:
+    """One text of polygons.
+
+    Attributes
+    ----------
+    key : str
+        The text, relative to the data set.
+    file : Path
+        Where it is.
+    picture : Path or None
+        The picture of the same name, which tells the size; None where there is none.
+    ids : tuple of int
+        Class numbers of the source, in the order of their codes.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    file: Path
+    picture: Path | None
+    ids: tuple[int, ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Rasterise the polygons; lines that make no sense, or are boxes, are left out and recorded as faults."""
+        if self.picture is None:
+            raise InputError(f"{self.file}: no picture of this name in images/, which tells the size; add it")
+        shape = picture_shape(self.picture)
+        check_size(str(self.picture), shape, self.options.max_pixels)
+        pieces, classes, faults = [], [], []
+        for number, line in enumerate(_text(self.file).splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                id_, piece = line_piece(line, shape)
+            except BadRegionError as error:
+                faults.append(Fault(error.kind, f"line {number}: {error.value}"))
+                continue
+            if id_ in self.ids:
+                pieces.append(piece)
+                classes.append(1 + self.ids.index(int(id_)))
+            else:
+                faults.append(Fault("class without a name", f"line {number}: {id_:g}"))
+        return mask_of_pieces(shape, pieces, classes, faults=tuple(faults))
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find YOLO polygons: labels/**/*.txt beside images/, and data.yaml or classes.txt with the names of the classes.
+
+    Each line is a class and the corners ``x1 y1 x2 y2 ...`` of one instance in shares of the picture's width and height.
+    The picture of the same name in ``images/`` (PNG, JPEG, TIFF or BMP) tells the size; one without a text has no mask.
+    ``labels/`` and ``images/`` may hold train/, val/ and test/ or lie in them. The names are the key ``names`` of a YAML
+    file, itself given or in the folder, else the lines of ``classes.txt`` or of a ``.names`` file.
+    """
+    root = path if path.is_dir() else path.parent
+    if path != root and path.suffix.lower() not in _YAML:
+        return None
+    inside = listing(root)
+    parents = [root, *inside.named(*FOLDERS)]
+    pairs = [(labels, _images(parent)) for parent in parents for labels in listing(parent).named("labels")]
+    files = [(file, labels, images) for labels, images in pairs for file in _texts(labels)]
+    if not _is_yolo([file for file, _, _ in files]):
+        return None
+    names = _names([path] if path != root else inside.with_suffix(*_YAML), inside, [labels for labels, _ in pairs])
+    if names is None:
+        return None
+    ids = tuple(sorted(names))
+    pictures = {images: _pictures(images) for images in {images for _, images in pairs} if images is not None}
+    refs = []
+    for file, labels, images in files:
+        stem = file.relative_to(labels).with_suffix("").as_posix()
+        picture = pictures[images].get(stem) if images is not None else None
+        refs.append(YoloRef(file.relative_to(root).as_posix(), file, picture, ids, options))
+    return Masks("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
+
+
+def line_piece(line: str, shape: tuple[int, int]) -> tuple[float, Piece]:
+    """Class number and pixels of one line, in an image of this height and width.
+
+    Raises
+    ------
+    BadRegionError
+        Where it is no class and polygon, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> id_, (y, x, pixels) = line_piece("2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75", (4, 5))
+    >>> id_, y, x, pixels.shape
+    (2.0, 1, 1, (2, 2))
+    """
+    try:
+        id_, *shares = map(float, line.split())
+    except ValueError as error:
+        raise BadRegionError("line is not of numbers", repr(line[:40])) from error
+    if len(shares) == _BOX:
+        raise BadRegionError("a box, not a polygon", line[:40])
+    if len(shares) >= _POLYGON and any(not -_SLACK <= share <= 1 + _SLACK for share in shares):
+        raise BadRegionError("coordinates are not shares of the picture", line[:40])
+    height, width = shape
+    corners = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
+    return id_, runs_piece(polygon_runs([corners], shape), shape)
+
+
+def picture_shape(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as viewers show it, by its header alone.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
+    """
+    with _translated(path, "a picture"):
+        with path.open("rb") as file:
+            start = file.read(4)
+        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+        if opener is None:
+            raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
+        # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
+        with opener(path) as picture:
+            turned = opener is JpegImageFile and picture.getexif().get(_ORIENTATION) in _TURNED
+            return (picture.width, picture.height) if turned else (picture.height, picture.width)
+
+
+def _images(parent: Path) -> Path | None:
+    """Folder ``images/`` beside ``labels/``."""
+    return next(iter(listing(parent).named("images")), None)
+
+
+def _below(folder: Path) -> list[Listing]:
+    """Contents of a folder and of all folders in it."""
+    inside = listing(folder)
+    return [inside, *(below for child in inside.folders for below in _below(child))]
+
+
+def _texts(labels: Path) -> list[Path]:
+    """Texts below a folder, by name."""
+    texts = [file for inside in _below(labels) for file in inside.with_suffix(".txt")]
+    return sorted(file for file in texts if file.name.lower() != _CLASSES)
+
+
+def _pictures(images: Path) -> dict[str, Path]:
+    """Pictures below a folder by their names without suffix."""
+    pictures: dict[str, Path] = {}
+    for inside in _below(images):
+        for file in inside.with_suffix(*_PICTURES):
+            other = pictures.setdefault(file.relative_to(images).with_suffix("").as_posix(), file)
+            if other != file:
+                raise InputError(f"{file}: differs from {other.name} by its suffix alone; keep one of them")
+    return pictures
+
+
+def _is_yolo(files: list[Path]) -> bool:
+    """Whether the first text that is not empty begins with a line of at least five numbers."""
+    for file in files:
+        with _translated(file, "text"), file.open("rb") as opened:
+            words = next(iter(opened.read(2**16).strip().splitlines()), b"").split()
+        if words:
+            return len(words) > _BOX and all(re.fullmatch(rb"[-+.\deE]+", word) for word in words[: 1 + _BOX])
+    return False
+
+
+def _names(tables: list[Path], inside: Listing, labels: list[Path]) -> dict[int, str] | None:
+    """Names of the classes by their numbers; None where nothing tells them."""
+    named = [file for file in tables if re.search(r"^[\"']?names[\"']?\s*:", _text(file), re.MULTILINE)]
+    named = [file for file in named if file.stem.lower() == "data"] or named
+    lists = [file for file in inside.files if file.name.lower() == _CLASSES] or inside.with_suffix(".names")
+    lists = lists or [file for folder in labels for file in listing(folder).files if file.name.lower() == _CLASSES]
+    found = named or lists[:1]
+    if len(found) > 1:
+        shown = ", ".join(file.name for file in found)
+        raise InputError(f"{found[0].parent}: names of classes in {shown}; give the one that is meant")
+    if not found:
+        return None
+    names = _yaml_names(found[0]) if named else _listed_names(found[0])
+    if not names:
+        raise InputError(f"{found[0]}: no class has a name; name the classes")
+    return names
+
+
+def _yaml_names(file: Path) -> dict[int, str]:
+    """Names in a YAML file: a list, or a table by number."""
+    try:
+        # By PyYAML's safe loader; PyYAML comes with Dask.
+        names = msgspec.yaml.decode(_text(file), type=_Data).names
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file}: names cannot be read: {reason}; write them as a list or as number: name") from error
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    return {id_: str(name) for id_, name in pairs}
+
+
+def _listed_names(file: Path) -> dict[int, str]:
+    """Names in a text, one on each line."""
+    return dict(enumerate(line.strip() for line in _text(file).rstrip().splitlines()))
+
+
+def _text(file: Path) -> str:
+    """Content of a text."""
+    try:
+        size = file.stat().st_size
+        if size > _LARGEST:
+            raise InputError(f"{file}: {size} bytes are more than a list of polygons can have, {_LARGEST}; divide it")
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: no UTF-8 text: {error.reason}; write it anew") from error
