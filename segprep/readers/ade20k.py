@@ -1,0 +1,266 @@
+"""ADE20K in full: objects of an image as numbers in its <image>_seg.png, or as one PNG each, and a table of their names.
+
+In the layout of 2017 the blue channel tells the objects apart and <image>_atr.txt names them. In that of 2020 each
+object of <image>.json has a PNG of its own. Parts of objects are left out.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError
+from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers._folder import Listing, listing
+from segprep.readers._image import PNG, png_foreground
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers.colour_png import png_colours
+from segprep.splits import FOLDERS
+
+_ROOTS = ("images", "ade", *FOLDERS)
+"""Folders that lead to images, as images/ADE/training/."""
+_MAX_BYTES = 2**26
+_ENDING = "_seg.png"
+_SAFE = re.compile(r"(?!\.)[^/\\:\x00-\x1f]+/(?!\.)[^/\\:\x00-\x1f]+")
+"""A file in a folder: neither absolute, nor with a drive, nor upwards."""
+
+
+class _Parts(msgspec.Struct):
+    part_level: int = 0
+
+
+class _Json(msgspec.Struct):
+    id: int
+    name: str
+    name_ndx: int
+    instance_mask: str
+    parts: _Parts
+
+
+class _Annotation(msgspec.Struct):
+    object: list[_Json]
+
+
+class _Document(msgspec.Struct):
+    annotation: _Annotation
+
+
+class _Object(NamedTuple):
+    """One object of an image: its number, its class's number and name, and its file in the layout of 2020."""
+
+    number: int
+    class_id: int | None
+    name: str
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Ade20kRef:
+    """One image.
+
+    Attributes
+    ----------
+    key : str
+        The image, relative to the data set, without suffix.
+    file : Path
+        Its ``_seg.png``.
+    objects : tuple of (int, int, str)
+        Number, class code, and file of each object, relative to the folder; the file is empty in the layout of 2017.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    file: Path
+    objects: tuple[tuple[int, int, str], ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Read the objects; those that make no sense are left out and recorded as faults."""
+        colours = png_colours(self.file, max_pixels=self.options.max_pixels)
+        return self._of_files(colours.shape) if any(file for *_, file in self.objects) else self._of_blue(colours)
+
+    def _of_blue(self, colours: NDArray[np.int32]) -> InstanceMask:
+        """Mask of the layout of 2017."""
+        code_of = {number: code for number, code, _ in self.objects}
+        blue = colours & 255
+        values = np.unique(blue[blue > 0]).tolist()
+        numbers = object_numbers(values, sorted(code_of))
+        known = [value for value in values if numbers[value] in code_of]
+        table = np.zeros(256, np.int32)
+        table[known] = np.arange(1, len(known) + 1)
+        classed = colours >> 16 >= 10  # noqa: PLR2004 - R // 10 * 256 + G is the class, and 0 is none
+        ignore = (table[blue] == 0) & ((blue > 0) | classed | (colours >> 8 & 255 > 0))
+        faults = [Fault("object is not in the table", f"blue {value}") for value in values if value not in known]
+        return InstanceMask(
+            table[blue][np.newaxis],
+            np.array([0, *(code_of[numbers[value]] for value in known)], np.int32),
+            ignore if ignore.any() else None,
+            tuple(faults),
+        )
+
+    def _of_files(self, shape: tuple[int, ...]) -> InstanceMask:
+        """Mask of the layout of 2020."""
+        height, width = shape
+        folder = self.file.with_name(self.file.name[: -len(_ENDING)])
+        files = {f"{folder.name}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
+        pieces: list[Piece] = []
+        codes: list[int] = []
+        faults: list[Fault] = []
+        for number, code, name in self.objects:
+            if name not in files:
+                faults.append(Fault("object has no file", f"object {number}: {name}"))
+                continue
+            size, piece = png_foreground(files[name], max_pixels=self.options.max_pixels)
+            if size != (height, width):
+                faults.append(Fault("size differs from the image's", f"{name}: {size} instead of {(height, width)}"))
+            elif piece is None:
+                faults.append(Fault("no foreground", name))
+            else:
+                pieces.append(piece)
+                codes.append(code)
+        return mask_of_pieces((height, width), pieces, codes, faults=tuple(faults))
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find *_seg.png, each with its *_atr.txt or .json, as in ADE20K of 2017 or 2020.
+
+    Images may lie in folders of scenes, those in ``training/`` and ``validation/``, and those in ``images/`` and ``ADE/``.
+    2017: the blue channel of ``_seg.png`` numbers the objects, and ``_atr.txt`` names them. 2020: ``.json`` names the
+    objects and a PNG for each. Every object is an instance; parts of objects are left out. Classes are named by the table
+    and sorted by name.
+    """
+    if not path.is_dir():
+        return None
+    files = _seg_files(path)
+    tables = [(file, _table_file(file)) for file in files]
+    if not any(table and _is_ours(table) for _, table in tables):
+        return None
+    objects = [(file, _objects(file, table)) for file, table in tables]
+    names = sorted({(each.name, each.class_id) for _, found in objects for each in found}, key=str)
+    codes = {name: code for code, name in enumerate(names, start=1)}
+    refs = [
+        Ade20kRef(
+            file.relative_to(path).as_posix()[: -len(_ENDING)],
+            file,
+            tuple((each.number, codes[each.name, each.class_id], each.file) for each in found),
+            options,
+        )
+        for file, found in objects
+    ]
+    classes = class_table((class_id, name) for name, class_id in names)
+    return Masks("ade20k", classes, tuple(sorted(refs, key=lambda ref: ref.key)))
+
+
+def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
+    """Object of each blue value: the value itself, or its rank where the values are spread out.
+
+    Examples
+    --------
+    >>> object_numbers([1, 3], [1, 2, 3])
+    {1: 1, 3: 3}
+    >>> object_numbers([80, 160], [1, 2])
+    {80: 1, 160: 2}
+    """
+    is_spread = not set(values) <= set(numbers) and len(values) == len(numbers)
+    return dict(zip(values, numbers if is_spread else values, strict=True))
+
+
+def _seg_files(folder: Path) -> list[Path]:
+    """Pictures of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
+    inside = listing(folder)
+    roots = inside.named(*_ROOTS)
+    if roots:
+        return _direct_files(inside) + [file for root in roots for file in _seg_files(root)]
+    # A split's scenes may be sorted by their first letter, as training/a/abbey/.
+    return _scene_files(inside, 2 if folder.name.lower() in FOLDERS else 1)
+
+
+def _scene_files(inside: Listing, depth: int) -> list[Path]:
+    """Pictures of objects in a folder and so many below it."""
+    below = [file for folder in inside.folders if depth for file in _scene_files(listing(folder), depth - 1)]
+    return _direct_files(inside) + below
+
+
+def _direct_files(inside: Listing) -> list[Path]:
+    """Pictures of objects in a folder."""
+    return [file for file in inside.files if file.name.endswith(_ENDING)]
+
+
+def _table_file(file: Path) -> Path | None:
+    """Table beside a picture of objects; None where there is none."""
+    stem = file.name[: -len(_ENDING)]
+    tables = [file.with_name(f"{stem}.json"), file.with_name(f"{stem}_atr.txt")]
+    return next((table for table in tables if table.is_file() and not table.is_symlink()), None)
+
+
+def _is_ours(table: Path) -> bool:
+    """Whether a table is one of ADE20K: any text of that name, and JSON that tells files of objects."""
+    return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
+
+
+def _objects(file: Path, table: Path | None) -> list[_Object]:
+    """Objects of an image, without parts."""
+    if table is None:
+        stem = file.name[: -len(_ENDING)]
+        raise InputError(
+            f"{file}: neither {stem}_atr.txt nor {stem}.json is beside it; add the one that names its objects"
+        )
+    return _of_json(table) if table.suffix == ".json" else _of_text(table)
+
+
+def _of_text(table: Path) -> list[_Object]:
+    """Objects in lines number # part level # occluded # name # raw name # attributes."""
+    found: dict[int, _Object] = {}
+    for row, line in enumerate(_text(table).splitlines(), start=1):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split("#")]
+        if len(cells) < 4 or not all(re.fullmatch(r"[0-9]{1,6}", cell) for cell in cells[:2]) or not cells[3]:  # noqa: PLR2004
+            raise InputError(f"{table}: line {row}: {line[:60]!a}; it needs number # part level # occluded # name")
+        number, level = int(cells[0]), int(cells[1])
+        if level == 0 and found.setdefault(number, _Object(number, None, cells[3])).name != cells[3]:
+            raise InputError(f"{table}: line {row}: object {number} has two names; numbers must be unique")
+    return list(found.values())
+
+
+def _of_json(table: Path) -> list[_Object]:
+    """Objects of a JSON file of 2020."""
+    try:
+        document = msgspec.json.decode(_text(table), type=_Document)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InputError(f"{table}: no valid ADE20K file: {error}; mend or fetch it anew") from error
+    objects = document.annotation.object
+    unsafe = next((each.instance_mask for each in objects if not _SAFE.fullmatch(each.instance_mask)), None)
+    if unsafe is not None:
+        raise InputError(
+            f"{table}: instance_mask {unsafe!a}; it must be a file in a folder beside, as 1/instance_000.png"
+        )
+    return [
+        _Object(each.id, each.name_ndx, each.name, each.instance_mask) for each in objects if each.parts.part_level == 0
+    ]
+
+
+def _text(file: Path) -> str:
+    """Text of a table in UTF-8, else in Latin-1, in which any bytes are a text."""
+    content = _content(file)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _content(file: Path) -> bytes:
+    """Bytes of a table."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_BYTES:
+        raise InputError(f"{file}: more than {_MAX_BYTES} bytes; a table names the objects of one image")
+    return content

@@ -1,0 +1,260 @@
+"""Pascal VOC: one picture of the classes and one of the objects per image, told apart by palette index or colour."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError
+from segprep.mask import BoolArray, Fault, InstanceMask
+from segprep.readers._folder import Listing, listing
+from segprep.readers._image import PNG, is_picture, label_values
+from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers.colour_png import (
+    IGNORE,
+    Colour,
+    class_codes,
+    colour_faults,
+    labelmap_palette,
+    png_colours,
+    stuff_classes,
+    text_of,
+)
+from segprep.readers.label_image import numbered
+
+_VOID = 255
+"""Palette index of the seams between objects, where nothing is known."""
+_NAMES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+_SPLITS = ("train", "val", "test")
+"""Lists of ImageSets/Segmentation/ that become splits, in the order in which they are read."""
+_SAFE = re.compile(r"(?!\.)[^/\\:]+")
+"""Name of a file in a folder: no path and no drive."""
+_MAX_TEXT = 2**26
+"""Bytes of the longest list of images."""
+
+
+def _palette() -> list[int]:
+    """Colours of the indices 0 to 255 as numbers: the bits of an index, from the lowest, go to R, G and B in turn.
+
+    As ``VOClabelcolormap`` in the VOC development kit.
+    """
+    colours = []
+    for index in range(256):
+        red, green, blue = (
+            sum((index >> 3 * place + channel & 1) << 7 - place for place in range(3)) for channel in range(3)
+        )
+        colours.append(red << 16 | green << 8 | blue)
+    return colours
+
+
+_COLOURS = _palette()
+_OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour in enumerate(_COLOURS))
+"""Numbers of objects by their colours."""
+
+
+@dataclass(frozen=True)
+class VocRef:
+    """One image.
+
+    Attributes
+    ----------
+    key : str
+        Its name, after the split and a slash where there are lists of splits.
+    class_file : Path
+        Picture of the classes.
+    object_file : Path or None
+        Picture of the objects; None where the data set has none.
+    codes : tuple of (int, int)
+        Colours and their class codes; 0 is the background, -1 a place without truth. VOC's colour of void need not be there.
+    by_index : bool
+        Whether a palette's index, by its place in `codes`, tells the class, not the colour.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    class_file: Path
+    object_file: Path | None
+    codes: tuple[tuple[int, int], ...]
+    by_index: bool
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Read the objects, each with its most frequent class, and the classes outside of them as stuff."""
+        codes, faults = self._codes()
+        objects = np.zeros_like(codes) if self.object_file is None else self._objects(self.object_file)
+        if objects.shape != codes.shape:
+            raise InputError(
+                f"{self.object_file}: {objects.shape[0]} x {objects.shape[1]} pixels, but {self.class_file} has "
+                f"{codes.shape[0]} x {codes.shape[1]}; both must be of one size"
+            )
+        return mask_of_pair(np.where(objects == IGNORE, 0, objects), codes, void=objects == IGNORE, faults=faults)
+
+    def _codes(self) -> tuple[NDArray[np.int32], tuple[Fault, ...]]:
+        """Class code at each pixel, shape (H, W), `IGNORE` where nothing is known."""
+        if not self.by_index or is_picture(self.class_file):
+            codes, unknown = class_codes(self._colours(self.class_file), [(_COLOURS[_VOID], IGNORE), *self.codes])
+            return codes, colour_faults(unknown)
+        values = self._values(self.class_file)
+        known = enumerate(code for _, code in self.codes)
+        codes, unknown = class_codes(values, [*known, (_VOID, IGNORE)])
+        return codes, tuple(Fault("class has no name", f"{value}: {count} pixels") for value, count in unknown.items())
+
+    def _objects(self, file: Path) -> NDArray[np.int32]:
+        """Number of the object at each pixel, shape (H, W), `IGNORE` where nothing is known."""
+        if not is_picture(file):
+            values = self._values(file)
+            return np.where(values == _VOID, IGNORE, values).astype(np.int32)
+        colours = self._colours(file)
+        numbers, unknown = class_codes(colours, _OBJECTS)
+        return np.where(np.isin(colours, list(unknown)), colours + len(_OBJECTS), numbers).astype(np.int32)
+
+    def _colours(self, file: Path) -> NDArray[np.int32]:
+        return png_colours(file, max_pixels=self.options.max_pixels)
+
+    def _values(self, file: Path) -> NDArray[np.int32]:
+        return label_values(file, max_pixels=self.options.max_pixels).astype(np.int32)
+
+
+def find(path: Path, options: ReadOptions) -> Masks | None:
+    """Find SegmentationClass/*.png and SegmentationObject/*.png of the same names, as in Pascal VOC.
+
+    The palette's index counts, 255 is void; in RGB pictures the VOC colour of the index. The classes are VOC's twenty, or
+    those of a ``labelmap.txt`` (name:R,G,B::), by their colours. An object is of the most frequent class under it.
+    Without ``SegmentationObject/`` there are classes only. Of ``ImageSets/Segmentation/``, ``train.txt``, ``val.txt``
+    and ``test.txt`` say which images there are and put them into folders of the split; without the first two,
+    ``trainval.txt`` says which there are. An image that only ``test.txt`` names may lack its masks.
+    """
+    if not path.is_dir():
+        return None
+    inside = listing(path)
+    classes = _pictures(inside, "segmentationclass")
+    if not classes:
+        return None
+    objects = _pictures(inside, "segmentationobject")
+    maps = [file for file in inside.files if file.name.lower() == "labelmap.txt"]
+    palette = labelmap_palette(maps[0]) if maps else [Colour(*each) for each in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
+    table, codes = stuff_classes(palette, is_thing=bool(objects))
+    keys = _keys(inside, classes)
+    refs = [
+        VocRef(key, classes[name], _object_file(objects, classes[name]), codes, not maps, options)
+        for key, name in sorted(keys.items())
+    ]
+    return Masks("voc", table, tuple(refs))
+
+
+def mask_of_pair(
+    objects: NDArray[np.int32], codes: NDArray[np.int32], *, void: BoolArray, faults: Iterable[Fault]
+) -> InstanceMask:
+    """Mask of objects and classes; an object without a class is left out, and nothing is known where it lies.
+
+    Parameters
+    ----------
+    objects : (H, W) int32 array
+        0 is no object; the other numbers need not follow each other.
+    codes : (H, W) int32 array
+        Class codes, 0 is background, -1 where nothing is known. Outside of objects they are stuff.
+    void : (H, W) bool array
+        True where it is not known whether there is an object.
+    faults : iterable of Fault
+        What was found wrong before.
+
+    Examples
+    --------
+    >>> pair = np.array([[4, 4, 4, 0]], np.int32), np.array([[2, 2, 1, 3]], np.int32)
+    >>> mask = mask_of_pair(*pair, void=np.zeros((1, 4), bool), faults=())
+    >>> mask.labels, mask.classes, mask.stuff
+    (array([[1, 1, 1, 0]], dtype=int32), array([0, 2], dtype=int32), array([[0, 0, 0, 3]], dtype=int32))
+    """
+    labels = numbered(objects)
+    counts = np.zeros((int(labels.max()) + 1, max(int(codes.max()), 0) + 1), np.int64)
+    np.add.at(counts, (labels[codes > 0], codes[codes > 0]), 1)
+    classes = counts.argmax(axis=1)  # of equals the smallest; 0 where no class lies under the object
+    classes[0] = 0
+    classless = classes == 0
+    classless[0] = False
+    ignore = ((void | (codes == IGNORE)) & (labels == 0)) | classless[labels]
+    kept = np.cumsum(~classless) - 1
+    values = np.unique(objects[classless[labels]]).tolist()
+    kept_labels = np.where(classless[labels], 0, kept[labels]).astype(np.int32)
+    return InstanceMask(
+        kept_labels[np.newaxis],
+        classes[~classless].astype(np.int32),
+        ignore if ignore.any() else None,
+        (*faults, *(Fault("object has no class", f"object {value}") for value in values)),
+        stuff=np.where((kept_labels > 0) | ignore, 0, codes).astype(np.int32),
+    )
+
+
+def _pictures(inside: Listing, name: str) -> dict[str, Path]:
+    """PNG files in the folder of this name, by their names without suffix."""
+    return {file.stem: file for folder in inside.named(name) for file in listing(folder).with_suffix(*PNG)}
+
+
+def _object_file(objects: dict[str, Path], class_file: Path) -> Path | None:
+    """Picture of the objects that belongs to one of the classes; None where the data set has no such pictures."""
+    if not objects:
+        return None
+    if class_file.stem not in objects:
+        raise InputError(
+            f"{class_file}: SegmentationObject/ has no {class_file.name}; add it, or list the images that have both in "
+            "ImageSets/Segmentation/trainval.txt"
+        )
+    return objects[class_file.stem]
+
+
+def _keys(inside: Listing, classes: dict[str, Path]) -> dict[str, str]:
+    """Names of images by their keys."""
+    files = {
+        file.name.lower(): file
+        for sets in inside.named("imagesets")
+        for folder in listing(sets).named("segmentation")
+        for file in listing(folder).files
+    }
+    if "train.txt" not in files and "val.txt" not in files:
+        listed = _names(files["trainval.txt"], classes) if "trainval.txt" in files else []
+        return {name: name for name in listed or classes}
+    keys: dict[str, str] = {}
+    split_of: dict[str, str] = {}
+    for split in _SPLITS:
+        file = files.get(f"{split}.txt")
+        for name in _names(file, classes, may_lack=split == "test") if file else []:
+            if split_of.setdefault(name, split) != split:
+                raise InputError(f"{file}: {name!a} is also in {split_of[name]}.txt; an image has one split")
+            keys[f"{split}/{name}"] = name
+    return keys
+
+
+def _names(file: Path, classes: dict[str, Path], *, may_lack: bool = False) -> list[str]:
+    """Names of images in a list; a name is looked up, and no path is made of it."""
+    lines = text_of(file, max_bytes=_MAX_TEXT).splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    lacking = next((name for name in names if name not in classes), None)
+    if lacking is not None and not (may_lack and _SAFE.fullmatch(lacking)):
+        raise InputError(f"{file}: SegmentationClass/ has no {lacking + '.png'!a}; add it or drop the line")
+    return [name for name in names if name in classes]
