@@ -78,7 +78,22 @@ store: Decorator = click.argument("store", type=click.Path(path_type=Path))
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 debug: Decorator = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error.")
 
-FORMATS = ("coco", "instance-png", "label-image")
+FORMATS = (
+    "coco",
+    "panoptic",
+    "labelme",
+    "yolo",
+    "segment-anything",
+    "voc",
+    "ade20k",
+    "cityscapes",
+    "kitti",
+    "mots",
+    "mapillary",
+    "colour-png",
+    "instance-png",
+    "label-image",
+)
 PRODUCTS = ("weights", "border", "boundaries", "distance")
 PRESETS = ("paper", "deshpande2018", "falk2019")
 FORMULAS = (

@@ -53,8 +53,7 @@ def as_text(path: Path, info: StoreInfo) -> str:
                 f"{each.code:>4}  {each.name:<24.24}{each.all.instances:>12,}{each.all.pixels:>16,}"
                 for each in info.classes
             ),
-            *([""] if info.faults else []),
-            *(f"left out: {line}" for line in warnings(info)),
+            *(f"warning: {line}" for line in warnings(info)),
         ]
     )
 
@@ -102,7 +101,11 @@ def report_text(report: Report) -> str:
 
 def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
     """One line for the classes without a pixel, and one for each whose weight would drown the others."""
-    absent = [(each.name, weight) for each, weight in zip(info.classes, vector, strict=True) if not each.train.pixels]
+    absent = [
+        (each.name, weight)
+        for each, weight in zip(info.classes, vector, strict=True)
+        if each.code and not each.train.pixels
+    ]
     if absent:
         names = ", ".join(f"{name} ({weight:g})" for name, weight in absent[:NAMED])
         more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""

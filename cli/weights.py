@@ -44,8 +44,8 @@ from . import options
 def weights(data: Path, store: Path, as_json: bool, errors: Path | None, **chosen: Any) -> int:
     """Write U-Net weights and other maps of all masks in DATA to STORE.
 
-    DATA is a COCO JSON file, a label image (PNG, TIFF), or a folder of masks. STORE is a folder: a new one, or a store of
-    the same masks, to which products are added. Any Zarr v3 reader opens it.
+    DATA is a COCO JSON file, a label image, or a folder of masks in one of 14 formats. STORE is a folder: a new one, or a
+    store of the same masks, to which products are added. Any Zarr v3 reader opens it.
 
     \b
     weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))

@@ -145,7 +145,7 @@ def test_info_says_what_is_in_a_store(varied_store):
         "64 ignored",
         "108 hidden",
         "sigma=5.0",
-        "left out: ",
+        "warning: ",
         *(each.name for each in (*info.classes, *info.products, *info.buckets)),
         *(f"{each.all.pixels:,}" for each in info.classes),
     ):

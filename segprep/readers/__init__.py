@@ -9,17 +9,43 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segprep.errors import InputError, OptionError
-from segprep.readers import coco, instance_png, label_image
+from segprep.readers import (
+    ade20k,
+    cityscapes,
+    coco,
+    colour_png,
+    instance_png,
+    kitti,
+    label_image,
+    labelme,
+    mapillary,
+    mots,
+    panoptic,
+    segment_anything,
+    voc,
+    yolo,
+)
 from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
 __all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
 
 READERS: dict[str, Find] = {
     "coco": coco.find,
+    "panoptic": panoptic.find,
+    "labelme": labelme.find,
+    "yolo": yolo.find,
+    "segment-anything": segment_anything.find,
+    "voc": voc.find,
+    "ade20k": ade20k.find,
+    "cityscapes": cityscapes.find,
+    "kitti": kitti.find,
+    "mots": mots.find,
+    "mapillary": mapillary.find,
+    "colour-png": colour_png.find,
     "instance-png": instance_png.find,
     "label-image": label_image.find,
 }
-"""The readers by the names that the user gives."""
+"""The readers by the names that the user gives; the one that knows least of what it reads comes last."""
 
 
 def find_masks(
@@ -61,7 +87,7 @@ def find_masks(
     except OSError as error:
         reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path}: {reason}") from error
-    masks = _only(path, readers, [masks for find in readers.values() if (masks := find(path, options))])
+    masks = _only(path, readers, _answers(path, readers, options))
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 
@@ -73,6 +99,21 @@ def _readers(name: str | None) -> dict[str, Find]:
     if name not in READERS:
         raise OptionError(f"format: {name!r} is unknown; choose one of {', '.join(READERS)}")
     return {name: READERS[name]}
+
+
+def _answers(path: Path, readers: dict[str, Find], options: ReadOptions) -> list[Masks]:
+    """What the readers recognise; label images are refused only where nobody else knows what the pictures are."""
+    found: list[Masks] = []
+    for name, find in readers.items():
+        try:
+            masks = find(path, options)
+        except InputError:
+            if not (found and name == "label-image"):
+                raise
+            continue
+        if masks is not None:
+            found.append(masks)
+    return found
 
 
 def _only(path: Path, readers: dict[str, Find], found: list[Masks]) -> Masks:

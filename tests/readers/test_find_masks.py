@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_an_option_without_such_a_value_is_refused(options, message):
 
 
 def test_a_format_without_a_reader_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="format: 'tarot' is unknown; choose one of coco, instance-png, label-image"):
+    with pytest.raises(OptionError, match=r"format: 'tarot' is unknown; choose one of coco, panoptic, .*, label-image"):
         find_masks(tmp_path, format="tarot")
 
 
@@ -72,3 +73,43 @@ def test_every_reader_says_in_one_line_what_it_looks_for():
     for find in READERS.values():
         assert find.__doc__.startswith("Find ")
         assert find.__doc__.partition("\n")[0].endswith(".")
+
+
+CLAIMS = {
+    "taco": "coco",
+    "formats/coco_dataset/coco_roboflow": "coco",
+    "formats/coco_dataset/coco_panoptic": "panoptic",
+    "panoptic/sample_data/panoptic_examples.json": "panoptic",
+    "cityscapes_style/data/testdata/gtFine": "panoptic",
+    "dsb2018/stage1_train": "instance-png",
+    "stardist/tests/data/mask2d.tif": "label-image",
+    "formats/cityscapes_dataset/dataset": "cityscapes",
+    "formats/cityscapes_dataset/dataset/gtFine/train/defaultcity": "cityscapes",
+    "formats/kitti_dataset/kitti_segmentation": "kitti",
+    "formats/mots_dataset": "mots",
+    "formats/mapillary_vistas_dataset": "mapillary",
+    "formats/voc_dataset/voc_dataset1": "voc",
+    "formats/ade20k2017_dataset/dataset": "ade20k",
+    "formats/ade20k2020_dataset/dataset": "ade20k",
+    "formats/camvid_dataset": "colour-png",
+    "formats/synthia_dataset/rand_custom_labelmap": "colour-png",
+    "formats/common_semantic_segmentation_dataset/dataset": "colour-png",
+    "formats/segment_anything_dataset": "segment-anything",
+    "formats/yolo_dataset/labels": "yolo",
+}
+
+
+@pytest.mark.parametrize(("path", "name"), CLAIMS.items())
+def test_layouts_of_others_are_found_by_the_one_reader_that_knows_them(data_dir, path, name):
+    assert find_masks(data_dir / path).format == name
+
+
+def test_every_reader_is_described_for_users():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert [name for name in READERS if f"| `{name}` |" not in text] == []
+
+
+def test_pictures_that_no_reader_knows_are_refused_as_label_images(tmp_path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
+    with pytest.raises(InputError, match=r"photo\.png: a picture, no label image"):
+        find_masks(tmp_path)
