@@ -118,7 +118,7 @@ def split_instances(mask: InstanceMask, how: Origin, *, connectivity: int = 8, m
     Parameters
     ----------
     mask : InstanceMask
-        Its instances are regions of a class.
+        Its instances, and its stuff, are regions of a class.
     how : {"as-is", "components", "watershed"}
         ``components``: connected pixels are one instance. ``watershed``: also parts that are joined by a narrow neck are told
         apart, by a watershed on the distance to the outside.
@@ -141,16 +141,19 @@ def split_instances(mask: InstanceMask, how: Origin, *, connectivity: int = 8, m
     planes = np.zeros_like(mask.planes)
     classes = [np.zeros(1, np.int32)]
     count = 0
-    for plane, found in zip(mask.planes, planes, strict=True):
-        for code in np.unique(mask.classes[plane])[1 if (plane == 0).any() else 0 :]:
-            region = (mask.classes[plane] == code) & (plane > 0)
+    codes = mask.classes[mask.planes]
+    if mask.stuff is not None:
+        codes[0] = np.where(mask.labels > 0, codes[0], mask.stuff)
+    for plane, found in zip(codes, planes, strict=True):
+        for code in np.setdiff1d(plane, 0):
+            region = plane == code
             parts, number = label(region, structure)
             if how == "watershed":
                 parts, number = _watershed(region, parts, connectivity, min_distance)
             found[region] = parts[region] + count
             count += number
             classes.append(np.full(number, code, np.int32))
-    return replace(mask, planes=planes, classes=np.concatenate(classes))
+    return replace(mask, planes=planes, classes=np.concatenate(classes), stuff=None)
 
 
 def _watershed(region: BoolArray, parts: LabelArray, connectivity: int, min_distance: int) -> tuple[LabelArray, int]:

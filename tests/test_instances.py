@@ -320,3 +320,14 @@ def test_watershed_leaves_a_shape_without_a_neck_whole(half_height, half_width, 
 def test_watershed_leaves_a_bar_whole(shape):
     bar = np.pad(np.ones(shape, int), 3)
     assert numbers_of(split_instances(mask_of([bar]), "watershed").planes) == {1}
+
+
+def test_components_of_stuff_are_instances_of_its_class():
+    stuff = np.array([[3, 3, 0, 3, 4]], np.int32)
+    found = split_instances(
+        InstanceMask(np.zeros((1, 1, 5), np.int32), np.zeros(1, np.int32), stuff=stuff), "components"
+    )
+    assert found.planes.tolist() == [[[1, 1, 0, 2, 3]]]
+    assert found.classes.tolist() == [0, 3, 3, 4]
+    assert found.stuff is None
+    assert found.codes.tolist() == stuff.tolist()
