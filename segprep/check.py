@@ -9,15 +9,8 @@ from segprep.pipeline import Rules, reading
 from segprep.readers import find_masks
 from segprep.scanning import Found, scan
 from segprep.stats import total
+from segprep.store import FaultInfo
 from segprep.workers import Progress, Workers, crew, silent
-
-
-class FaultReport(msgspec.Struct, frozen=True):
-    """One fault: its kind, the mask, and what is wrong where."""
-
-    kind: str
-    key: str
-    where: str
 
 
 class ClassReport(msgspec.Struct, frozen=True):
@@ -45,7 +38,7 @@ class Report(msgspec.Struct, frozen=True):
     overlap_pixels: int
     ignored_pixels: int
     kinds: dict[str, int]
-    faults: tuple[FaultReport, ...]
+    faults: tuple[FaultInfo, ...]
 
 
 def check(
@@ -86,7 +79,7 @@ def _report(source: str, found: Found) -> Report:
     """Report of what was found."""
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
-    faults = tuple(FaultReport(fault.kind, key, fault.where) for key, fault in found.faults())
+    faults = tuple(FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults())
     return Report(
         source=source,
         format=found.masks.format,

@@ -176,7 +176,7 @@ def create(
     Parameters
     ----------
     root : Path
-        Folder of the store; see `check_free` and `same_input`.
+        Folder of the store; see `existing`.
     info : StoreInfo
         Root attributes.
     layout, products
