@@ -9,9 +9,10 @@ from skimage.feature import peak_local_max
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
+from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import InputError, OptionError
 from segprep.kernels.other import distance_to_other
-from segprep.mask import BoolArray, FloatArray, InstanceMask, LabelArray, Overlap
+from segprep.mask import InstanceMask, Overlap
 
 Origin: TypeAlias = Literal["as-is", "components", "watershed"]
 """Where instances come from."""

@@ -11,8 +11,9 @@ import zarr
 from numpy.typing import NDArray
 
 from segprep import store
+from segprep.arrays import BoolArray, CountArray
 from segprep.errors import IntegrityError, OptionError
-from segprep.mask import BoolArray, CountArray, InstanceMask, Piece
+from segprep.mask import InstanceMask, Piece
 from segprep.rle import bitmap_runs, runs_bitmap, runs_string
 
 NO_FOLD = 255

@@ -8,11 +8,9 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-LabelArray: TypeAlias = NDArray[np.int32]
-"""(H, W) instance numbers, 0 is background; or (K, H, W), one such array per plane."""
-BoolArray: TypeAlias = NDArray[np.bool_]
-FloatArray: TypeAlias = NDArray[np.float32]
-CountArray: TypeAlias = NDArray[np.int64]
+from segprep.arrays import BoolArray, CountArray, LabelArray
+from segprep.kernels.extents import Extents, extents, front, label_counts
+
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
 
@@ -82,12 +80,20 @@ class InstanceMask:
         height, width = self.planes.shape[1:]
         return height, width
 
-    @cached_property
+    @property
     def areas(self) -> CountArray:
         """Pixels of each whole instance, shape (N + 1,); entry 0 is 0."""
-        areas = np.bincount(self.planes.ravel(), minlength=len(self.classes))
-        areas[0] = 0
-        return areas
+        return self.extents.areas
+
+    @cached_property
+    def extents(self) -> Extents:
+        """Area, bounding box and plane of each whole instance."""
+        return extents(self.planes, len(self.classes) - 1)
+
+    @cached_property
+    def visible(self) -> CountArray:
+        """Pixels of `labels` that show each instance, shape (N + 1,); entry 0 has those of no instance."""
+        return label_counts(self.labels, len(self.classes) - 1)
 
     @cached_property
     def labels(self) -> LabelArray:
@@ -95,11 +101,7 @@ class InstanceMask:
         if len(self.planes) == 1:
             only: LabelArray = self.planes[0]
             return only
-        rank = self._ranks()
-        front = np.zeros(self.shape, np.int32)
-        for plane in self.planes:
-            np.copyto(front, plane, where=rank[plane] > rank[front])
-        return front
+        return front(self.planes, self._ranks())
 
     @cached_property
     def codes(self) -> LabelArray:

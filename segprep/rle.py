@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.kernels.extents import fill_runs
 from segprep.mask import Piece
 
 Runs: TypeAlias = NDArray[np.int64]
@@ -117,11 +118,9 @@ def runs_piece(runs: Runs, shape: tuple[int, int]) -> Piece:
         raise BadRegionError("no pixel inside the image", f"{height} x {width}")
     left, right = int(starts[0]) // height, int(stops[-1] - 1) // height + 1
     top, below = _rows(starts, stops - 1, height)
-    steps = np.zeros((right - left) * height + 1, np.int8)
-    steps[starts - left * height] += 1
-    steps[stops - left * height] -= 1
-    columns = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_).reshape(right - left, height)
-    return Piece(top, left, np.ascontiguousarray(columns[:, top:below].T))
+    pixels = np.zeros((below - top, right - left), np.bool_)
+    fill_runs(starts, stops, height, pixels, (top, left))
+    return Piece(top, left, pixels)
 
 
 def _rows(first: Runs, last: Runs, height: int) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
-from segprep.mask import ClassTable, CountArray, Fault, InstanceMask, LabelArray
+from segprep.arrays import CountArray
+from segprep.mask import ClassTable, Fault, InstanceMask
 from segprep.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(
@@ -78,10 +78,10 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
         class_pixels=class_pixels(shown, n_classes),
         class_instances=np.bincount(whole.classes[1:], minlength=n_classes),
         instances=rows,
-        runs=_hidden_runs(whole, shown.labels, rows),
+        runs=_hidden_runs(whole, shown, rows),
         ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
-        hidden=int(whole.areas.sum()) - int(np.count_nonzero(whole.labels)),
-        filled=bool(((shown.planes > 0).any(axis=0) | (shown.codes > 0)).all()),
+        hidden=int(whole.areas.sum() - whole.visible[1:].sum()),
+        filled=_is_filled(shown),
         faults=whole.faults,
         digest=_digest(whole),
     )
@@ -90,16 +90,20 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
 def _digest(mask: InstanceMask) -> bytes:
     """Fingerprint of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
-    for array in (mask.planes, mask.classes, mask.ignore, mask.stuff):
+    for array in (mask.extents.runs, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.digest()
 
 
-def _hidden_runs(whole: InstanceMask, labels: LabelArray, rows: NDArray[np.void]) -> tuple[Runs, ...]:
-    """Runs of the instances that `labels` do not show whole."""
-    visible = np.bincount(labels.ravel(), minlength=len(whole.classes))[1:]
+def _is_filled(mask: InstanceMask) -> bool:
+    """Whether instances and stuff cover the whole image."""
+    return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.codes > 0).all()))
+
+
+def _hidden_runs(whole: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
+    """Runs of the instances that the labels do not show whole."""
     runs = [NO_RUNS] * len(rows)
-    for index in np.flatnonzero(visible != whole.areas[1:]):
+    for index in np.flatnonzero(shown.visible[1:] != whole.areas[1:]):
         row = rows[index]
         window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
         runs[index] = bitmap_runs(whole.planes[row["plane"]][window] == row["number"])
@@ -108,6 +112,11 @@ def _hidden_runs(whole: InstanceMask, labels: LabelArray, rows: NDArray[np.void]
 
 def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
     """Visible pixels of each class code below `n_classes`, ignored pixels excluded, shape (n_classes,)."""
+    pixels = np.zeros(n_classes, np.int64)
+    if mask.stuff is None and mask.ignore is None:
+        shown = mask.visible > 0
+        np.add.at(pixels, mask.classes[shown], mask.visible[shown])
+        return pixels
     visible = mask.codes if mask.ignore is None else mask.codes[~mask.ignore]
     return np.bincount(visible.ravel(), minlength=n_classes)
 
@@ -119,13 +128,8 @@ def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
     rows["number"] = np.arange(1, count + 1)
     rows["class"] = mask.classes[1:]
     rows["area"] = mask.areas[1:]
-    for index, plane in enumerate(mask.planes):
-        for row, box in zip(rows, find_objects(plane, max_label=count), strict=False):
-            if box is not None:
-                ys, xs = box
-                row["y"], row["x"] = ys.start, xs.start
-                row["height"], row["width"] = ys.stop - ys.start, xs.stop - xs.start
-                row["plane"] = index
+    rows["y"], rows["x"], rows["height"], rows["width"] = mask.extents.boxes[1:].T
+    rows["plane"] = mask.extents.planes[1:]
     return rows
 
 

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import LabelArray
 from segprep.kernels.compiled import compiled
-from segprep.mask import LabelArray
 
 SquaredArray: TypeAlias = NDArray[np.uint32]
 KeyArray: TypeAlias = NDArray[Any]

@@ -12,8 +12,8 @@ crossing of two parabolas is a fraction whose denominator is below twice the wid
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import LabelArray
 from segprep.kernels.compiled import compiled
-from segprep.mask import LabelArray
 
 NOWHERE = np.float32(np.inf)
 """Distance where the whole image has one label."""

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import OptionError
 from segprep.kernels.compiled import compiled
 from segprep.kernels.nearest import SquaredArray, nearest_two_bands
-from segprep.mask import BoolArray, FloatArray, InstanceMask, LabelArray
+from segprep.mask import InstanceMask
 from segprep.stats import Counts
 
 NEGLIGIBLE = 1e-7

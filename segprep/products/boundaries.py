@@ -6,9 +6,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import LabelArray
 from segprep.errors import OptionError
 from segprep.instances import near_others
-from segprep.mask import InstanceMask, LabelArray
+from segprep.mask import InstanceMask
 from segprep.stats import Counts
 
 BACKGROUND, INTERIOR, BORDER, SHARED = range(4)

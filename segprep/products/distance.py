@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import OptionError
 from segprep.kernels.other import distance_to_other
-from segprep.mask import BoolArray, FloatArray, InstanceMask, LabelArray
+from segprep.mask import InstanceMask
 from segprep.products.border import Dtype, check_end
 from segprep.stats import Counts
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import FloatArray
 from segprep.class_weights import FORMULAS, Absent, Shaping, class_weights, inverse
 from segprep.errors import OptionError
-from segprep.mask import FloatArray, InstanceMask
+from segprep.mask import InstanceMask
 from segprep.products.border import Border, BorderOn, Compete, Dtype, Single, check_end, class_planes, falloff
 from segprep.stats import Counts, class_pixels
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import LabelArray
 from segprep.errors import InputError
-from segprep.mask import InstanceMask, LabelArray, class_table
+from segprep.mask import InstanceMask, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions

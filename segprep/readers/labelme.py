@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
+from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import BoolArray, Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped

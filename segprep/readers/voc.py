@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import BoolArray, Fault, InstanceMask
+from segprep.mask import Fault, InstanceMask
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions

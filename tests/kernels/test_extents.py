@@ -1,0 +1,51 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import find_objects
+from strategies import SEEDS, masks, unhurried
+
+from segprep.kernels.extents import extents, fill_runs, front, label_counts
+
+
+@given(masks())
+@unhurried
+def test_areas_and_boxes_are_those_of_numpy_and_scipy(mask):
+    count = len(mask.classes) - 1
+    found = extents(mask.planes, count)
+    areas = np.bincount(mask.planes.ravel(), minlength=count + 1)
+    np.testing.assert_array_equal(found.areas[1:], areas[1:])
+    assert found.areas[0] == 0
+    for index, plane in enumerate(mask.planes):
+        for number, box in enumerate(find_objects(plane, max_label=count), start=1):
+            if box is not None:
+                ys, xs = box
+                assert found.boxes[number].tolist() == [ys.start, xs.start, ys.stop - ys.start, xs.stop - xs.start]
+                assert found.planes[number] == index
+
+
+@given(masks())
+@unhurried
+def test_the_runs_tell_every_pixel(mask):
+    runs = extents(mask.planes, len(mask.classes) - 1).runs
+    np.testing.assert_array_equal(np.repeat(runs[:, 0], runs[:, 1]).reshape(mask.planes.shape), mask.planes)
+
+
+@given(masks(), SEEDS)
+@unhurried
+def test_the_instance_of_the_highest_rank_is_in_front(mask, seed):
+    count = len(mask.classes) - 1
+    ranks = np.append(0, 1 + np.random.default_rng(seed).permutation(count))
+    shown = front(mask.planes, ranks)
+    best = np.take_along_axis(mask.planes, ranks[mask.planes].argmax(axis=0)[np.newaxis], axis=0)[0]
+    np.testing.assert_array_equal(shown, best)
+    np.testing.assert_array_equal(label_counts(shown, count), np.bincount(best.ravel(), minlength=count + 1))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), SEEDS)
+@unhurried
+def test_runs_fill_the_columns(height, width, seed):
+    whole = np.random.default_rng(seed).random((width, height)) < 0.5  # column by column
+    steps = np.diff(whole.ravel().astype(int), prepend=0, append=0)
+    pixels = np.zeros((height, width), bool)
+    fill_runs(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), height, pixels, (0, 0))
+    np.testing.assert_array_equal(pixels, whole.T)
