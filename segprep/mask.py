@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
-from segprep.kernels.extents import Extents, extents, front, label_counts
+from segprep.kernels.extents import Extents, extents, front, label_counts, put_if_free
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
@@ -93,6 +93,8 @@ class InstanceMask:
     @cached_property
     def visible(self) -> CountArray:
         """Pixels of `labels` that show each instance, shape (N + 1,); entry 0 has those of no instance."""
+        if len(self.planes) == 1:
+            return np.append(self.planes.size - self.areas.sum(), self.areas[1:])
         return label_counts(self.labels, len(self.classes) - 1)
 
     @cached_property
@@ -152,13 +154,11 @@ def mask_of_pieces(
     """
     planes = [np.zeros(shape, np.int32)]
     for number, (y, x, pixels) in enumerate(pieces, start=1):
-        window = np.s_[y : y + pixels.shape[0], x : x + pixels.shape[1]]
-        plane = next((plane for plane in planes if not plane[window][pixels].any()), None)
-        if plane is None:
-            plane = np.zeros(shape, np.int32)
-            planes.append(plane)
-        plane[window][pixels] = number
-    return InstanceMask(np.stack(planes), np.array([0, *classes], np.int32), ignore, faults)
+        if not any(put_if_free(plane, pixels, y, x, number) for plane in planes):
+            planes.append(np.zeros(shape, np.int32))
+            put_if_free(planes[-1], pixels, y, x, number)
+    stacked = planes[0][np.newaxis] if len(planes) == 1 else np.stack(planes)
+    return InstanceMask(stacked, np.array([0, *classes], np.int32), ignore, faults)
 
 
 class MaskRef(Protocol):

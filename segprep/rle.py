@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.kernels.compiled import compiled
 from segprep.kernels.extents import fill_runs
 from segprep.mask import Piece
 
@@ -16,6 +17,7 @@ Runs: TypeAlias = NDArray[np.int64]
 
 NO_RUNS: Runs = np.zeros(0, np.int64)
 
+_ZERO = ord("0")
 _BITS = 5
 _CONTINUES = 0x20
 _SIGN = 0x10
@@ -56,26 +58,34 @@ def string_runs(text: str) -> Runs:
     >>> string_runs("523N")
     array([5, 2, 3, 0])
     """
-    groups = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - ord("0")
-    last = (groups & _CONTINUES) == 0
-    if groups.size == 0 or groups.min() < 0 or groups.max() >= 2 * _CONTINUES or not last[-1]:
+    characters = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+    runs = np.empty(len(characters), np.int64)
+    count, longest = _decode(characters, runs)
+    if longest > _LONGEST:
+        raise BadRegionError("run lengths cannot be decoded", f"a number of {longest} characters")
+    if count == 0:
         raise BadRegionError("run lengths cannot be decoded", text[:40])
-    runs = _numbers(groups, last)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
+    return runs[:count]
 
 
-def _numbers(groups: NDArray[np.int64], last: NDArray[np.bool_]) -> Runs:
-    """Signed numbers of groups of 5 bits; `last` marks the end of each number."""
-    starts = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
-    lengths = np.diff(starts, append=groups.size)
-    if lengths.max() > _LONGEST:
-        raise BadRegionError("run lengths cannot be decoded", f"a number of {lengths.max()} characters")
-    shifts = _BITS * (np.arange(groups.size) - np.repeat(starts, lengths))
-    numbers = np.add.reduceat((groups & (_CONTINUES - 1)) << shifts, starts)
-    negative = (groups[last] & _SIGN) != 0
-    return np.asarray(np.where(negative, numbers - (1 << _BITS * lengths), numbers))
+@compiled
+def _decode(characters: NDArray[np.uint8], runs: Runs) -> tuple[int, int]:
+    """Fill in runs; how many there are (0 where a character is foreign or the end is cut off), and the longest number."""
+    count, number, length, longest = 0, np.int64(0), 0, 0
+    for character in characters:
+        group = np.int64(character) - _ZERO
+        if group < 0 or group >= 2 * _CONTINUES:
+            return 0, 0
+        if length < _LONGEST:
+            number |= (group & (_CONTINUES - 1)) << (_BITS * length)
+        length += 1
+        longest = max(longest, length)
+        if not group & _CONTINUES:
+            if group & _SIGN:
+                number -= 1 << (_BITS * length)
+            runs[count] = number + (runs[count - 2] if count > 2 else 0)  # noqa: PLR2004 - from the fourth on
+            count, number, length = count + 1, np.int64(0), 0
+    return (0 if length else count), longest
 
 
 def listed_runs(counts: list[int]) -> Runs:

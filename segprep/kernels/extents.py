@@ -54,8 +54,8 @@ def extents(planes: LabelArray, count: int) -> Extents:
     areas = np.zeros(count + 1, np.int64)
     ends = np.zeros((count + 1, 4), np.int32)
     place = np.zeros(count + 1, np.int32)
-    runs = np.empty((_count_runs(planes), 2), np.int32)
-    _measure(planes, areas, ends, place, runs)
+    runs = np.empty((planes.size, 2), np.int32)  # memory that is never touched is never taken
+    runs = runs[: _measure(planes, areas, ends, place, runs)].copy()
     boxes = np.column_stack([ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]])
     return Extents(areas, boxes, place, runs)
 
@@ -122,21 +122,34 @@ def fill_runs(
 
 
 @compiled
-def _count_runs(planes: LabelArray) -> int:
-    """Runs of equal labels along the rows."""
-    count = planes.shape[0] * planes.shape[1] if planes.shape[2] else 0
-    for plane in planes:
-        for row in plane:
-            for x in range(1, len(row)):
-                count += row[x] != row[x - 1]
-    return count
+def put_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, number: int) -> bool:
+    """Give the pixels of a piece at (y, x) its number, if all are background; whether they were.
+
+    Examples
+    --------
+    >>> plane = np.zeros((1, 3), np.int32)
+    >>> put_if_free(plane, np.ones((1, 2), bool), 0, 1, 5), put_if_free(plane, np.ones((1, 2), bool), 0, 0, 6)
+    (True, False)
+    >>> plane
+    array([[0, 5, 5]], dtype=int32)
+    """
+    height, width = pixels.shape
+    for row in range(height):
+        for column in range(width):
+            if pixels[row, column] and plane[y + row, x + column] != 0:
+                return False
+    for row in range(height):
+        for column in range(width):
+            if pixels[row, column]:
+                plane[y + row, x + column] = number
+    return True
 
 
 @compiled
 def _measure(
     planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], place: NDArray[np.int32], runs: NDArray[np.int32]
-) -> None:
-    """Fill in areas, ends (first row and column, and those after the last), planes, and runs."""
+) -> int:
+    """Fill in areas, ends (first row and column, and those after the last), planes, and runs; how many runs there are."""
     found = 0
     for index, plane in enumerate(planes):
         for y, row in enumerate(plane):
@@ -157,6 +170,7 @@ def _measure(
                     ends[label, 2] = y + 1
                     ends[label, 3] = max(ends[label, 3], stop)
                 start = stop
+    return found
 
 
 @compiled

@@ -9,7 +9,9 @@ its bounding box.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from segprep.kernels.compiled import compiled
 from segprep.rle import BadRegionError, Runs, string_runs
 
 _TRIANGLE = 6
@@ -56,10 +58,22 @@ def _check(part: Sequence[float]) -> None:
     if len(part) % 2:
         raise BadRegionError("polygon of an odd number of numbers", len(part))
     numbers = np.asarray(part, np.float64)
-    wrong = ~(np.abs(numbers) <= _FAR)  # so written, NaN is wrong too
-    if wrong.any():
-        raise BadRegionError("polygon with a coordinate that is not finite or far off", numbers[wrong][0])
-    points = numbers.reshape(-1, 2)
-    length = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
+    length, wrong = _outline(numbers)
+    if wrong >= 0:
+        raise BadRegionError("polygon with a coordinate that is not finite or far off", numbers[wrong])
     if length > _LONGEST:
         raise BadRegionError("polygon with an outline that is too long", f"{length:.0f} pixels")
+
+
+@compiled
+def _outline(numbers: NDArray[np.float64]) -> tuple[float, int]:
+    """Length of a closed outline in pixels, and the index of the first number that is not finite or far off, or -1."""
+    length = 0.0
+    for index in range(len(numbers)):
+        if not abs(numbers[index]) <= _FAR:  # so written, NaN is wrong too
+            return length, index
+    for index in range(0, len(numbers), 2):
+        across = abs(numbers[index] - numbers[index - 2])
+        down = abs(numbers[index + 1] - numbers[index - 1])
+        length += max(across, down)
+    return length, -1
