@@ -1,11 +1,13 @@
 """Entry point: finds the command, and turns errors into one line and an exit code.
 
 Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
-settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted.
+settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
 """
 
+import signal
 import sys
 import traceback
+from types import FrameType
 
 import click
 
@@ -15,7 +17,16 @@ from segprep.errors import SegprepError
 from . import check, classes, info, split, weights
 
 BUG = 70
-INTERRUPTED = 130
+ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+"""What a signal that asks for the end has done; the exit code is 128 and its number."""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal has asked for the end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,6 +52,9 @@ main.add_command(split.split)
 
 def run() -> None:
     """Run the command line and end the process."""
+    for each in ENDINGS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(each, _end)
     try:
         status = main.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -49,8 +63,10 @@ def run() -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt) as error:  # click raises the one from the other
+        ended = error if isinstance(error, Ended) else error.__cause__
+        number = ended.number if isinstance(ended, Ended) else signal.SIGINT
+        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -60,6 +76,13 @@ def run() -> None:
         _fail(getattr(error, "messages", (str(error),))[-1], error.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one line
         _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
+    """Raise `Ended`, once: further signals do not disturb the tidying up."""
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Ended(number)
 
 
 def _fail(message: str, status: int) -> None:

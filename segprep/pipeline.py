@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
@@ -10,6 +11,7 @@ from segprep import store
 from segprep.errors import OptionError
 from segprep.instances import InstanceRule
 from segprep.layout import Size
+from segprep.lock import sole_writer
 from segprep.plan import merged, plan
 from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import ReadOptions, find_masks
@@ -104,6 +106,15 @@ def preprocess(
     wanted = _with_always(products)
     workers = workers or Workers()
     source, root = workers.place(data), workers.place(out)
+    store.existing(root)  # nothing is written, not even a lock, where something else is
+    with sole_writer(root):
+        return _preprocess(source, root, wanted, rules, workers, progress)
+
+
+def _preprocess(
+    source: Path, root: Path, wanted: Sequence[Product], rules: Rules, workers: Workers, progress: Progress
+) -> store.StoreInfo:
+    """As `preprocess`, where nobody else writes the store."""
     before = store.existing(root)
     masks = find_masks(source, format=rules.format, options=reading(rules))
     split = _split(rules, before)

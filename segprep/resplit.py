@@ -12,6 +12,7 @@ from segprep.instances import InstanceRule
 from segprep.layout import Layout
 from segprep.loader import Dataset, StoredRef
 from segprep.loader import open as open_store
+from segprep.lock import sole_writer
 from segprep.mask import ClassEntry, ClassTable
 from segprep.plan import Plan, assign, class_infos, product_info, stored_product
 from segprep.products import Classes, Labels
@@ -57,6 +58,13 @@ def split_store(
     """
     workers = workers or Workers()
     root = workers.place(out)
+    open_store(root, incomplete=refit)
+    with sole_writer(root):
+        return _split_store(root, rule, refit, workers, progress)
+
+
+def _split_store(root: Path, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> store.StoreInfo:
+    """As `split_store`, where nobody else writes the store."""
     dataset = open_store(root, incomplete=refit)
     info = dataset.info
     split_of, fold_of = assign(dataset.keys, np.hstack([dataset.class_pixels, dataset.class_instances]), rule, None)

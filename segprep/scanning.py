@@ -8,7 +8,7 @@ from segprep.instances import InstanceRule
 from segprep.mask import Fault, MaskRef
 from segprep.readers import Masks
 from segprep.stats import MaskStats, mask_stats
-from segprep.workers import Crew, Job, Progress, names
+from segprep.workers import Crew, Died, Job, Progress, names
 
 OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
 """What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
@@ -78,14 +78,22 @@ def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progr
         Is told how far it is.
     """
     batches = [masks.refs[start : start + SCAN_BATCH] for start in range(0, len(masks.refs), SCAN_BATCH)]
-    jobs = [Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches]
-    found: list[list[MaskStats | Unreadable]] = [[] for _ in batches]
-    done = 0
-    for index, results in workforce.completed(jobs):
-        found[index] = results
-        done += len(results)
-        progress("scan", done, len(masks.refs))
-    pairs = list(zip(masks.refs, (each for batch in found for each in batch), strict=True))
+    found: dict[str, MaskStats | Unreadable] = {}
+    while batches:
+        jobs = [
+            Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
+        ]
+        suspects: list[MaskRef] = []
+        for index, results in workforce.attempted(jobs):
+            if not isinstance(results, Died):
+                found |= zip((ref.key for ref in batches[index]), results, strict=True)
+            elif len(batches[index]) == 1:
+                found[batches[index][0].key] = Unreadable(results.message)
+            else:
+                suspects += batches[index]
+            progress("scan", len(found), len(masks.refs))
+        batches = [(ref,) for ref in suspects]  # one by one, to tell which of them it was
+    pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
     readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
     return Found(
         Masks(masks.format, masks.classes, tuple(ref for ref, _ in readable)),

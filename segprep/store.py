@@ -41,6 +41,10 @@ from segprep.stats import Counts
 
 FORMAT = 1
 """Version of the store's layout; a reader refuses a larger one."""
+LOCK = ".lock"
+"""File that is in a store while it is written; see `segprep.lock`."""
+PARTIAL = ".partial"
+"""End of the names of files that are not yet in place."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 TABLE_DIMENSIONS = {"key": ("mask", "byte"), "class_pixels": ("mask", "class"), "instances/runs": ("run",)}
@@ -200,7 +204,7 @@ def create(
         for product in products:
             attributes = {"description": summary(product), "parameters": plain(product)}
             _encode_array(memory, array_spec(bucket, product), attributes)
-    with _storage(root):
+    with storage_errors(root):
         _put(root / "zarr.json", objects.pop("zarr.json").to_bytes())
         for path, data in sorted(objects.items()):
             _put(root / path, data.to_bytes())
@@ -226,13 +230,24 @@ def existing(root: Path) -> StoreInfo | None:
     OutputError
         Where something is there that is no store of segprep: it is never touched.
     """
-    with _storage(root):
-        if not _exists(root) or (root.is_dir() and not any(root.iterdir())):
+    with storage_errors(root):
+        if not _exists(root) or (root.is_dir() and all(map(_is_passing, root.iterdir()))):
             return None
     try:
         return read_info(root)
     except (IntegrityError, StorageError):
         raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
+
+
+def _is_passing(path: Path) -> bool:
+    """Whether a file is in a store only while it is written, or was left by a run that was killed."""
+    return path.name == LOCK or path.name.endswith(PARTIAL)
+
+
+def sweep(root: Path) -> None:
+    """Remove files that were never put in place."""
+    for path in root.rglob(f".*{PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 def _exists(path: Path) -> bool:
@@ -248,7 +263,7 @@ def put_info(root: Path, info: StoreInfo) -> None:
     """Replace the root attributes; as complete, this is the last thing that is written."""
     objects: dict[str, Buffer] = {}
     zarr.create_group(MemoryStore(objects), attributes=msgspec.to_builtins(info))
-    with _storage(root):
+    with storage_errors(root):
         _put(root / "zarr.json", objects["zarr.json"].to_bytes())
 
 
@@ -258,7 +273,7 @@ def put_tables(root: Path, tables: Mapping[str, NDArray[Any]]) -> None:
     memory = MemoryStore(objects)
     for name, table in tables.items():
         _encode_table(memory, name, table)
-    with _storage(root):
+    with storage_errors(root):
         for path, data in sorted(objects.items()):
             if path != "zarr.json":
                 _put(root / path, data.to_bytes())
@@ -288,7 +303,7 @@ def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fi
     data = encode_shard(spec, rows)
     place = root / spec.path
     record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
-    with _storage(root):
+    with storage_errors(root):
         (place / record_name(number)).unlink(missing_ok=True)
         _put(place / shard_name(spec, number), data)
         _put(place / record_name(number), msgspec.json.encode(record))
@@ -363,7 +378,7 @@ def _codecs() -> list[ZstdCodec | Crc32cCodec]:
 def _put(path: Path, data: bytes) -> None:
     """Put an object in place: whole or not at all, and on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             file.write(data)
@@ -388,7 +403,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _storage(root: Path) -> Iterator[None]:
+def storage_errors(root: Path) -> Iterator[None]:
     """Translate what the system says of the disk."""
     try:
         yield

@@ -13,11 +13,14 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -26,8 +29,12 @@ from segprep.mask import MaskRef
 
 IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
+DEATHS = 3
+"""How many workers may die of a job before it is given up."""
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler."""
+
+_UNGUARDED = "; they do not even start: a script of your own needs `if __name__ == '__main__':`"
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,18 @@ class Job(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Died(NamedTuple):
+    """What comes of a job that workers died of.
+
+    Attributes
+    ----------
+    message : str
+        Which job, and what to do about it.
+    """
+
+    message: str
+
+
 class Crew(NamedTuple):
     """An executor, and how many jobs it is given at once."""
 
@@ -90,40 +109,67 @@ class Crew(NamedTuple):
         ------
         SegprepError
             As soon as a job fails: what the job raised, or an error that names the job. No further job is begun.
+        StorageError
+            At the end, where workers died of some jobs: all are named, and the others are done.
         """
-        waiting = iter(enumerate(jobs))
+        died = []
+        for index, result in self.attempted(jobs):
+            if isinstance(result, Died):
+                died.append(result.message)
+            else:
+                yield index, result
+        if died:
+            raise StorageError("; ".join(died))
+
+    def attempted(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+        """As `completed`, but for a job that workers died of, again and again, the result is `Died`."""
+        waiting = deque(range(len(jobs)))
+        deaths = Counter[int]()
         running: dict[Future[Any], int] = {}
         try:
-            while True:
-                while len(running) < self.in_flight and (following := next(waiting, None)):
-                    index, job = following
-                    running[self.executor.submit(job.function, *job.arguments)] = index
-                if not running:
-                    return
+            while waiting or running:
+                while waiting and len(running) < self.in_flight:
+                    index = waiting.popleft()
+                    running[self.executor.submit(jobs[index].function, *jobs[index].arguments)] = index
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     index = running.pop(future)
-                    yield index, _result(future, jobs[index].what)
+                    result = _result(future, jobs[index].what)
+                    if not isinstance(result, Died):
+                        yield index, result
+                        continue
+                    deaths[index] += 1
+                    if deaths.total() == 1:
+                        self._check_start(result)
+                    if deaths[index] < DEATHS:
+                        waiting.append(index)  # at the end, when others no longer need the memory
+                    else:
+                        yield index, result
         finally:
             for future in running:
                 future.cancel()
 
+    def _check_start(self, death: Died) -> None:
+        """Raise StorageError where workers die of nothing at all, as those of a script that starts itself again do."""
+        if isinstance(_result(self.executor.submit(os.getpid), "start"), Died):
+            raise StorageError(death.message + _UNGUARDED)
+
 
 def _result(future: Future[Any], what: str) -> Any:
-    """Result of a job, or an error that says which."""
+    """Result of a job, or an error that says which; `Died` where its worker did."""
     try:
         return future.result()
     except SegprepError:
         raise
-    except BrokenProcessPool as error:
-        raise StorageError(
-            f"{what}: a worker process died, perhaps for want of memory: try fewer --workers "
-            "(and a script of your own needs `if __name__ == '__main__':`)"
-        ) from error
-    except Exception as error:
-        if type(error).__name__ == "KilledWorker":  # of distributed, which is imported for clusters alone
-            raise StorageError(f"{what}: workers died of it, perhaps for want of memory: give them more") from error
-        raise SegprepError(f"{what}: {type(error).__name__}: {error}") from error
+    except BrokenProcessPool:
+        return Died(f"{what}: a worker process died, perhaps for want of memory: try fewer --workers")
+    except (Exception, CancelledError) as error:
+        name = type(error).__name__  # of distributed, which is imported for clusters alone
+        if name == "KilledWorker":
+            return Died(f"{what}: workers died of it, perhaps for want of memory: give them more")
+        if name in {"CancelledError", "FutureCancelledError", "CommClosedError"}:
+            raise StorageError(f"{what}: the cluster is gone; start it, and run the same again to go on") from error
+        raise SegprepError(f"{what}: {name}: {error}") from error
 
 
 @contextmanager
@@ -137,18 +183,64 @@ def crew(workers: Workers, masks: int) -> Iterator[Crew]:
     if processes == 1:
         yield Crew(_InProcess(), 1)
         return
-    # Spawned, because a fork would copy the threads' locks, and a server of forks would import from the working directory.
-    # The terminal interrupts every process; this one tells the user, and the workers stay silent.
-    executor = ProcessPoolExecutor(
-        min(processes, masks),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
+    executor = _Processes(min(processes, masks))
     try:
-        yield Crew(executor, 2 * processes)
+        yield Crew(executor, executor.count)
     finally:
-        executor.shutdown(cancel_futures=True)
+        executor.shutdown()
+
+
+class _Processes(Executor):
+    """Processes of this machine, one job each; where one dies, its job alone is lost, and another takes its place.
+
+    Processes are spawned, because a fork would copy the threads' locks, and a server of forks would import from the
+    working directory. They leave signals to their parent, and end when it does, whatever ends it: then the pipe that they
+    watch is closed.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._context = multiprocessing.get_context("spawn")
+        self._watched, self._held = self._context.Pipe(duplex=False)
+        self._pools = [self._pool() for _ in range(count)]
+        self._latest: list[Future[Any] | None] = [None] * count
+
+    def _pool(self) -> ProcessPoolExecutor:
+        """Pool of one process."""
+        return ProcessPoolExecutor(1, self._context, initializer=_follow, initargs=(self._watched,))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Give a job to a process that has none; there are never more jobs than processes."""
+        index = next(index for index, latest in enumerate(self._latest) if latest is None or latest.done())
+        try:
+            future = self._pools[index].submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            self._pools[index].shutdown()
+            self._pools[index] = self._pool()
+            future = self._pools[index].submit(fn, *args, **kwargs)
+        self._latest[index] = future
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """End all processes, in the middle of a job if they have one."""
+        self._held.close()
+        for pool in self._pools:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._watched.close()
+
+
+def _follow(parent: Connection) -> None:
+    """Make this process one that ends with its parent, and not before."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: Connection) -> None:
+    """End this process at once when the parent closes its end of a pipe, as it also does when it dies."""
+    with suppress(EOFError, OSError):
+        parent.recv_bytes()
+    os._exit(1)
 
 
 class _InProcess(Executor):

@@ -533,7 +533,11 @@ def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(
             assert time.monotonic() < deadline, "the small shards are not written"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
         stdout, stderr = process.communicate(timeout=SECONDS)
-    assert (process.returncode, stdout, stderr.strip()) == (130, "", "segprep: interrupted")
+    assert (process.returncode, stdout, stderr.strip()) == (
+        130,
+        "",
+        "segprep: interrupted; the same command again goes on",
+    )
     assert store.read_info(root).status == "incomplete"
     assert not list(root.rglob("*.partial"))
 

@@ -22,6 +22,7 @@ from segprep.instances import InstanceRule
 from segprep.pipeline import Rules
 from segprep.products import PRODUCTS, Border, Boundaries, Distance, Weights
 from segprep.readers import READERS, find_masks
+from segprep.scanning import LEFT_OUT
 from segprep.splits import SPLITS, SplitRule
 from segprep.workers import Job, Workers, crew
 
@@ -64,6 +65,12 @@ def find(path, options):
     refs = tuple(DeadlyRef(key, path, int(path.name[-1])) for key in "abc")
     return Masks("deadly", class_table([(None, "thing")]), refs)
 '''
+
+SCRIPT = """
+import sys
+import segprep
+segprep.preprocess(sys.argv[1], sys.argv[2], workers=segprep.Workers(processes=2))
+"""
 
 
 @contextmanager
@@ -246,14 +253,35 @@ def deadly_reader(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("deadly_reader")
-@pytest.mark.parametrize(("loads", "named"), [(0, "scan of a to c"), (1, "shard 0 of 2x2, a to c")])
-def test_a_worker_that_dies_is_an_error_that_names_its_masks(loads, named, tmp_path):
+@pytest.mark.parametrize(
+    ("loads", "error", "named"), [(0, InputError, "scan of b"), (1, StorageError, "shard 0 of 2x2, a to c")]
+)
+def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, named, tmp_path):
     data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
     data.mkdir()
-    with pytest.raises(StorageError, match=f"{named}: a worker process died"):
+    with pytest.raises(error, match=f"{named}: a worker process died"):
         segprep.preprocess(data, out, rules=Rules(format="deadly"), workers=Workers(processes=2))
     assert out.exists() == (loads == 1)
     assert not out.exists() or store.read_info(out).status == "incomplete"
+
+
+@pytest.mark.usefixtures("deadly_reader")
+def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
+    data = tmp_path / "deadly-0"
+    data.mkdir()
+    rules = Rules(format="deadly", on_bad="skip-mask")
+    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=rules, workers=Workers(processes=2))
+    assert [(fault.kind, fault.key) for fault in info.faults] == [(LEFT_OUT, "b")]
+    assert (info.masks, info.status) == (2, "complete")
+
+
+def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    ended = subprocess.run(
+        [sys.executable, "script.py", COINS, "out.zarr"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "a script of your own needs `if __name__ == '__main__':`" in ended.stderr.splitlines()[-1]
 
 
 def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):

@@ -1,0 +1,168 @@
+"""One writer at a time, and nothing left of those that were killed."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from segprep import Workers, preprocess, store
+from segprep.errors import OutputError
+from segprep.lock import sole_writer
+
+COMMAND = Path(sys.executable).parent / "segprep"
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """COCO file of 60 masks in a dozen shards, each of which takes a moment."""
+    sides = [(900, 900 + 100 * (number % 6)) for number in range(60)]
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sides)]
+    annotations = [
+        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + 300, 8, x + 300, h - 8, x, h - 8]]}
+        for n, (h, _) in enumerate(sides)
+        for x in (20, 330)
+    ]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
+    file = tmp_path_factory.mktemp("many") / "many.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many, files_of, tmp_path_factory):
+    """Files of the store of a run that nobody disturbed."""
+    root = tmp_path_factory.mktemp("undisturbed") / "out.zarr"
+    preprocess(many, root, workers=Workers(processes=2))
+    return files_of(root)
+
+
+def start(data, root, *options):
+    return subprocess.Popen(
+        [COMMAND, "weights", data, root, "--workers", "2", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_shards(process, root, count):
+    deadline = time.monotonic() + SECONDS
+    while len(list(root.glob("*/*/records/*.json"))) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"no {count} shards are written"
+
+
+def assert_all_end(processes):
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
+
+
+def test_a_second_writer_is_refused_and_told_who_writes(coins_copy):
+    with sole_writer(coins_copy), pytest.raises(OutputError) as refused, sole_writer(coins_copy):
+        pass
+    assert f"is being written by process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
+    assert not (coins_copy / store.LOCK).exists()
+
+
+def test_a_lock_that_nobody_holds_is_taken_over(coins_copy):
+    (coins_copy / store.LOCK).write_text('{"host": "elsewhere", "process": 1}')
+    with sole_writer(coins_copy):
+        assert json.loads((coins_copy / store.LOCK).read_text())["process"] == os.getpid()
+
+
+def test_what_was_never_put_in_place_is_swept(coins_copy, coins_store, files_of):
+    (coins_copy / "320x384" / "labels" / f".0.1234{store.PARTIAL}").touch()
+    with sole_writer(coins_copy):
+        pass
+    assert files_of(coins_copy) == files_of(coins_store)
+
+
+def test_folders_of_a_run_that_wrote_nothing_are_gone_again(tmp_path):
+    with sole_writer(tmp_path / "a" / "b" / "out.zarr"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_two_starts_at_once_one_proceeds(many, undisturbed, files_of, tmp_path):
+    root = tmp_path / "out.zarr"
+    both = [start(many, root), start(many, root)]
+    said = [process.communicate(timeout=SECONDS)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 4]
+    loser = next(text for process, text in zip(both, said, strict=True) if process.returncode)
+    assert "is being written by process" in loser
+    assert files_of(root) == undisturbed
+
+
+def test_a_killed_run_leaves_no_process_and_the_same_command_goes_on(many, undisturbed, files_of, tmp_path):
+    root = tmp_path / "out.zarr"
+    process = start(many, root)
+    wait_for_shards(process, root, 4)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert_all_end(children)
+    before = {path: path.stat().st_mtime_ns for path in root.glob("*/*/records/*.json")}
+    again = start(many, root)
+    assert again.wait(SECONDS) == 0
+    again.communicate()
+    assert files_of(root) == undisturbed
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
+
+
+def test_where_a_worker_is_killed_another_takes_its_place(many, undisturbed, files_of, tmp_path):
+    root = tmp_path / "out.zarr"
+    process = start(many, root)
+    wait_for_shards(process, root, 2)
+    workers = [each for each in psutil.Process(process.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    workers[0].kill()
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, said
+    assert files_of(root) == undisturbed
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undisturbed, files_of, tmp_path):
+    root = tmp_path / "out.zarr"
+    process = start(many, root)
+    wait_for_shards(process, root, 1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, number)  # as terminals and schedulers of clusters do: to all processes
+    stdout, stderr = process.communicate(timeout=10)
+    assert (process.returncode, stdout) == (status, "")
+    assert stderr.splitlines()[-1].endswith("; the same command again goes on")
+    assert_all_end(children)
+    assert not list(root.rglob(f"*{store.PARTIAL}"))
+    assert not (root / store.LOCK).exists()
+    preprocess(many, root)
+    assert files_of(root) == undisturbed
+
+
+def test_a_full_disk_is_a_storage_error_and_the_same_command_goes_on_once_there_is_room(many, tmp_path):
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a file system without room needs root and mount")
+    place = tmp_path / "full"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place], check=False).returncode:  # noqa: S607
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        process = start(many, place / "out.zarr")
+        _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 6
+        assert "No space left on device" in said.splitlines()[-1]
+        assert str(place) in said.splitlines()[-1]
+        subprocess.run(["mount", "-o", "remount,size=200m", place], check=True)  # noqa: S607
+        again = start(many, place / "out.zarr")
+        assert again.wait(SECONDS) == 0
+        again.communicate()
+    finally:
+        subprocess.run(["umount", place], check=True)  # noqa: S607
