@@ -15,6 +15,7 @@ from segprep.products import PRODUCTS, Product, Weights
 from segprep.products.weights import PRESETS
 from segprep.readers import ReadOptions
 from segprep.splits import SplitRule
+from segprep.writing import Part
 
 Settings = dict[str, Any]
 """Values of a command's options, by their names."""
@@ -113,6 +114,12 @@ def _fractions(said: str) -> tuple[float, float, float] | None:
         raise OptionError(f"--split {said}: give the shares of train, val and test, as 0.8,0.1,0.1, or a file")
     train, val, test = [*numbers, 0.0][:3]
     return train, val, test
+
+
+def part(settings: Settings) -> Part | None:
+    """Part of the shards that is to be written."""
+    said = settings["shard_range"]
+    return None if said is None else Part(*said)
 
 
 def workers(settings: Settings) -> Workers:

@@ -44,6 +44,19 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in the newe
         return numbers
 
 
+class Part(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """One of so many parts."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Parse ``2/8``."""
+        number, _, count = str(value).partition("/")
+        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            self.fail(f"{value!r} is not of the form 2/8, the second of eight parts", param, ctx)
+        return int(number), int(count)
+
+
 class Separation(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """Pixels, or the name of a rule."""
 

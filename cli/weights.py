@@ -38,6 +38,12 @@ from . import options
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write all that was left out there, as JSON lines.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace what STORE has of other masks or settings, not refuse it.")
+@click.option(
+    "--shard-range",
+    type=options.Part(),
+    help="Write only this part of the shards, for runs side by side; once all have ended, a run without it completes STORE.",
+)
 @options.running
 @options.as_json
 @options.debug
@@ -65,10 +71,14 @@ def weights(data: Path, store: Path, as_json: bool, errors: Path | None, **chose
             products=choices.products(settings),
             rules=choices.rules(settings),
             workers=choices.workers(settings),
+            overwrite=settings["overwrite"],
+            part=choices.part(settings),
             progress=progress,
         )
     for line in summary.warnings(info):
         click.echo(f"segprep: warning: {line}", err=True)
+    if info.status != "complete":
+        click.echo("segprep: once all parts are written, the same command without --shard-range completes it", err=True)
     if errors is not None:
         summary.write_faults(errors, info)
     click.echo(summary.as_json(store, info) if as_json else summary.one_line(store, info))

@@ -1,5 +1,7 @@
 """One writer for a store: a second run is refused at once, and what a killed run left behind is taken over.
 
+Runs of different parts of the shards may write one store side by side: they share its lock, and each has one of its own.
+
 The lock is the system's own on a file in the store (``flock``): it ends with the process that holds it, however that ends.
 The file says who that is. Where the file system has no such locks, the file alone decides: it counts unless the process
 that it names was on this machine and is gone.
@@ -8,6 +10,7 @@ that it names was on this machine and is gone.
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +25,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+PATIENCE = 1
+"""Seconds that a run of a part waits: another part that ends holds the lock alone while it removes the file."""
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
@@ -33,10 +38,17 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def sole_writer(root: Path) -> Iterator[None]:
-    """Keep all other runs from writing the store at `root`, and sweep what killed ones left half written.
+def sole_writer(root: Path, part: str = "") -> Iterator[None]:
+    """Keep other runs from writing the store at `root`, and sweep what killed ones left half written.
 
     The folder is made where it is missing; if nothing is written to it, it is gone again at the end.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    part : str
+        Name of the part of the shards that this run writes: runs of other parts are not kept away. Empty for all.
 
     Raises
     ------
@@ -48,28 +60,47 @@ def sole_writer(root: Path) -> Iterator[None]:
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        file = _locked(root)
+        held = [_locked(root, LOCK, shared=bool(part))]
+        try:
+            if part:
+                held.append(_locked(root, f"{LOCK}-{part}"))
+        except BaseException:
+            os.close(held[0][1])
+            raise
     try:
-        sweep(root)
+        if not part:
+            sweep(root)
         yield
     finally:
         with suppress(OSError):
-            sweep(root)
-            (root / LOCK).unlink()
-            os.close(file)
+            if not part:
+                sweep(root)
+            for path, file in reversed(held):
+                if _holds_alone(file):
+                    path.unlink()
+                os.close(file)
         with suppress(OSError):  # as soon as one is not empty
             for folder in made:
                 folder.rmdir()
 
 
-def _locked(root: Path) -> int:
-    """Descriptor of the lock's file, held by this process."""
-    path = root / LOCK
+def _holds_alone(file: int) -> bool:
+    """Whether a lock that this process holds is shared with no other; from then on it cannot be."""
+    return fcntl is None or _is_free(file, None)
+
+
+def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
+    """Lock's file, and its descriptor that is held by this process."""
+    path = root / name
+    patience = time.monotonic() + (PATIENCE if shared else 0)
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         owner = _owner(file)
-        if not _is_free(file, owner):
+        if not _is_free(file, owner, shared=shared):
             os.close(file)
+            if time.monotonic() < patience:
+                time.sleep(PATIENCE / 20)
+                continue
             who = f"process {owner.process} on {owner.host}" if owner else "another process"
             raise OutputError(f"{root}: is being written by {who}; wait for it to end (the lock is {path})")
         # Its former owner may have removed the file between our opening and locking it.
@@ -77,7 +108,7 @@ def _locked(root: Path) -> int:
             if os.path.samestat(os.fstat(file), path.stat()):
                 os.ftruncate(file, 0)
                 os.pwrite(file, msgspec.json.encode(Owner(socket.gethostname(), os.getpid())), 0)
-                return file
+                return path, file
         os.close(file)
 
 
@@ -89,18 +120,18 @@ def _owner(file: int) -> Owner | None:
         return None
 
 
-def _is_free(file: int, owner: Owner | None) -> bool:
+def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
     """Whether the lock was to be had; then this process holds it."""
     try:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             return True
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    return owner is None or (owner.host == socket.gethostname() and not _is_alive(owner.process))
+    return shared or owner is None or (owner.host == socket.gethostname() and not _is_alive(owner.process))
 
 
 def _is_alive(process: int) -> bool:

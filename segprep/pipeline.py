@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 
 from segprep import store
-from segprep.errors import OptionError
+from segprep.errors import OptionError, OutputError
 from segprep.instances import InstanceRule
 from segprep.layout import Size
 from segprep.lock import sole_writer
-from segprep.plan import merged, plan
+from segprep.plan import Plan, change, merged, plan
 from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import ReadOptions, find_masks
-from segprep.scanning import OnBad, checked, scan
+from segprep.scanning import Found, OnBad, checked, scan
 from segprep.splits import SplitRule
 from segprep.workers import Progress, Workers, crew, silent
-from segprep.writing import Work, write
+from segprep.writing import Part, Work, write
 
 ALWAYS: tuple[Product, ...] = (Labels(), Classes())
 """Written to every store: all the others can be computed again from these and the instance table."""
@@ -60,6 +60,8 @@ def preprocess(
     products: Sequence[Product] = (Weights(),),
     rules: Rules | None = None,
     workers: Workers | None = None,
+    overwrite: bool = False,
+    part: Part | None = None,
     progress: Progress = silent,
 ) -> store.StoreInfo:
     """Read all masks of a data set, compute the products of each, and write them to a store.
@@ -78,6 +80,12 @@ def preprocess(
         What decides about the masks.
     workers : Workers or None
         Where the work is done. The store is the same, to the byte, wherever that is.
+    overwrite : bool
+        Whether to replace what the store has of other masks, rules or parameters, instead of refusing it. What is the same
+        stays, so that this run too can be ended and goes on. Only a store of segprep is ever replaced.
+    part : Part or None
+        Which part of the shards to write, where runs side by side share the work; when all have ended, a run without it
+        completes the store.
     progress : Progress
         Is told how far the run is.
 
@@ -107,25 +115,54 @@ def preprocess(
     workers = workers or Workers()
     source, root = workers.place(data), workers.place(out)
     store.existing(root)  # nothing is written, not even a lock, where something else is
-    with sole_writer(root):
-        return _preprocess(source, root, wanted, rules, workers, progress)
-
-
-def _preprocess(
-    source: Path, root: Path, wanted: Sequence[Product], rules: Rules, workers: Workers, progress: Progress
-) -> store.StoreInfo:
-    """As `preprocess`, where nobody else writes the store."""
-    before = store.existing(root)
-    masks = find_masks(source, format=rules.format, options=reading(rules))
-    split = _split(rules, before)
-    with crew(workers, len(masks.refs)) as workforce:
-        found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
-        name = source.absolute().name.encode(errors="replace").decode()
-        made = plan(
-            name, found, products=wanted, instances=rules.instances, split=split, data=source, canvas=rules.canvas
+    if part is not None and overwrite:
+        raise OptionError(
+            "--shard-range and --overwrite exclude each other: the parts would replace each other's shards"
         )
-        made = made if before is None else merged(root, before, made)
-        return write(workforce, Work(root, found.masks.refs, rules.instances, made), progress, before)
+    with sole_writer(root, "" if part is None else part.name):
+        masks = find_masks(source, format=rules.format, options=reading(rules))
+        with crew(workers, len(masks.refs)) as workforce:
+            found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
+            before = store.existing(root)  # only now: another part may have made the store meanwhile
+            made = _planned(source, found, wanted, rules, before)
+            if before is not None:
+                made, before = _reconciled(root, before, made, overwrite)
+            return write(
+                workforce, Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1)), progress, before
+            )
+
+
+def _planned(
+    source: Path, found: Found, wanted: Sequence[Product], rules: Rules, before: store.StoreInfo | None
+) -> Plan:
+    """What goes where, as if nothing were there."""
+    return plan(
+        source.absolute().name.encode(errors="replace").decode(),
+        found,
+        products=wanted,
+        instances=rules.instances,
+        split=_split(rules, before),
+        data=source,
+        canvas=rules.canvas,
+    )
+
+
+def _reconciled(
+    root: Path, before: store.StoreInfo, made: Plan, overwrite: bool
+) -> tuple[Plan, store.StoreInfo | None]:
+    """Plan for a place where a store is, and what of the store stays."""
+    changed = change(before, made.info)
+    words = [*changed.of_masks, *(word for own in changed.of_products.values() for word in own)]
+    if words and not overwrite:
+        raise OutputError(
+            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by --overwrite"
+        )
+    if changed.of_masks:
+        store.discard(root, before)
+        return made, None
+    for product in changed.of_products:
+        store.discard(root, before, product)
+    return merged(before, made), before
 
 
 def _with_always(products: Sequence[Product]) -> list[Product]:

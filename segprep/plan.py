@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 import segprep
 from segprep import splits, store
 from segprep.class_weights import FORMULAS
-from segprep.errors import OutputError
 from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
@@ -219,17 +218,24 @@ def _instance_table(stats: Sequence[MaskStats]) -> dict[str, NDArray[Any]]:
     return {f"instances/{name}": column for name, column in columns.items()}
 
 
-def merged(root: Path, before: store.StoreInfo, made: Plan) -> Plan:
-    """Plan that keeps what the store has.
+class Change(NamedTuple):
+    """What sets a plan apart from a store that is there.
 
-    Raises
-    ------
-    OutputError
-        Where the store was made from other masks, by other rules, or with other parameters of the same product.
+    Attributes
+    ----------
+    of_masks : list of str
+        What concerns all products: other masks, rules or layout.
+    of_products : dict of str to list of str
+        What concerns one, by its name.
     """
+
+    of_masks: list[str]
+    of_products: dict[str, list[str]]
+
+
+def merged(before: store.StoreInfo, made: Plan) -> Plan:
+    """Plan that keeps the products that the store has, of the same masks and rules."""
     now = made.info
-    if differences := _differences(before, now):
-        raise OutputError(f"{root}: exists with other settings: {'; '.join(differences)}; choose another name")
     names = {product.name for product in now.products}
     kept = [info for info in before.products if info.name not in names]
     infos = {info.name: info for info in (*kept, *now.products)}
@@ -242,21 +248,24 @@ def merged(root: Path, before: store.StoreInfo, made: Plan) -> Plan:
     )
 
 
-def _differences(before: store.StoreInfo, now: store.StoreInfo) -> list[str]:
+def change(before: store.StoreInfo, now: store.StoreInfo) -> Change:
     """What sets two stores apart, in words."""
     if before.input != now.input:
-        return [f"it holds {before.masks} masks of {before.source}, and these {now.masks} of {now.source} are others"]
-    found = [
+        return Change(
+            [f"it holds {before.masks} masks of {before.source}, and these {now.masks} of {now.source} are others"], {}
+        )
+    of_masks = [
         *_differing("instances", before.instance_rule, now.instance_rule),
         *_differing("split", before.split_rule, now.split_rule),
         *_differing("canvas", {"sizes": _canvases(before)}, {"sizes": _canvases(now)}),
     ]
     both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
-    for had, has in both:
-        found += _differing(had.name, had.parameters, has.parameters)
-    if not found and any(had.fingerprint != has.fingerprint for had, has in both):
-        return [f"version of segprep was {before.segprep}, now {now.segprep}"]
-    return found
+    of_products = {had.name: _differing(had.name, had.parameters, has.parameters) for had, has in both}
+    if not of_masks:
+        for had, has in both:
+            if had.fingerprint != has.fingerprint and not of_products[had.name]:
+                of_products[had.name] = [f"{had.name} is of segprep {before.segprep}, now {now.segprep}"]
+    return Change(of_masks, {name: words for name, words in of_products.items() if words})
 
 
 def _canvases(info: store.StoreInfo) -> str:

@@ -20,6 +20,7 @@ The attributes name no version but segprep's own: the same input gives the same 
 import hashlib
 import inspect
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,11 @@ PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
+MASK_TABLES = (
+    *("key", "bucket", "row", "height", "width", "split", "fold", "instance_count", "class_pixels"),
+    *("ignored", "hidden", "filled_foreground", "filled_class"),
+)
+"""Names of the tables with one row per mask."""
 TABLE_DIMENSIONS = {"key": ("mask", "byte"), "class_pixels": ("mask", "class"), "instances/runs": ("run",)}
 """Of the tables that have not just one row per mask, or per instance."""
 
@@ -241,7 +247,7 @@ def existing(root: Path) -> StoreInfo | None:
 
 def _is_passing(path: Path) -> bool:
     """Whether a file is in a store only while it is written, or was left by a run that was killed."""
-    return path.name == LOCK or path.name.endswith(PARTIAL)
+    return path.name.startswith(LOCK) or path.name.endswith(PARTIAL)
 
 
 def sweep(root: Path) -> None:
@@ -277,6 +283,20 @@ def put_tables(root: Path, tables: Mapping[str, NDArray[Any]]) -> None:
         for path, data in sorted(objects.items()):
             if path != "zarr.json":
                 _put(root / path, data.to_bytes())
+
+
+def discard(root: Path, info: StoreInfo, product: str | None = None) -> None:
+    """Remove the arrays of a product, or of all and the tables too; whatever else lies there stays.
+
+    The root attributes stay until others take their place, so that the folder is a store of segprep at any time.
+    """
+    put_info(root, msgspec.structs.replace(info, status="incomplete"))
+    buckets = [root / bucket.name for bucket in info.buckets]
+    tables = [root / name for name in (*MASK_TABLES, "instances")]
+    with storage_errors(root):
+        for folder in buckets + tables if product is None else [bucket / product for bucket in buckets]:
+            if folder.exists():
+                shutil.rmtree(folder)
 
 
 def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:

@@ -13,10 +13,40 @@ import msgspec
 from segprep import store
 from segprep.errors import StorageError
 from segprep.instances import InstanceRule
+from segprep.layout import Shard
 from segprep.mask import MaskRef
 from segprep.plan import Plan
 from segprep.products import Product
 from segprep.workers import Crew, Job, Progress, names
+
+
+class Part(NamedTuple):
+    """The shards of one run of several: every `parts`-th, from the `number`-th on.
+
+    Attributes
+    ----------
+    number : int
+        From 1 to `parts`.
+    parts : int
+        How many runs share the work.
+
+    Examples
+    --------
+    >>> [shard for shard in range(7) if Part(2, 3).has(shard)]
+    [1, 4]
+    """
+
+    number: int
+    parts: int
+
+    @property
+    def name(self) -> str:
+        """Name among all parts."""
+        return f"{self.number}-of-{self.parts}"
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard, counted from 0 over all buckets, is of this part."""
+        return shard % self.parts == self.number - 1
 
 
 class Work(NamedTuple):
@@ -26,6 +56,7 @@ class Work(NamedTuple):
     refs: Sequence[MaskRef]
     instances: InstanceRule
     made: Plan
+    part: Part = Part(1, 1)
 
 
 class Target(NamedTuple):
@@ -61,14 +92,17 @@ def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreIn
     if before == complete and not jobs:
         return complete
     store.create(work.root, made.info, made.layout, made.products, made.tables)
-    done = len(work.refs) - sum(sizes)
+    masks = sum(len(shard.masks) for shard in _shards(work))
+    done = masks - sum(sizes)
     for index, _ in workforce.completed(jobs):
         done += sizes[index]
-        progress("write", done, len(work.refs))
+        progress("write", done, masks)
     if missing := _jobs(work)[0]:
         raise StorageError(
             f"{work.root}: {missing[0].what}: was written but is not there: do all workers share this folder?"
         )
+    if work.part.parts > 1:
+        return made.info
     store.put_info(work.root, complete)
     return complete
 
@@ -78,7 +112,7 @@ def _jobs(work: Work) -> tuple[list[Job], list[int]]:
     jobs, sizes = [], []
     made = work.made
     fingerprints = {info.name: info.fingerprint for info in made.info.products}
-    for shard in made.layout.shards():
+    for shard in _shards(work):
         bucket = made.layout.buckets[shard.bucket]
         targets = [
             Target(product, store.array_spec(bucket, product), fingerprints[product.name]) for product in made.products
@@ -92,6 +126,11 @@ def _jobs(work: Work) -> tuple[list[Job], list[int]]:
             jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, work.instances, missing)))
             sizes.append(len(refs))
     return jobs, sizes
+
+
+def _shards(work: Work) -> list[Shard]:
+    """Shards of this run."""
+    return [shard for index, shard in enumerate(work.made.layout.shards()) if work.part.has(index)]
 
 
 def _write_shard(

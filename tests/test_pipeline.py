@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from segprep.readers import READERS, find_masks
 from segprep.scanning import LEFT_OUT
 from segprep.splits import SPLITS, SplitRule
 from segprep.workers import Job, Workers, crew
+from segprep.writing import Part
 
+ONE = Workers(processes=1)
 COINS = Path(__file__).parents[1] / "examples" / "coins"
 END_SECONDS = 30
 """How long a process of the tests may take to start or to end; far more than it needs."""
@@ -579,3 +582,65 @@ def test_taco_has_the_classes_that_others_count(data_dir, taco_store):
     assert len(info.classes) == 1 + expected["categories"]
     counted = {str(each.id): (each.name, each.all.instances) for each in info.classes[1:] if each.all.instances}
     assert counted == {id_: (each["name"], each["annotations"]) for id_, each in expected["per_class"].items()}
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_parts_written_side_by_side_make_the_same_store(parts, varied, varied_store, tmp_path, files_of):
+    root = tmp_path / "out.zarr"
+    with ThreadPoolExecutor() as threads:
+        runs = [
+            threads.submit(segprep.preprocess, varied, root, workers=ONE, part=Part(number, parts))
+            for number in range(1, parts + 1)
+        ]
+    assert {run.result().status for run in runs} == {"incomplete"}
+    with pytest.raises(IntegrityError, match="incomplete"):
+        segprep.open(root)
+    written = {path: path.stat().st_mtime_ns for path in root.rglob("records/*")}
+    assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
+    assert files_of(root) == files_of(varied_store)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("records/*")} == written
+
+
+def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(varied, tmp_path, files_of):
+    root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
+    wide, whole = segprep.Distance(), segprep.Distance(per="class")
+    segprep.preprocess(varied, root, products=[segprep.Weights(), wide], workers=ONE)
+    times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
+    with pytest.raises(OutputError, match=r"distance per was foreground, now class.*--overwrite"):
+        segprep.preprocess(varied, root, products=[whole], workers=ONE)
+    segprep.preprocess(varied, root, products=[whole], workers=ONE, overwrite=True)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    segprep.preprocess(varied, fresh, products=[segprep.Weights(), whole], workers=ONE)
+    assert files_of(root) == files_of(fresh)
+
+
+def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else_that_lies_there(
+    varied, varied_store, tmp_path, files_of
+):
+    root = tmp_path / "out.zarr"
+    segprep.preprocess(COINS, root, products=[segprep.Distance()])
+    (root / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="are others"):
+        segprep.preprocess(varied, root, workers=ONE)
+    segprep.preprocess(varied, root, workers=ONE, overwrite=True)
+    assert (root / "notes.txt").read_text() == "mine"
+    (root / "notes.txt").unlink()
+    assert files_of(root) == files_of(varied_store)
+
+
+def test_overwrite_leaves_what_is_no_store(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is no segprep store"):
+        segprep.preprocess(COINS, tmp_path, overwrite=True)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_overwrite_of_the_same_leaves_a_finished_store_as_it_is(coins_copy):
+    times = {path: path.stat().st_mtime_ns for path in coins_copy.rglob("*")}
+    segprep.preprocess(COINS, coins_copy, overwrite=True)
+    assert {path: path.stat().st_mtime_ns for path in coins_copy.rglob("*")} == times
+
+
+def test_parts_cannot_overwrite(tmp_path):
+    with pytest.raises(OptionError, match="exclude each other"):
+        segprep.preprocess(COINS, tmp_path / "out.zarr", overwrite=True, part=Part(1, 2))
