@@ -151,7 +151,7 @@ def _reconciled(
     root: Path, before: store.StoreInfo, made: Plan, overwrite: bool
 ) -> tuple[Plan, store.StoreInfo | None]:
     """Plan for a place where a store is, and what of the store stays."""
-    changed = change(before, made.info)
+    changed = change(root, before, made)
     words = [*changed.of_masks, *(word for own in changed.of_products.values() for word in own)]
     if words and not overwrite:
         raise OutputError(

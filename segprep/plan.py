@@ -1,7 +1,7 @@
 """All that is decided between the scan and the first pixel: pure, from statistics alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,9 @@ from segprep.products import PRODUCTS, Product
 from segprep.scanning import Found
 from segprep.splits import SplitArray, SplitRule
 from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
+
+NAMED = 3
+"""How many masks a message names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +202,7 @@ def _mask_table(keys: Sequence[str], stats: Sequence[MaskStats], layout: Layout)
         "class_pixels": np.array([each.class_pixels for each in stats], np.uint64),
         "ignored": np.array([each.ignored for each in stats], np.uint64),
         "hidden": np.array([each.hidden for each in stats], np.uint64),
+        "digest": np.array([list(each.digest) for each in stats], np.uint8),
         "filled_foreground": np.array([each.filled for each in stats], np.bool_),
         "filled_class": np.array(
             [each.class_pixels.max() == size for each, size in zip(stats, pixels, strict=True)], np.bool_
@@ -248,11 +252,13 @@ def merged(before: store.StoreInfo, made: Plan) -> Plan:
     )
 
 
-def change(before: store.StoreInfo, now: store.StoreInfo) -> Change:
-    """What sets two stores apart, in words."""
+def change(root: Path, before: store.StoreInfo, made: Plan) -> Change:
+    """What sets the store at `root` and a plan apart, in words."""
+    now = made.info
     if before.input != now.input:
+        words = ", ".join(_other_masks(root, made.tables))
         return Change(
-            [f"it holds {before.masks} masks of {before.source}, and these {now.masks} of {now.source} are others"], {}
+            [f"it holds {before.masks} masks of {before.source}; of the {now.masks} of {now.source} {words}"], {}
         )
     of_masks = [
         *_differing("instances", before.instance_rule, now.instance_rule),
@@ -266,6 +272,27 @@ def change(before: store.StoreInfo, now: store.StoreInfo) -> Change:
             if had.fingerprint != has.fingerprint and not of_products[had.name]:
                 of_products[had.name] = [f"{had.name} is of segprep {before.segprep}, now {now.segprep}"]
     return Change(of_masks, {name: words for name, words in of_products.items() if words})
+
+
+def _other_masks(root: Path, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
+    """What sets the masks of a store and of a plan apart."""
+    had, has = (
+        dict(zip(store.decode_keys(keys), map(bytes, digests), strict=True))
+        for keys, digests in (
+            (store.read_table(root, "key"), store.read_table(root, "digest")),
+            (tables["key"], tables["digest"]),
+        )
+    )
+    for keys, verb in (
+        ([key for key in has if key not in had], "new"),
+        ([key for key in had if key not in has], "missing"),
+        ([key for key in has if key in had and has[key] != had[key]], "changed"),
+    ):
+        if keys:
+            more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+            yield f"{len(keys)} {'is' if len(keys) == 1 else 'are'} {verb} ({', '.join(keys[:NAMED])}{more})"
+    if list(had) != list(has) and set(had) == set(has):
+        yield "the order is another"
 
 
 def _canvases(info: store.StoreInfo) -> str:

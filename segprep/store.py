@@ -50,10 +50,15 @@ TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 MASK_TABLES = (
     *("key", "bucket", "row", "height", "width", "split", "fold", "instance_count", "class_pixels"),
-    *("ignored", "hidden", "filled_foreground", "filled_class"),
+    *("ignored", "hidden", "digest", "filled_foreground", "filled_class"),
 )
 """Names of the tables with one row per mask."""
-TABLE_DIMENSIONS = {"key": ("mask", "byte"), "class_pixels": ("mask", "class"), "instances/runs": ("run",)}
+TABLE_DIMENSIONS = {
+    "key": ("mask", "byte"),
+    "class_pixels": ("mask", "class"),
+    "digest": ("mask", "digest_byte"),
+    "instances/runs": ("run",),
+}
 """Of the tables that have not just one row per mask, or per instance."""
 
 

@@ -345,7 +345,10 @@ def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store
 
 def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     before = files_of(coins_store)
-    with pytest.raises(OutputError, match="it holds 1 masks of coins, and these 13 of varied are others; choose"):
+    words = (
+        r"it holds 1 masks of coins; of the 13 of varied 13 are new \(.*\), 1 is missing \(labels/coins.png\); choose"
+    )
+    with pytest.raises(OutputError, match=words):
         segprep.preprocess(varied, coins_store, workers=Workers(processes=1))
     assert files_of(coins_store) == before
 
@@ -620,7 +623,7 @@ def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else_that_lies_th
     root = tmp_path / "out.zarr"
     segprep.preprocess(COINS, root, products=[segprep.Distance()])
     (root / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="are others"):
+    with pytest.raises(OutputError, match=r"13 are new \(.*and 10 more\), 1 is missing \(labels/coins.png\)"):
         segprep.preprocess(varied, root, workers=ONE)
     segprep.preprocess(varied, root, workers=ONE, overwrite=True)
     assert (root / "notes.txt").read_text() == "mine"
@@ -644,3 +647,22 @@ def test_overwrite_of_the_same_leaves_a_finished_store_as_it_is(coins_copy):
 def test_parts_cannot_overwrite(tmp_path):
     with pytest.raises(OptionError, match="exclude each other"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", overwrite=True, part=Part(1, 2))
+
+
+def test_a_store_of_other_masks_is_told_apart_mask_by_mask(tmp_path):
+    data, root = tmp_path / "data", tmp_path / "out.zarr"
+    data.mkdir()
+    for name in "abc":
+        Image.fromarray(np.array([[1, 0, 2]], np.uint8)).save(data / f"{name}.png")
+    segprep.preprocess(data, root, workers=ONE)
+    (data / "a.png").rename(data / "d.png")
+    Image.fromarray(np.array([[1, 0, 0]], np.uint8)).save(data / "b.png")
+    with pytest.raises(OutputError, match=r"1 is new \(d.png\), 1 is missing \(a.png\), 1 is changed \(b.png\)"):
+        segprep.preprocess(data, root, workers=ONE)
+
+
+def test_the_tables_of_a_store_are_those_that_its_plan_makes(varied_store):
+    assert all((varied_store / name / "zarr.json").is_file() for name in store.MASK_TABLES)
+    groups = {bucket.name for bucket in store.read_info(varied_store).buckets}
+    folders = {path.name for path in varied_store.iterdir() if path.is_dir()}
+    assert folders == {*store.MASK_TABLES, "instances"} | groups
