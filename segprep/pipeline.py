@@ -105,13 +105,21 @@ def preprocess(
     workers = workers or Workers()
     source, root = workers.place(data), workers.place(out)
     before = store.existing(root)
-    masks = find_masks(source, format=rules.format, options=reading(rules))
+    options = reading(rules)
+    masks = find_masks(source, format=rules.format, options=options)
     split = _split(rules, before)
     with crew(workers, len(masks.refs)) as workforce:
         found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
         name = source.absolute().name.encode(errors="replace").decode()
         made = plan(
-            name, found, products=wanted, instances=rules.instances, split=split, data=source, canvas=rules.canvas
+            name,
+            found,
+            products=wanted,
+            instances=rules.instances,
+            split=split,
+            data=source,
+            canvas=rules.canvas,
+            reading=options,
         )
         made = made if before is None else merged(root, before, made)
         return write(workforce, Work(root, found.masks.refs, rules.instances, made), progress, before)
