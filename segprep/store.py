@@ -22,6 +22,7 @@ The attributes name no version but segprep's own: the same input gives the same 
 import hashlib
 import inspect
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ OBJECTS = "key/records/objects.json"
 """Where `Objects` lies."""
 ROOT_COPY = "key/records/root.json"
 """Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
+PARTIAL = re.compile(r"\.zarr\.json\.[0-9a-f]{32}\.partial")
+"""Name of the root's metadata before they are put in place."""
 TABLES = (
     *(
         "key",
@@ -286,7 +289,7 @@ def summary(product: Product) -> str:
 
 
 def existing(root: Path) -> StoreInfo | None:
-    """Store that is at `root` already; None if the place is free.
+    """Store that is at `root` already; None if the place is free, or holds nothing but what a kill left of a first object.
 
     Raises
     ------
@@ -294,7 +297,7 @@ def existing(root: Path) -> StoreInfo | None:
         Where something is there that is no store of segprep: it is never touched.
     """
     with _storage(root):
-        if not _exists(root) or (root.is_dir() and not any(root.iterdir())):
+        if not _exists(root) or (root.is_dir() and all(PARTIAL.fullmatch(each.name) for each in root.iterdir())):
             return None
     try:
         return read_info(root)

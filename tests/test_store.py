@@ -321,7 +321,14 @@ def test_a_store_is_incomplete_until_it_is_committed(tmp_path):
     assert store.read_info(tmp_path) == complete
 
 
-@pytest.mark.parametrize("make", [lambda _: None, Path.mkdir], ids=["nothing", "empty folder"])
+def _left_by_a_kill(path):
+    path.mkdir()
+    (path / f".zarr.json.{'0' * 32}.partial").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda _: None, Path.mkdir, _left_by_a_kill], ids=["nothing", "empty folder", "what a kill left"]
+)
 def test_a_place_is_free_where_there_is(tmp_path, make):
     make(tmp_path / "out.zarr")
     assert store.existing(tmp_path / "out.zarr") is None

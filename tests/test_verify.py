@@ -1,12 +1,15 @@
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from faults import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
+from damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
 from PIL import Image
 
 import segprep
@@ -287,6 +290,74 @@ def test_no_store_is_an_integrity_error(tmp_path):
 def test_a_sample_of_none_is_an_option_error(whole, labels):
     with pytest.raises(OptionError, match="--sample 0"):
         verify(whole, against=labels, sample=0)
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, shutil, sys
+import segprep
+from segprep import Boundaries, SplitRule, Workers
+
+call, labels, whole, places = sys.argv[1:]
+one = Workers(processes=1)
+calls = {
+    "new": lambda root: segprep.preprocess(labels, root, workers=one),
+    "extended": lambda root: segprep.preprocess(labels, root, products=[Boundaries()], workers=one),
+    "split": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), workers=one),
+    "refitted": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), refit=True, workers=one),
+}
+
+def ended_after(most, root):
+    # In a child that ends before it would put one object too many in place; returns how many it did.
+    child = os.fork()
+    if child == 0:
+        done = [0]
+        def count(event, _):
+            if event == "os.rename":
+                done[0] += 1
+                if done[0] > most:
+                    os._exit(most)
+        sys.addaudithook(count)
+        calls[call](root)
+        os._exit(done[0])
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def place(name):
+    root = os.path.join(places, name)
+    if call != "new":
+        shutil.copytree(whole, root)
+    return root
+
+count = ended_after(250, place("ended"))
+for most in sorted({*range(3), *range(3, count, 6), *range(count - 12, count)}):
+    root = place(f"killed {most}")
+    assert ended_after(most, root) == most
+    shutil.copytree(root, os.path.join(places, f"again {most}"))
+    calls[call](os.path.join(places, f"again {most}"))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("call", ["new", "extended", "split", "refitted"])
+def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(call, labels, whole, tmp_path, files_of):
+    subprocess.run([sys.executable, "-c", KILLED, call, labels, whole, tmp_path], check=True, timeout=300)
+
+    def objects_of(root):
+        return {path: data for path, data in files_of(root).items() if not path.endswith(".partial")}
+
+    ended = objects_of(tmp_path / "ended")
+    killed = sorted(tmp_path.glob("killed *"))
+    assert len(killed) > 20
+    for root in killed:
+        assert objects_of(root.with_name(root.name.replace("killed", "again"))) == ended
+        if not (root / "zarr.json").exists():
+            assert root.name == "killed 0"
+        elif store.read_info(root).status == "complete":
+            assert verify(root, deep=True, workers=ONE).findings == ()
+        else:
+            with pytest.raises(IntegrityError, match=r"is incomplete: .* goes on"):
+                verify(root)
 
 
 # --- ranges ----------------------------------------------------------------------------------------------------------
