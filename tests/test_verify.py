@@ -1,3 +1,4 @@
+import inspect
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import segprep
 from segprep import Border, Boundaries, Distance, InstanceRule, Rules, SplitRule, Weights, Workers, store
 from segprep.class_weights import FORMULAS
 from segprep.cli.main import main
-from segprep.errors import InputError, IntegrityError, OptionError
+from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.products.weights import IMAGE_RULES, PRESETS
 from segprep.ranges import Truth, broken
 from segprep.repair import repair
@@ -114,11 +115,8 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
     "weights",
     [
         *PRESETS.values(),
-        *(
-            Weights(class_weights=name, absent="cap", dtype="float32")
-            for name in [*FORMULAS, *IMAGE_RULES]
-            if name not in IMAGE_RULES
-        ),
+        *(Weights(class_weights=name, absent="cap", dtype="float32") for name in FORMULAS),
+        *(Weights(class_weights=name) for name in IMAGE_RULES),
         Weights(class_weights="per-image", compete="class"),
         Weights(w0=1000, normalise=True, clip_class_weights=(0.1, 2)),
     ],
@@ -223,6 +221,33 @@ def test_a_whole_store_is_left_as_it_is_by_a_repair(copy, labels):
     times = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
     assert repair(copy, labels, workers=ONE).mended == ()
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == times
+
+
+def test_a_mask_that_was_left_out_is_left_out_again(labels, tmp_path, files_of):
+    data, root = Path(shutil.copytree(labels, tmp_path / "cells")), tmp_path / "out.zarr"
+    (data / "1.png").write_bytes((data / "1.png").read_bytes()[:40])
+    segprep.preprocess(data, root, rules=Rules(on_bad="skip-mask"), workers=ONE)
+    before = files_of(root)
+    assert damaged_of(root, deep=True, against=data) == set()
+    (root / "6x7/labels/c/0/0/0").unlink()
+    assert repair(root, data, workers=ONE).findings == ()
+    assert files_of(root) == before
+
+
+@pytest.mark.parametrize("lost", ["6x7/labels/c/0/0/0", "split/c/0"])
+def test_a_split_by_a_file_that_is_gone_stays_unless_it_is_damaged_too(labels, tmp_path, files_of, lost):
+    file, root = tmp_path / "splits.json", tmp_path / "out.zarr"
+    file.write_text('{"train": ["0.png", "1.png"], "val": ["2.png", "3.png"]}')
+    segprep.preprocess(labels, root, rules=Rules(split=SplitRule(file=str(file))), workers=ONE)
+    before = files_of(root)
+    file.unlink()
+    (root / lost).unlink()
+    if lost == "split/c/0":
+        with pytest.raises(SegprepError, match=r"splits\.json"):
+            repair(root, labels, workers=ONE)
+    else:
+        assert repair(root, labels, workers=ONE).findings == ()
+        assert files_of(root) == before
 
 
 def test_a_repair_from_other_data_is_refused_and_changes_nothing(copy, labels, tmp_path, files_of):
@@ -446,6 +471,12 @@ def test_the_command_names_each_damaged_object_and_repairs_it(copy, labels):
     assert ended.return_value == 0
     assert ended.stdout.splitlines()[0] == f"mended: {first}"
     assert run(copy, "--deep", "--against", labels, "--sample", "2").stdout.endswith(", 2 masks computed again\n")
+
+
+def test_options_have_the_defaults_of_the_library():
+    defaults = {name: each.default for name, each in inspect.signature(verify).parameters.items()}
+    options = {each.name: each.default for each in main.commands["verify"].params}
+    assert {name: options[name] for name in ("sample", "seed")}.items() <= defaults.items()
 
 
 def test_the_command_does_not_repair_and_compare_at_once(whole, labels):
