@@ -51,6 +51,8 @@ OBJECTS = "key/records/objects.json"
 """Where `Objects` lies."""
 ROOT_COPY = "key/records/root.json"
 """Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON it was told of."""
 PARTIAL = re.compile(r"\.zarr\.json\.[0-9a-f]{32}\.partial")
 """Name of the root's metadata before they are put in place."""
 TABLES = (
@@ -362,7 +364,7 @@ def is_written(root: Path, spec: ArraySpec, number: int, fingerprint: str) -> bo
     try:
         record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
         size = (root / spec.path / shard_name(spec, number)).stat().st_size
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NO_JSON):
         return False
     return record.fingerprint == fingerprint and record.bytes == size
 
@@ -495,7 +497,7 @@ def read_info(root: Path, name: str = "zarr.json") -> StoreInfo:
         if version > FORMAT:
             raise IntegrityError(f"{root}: has format {version}, and this segprep reads up to {FORMAT}: update segprep")
         return msgspec.json.decode(text, type=_Root).attributes
-    except msgspec.MsgspecError as error:
+    except NO_JSON as error:
         raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
 
 
@@ -503,7 +505,7 @@ def decode_record(data: bytes) -> Record | None:
     """Record from its bytes; None where these are not the very bytes of one."""
     try:
         record = msgspec.json.decode(data, type=Record)
-    except msgspec.MsgspecError:
+    except NO_JSON:
         return None
     return record if msgspec.json.encode(record) == data else None
 
@@ -512,7 +514,7 @@ def decode_objects(data: bytes) -> dict[str, ObjectRecord] | None:
     """Records of the objects from the bytes of `Objects`; None where these are not the very bytes of it."""
     try:
         found = msgspec.json.decode(data, type=Objects)
-    except msgspec.MsgspecError:
+    except NO_JSON:
         return None
     whole = msgspec.json.encode(found) == data and _digest(found.objects) == found.sha256
     return found.objects if whole else None

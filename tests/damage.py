@@ -90,11 +90,12 @@ FAULTS = {
     "append a byte": lambda path: append(path, b"\0"),
     "append a line's end": lambda path: append(path, b"\n"),
     "flip a bit": lambda path: flip(path, 4 * _size(path)),
+    "flip a high bit": lambda path: flip(path, 8 * (_size(path) // 2) + 7),
     "flip the last bit": lambda path: flip(path, 8 * _size(path) - 1),
     "make a block zeros": lambda path: zero(path, _size(path) // 3, 16),
     "make all zeros": lambda path: zero(path, 0, _size(path)),
 }
-SAME_SIZE = ("flip a bit", "flip the last bit", "make a block zeros", "make all zeros")
+SAME_SIZE = ("flip a bit", "flip a high bit", "flip the last bit", "make a block zeros", "make all zeros")
 
 
 def any_fault(root, random: Random):

@@ -385,8 +385,9 @@ def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_p
     shard.write_bytes(whole[:-1])
     assert not store.is_written(tmp_path, spec, 0, "f")
     shard.write_bytes(whole)
-    record.write_bytes(b"{")
-    assert not store.is_written(tmp_path, spec, 0, "f")
+    for damaged in (b"{", b'{"sha256":"\xb3"}'):
+        record.write_bytes(damaged)
+        assert not store.is_written(tmp_path, spec, 0, "f")
 
 
 @pytest.mark.parametrize("name", ["below a file", "too long a name"])
@@ -414,6 +415,7 @@ NO_STORE = {
     "a list": b"[]",
     "no attributes": b"{}",
     "attributes of something else": b'{"zarr_format": 3, "node_type": "group", "attributes": {"format": "tiff"}}',
+    "a string that is no UTF-8": b'{"attributes": {"format": 1, "status": "\xb3"}}',
     "attributes that are not all there": b'{"attributes": {"format": 1}}',
     "endless nesting": b'{"attributes": ' + b"[" * 100_000,
 }
