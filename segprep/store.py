@@ -304,6 +304,9 @@ def existing(root: Path) -> StoreInfo | None:
     try:
         return read_info(root)
     except (IntegrityError, StorageError):
+        if _exists(root / ROOT_COPY):
+            remedy = f"segprep verify {root} --repair DATA mends it"
+            raise OutputError(f"{root}: exists, and its zarr.json is damaged; {remedy}") from None
         raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
 
 

@@ -360,6 +360,13 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
     assert files_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_place_is_taken_by_a_store_whose_root_is_damaged_and_the_error_says_how_to_mend_it(coins_copy, damage):
+    damage(coins_copy / "zarr.json")
+    with pytest.raises(OutputError, match=r"zarr\.json is damaged; segprep verify .* --repair DATA mends it"):
+        store.existing(coins_copy)
+
+
 def test_a_store_that_exists_is_found(coins_store, tmp_path):
     assert store.existing(coins_store) == store.read_info(coins_store)
     info, _ = new_store(tmp_path / "out.zarr", [(4, 4)])
