@@ -14,7 +14,7 @@ import click
 from segprep import __version__
 from segprep.errors import SegprepError
 
-from . import check, classes, info, split, weights
+from . import check, classes, info, split, verify, weights
 
 BUG = 70
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -38,6 +38,7 @@ def main() -> None:
     segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
     segprep check DATA            all that is wrong with DATA, in one pass
     segprep info STORE            what is in it
+    segprep verify STORE          whether it is whole; repairs it
     segprep classes STORE         class weights for a loss
     segprep split STORE           other train, val and test splits
     """  # noqa: D301 - click takes a real backspace for "keep these lines"
@@ -46,6 +47,7 @@ def main() -> None:
 main.add_command(weights.weights)
 main.add_command(check.check)
 main.add_command(info.info)
+main.add_command(verify.verify)
 main.add_command(classes.classes)
 main.add_command(split.split)
 

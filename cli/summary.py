@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from segprep import verify
 from segprep.check import Report
 from segprep.class_weights import Shaping, class_weights
 from segprep.errors import StorageError
@@ -97,6 +98,31 @@ def report_text(report: Report) -> str:
         lines.append(f"{kind}: {count}")
         lines += [f"    {fault.key}: {fault.where}" for fault in report.faults if fault.kind == kind]
     return "\n".join([*lines, "" if report.faults else "nothing is wrong"]).rstrip()
+
+
+def findings_json(report: verify.Report) -> str:
+    """All that a verification found."""
+    return msgspec.json.format(msgspec.json.encode(report)).decode()
+
+
+def findings_text(report: verify.Report) -> str:
+    """One line for each damaged object and for each that was mended, and one for the store."""
+    lines = [f"mended: {_finding(each)}" for each in report.mended] + [_finding(each) for each in report.findings]
+    if report.findings:
+        end = (
+            f"damaged: {_count(len(report.findings), 'finding')}; segprep verify {report.store} --repair DATA mends it"
+        )
+    else:
+        again = f", {_count(report.compared, 'mask')} computed again" if report.compared else ""
+        end = (
+            f"whole: {_count(report.shards, 'shard')}, {_count(report.objects, 'object')}, "
+            f"{report.bytes / 1e6:,.1f} MB{again}"
+        )
+    return "\n".join([*lines, f"{report.store}: {end}"])
+
+
+def _finding(finding: verify.Finding) -> str:
+    return f"{finding.path}: {finding.what}" + (f" (masks: {finding.masks})" if finding.masks else "")
 
 
 def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:

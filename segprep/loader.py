@@ -137,7 +137,18 @@ class Dataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Key and arrays of one mask: ``key`` and every product, shape (..., H, W), the true size of the mask."""
         names = [product.name for product in self.info.products]
-        return {"key": self.keys[index], **{name: self._read(name, index) for name in names}}
+        return {"key": self.keys[index], **{name: self.array(index, name) for name in names}}
+
+    def array(self, index: int, product: str) -> NDArray[Any]:
+        """Array of one product of one mask, at its true size."""
+        mask = int(self.rows[index])
+        bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
+        path = f"{self.info.buckets[bucket].name}/{product}"
+        try:
+            array: Any = zarr.open_array(self.root, path=path, mode="r")
+            return np.asarray(array[row, ..., :height, :width])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
 
     def part(self, split: str | None = None, fold: int | None = None) -> "Dataset":
         """Masks of one split, and of one fold: ``val`` is then this fold, ``train`` all others."""
@@ -148,7 +159,7 @@ class Dataset:
         mask = int(self.rows[index])
         table = self._table
         start, stop = self._starts[mask : mask + 2]
-        labels = self._read("labels", index)
+        labels = self.array(index, "labels")
         pieces = []
         for row in range(start, stop):
             y, x, height, width, number = (int(table[name][row]) for name in ("y", "x", "height", "width", "number"))
@@ -163,7 +174,7 @@ class Dataset:
         planes = np.zeros((max(1, int(instances.planes.max(initial=0)) + 1), *instances.shape), np.int32)
         for number, ((y, x, pixels), plane) in enumerate(zip(instances.pieces, instances.planes, strict=True), start=1):
             planes[plane, y : y + pixels.shape[0], x : x + pixels.shape[1]][pixels] = number
-        codes = self._read("classes", index)
+        codes = self.array(index, "classes")
         ignore = codes == np.iinfo(codes.dtype).max
         stuff = np.where(ignore | (planes > 0).any(axis=0), 0, codes).astype(np.int32)
         return InstanceMask(
@@ -207,17 +218,6 @@ class Dataset:
         if split == "train":
             return np.asarray((folds != fold) & (folds != NO_FOLD))
         return np.asarray(folds == fold)
-
-    def _read(self, product: str, index: int) -> NDArray[Any]:
-        """Array of one product of one mask, at its true size."""
-        mask = int(self.rows[index])
-        bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
-        path = f"{self.info.buckets[bucket].name}/{product}"
-        try:
-            array: Any = zarr.open_array(self.root, path=path, mode="r")
-            return np.asarray(array[row, ..., :height, :width])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
 
     @cached_property
     def _places(self) -> dict[str, NDArray[Any]]:

@@ -144,6 +144,7 @@ def _planned(
         split=_split(rules, before),
         data=source,
         canvas=rules.canvas,
+        reading=reading(rules),
     )
 
 

@@ -17,6 +17,7 @@ from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
 from segprep.products import PRODUCTS, Product
+from segprep.readers import ReadOptions
 from segprep.scanning import Found
 from segprep.splits import SplitArray, SplitRule
 from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
@@ -56,6 +57,7 @@ def plan(
     split: SplitRule,
     data: Path | None = None,
     canvas: Size | None = None,
+    reading: ReadOptions | None = None,
 ) -> Plan:
     """Decide what goes where, and bind what depends on the whole data set.
 
@@ -75,6 +77,8 @@ def plan(
         Where a file with splits may lie.
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
+    reading : ReadOptions or None
+        How the masks were read.
     """
     stats, classes = found.stats, found.masks.classes
     keys = [ref.key for ref in found.masks.refs]
@@ -105,6 +109,7 @@ def plan(
         ),
         products=tuple(product_info(product, layout, instances, digest) for product in fitted),
         faults=tuple(store.FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults()),
+        reading=store.plain(reading or ReadOptions()),
     )
     tables = _mask_table(keys, stats, layout) | _instance_table(stats) | {"split": split_of, "fold": fold_of}
     return Plan(info, layout, fitted, tables)

@@ -1,6 +1,7 @@
 """Splitting the masks of a store anew, and fitting class weights again, without the input."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -58,31 +59,34 @@ def split_store(
     """
     workers = workers or Workers()
     root = workers.place(out)
-    open_store(root, incomplete=refit)
+    open_store(root, incomplete=True)
     with sole_writer(root):
         return _split_store(root, rule, refit, workers, progress)
 
 
 def _split_store(root: Path, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> store.StoreInfo:
     """As `split_store`, where nobody else writes the store."""
-    dataset = open_store(root, incomplete=refit)
+    dataset = open_store(root, incomplete=True)
     info = dataset.info
+    layout = store.read_layout(root, info)
+    _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.products])
     split_of, fold_of = assign(dataset.keys, np.hstack([dataset.class_pixels, dataset.class_instances]), rule, None)
     everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
-    info = msgspec.structs.replace(
-        info, split_rule=store.plain(rule), classes=class_infos(_class_table(info), everything, train)
-    )
-    tables = {"split": split_of, "fold": fold_of}
-    if not refit:
-        store.put_tables(root, tables)
-        store.put_info(root, info)
-        return info
-    layout = store.read_layout(root, info)
-    _check_base(root, info, layout)
+    products = tuple(map(stored_product, info.products))
     rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
-    fitted = tuple(stored_product(each).fit(train, everything) for each in info.products)
-    infos = tuple(product_info(each, layout, rule_of_instances, info.input) for each in fitted)
-    made = Plan(msgspec.structs.replace(info, status="incomplete", products=infos), layout, fitted, tables)
+    infos = info.products
+    if refit:
+        products = tuple(each.fit(train, everything) for each in products)
+        infos = tuple(product_info(each, layout, rule_of_instances, info.input) for each in products)
+    now = msgspec.structs.replace(
+        info,
+        status="incomplete",
+        split_rule=store.plain(rule),
+        classes=class_infos(_class_table(info), everything, train),
+        products=infos,
+    )
+    tables = {name: store.read_table(root, name) for name in store.TABLES} | {"split": split_of, "fold": fold_of}
+    made = Plan(now, layout, products, tables)
     fresh = Dataset(root, info, dataset.rows)  # without the tables it has read by now: it travels with every job
     refs = [StoredRef(fresh, index, key) for index, key in enumerate(dataset.keys)]
     as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
@@ -101,11 +105,11 @@ def _class_table(info: store.StoreInfo) -> ClassTable:
     return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
 
 
-def _check_base(root: Path, info: store.StoreInfo, layout: Layout) -> None:
-    """Raise IntegrityError unless labels and classes, from which all else can be computed, are whole."""
-    base = [each for each in info.products if each.name in (Labels.name, Classes.name)]
+def _check_written(root: Path, info: store.StoreInfo, layout: Layout, names: Sequence[str]) -> None:
+    """Raise IntegrityError unless all shards of these products are written."""
+    needed = [each for each in info.products if each.name in names]
     for shard in layout.shards():
-        for each in base:
+        for each in needed:
             spec = store.array_spec(layout.buckets[shard.bucket], stored_product(each))
             if not store.is_written(root, spec, shard.number, each.fingerprint):
                 raise IntegrityError(f"{root}: {spec.path} lacks shard {shard.number}: end the run first")

@@ -9,6 +9,8 @@
         labels/ classes/ weights/
           c/0/0/0                  a shard
           records/0.json           `Record`, written after the shard
+      key/records/objects.json     `Objects`: size and checksum of everything else
+      key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
 
 zarr-python encodes everything in memory; segprep puts the objects in place, each one whole: written beside its place,
 flushed to the disk, renamed. So nothing is ever read back and modified, a kill leaves no torn object, and a record's
@@ -33,12 +35,13 @@ import zarr
 from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Bucket, Layout
 from segprep.products import Product
-from segprep.stats import Counts
+from segprep.stats import INSTANCE_ROW, Counts
 
 FORMAT = 1
 """Version of the store's layout; a reader refuses a larger one."""
@@ -48,11 +51,22 @@ PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
+OBJECTS = "key/records/objects.json"
+"""Where `Objects` lies."""
+ROOT_COPY = "key/records/root.json"
+"""Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON it was told of."""
 MASK_TABLES = (
     *("key", "bucket", "row", "height", "width", "split", "fold", "instance_count", "class_pixels"),
     *("ignored", "hidden", "digest", "filled_foreground", "filled_class"),
 )
-"""Names of the tables with one row per mask."""
+"""Tables with one row per mask."""
+TABLES = (
+    *MASK_TABLES,
+    *(f"instances/{name}" for name in (*(INSTANCE_ROW.names or ()), "mask", "run_count", "runs")),
+)
+"""All tables of a store."""
 TABLE_DIMENSIONS = {
     "key": ("mask", "byte"),
     "class_pixels": ("mask", "class"),
@@ -111,7 +125,7 @@ class FaultInfo(msgspec.Struct, frozen=True):
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """What a store holds; its root attributes. `input` is the fingerprint of all masks."""
+    """What a store holds; its root attributes. `input` is the fingerprint of all masks, `reading` says how they were read."""
 
     format: int
     status: Literal["incomplete", "complete"]
@@ -130,6 +144,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
     buckets: tuple[BucketInfo, ...]
     products: tuple[ProductInfo, ...]
     faults: tuple[FaultInfo, ...]
+    reading: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -138,6 +153,23 @@ class Record(msgspec.Struct, frozen=True):
     bytes: int
     sha256: str
     fingerprint: str
+
+
+class ObjectRecord(msgspec.Struct, frozen=True):
+    """Size in bytes and SHA-256 of an object."""
+
+    bytes: int
+    sha256: str
+
+
+class Objects(msgspec.Struct, frozen=True):
+    """Every object that is neither a shard nor a record, by its path, and the SHA-256 of this very list.
+
+    The root's zarr.json stands there as it is once the store is complete.
+    """
+
+    objects: dict[str, ObjectRecord]
+    sha256: str
 
 
 class ArraySpec(NamedTuple):
@@ -186,7 +218,9 @@ def create(
     products: Iterable[Product],
     tables: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write all metadata and tables of a store whose status is incomplete, over those that it may have.
+    """Write all metadata and tables of a store whose status is incomplete, over those that it may have, and their checksums.
+
+    Until `put_info` says that the store is complete, nobody asks for the checksums; so a kill leaves none that are wrong.
 
     Parameters
     ----------
@@ -206,7 +240,6 @@ def create(
     """
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
-    zarr.create_group(memory, attributes=msgspec.to_builtins(info))
     zarr.create_group(memory, path="instances")
     for name, table in tables.items():
         _encode_table(memory, name, table)
@@ -215,10 +248,33 @@ def create(
         for product in products:
             attributes = {"description": summary(product), "parameters": plain(product)}
             _encode_array(memory, array_spec(bucket, product), attributes)
+    complete = _encode_root(msgspec.structs.replace(info, status="complete"))
+    contents = {path: data.to_bytes() for path, data in sorted(objects.items()) if path != "zarr.json"}
+    put_info(root, info)
     with storage_errors(root):
-        _put(root / "zarr.json", objects.pop("zarr.json").to_bytes())
-        for path, data in sorted(objects.items()):
-            _put(root / path, data.to_bytes())
+        for path, data in contents.items():
+            _put(root / path, data)
+        _put(root / ROOT_COPY, complete)
+        _put(root / OBJECTS, _encode_objects(contents | {"zarr.json": complete}))
+
+
+def _encode_root(info: StoreInfo) -> bytes:
+    """Bytes of the root's zarr.json."""
+    objects: dict[str, Buffer] = {}
+    zarr.create_group(MemoryStore(objects), attributes=msgspec.to_builtins(info))
+    return objects["zarr.json"].to_bytes()
+
+
+def _encode_objects(contents: Mapping[str, bytes]) -> bytes:
+    """Bytes of `Objects`."""
+    objects = {
+        path: ObjectRecord(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
+    }
+    return msgspec.json.encode(Objects(objects, _digest(objects)))
+
+
+def _digest(objects: dict[str, ObjectRecord]) -> str:
+    return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
 
 
 def plain(parameters: Any) -> dict[str, Any]:
@@ -234,7 +290,7 @@ def summary(product: Product) -> str:
 
 
 def existing(root: Path) -> StoreInfo | None:
-    """Store that is at `root` already; None if the place is free.
+    """Store that is at `root` already; None if the place is free, or holds nothing but what a kill left of a first object.
 
     Raises
     ------
@@ -247,12 +303,15 @@ def existing(root: Path) -> StoreInfo | None:
     try:
         return read_info(root)
     except (IntegrityError, StorageError):
+        if _exists(root / ROOT_COPY):
+            remedy = f"segprep verify {root} --repair DATA mends it"
+            raise OutputError(f"{root}: exists, and its zarr.json is damaged; {remedy}") from None
         raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
 
 
 def _is_passing(path: Path) -> bool:
-    """Whether a file is in a store only while it is written, or was left by a run that was killed."""
-    return path.name.startswith(LOCK) or path.name.endswith(PARTIAL)
+    """Whether a file is in a store only while it is written, or was left by a run that was killed at its first object."""
+    return path.name.startswith(LOCK) or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
 
 
 def sweep(root: Path) -> None:
@@ -272,22 +331,9 @@ def _exists(path: Path) -> bool:
 
 def put_info(root: Path, info: StoreInfo) -> None:
     """Replace the root attributes; as complete, this is the last thing that is written."""
-    objects: dict[str, Buffer] = {}
-    zarr.create_group(MemoryStore(objects), attributes=msgspec.to_builtins(info))
+    data = _encode_root(info)
     with storage_errors(root):
-        _put(root / "zarr.json", objects["zarr.json"].to_bytes())
-
-
-def put_tables(root: Path, tables: Mapping[str, NDArray[Any]]) -> None:
-    """Replace columns of the tables."""
-    objects: dict[str, Buffer] = {}
-    memory = MemoryStore(objects)
-    for name, table in tables.items():
-        _encode_table(memory, name, table)
-    with storage_errors(root):
-        for path, data in sorted(objects.items()):
-            if path != "zarr.json":
-                _put(root / path, data.to_bytes())
+        _put(root / "zarr.json", data)
 
 
 def discard(root: Path, info: StoreInfo, product: str | None = None) -> None:
@@ -328,10 +374,16 @@ def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fi
     data = encode_shard(spec, rows)
     place = root / spec.path
     record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
+    drop_record(root, spec, number)
     with storage_errors(root):
-        (place / record_name(number)).unlink(missing_ok=True)
         _put(place / shard_name(spec, number), data)
         _put(place / record_name(number), msgspec.json.encode(record))
+
+
+def drop_record(root: Path, spec: ArraySpec, number: int) -> None:
+    """Remove the record of a shard, which then counts as missing."""
+    with storage_errors(root):
+        (root / spec.path / record_name(number)).unlink(missing_ok=True)
 
 
 def is_written(root: Path, spec: ArraySpec, number: int, fingerprint: str) -> bool:
@@ -339,7 +391,7 @@ def is_written(root: Path, spec: ArraySpec, number: int, fingerprint: str) -> bo
     try:
         record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
         size = (root / spec.path / shard_name(spec, number)).stat().st_size
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NO_JSON):
         return False
     return record.fingerprint == fingerprint and record.bytes == size
 
@@ -360,6 +412,23 @@ def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
     array = _encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
     array[:] = rows
     return objects[f"{spec.path}/{shard_name(spec, 0)}"].to_bytes()
+
+
+def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
+    """Rows of a shard from its bytes, whatever the metadata on the disk say.
+
+    Raises
+    ------
+    IntegrityError
+        Where these are no such rows.
+    """
+    objects: dict[str, Buffer] = {}
+    array = _encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
+    objects[f"{spec.path}/{shard_name(spec, 0)}"] = default_buffer_prototype().buffer.from_bytes(data)
+    try:
+        return np.asarray(array[:])
+    except (ValueError, RuntimeError) as error:
+        raise IntegrityError(f"{spec.path}: cannot be decoded: {error}") from error
 
 
 def _encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any] | None = None) -> zarr.Array[Any]:
@@ -436,8 +505,8 @@ def storage_errors(root: Path) -> Iterator[None]:
         raise StorageError(f"{error.filename or root}: cannot be written: {error.strerror}") from error
 
 
-def read_info(root: Path) -> StoreInfo:
-    """Root attributes of the store at `root`.
+def read_info(root: Path, name: str = "zarr.json") -> StoreInfo:
+    """Root attributes of the store at `root`, or those in the copy of them.
 
     Raises
     ------
@@ -445,9 +514,9 @@ def read_info(root: Path) -> StoreInfo:
         Where there is no store, or one that this version cannot read.
     """
     try:
-        text = (root / "zarr.json").read_bytes()
+        text = (root / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise IntegrityError(f"{root}: no segprep store: there is no zarr.json in it") from None
+        raise IntegrityError(f"{root}: no segprep store: there is no {name} in it") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
     try:
@@ -455,8 +524,27 @@ def read_info(root: Path) -> StoreInfo:
         if version > FORMAT:
             raise IntegrityError(f"{root}: has format {version}, and this segprep reads up to {FORMAT}: update segprep")
         return msgspec.json.decode(text, type=_Root).attributes
-    except msgspec.MsgspecError as error:
-        raise IntegrityError(f"{root}: no segprep store: zarr.json: {error}") from None
+    except NO_JSON as error:
+        raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
+
+
+def decode_record(data: bytes) -> Record | None:
+    """Record from its bytes; None where these are not the very bytes of one."""
+    try:
+        record = msgspec.json.decode(data, type=Record)
+    except NO_JSON:
+        return None
+    return record if msgspec.json.encode(record) == data else None
+
+
+def decode_objects(data: bytes) -> dict[str, ObjectRecord] | None:
+    """Records of the objects from the bytes of `Objects`; None where these are not the very bytes of it."""
+    try:
+        found = msgspec.json.decode(data, type=Objects)
+    except NO_JSON:
+        return None
+    whole = msgspec.json.encode(found) == data and _digest(found.objects) == found.sha256
+    return found.objects if whole else None
 
 
 class _Format(msgspec.Struct):

@@ -67,12 +67,12 @@ class Workers:
 class Progress(Protocol):
     """Called with the stage of the run and how many of all masks have passed it."""
 
-    def __call__(self, stage: Literal["scan", "write"], done: int, masks: int) -> None:
+    def __call__(self, stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
         """See the class."""
         ...
 
 
-def silent(stage: Literal["scan", "write"], done: int, masks: int) -> None:
+def silent(stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
     """Progress that nobody watches."""
 
 

@@ -143,7 +143,12 @@ def test_what_is_written_is_read_back(tmp_path, sizes, product):
 
 def test_every_array_names_its_dimensions(root):
     for path in arrays(root):
-        special = {"key": ["mask", "byte"], "class_pixels": ["mask", "class"], "instances/runs": ["run"]}
+        special = {
+            "key": ["mask", "byte"],
+            "class_pixels": ["mask", "class"],
+            "digest": ["mask", "digest_byte"],
+            "instances/runs": ["run"],
+        }
         table = ["instance"] if path.startswith("instances/") else ["mask"]
         expected = ["row", "y", "x"] if path[0].isdigit() else special.get(path, table)
         assert metadata(root / path)["dimension_names"] == expected, path
@@ -321,7 +326,14 @@ def test_a_store_is_incomplete_until_it_is_committed(tmp_path):
     assert store.read_info(tmp_path) == complete
 
 
-@pytest.mark.parametrize("make", [lambda _: None, Path.mkdir], ids=["nothing", "empty folder"])
+def _left_by_a_kill(path):
+    path.mkdir()
+    (path / f".zarr.json.{'0' * 32}.partial").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda _: None, Path.mkdir, _left_by_a_kill], ids=["nothing", "empty folder", "what a kill left"]
+)
 def test_a_place_is_free_where_there_is(tmp_path, make):
     make(tmp_path / "out.zarr")
     assert store.existing(tmp_path / "out.zarr") is None
@@ -353,6 +365,13 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
     assert files_of(tmp_path) == before
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_place_is_taken_by_a_store_whose_root_is_damaged_and_the_error_says_how_to_mend_it(coins_copy, damage):
+    damage(coins_copy / "zarr.json")
+    with pytest.raises(OutputError, match=r"zarr\.json is damaged; segprep verify .* --repair DATA mends it"):
+        store.existing(coins_copy)
+
+
 def test_a_store_that_exists_is_found(coins_store, tmp_path):
     assert store.existing(coins_store) == store.read_info(coins_store)
     info, _ = new_store(tmp_path / "out.zarr", [(4, 4)])
@@ -378,8 +397,9 @@ def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_p
     shard.write_bytes(whole[:-1])
     assert not store.is_written(tmp_path, spec, 0, "f")
     shard.write_bytes(whole)
-    record.write_bytes(b"{")
-    assert not store.is_written(tmp_path, spec, 0, "f")
+    for damaged in (b"{", b'{"sha256":"\xb3"}'):
+        record.write_bytes(damaged)
+        assert not store.is_written(tmp_path, spec, 0, "f")
 
 
 @pytest.mark.parametrize("name", ["below a file", "too long a name"])
@@ -407,6 +427,7 @@ NO_STORE = {
     "a list": b"[]",
     "no attributes": b"{}",
     "attributes of something else": b'{"zarr_format": 3, "node_type": "group", "attributes": {"format": "tiff"}}',
+    "a string that is no UTF-8": b'{"attributes": {"format": 1, "status": "\xb3"}}',
     "attributes that are not all there": b'{"attributes": {"format": 1}}',
     "endless nesting": b'{"attributes": ' + b"[" * 100_000,
 }

@@ -141,6 +141,13 @@ BAD = {
 }
 
 
+def test_a_segmentation_that_is_no_utf8_is_left_out_and_recorded(write):
+    file = write(document(annotation(), annotation({"counts": "caf", "size": [4, 6]})))
+    file.write_bytes(file.read_bytes().replace(b"caf", b"caf\xe9"))
+    (fault,) = find_masks(file).refs[0].load().faults
+    assert fault.kind == "segmentation is neither polygons nor runs"
+
+
 @pytest.mark.parametrize(("segmentation", "kind"), BAD.values(), ids=BAD)
 def test_a_bad_annotation_is_left_out_and_recorded(load, segmentation, kind):
     mask = load(annotation(segmentation, id=5), annotation([FAR_SQUARE]))

@@ -144,6 +144,15 @@ BAD = {
 }
 
 
+def test_a_shape_that_is_no_utf8_is_left_out_and_recorded(write):
+    folder = write(document(shape(), shape(label="caf")))
+    (folder / "a.json").write_bytes((folder / "a.json").read_bytes().replace(b"caf", b"caf\xe9"))
+    masks = found(folder)
+    assert [entry.name for entry in masks.classes.entries[1:]] == ["cell"]
+    (fault,) = masks.refs[0].load().faults
+    assert fault.kind == "shape cannot be understood"
+
+
 @pytest.mark.parametrize(("drawn", "kind", "value"), BAD.values(), ids=BAD)
 def test_a_bad_shape_is_left_out_and_recorded(load, drawn, kind, value):
     mask = load(shape(), drawn)
