@@ -333,3 +333,11 @@ def test_check_tells_what_is_wrong_from_what_is_no_data_set(row, write, segprep)
     if row.outcome in (WARNED, UNREADABLE):
         assert [word for word in row.words if word not in stdout] == [], stdout
     assert ("nothing is wrong" in stdout) is (row.outcome == FINE)
+
+
+def test_an_annotation_of_an_unknown_image_ends_the_run_on_request(write, segprep, tmp_path):
+    file, store = write(second(image_id=9)), tmp_path / "out.zarr"
+    code, _, stderr = segprep("weights", file, store, "--workers", "1", "--on-bad", "fail")
+    assert code == RUN_ENDS[REFUSED]
+    assert "a.json: image that the file does not list: annotation 17: image_id 9" in stderr
+    assert not store.exists()

@@ -255,8 +255,7 @@ def _checked_file(path: Path) -> list[Source]:
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
-    if b"\0" in text[:4]:
-        raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
+    _check_text(path, text)
     if first_character(text) == b"[":
         raise InputError(f"{path}: a list, as detectors write their results, is no ground truth; give the annotations")
     if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
@@ -283,7 +282,16 @@ def _sources_in(folder: Path) -> list[Source]:
 def _coco_files(folders: list[Path]) -> list[Path]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
-    return [file for file in files if _is_coco(mapped(file))]
+    found = [file for file in files if _is_coco(mapped(file))]
+    for file in files if found else ():
+        _check_text(file, mapped(file))  # beside a COCO file it is likely another split, not to be passed over
+    return found
+
+
+def _check_text(path: Path, text: mmap.mmap | bytes) -> None:
+    """Raise where a file cannot be UTF-8, so that it cannot even be known whether it is a COCO file."""
+    if b"\0" in text[:4]:
+        raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
 
 
 def _without_siblings(files: list[Path]) -> list[Path]:

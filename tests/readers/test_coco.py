@@ -293,6 +293,13 @@ def test_files_of_one_data_set_must_agree_on_the_categories(write, tmp_path, cat
         find_masks(tmp_path)
 
 
+def test_a_file_of_another_split_is_not_passed_over_because_it_is_utf_16(write, tmp_path):
+    write(document(annotation()), "train.json")
+    (tmp_path / "val.json").write_bytes(json.dumps(document(annotation())).encode("utf-16"))
+    with pytest.raises(InputError, match=r"val\.json: begins with .*; save it as UTF-8"):
+        find_masks(tmp_path)
+
+
 def test_one_file_of_a_split_keeps_its_keys(write, tmp_path):
     write(document(annotation()), "train.json")
     assert find_masks(tmp_path).refs[0].key == "a.jpg"
