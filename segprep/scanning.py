@@ -1,6 +1,7 @@
 """Loading every mask once, for what must be known before the first pixel is written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from segprep.errors import InputError, OptionError
@@ -56,11 +57,13 @@ class Found(NamedTuple):
     unreadable: dict[str, str]
 
     def faults(self) -> list[tuple[str, Fault]]:
-        """All that was left out, with the key of its mask."""
+        """All that was left out, with the key of its mask or the name of its file."""
         within = [
             (ref.key, fault) for ref, each in zip(self.masks.refs, self.stats, strict=True) for fault in each.faults
         ]
-        return within + [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
+        return [*self.masks.faults, *within] + [
+            (key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()
+        ]
 
 
 def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> Found:
@@ -96,7 +99,7 @@ def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progr
     pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
     readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
     return Found(
-        Masks(masks.format, masks.classes, tuple(ref for ref, _ in readable)),
+        replace(masks, refs=tuple(ref for ref, _ in readable)),
         tuple(each for _, each in readable),
         {ref.key: each.message for ref, each in pairs if isinstance(each, Unreadable)},
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from segprep.errors import OptionError
-from segprep.mask import ClassTable, MaskRef
+from segprep.mask import ClassTable, Fault, MaskRef
 
 Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
@@ -51,11 +51,14 @@ class Masks:
         Their classes.
     refs : tuple of MaskRef
         The masks, in an order that does not depend on the file system.
+    faults : tuple of (str, Fault)
+        What was left out because it belongs to none of the masks, with the name of its file.
     """
 
     format: str
     classes: ClassTable
     refs: tuple[MaskRef, ...]
+    faults: tuple[tuple[str, Fault], ...] = ()
 
 
 class Find(Protocol):

@@ -5,10 +5,12 @@ takes its own with it. Images are never opened: their width and height in the fi
 """
 
 import mmap
-from collections import Counter
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,25 +31,41 @@ _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
 """How COCO names its files of instances, and those that repeat them or stand beside them with segmentations."""
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+"""A whole number of 64 bits as text; ``007`` is none, but a name of its own."""
+_CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
+"""What ``iscrowd`` may be; false, true and 1.0 are equal to 0 and 1."""
+_LONGEST_NAME = 1000
+"""Characters of a mask's name, about as many as a path may have."""
+_SHOWN = 120
+"""Characters of a value in a message."""
+
+_Id: TypeAlias = int | float | str
+"""An id as it may stand in a file."""
+_Side: TypeAlias = int | float | str | None
+"""A height or width as it may stand in a file."""
+_Numbers: TypeAlias = dict[_Id | None, int]
+"""Number of each id, from 1 on."""
+
 
 class _Image(msgspec.Struct, gc=False):
-    id: int
-    file_name: str = ""
+    id: _Id
+    file_name: str | None = None
     coco_url: object = None
-    width: int = 0
-    height: int = 0
+    width: _Side = None
+    height: _Side = None
 
 
 class _Category(msgspec.Struct, gc=False):
-    id: int
-    name: str = ""
+    id: _Id
+    name: str | None = None
 
 
 class _Annotation(msgspec.Struct):
-    image_id: int
-    category_id: int
-    id: int | str | None = None
-    iscrowd: bool | int | None = None
+    image_id: _Id | None = None
+    category_id: _Id | None = None
+    id: _Id | None = None
+    iscrowd: bool | int | float | str | None = None
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -103,29 +121,34 @@ class CocoRef:
         The image's file name, with forward slashes; before it the split, where several files are one data set.
     file : str
         The COCO file, for messages only.
-    shape : (int, int)
-        Height and width in pixels.
+    sides : (number or str or None, number or str or None)
+        Height and width as they stand in the file.
     regions : tuple of Region
         Annotations in the order of the file.
     options : ReadOptions
         How to read them.
+    faults : tuple of Fault
+        Annotations that are left out whatever their pixels.
     """
 
     key: str
     file: str
-    shape: tuple[int, int]
+    sides: tuple[_Side, _Side]
     regions: tuple[Region, ...]
     options: ReadOptions
+    faults: tuple[Fault, ...] = ()
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; those that make no sense are left out and recorded as faults."""
-        check_size(f"{self.file}: image {self.key}", self.shape, self.options.max_pixels)
-        crowds, instances, faults = [], [], []
+        where = f"{self.file}: image {self.key}"
+        shape = _shape(where, self.sides)
+        check_size(where, shape, self.options.max_pixels)
+        crowds, instances, faults = [], [], list(self.faults)
         for region in self.regions:
             try:
-                piece = region_piece(region.segmentation, self.shape)
+                piece = region_piece(region.segmentation, shape)
             except BadRegionError as error:
-                faults.append(Fault(error.kind, f"annotation {region.id}: {error.value}"))
+                faults.append(Fault(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}"))
                 continue
             if region.is_crowd and self.options.crowd == "ignore":
                 crowds.append(piece)
@@ -133,10 +156,10 @@ class CocoRef:
                 instances.append((region.code, piece))
         pieces = [piece for _, piece in instances]
         return mask_of_pieces(
-            self.shape,
+            shape,
             pieces,
             [code for code, _ in instances],
-            ignore=_ignored(crowds, pieces, self.shape),
+            ignore=_ignored(crowds, pieces, shape),
             faults=tuple(faults),
         )
 
@@ -152,19 +175,22 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
     ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are passed over.
     An image without a file name is named by the end of its ``coco_url``, as in LVIS.
+
+    Ids are whole numbers or text; ``1``, ``1.0`` and ``"1"`` are the same. An annotation of an image or a category that
+    the file does not list is left out.
     """
     sources = _sources_in(path) if path.is_dir() else _checked_file(path)
     if not sources:
         return None
     first = decoded(sources[0].file, _Document, "COCO file")
-    codes = _numbered(f"{sources[0].file}: categories", [category.id for category in first.categories])
-    refs = _refs(first, sources[0], codes, options)
+    codes = _codes(first.categories, sources[0].file)
+    refs, faults = _refs(first, sources[0], codes, options)
     for source in sources[1:]:
         document = decoded(source.file, _Document, "COCO file")
         _check_categories(document.categories, source.file, first.categories, sources[0].file)
-        refs += _refs(document, source, codes, options)
-    classes = class_table((category.id, category.name or str(category.id)) for category in first.categories)
-    return Masks("coco", classes, refs)
+        more, strays = _refs(document, source, codes, options)
+        refs, faults = refs + more, faults + strays
+    return Masks("coco", class_table(map(_class, first.categories)), refs, faults)
 
 
 def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
@@ -229,6 +255,7 @@ def _checked_file(path: Path) -> list[Source]:
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
+    _check_text(path, text)
     if first_character(text) == b"[":
         raise InputError(f"{path}: a list, as detectors write their results, is no ground truth; give the annotations")
     if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
@@ -255,7 +282,16 @@ def _sources_in(folder: Path) -> list[Source]:
 def _coco_files(folders: list[Path]) -> list[Path]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
-    return [file for file in files if _is_coco(mapped(file))]
+    found = [file for file in files if _is_coco(mapped(file))]
+    for file in files if found else ():
+        _check_text(file, mapped(file))  # beside a COCO file it is likely another split, not to be passed over
+    return found
+
+
+def _check_text(path: Path, text: mmap.mmap | bytes) -> None:
+    """Raise where a file cannot be UTF-8, so that it cannot even be known whether it is a COCO file."""
+    if b"\0" in text[:4]:
+        raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
 
 
 def _without_siblings(files: list[Path]) -> list[Path]:
@@ -272,59 +308,150 @@ def _is_coco(text: mmap.mmap | bytes) -> bool:
 
 def _check_categories(own: list[_Category], file: Path, others: list[_Category], first: Path) -> None:
     """Raise where two files of one data set do not mean the same classes."""
-    _numbered(f"{file}: categories", [category.id for category in own])
-    here, there = ({category.id: category.name for category in categories} for categories in (own, others))
+    _codes(own, file)
+    here, there = ({_plain(each.id): each.name for each in categories} for categories in (own, others))
     wrong = next((id_ for id_ in (*here, *there) if here.get(id_) != there.get(id_)), None)
     if wrong is not None:
         raise InputError(
-            f"{file}: category {wrong} is {_told(here, wrong)}, but {_told(there, wrong)} in {first}; make them agree"
+            f"{file}: category {_shown(wrong)} is {_told(here, wrong)}, but {_told(there, wrong)} in {first}; "
+            "make them agree"
         )
 
 
-def _told(names: dict[int, str], id_: int) -> str:
+def _codes(categories: list[_Category], file: Path) -> _Numbers:
+    """Class code of each category; the store keeps their ids in 64 bits."""
+    codes = _numbered(f"{file}: categories", [category.id for category in categories])
+    wrong = next((id_ for id_ in codes if isinstance(id_, int) and not -(2**63) <= id_ < 2**63), None)
+    if wrong is not None:
+        raise InputError(f"{file}: categories: the id {_shown(wrong)} has more than 64 bits; give a smaller one")
+    return codes
+
+
+def _told(names: dict[int | str | None, str | None], id_: int | str | None) -> str:
     """Name of a category, for a message."""
-    return repr(names[id_]) if id_ in names else "missing"
+    return _shown(repr(names[id_])) if id_ in names else "missing"
 
 
-def _refs(document: _Document, source: Source, codes: dict[int, int], options: ReadOptions) -> tuple[CocoRef, ...]:
-    """One ref per image, in the order of the file."""
+def _class(category: _Category) -> tuple[int | None, str]:
+    """Id and name of a class; an id that is text is a name at best."""
+    id_ = _plain(category.id)
+    return id_ if isinstance(id_, int) else None, category.name or str(id_)
+
+
+def _refs(
+    document: _Document, source: Source, codes: _Numbers, options: ReadOptions
+) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Fault], ...]]:
+    """One ref per image, in the order of the file, and what is left out because no image has it."""
     file = str(source.file)
     rows = _numbered(f"{file}: images", [image.id for image in document.images])
     regions: list[list[Region]] = [[] for _ in rows]
+    faults: dict[int, list[Fault]] = defaultdict(list)
+    strays: dict[_Id | None, list[_Annotation]] = defaultdict(list)
     for annotation in document.annotations:
-        name = f"{file}: annotation {annotation.id}"
-        if annotation.image_id not in rows:
-            raise InputError(f"{name}: no image has the id {annotation.image_id}; add the image or drop the annotation")
-        if annotation.category_id not in codes:
-            raise InputError(f"{name}: no category has the id {annotation.category_id}; add it or drop the annotation")
-        regions[rows[annotation.image_id] - 1].append(_region(annotation, codes[annotation.category_id]))
-    return tuple(
-        CocoRef(source.prefix + _key(image, file), file, (image.height, image.width), tuple(own), options)
-        for image, own in zip(document.images, regions, strict=True)
+        row = _number(rows, annotation.image_id)
+        if not row:
+            strays[annotation.image_id].append(annotation)
+            continue
+        code, is_crowd = _number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
+        if code and is_crowd is not None:
+            # A copy of the segmentation, so that the whole file need not be kept.
+            region = Region(str(annotation.id), code, is_crowd, bytes(annotation.segmentation))
+            regions[row - 1].append(region)
+        else:
+            faults[row - 1].append(_fault(annotation, is_listed=code > 0))
+    refs = tuple(
+        CocoRef(
+            source.prefix + _key(image, file),
+            file,
+            (image.height, image.width),
+            tuple(own),
+            options,
+            tuple(faults[row]),
+        )
+        for row, (image, own) in enumerate(zip(document.images, regions, strict=True))
+    )
+    return refs, tuple((source.prefix + source.file.name, _stray(own)) for own in strays.values())
+
+
+def _fault(annotation: _Annotation, *, is_listed: bool) -> Fault:
+    """What is wrong with an annotation, of which the category is listed or not."""
+    where = f"annotation {_shown(annotation.id)}"
+    if not is_listed:
+        return Fault("category that the file does not list", f"{where}: category_id {_shown(annotation.category_id)}")
+    return Fault("iscrowd is neither 0 nor 1", f"{where}: {_shown(repr(annotation.iscrowd))}")
+
+
+def _stray(annotations: list[_Annotation]) -> Fault:
+    """All annotations of one image that is not listed: a file cut down to a part of its images has many."""
+    first, more = annotations[0], len(annotations) - 1
+    others = f" and {more} more" if more else ""
+    return Fault(
+        "image that the file does not list",
+        f"annotation {_shown(first.id)}{others}: image_id {_shown(first.image_id)}",
     )
 
 
-def _region(annotation: _Annotation, code: int) -> Region:
-    """Annotation with a copy of its segmentation, so that the whole file need not be kept."""
-    return Region(str(annotation.id), code, bool(annotation.iscrowd), bytes(annotation.segmentation))
+def _plain(id_: _Id | None) -> int | str | None:
+    """Id that is equal where the same is meant: a whole number, else text; None where it is neither.
+
+    Examples
+    --------
+    >>> [_plain(id_) for id_ in (1, 1.0, "1", "01", 1.5)]
+    [1, 1, 1, '01', None]
+    """
+    if isinstance(id_, str):
+        return int(id_) if _WHOLE.fullmatch(id_) else id_
+    if isinstance(id_, float):
+        return int(id_) if id_.is_integer() else None
+    return id_
 
 
-def _numbered(where: str, ids: list[int]) -> dict[int, int]:
+def _number(numbers: _Numbers, id_: _Id | None) -> int:
+    """Number of an id; 0 where it has none."""
+    # Most ids are found as they stand, and there may be millions.
+    return numbers.get(id_, 0) or numbers.get(_plain(id_), 0)
+
+
+def _numbered(where: str, ids: Iterable[_Id]) -> _Numbers:
     """Give each id its number, from 1 on."""
-    numbers: dict[int, int] = {}
+    numbers: _Numbers = {}
     for number, id_ in enumerate(ids, start=1):
-        if numbers.setdefault(id_, number) != number:
-            raise InputError(f"{where}: the id {id_} occurs twice; ids must be unique")
+        plain = _plain(id_)
+        if plain is None:
+            raise InputError(f"{where}: the id {id_} is no whole number; ids must be whole numbers or text")
+        if numbers.setdefault(plain, number) != number:
+            raise InputError(f"{where}: the id {_shown(id_)} occurs twice; ids must be unique")
     return numbers
+
+
+def _shape(where: str, sides: tuple[_Side, _Side]) -> tuple[int, int]:
+    """Height and width in pixels."""
+    for name, side in zip(("height", "width"), sides, strict=True):
+        if side is None:
+            raise InputError(f"{where}: has no {name}; add it, in pixels")
+        if not isinstance(_plain(side), int):
+            raise InputError(f"{where}: {name} is {_shown(repr(side))}; it must be a whole number of pixels")
+    height, width = (int(_plain(side) or 0) for side in sides)
+    return height, width
+
+
+def _shown(value: object) -> str:
+    """Value for a message: one line, not too long."""
+    text = str(value)
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if text and text.isprintable() else ascii(text)
 
 
 def _key(image: _Image, file: str) -> str:
     """Name of the mask of an image."""
-    if image.file_name:
-        return image.file_name.replace("\\", "/")
-    if isinstance(image.coco_url, str) and (name := _end_of(image.coco_url)):
-        return name
-    raise InputError(f"{file}: image {image.id} has no file_name, by which masks are named; add it")
+    name = image.file_name or (_end_of(image.coco_url) if isinstance(image.coco_url, str) else "")
+    if not name:
+        raise InputError(f"{file}: image {_shown(image.id)} has no file_name, by which masks are named; add it")
+    if len(name) > _LONGEST_NAME:
+        raise InputError(
+            f"{file}: image {_shown(image.id)}: file_name has {len(name)} characters, more than {_LONGEST_NAME}; shorten it"
+        )
+    return name.replace("\\", "/")
 
 
 def _end_of(url: str) -> str:

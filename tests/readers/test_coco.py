@@ -169,15 +169,20 @@ def test_annotations_of_equal_ids_are_both_read(load):
 
 
 REFUSED = {
-    "unknown image": (document(annotation(image_id=3)), "annotation 17: no image has the id 3"),
-    "unknown category": (document(annotation(category_id=3)), "annotation 17: no category has the id 3"),
     "image twice": (document(images=[IMAGE, IMAGE]), "images: the id 0 occurs twice"),
     "category twice": (document(categories=CATEGORIES[:1] * 2), "categories: the id 0 occurs twice"),
     "name twice": (document(images=[IMAGE, IMAGE | {"id": 1}]), "2 masks have the name 'a.jpg'"),
     "no name": (document(images=[{"id": 5, "height": 1, "width": 1}]), "image 5 has no file_name"),
     "no image": (document(images=[]), "no mask in it"),
-    "size as text": (document(images=[IMAGE | {"height": "4"}]), "no valid COCO file: Expected `int`, got `str`"),
-    "id as text": (document(images=[IMAGE | {"id": "4"}]), "no valid COCO file: Expected `int`, got `str`"),
+    "image twice as number and text": (document(images=[IMAGE, IMAGE | {"id": "0"}]), "images: the id 0 occurs twice"),
+    "id as a fraction": (document(images=[IMAGE | {"id": 0.5}]), "images: the id 0.5 is no whole number"),
+    "size as a list": (document(images=[IMAGE | {"height": [4]}]), "no valid COCO file: .* got `array`"),
+    "id as a list": (document(images=[IMAGE | {"id": [4]}]), "no valid COCO file: .* got `array`"),
+    "id of a category beyond 64 bits": (
+        document(categories=[{"id": 2**63}]),
+        "categories: the id 9223372036854775808 has",
+    ),
+    "long name": (document(images=[IMAGE | {"file_name": "a" * 1001}]), "image 0: file_name has 1001 characters"),
     "no categories": ({"images": [], "annotations": []}, "no valid COCO file: .*`categories`"),
     "cut off": (json.dumps(document(annotation()))[:-5], "no valid COCO file: Input data was truncated"),
     "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "no valid COCO file: JSON is malformed"),
@@ -205,6 +210,9 @@ def test_a_file_whose_meaning_is_unclear_is_refused(write, content, message):
         ({"height": 0}, "0 x 6 pixels; height and width must be at least 1"),
         ({"width": -6}, "4 x -6 pixels; height and width must be at least 1"),
         ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than the limit"),
+        ({"width": None}, "has no width; add it, in pixels"),
+        ({"height": 4.5}, "height is 4.5; it must be a whole number of pixels"),
+        ({"height": "four"}, "height is 'four'; it must be a whole number of pixels"),
     ],
 )
 def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, size, message):
@@ -292,6 +300,13 @@ def test_files_of_one_data_set_must_agree_on_the_categories(write, tmp_path, cat
         find_masks(tmp_path)
 
 
+def test_a_file_of_another_split_is_not_passed_over_because_it_is_utf_16(write, tmp_path):
+    write(document(annotation()), "train.json")
+    (tmp_path / "val.json").write_bytes(json.dumps(document(annotation())).encode("utf-16"))
+    with pytest.raises(InputError, match=r"val\.json: begins with .*; save it as UTF-8"):
+        find_masks(tmp_path)
+
+
 def test_one_file_of_a_split_keeps_its_keys(write, tmp_path):
     write(document(annotation()), "train.json")
     assert find_masks(tmp_path).refs[0].key == "a.jpg"
@@ -318,9 +333,41 @@ def test_an_address_that_names_nothing_is_refused(write, url):
 
 
 @pytest.mark.parametrize("field", ["image_id", "category_id"])
-def test_references_as_text_are_refused(write, field):
-    with pytest.raises(InputError, match="no valid COCO file: Expected `int`, got `str`"):
-        find_masks(write(document(annotation(**{field: "0"}))))
+@pytest.mark.parametrize("id_", [0, 0.0, "0"])
+def test_a_reference_means_the_same_as_a_number_or_as_text(load, field, id_):
+    assert load(annotation(**{field: id_})).areas.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("size", [{"height": "4"}, {"width": 6.0}, {"height": 4.0, "width": "6"}])
+def test_sizes_may_be_whole_floats_or_digits(write, size):
+    (ref,) = find_masks(write(document(images=[IMAGE | size]))).refs
+    assert ref.load().shape == (4, 6)
+
+
+def test_a_category_whose_id_is_text_has_a_name_only(write):
+    masks = find_masks(write(document(annotation(category_id="x"), categories=[{"id": "x"}])))
+    assert [(entry.id, entry.name) for entry in masks.classes.entries[1:]] == [(None, "x")]
+    assert masks.refs[0].load().classes.tolist() == [0, 1]
+
+
+def test_an_annotation_of_an_unknown_category_is_left_out_and_recorded(load):
+    mask = load(annotation(category_id=3), annotation())
+    assert mask.areas.tolist() == [0, 4]
+    assert mask.faults == (("category that the file does not list", "annotation 17: category_id 3"),)
+
+
+def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path):
+    strays = [annotation(image_id=3), annotation(image_id=3, id=18), annotation(image_id="b", id=19)]
+    write(document(*strays, annotation()), "train.json")
+    write(document(annotation(image_id=4)), "val.json")
+    masks = find_masks(tmp_path)
+    kind = "image that the file does not list"
+    assert masks.faults == (
+        ("train/train.json", (kind, "annotation 17 and 1 more: image_id 3")),
+        ("train/train.json", (kind, "annotation 19: image_id b")),
+        ("val/val.json", (kind, "annotation 17: image_id 4")),
+    )
+    assert [ref.load().areas.tolist() for ref in masks.refs] == [[0, 4], [0]]
 
 
 @pytest.mark.parametrize("folder", ["coco", "coco_roboflow"])
