@@ -13,7 +13,7 @@ from segprep.mask import InstanceMask, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions
-from segprep.readers.instance_png import is_one_image
+from segprep.readers.instance_png import holds_instances
 from segprep.splits import FOLDERS
 
 NPY = (".npy",)
@@ -198,7 +198,7 @@ def _label_files(path: Path) -> list[Path]:
     if len(named) > 1:
         raise InputError(f"{path}: label images in both {named[0].name}/ and {named[1].name}/; give one of them")
     if named:
-        return [] if is_one_image(path) else _only_labels(found[named[0]])
+        return [] if holds_instances(path) else _only_labels(found[named[0]])
     if divided := [folder for folder in found if listing(folder).named(*FOLDERS)]:
         return _label_files(divided[0])
     return _direct_files(inside)
