@@ -222,7 +222,8 @@ def _only_labels(files: list[Path]) -> list[Path]:
     for file in files:
         if _is_no_label(file):
             raise InputError(
-                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance"
+                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance, "
+                "or for colours that are classes the folder with their palette"
             )
     return files
 
