@@ -95,6 +95,8 @@ def find_masks(
     if not found:
         raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
     masks = _only(path, found)
+    if options.class_pattern is not None and masks.format != "instance-png":
+        raise OptionError(f"class_pattern: {path} is {masks.format}; only files of instance-png have classes by name")
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 

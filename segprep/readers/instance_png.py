@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from segprep.errors import InputError
+from segprep.errors import InputError, OptionError
 from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
@@ -99,12 +99,16 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     - ``masks/<image>/*.png`` or ``masks/<image>/<class>/*.png``,
     - ``masks/<image>_<number>.png``, ``<image>_mask_<number>.png`` or ``<image>_<class>_<number>.png``, where each belongs
       to a picture (that of the longest name that fits), and at least one picture has several.
+
+    Where ``options.class_pattern`` is given, it says the classes, and what it is not found in has none.
     """
     if not path.is_dir():
         return None
     images = list(_at(path)) or list(_below(path, path, _DEPTH))
     if not images:
         return None
+    if options.class_pattern is not None:
+        images = _named(images, options.class_pattern)
     names = sorted({name for image in images for _, name in image.files})
     code_of = {name: code for code, name in enumerate(names, start=1)}
     refs = [
@@ -112,6 +116,15 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
         for key, folder, files in sorted(images)
     ]
     return Masks("instance-png", class_table([(None, name) for name in names]), tuple(refs))
+
+
+def _named(images: list[_Image], pattern: str) -> list[_Image]:
+    """Images whose instances have the classes that a pattern finds in their files."""
+    found = {file: re.search(pattern, file) for image in images for file, _ in image.files}
+    if not any(found.values()):
+        raise OptionError(f"class_pattern: {pattern!r} is found in no name of a file, as {next(iter(found))!r}")
+    name_of = {file: match["class"] or _NO_CLASS if match else _NO_CLASS for file, match in found.items()}
+    return [image._replace(files=tuple((file, name_of[file]) for file, _ in image.files)) for image in images]
 
 
 def holds_instances(folder: Path) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segprep.errors import InputError
+from segprep.errors import InputError, OptionError
 from segprep.readers import ReadOptions, find_masks
 from segprep.splits import by_folder
 
@@ -162,6 +162,41 @@ def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expec
     assert {ref.key: [names[code] for code in ref.load().classes[1:]] for ref in masks.refs} == expected
     assert names == ["background", *sorted({name for classes in expected.values() for name in classes})]
     assert all((ref.load().areas[1:] == 4).all() for ref in masks.refs)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["cell/masks/1-wall.png", "cell/masks/2-nucleus.png", "cell/masks/3.png"],
+        ["cell/images/a.png", "cell/masks/x/1-wall.png", "cell/masks/x/2-nucleus.png", "cell/masks/x/3.png"],
+    ],
+)
+def test_a_pattern_may_say_the_classes(tmp_path, files):
+    for name in files:
+        write(tmp_path / name)
+    masks = find_masks(tmp_path, options=ReadOptions(class_pattern=r"-(?P<class>[a-z]+)[.]"))
+    assert [entry.name for entry in masks.classes.entries[1:]] == ["instance", "nucleus", "wall"]
+    assert masks.refs[0].load().classes.tolist() == [0, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", r"class_pattern: '\(' is no regular expression"),
+        ("([a-z]+)", r"has no group of the class; write it as \(\?P<class>\.\.\.\)"),
+        ("(?P<class>z+)", r"'\(\?P<class>z\+\)' is found in no name of a file, as '1\.png'"),
+    ],
+)
+def test_a_pattern_that_cannot_be_meant_is_refused(tmp_path, pattern, message):
+    write(tmp_path / "cell/masks/1.png")
+    with pytest.raises(OptionError, match=message):
+        find_masks(tmp_path, options=ReadOptions(class_pattern=pattern))
+
+
+def test_a_pattern_for_another_format_is_refused(tmp_path):
+    write(tmp_path / "1.png")
+    with pytest.raises(OptionError, match="is label-image; only files of instance-png have classes by name"):
+        find_masks(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
 
 
 def test_splits_around_folders_of_pictures_are_kept(tmp_path):
