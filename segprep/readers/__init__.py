@@ -25,7 +25,7 @@ from segprep.readers import (
     voc,
     yolo,
 )
-from segprep.readers._folder import listing
+from segprep.readers._folder import Listing, listing
 from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
 __all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
@@ -135,10 +135,15 @@ def _only(path: Path, found: list[Masks]) -> Masks:
 
 def _advice(path: Path, readers: dict[str, Find], options: ReadOptions) -> str:
     """What follows in the message where nothing is recognised: the folder that may be meant, or what was tried."""
-    children = listing(path).folders[:_CHILDREN] if path.is_dir() else []
-    for child in children:
+    inside = listing(path) if path.is_dir() else Listing([], [])
+    for child in inside.folders[:_CHILDREN]:
         if names := [name for name, find in readers.items() if name != "label-image" and _knows(find, child, options)]:
             return f", but {child.name}/ in it is {' or '.join(names)}; give {child}"
+    for file in inside.with_suffix(".json")[:_CHILDREN] if "coco" in readers else []:
+        try:
+            coco.find(file, options)
+        except InputError as error:
+            return f"; {error}"
     return "; tried " + "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
 
 

@@ -48,6 +48,12 @@ def test_a_folder_of_the_given_one_that_is_broken_is_not_pointed_out(tmp_path):
         find_masks(tmp_path)
 
 
+def test_a_folder_of_results_alone_is_refused_as_such(tmp_path):
+    (tmp_path / "results.json").write_text('[{"segmentation": []}]')
+    with pytest.raises(InputError, match=r"no known layout; .*results\.json: a list, as detectors write their results"):
+        find_masks(tmp_path)
+
+
 PARENTS = {
     "formats/ade20k2017_dataset": "dataset/ in it is ade20k; give",
     "formats/cityscapes_dataset": "dataset/ in it is cityscapes; give",
