@@ -79,7 +79,9 @@ def reading_rules(settings: Settings) -> Rules:
     """What decides about reading the masks."""
     return Rules(
         format=settings["format"],
-        reading=ReadOptions(crowd=settings["crowd"], max_pixels=settings["max_pixels"]),
+        reading=ReadOptions(
+            crowd=settings["crowd"], max_pixels=settings["max_pixels"], class_pattern=settings["class_pattern"]
+        ),
         instances=InstanceRule(
             settings["instances"],
             settings["connectivity"],

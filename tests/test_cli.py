@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import zarr
 from click import Choice
+from PIL import Image
 
 import segprep
 from segprep import store
@@ -272,6 +273,12 @@ def test_defaults_of_reading_are_those_of_the_library():
     reading = segprep.readers.ReadOptions()
     assert found["max_pixels"].default == MAX_PIXELS == reading.max_pixels
     assert found["crowd"].default == reading.crowd
+
+
+def test_a_pattern_of_classes_reaches_the_reader(tmp_path):
+    (tmp_path / "cell/masks").mkdir(parents=True)
+    Image.new("L", (5, 4), 255).save(tmp_path / "cell/masks/7-nucleus.png")
+    assert "nucleus (1)" in segprep_("check", tmp_path, "--class-pattern", "-(?P<class>[a-z]+)[.]").stdout
 
 
 @pytest.mark.parametrize("command", list(main.commands.values()), ids=lambda command: command.name)

@@ -25,6 +25,7 @@ from segprep.readers import (
     voc,
     yolo,
 )
+from segprep.readers._folder import Listing, listing
 from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
 __all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
@@ -46,6 +47,9 @@ READERS: dict[str, Find] = {
     "label-image": label_image.find,
 }
 """The readers by the names that the user gives; the one that knows least of what it reads comes last."""
+
+_CHILDREN = 10
+"""Folders in which a data set is looked for before the user is told that there is none."""
 
 
 def find_masks(
@@ -87,7 +91,12 @@ def find_masks(
     except OSError as error:
         reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path}: {reason}") from error
-    masks = _only(path, readers, _answers(path, readers, options))
+    found = _answers(path, readers, options)
+    if not found:
+        raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
+    masks = _only(path, found)
+    if options.class_pattern is not None and masks.format != "instance-png":
+        raise OptionError(f"class_pattern: {path} is {masks.format}; only files of instance-png have classes by name")
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 
@@ -116,15 +125,34 @@ def _answers(path: Path, readers: dict[str, Find], options: ReadOptions) -> list
     return found
 
 
-def _only(path: Path, readers: dict[str, Find], found: list[Masks]) -> Masks:
+def _only(path: Path, found: list[Masks]) -> Masks:
     """Answer of the one reader that had one."""
-    if not found:
-        tried = "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
-        raise InputError(f"{path}: no known layout; tried {tried}")
     if len(found) > 1:
         names = [masks.format for masks in found]
         raise InputError(f"{path}: looks like {' and '.join(names)}; say which, as --format {names[0]}")
     return found[0]
+
+
+def _advice(path: Path, readers: dict[str, Find], options: ReadOptions) -> str:
+    """What follows in the message where nothing is recognised: the folder that may be meant, or what was tried."""
+    inside = listing(path) if path.is_dir() else Listing([], [])
+    for child in inside.folders[:_CHILDREN]:
+        if names := [name for name, find in readers.items() if name != "label-image" and _knows(find, child, options)]:
+            return f", but {child.name}/ in it is {' or '.join(names)}; give {child}"
+    for file in inside.with_suffix(".json")[:_CHILDREN] if "coco" in readers else []:
+        try:
+            coco.find(file, options)
+        except InputError as error:
+            return f"; {error}"
+    return "; tried " + "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
+
+
+def _knows(find: Find, path: Path, options: ReadOptions) -> bool:
+    """Whether a reader recognises a path without objecting."""
+    try:
+        return find(path, options) is not None
+    except InputError:
+        return False
 
 
 def _layout(find: Find) -> str:

@@ -1,4 +1,4 @@
-"""Safe decoding of PNG and TIFF: the size is checked before a pixel is decoded, and every failure names its file.
+"""Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every failure names its file.
 
 Pillow reads PNG because it alone keeps the indices of a palette. tifffile reads TIFF because Pillow reads the first
 page of a stack in silence and wraps 32-bit labels.
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
@@ -20,9 +21,13 @@ from segprep.mask import Piece
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
+JPEG = (".jpeg", ".jpg")
 
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 """Pillow's modes of pixels that are one number."""
+
+_AT_LEAST_HALF = [0] * 128 + [255] * 128
+"""What becomes of each grey value of a JPEG."""
 
 # Without a handler of the application, its remarks on damaged files would go to stderr, beside our one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -69,6 +74,15 @@ def png_foreground(path: Path, *, max_pixels: int) -> Foreground:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
         return _foreground(colour)
+
+
+def jpeg_foreground(path: Path, *, max_pixels: int) -> Foreground:
+    """Pixels of a grey JPEG of at least half of white, 128: its compression leaves faint greys around an instance."""
+    with _translated(path, "JPEG"), JpegImageFile(path) as image:
+        if image.mode != "L":
+            raise InputError(f"{path}: a picture in {image.mode}; a JPEG of an instance is grey, so save it as such")
+        check_size(str(path), (image.height, image.width), max_pixels)
+        return _foreground(image.point(_AT_LEAST_HALF))
 
 
 def _foreground(image: Image) -> Foreground:

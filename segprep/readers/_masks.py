@@ -1,5 +1,6 @@
 """What a reader is asked and what it answers."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -26,17 +27,33 @@ class ReadOptions:
         Largest image that is decoded, in pixels; below ``2**31``.
     values : {"instances", "classes"}
         What the values of a label image tell apart.
+    class_pattern : str or None
+        Regular expression whose group ``class`` finds the class of an instance in the name of its file; for one file per
+        instance only.
     """
 
     crowd: Crowd = "ignore"
     max_pixels: int = MAX_PIXELS
     values: Values = "instances"
+    class_pattern: str | None = None
 
     def __post_init__(self) -> None:
         if self.crowd not in get_args(Crowd):
             raise OptionError(f"crowd: {self.crowd!r} is unknown; choose one of {', '.join(get_args(Crowd))}")
         if not 0 < self.max_pixels < 2**31:
             raise OptionError(f"max_pixels: {self.max_pixels}; it must be from 1 to {2**31 - 1}")
+        if self.class_pattern is not None:
+            _check_pattern(self.class_pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise where a pattern is no regular expression or has no group of the class."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except (re.error, RecursionError, OverflowError) as error:
+        raise OptionError(f"class_pattern: {pattern!r} is no regular expression: {error}") from error
+    if "class" not in groups:
+        raise OptionError(f"class_pattern: {pattern!r} has no group of the class; write it as (?P<class>...)")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from segprep.mask import InstanceMask, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions
-from segprep.readers.instance_png import is_one_image
+from segprep.readers.instance_png import holds_instances
 from segprep.splits import FOLDERS
 
 NPY = (".npy",)
@@ -198,7 +198,7 @@ def _label_files(path: Path) -> list[Path]:
     if len(named) > 1:
         raise InputError(f"{path}: label images in both {named[0].name}/ and {named[1].name}/; give one of them")
     if named:
-        return [] if is_one_image(path) else _only_labels(found[named[0]])
+        return [] if holds_instances(path) else _only_labels(found[named[0]])
     if divided := [folder for folder in found if listing(folder).named(*FOLDERS)]:
         return _label_files(divided[0])
     return _direct_files(inside)
@@ -222,7 +222,8 @@ def _only_labels(files: list[Path]) -> list[Path]:
     for file in files:
         if _is_no_label(file):
             raise InputError(
-                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance"
+                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance, "
+                "or for colours that are classes the folder with their palette"
             )
     return files
 

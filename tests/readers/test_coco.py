@@ -428,3 +428,65 @@ def test_instances_among_other_coco_files_are_read(data_dir):
     assert [entry.id for entry in masks.classes.entries[1:]] == [1, 2, 4]
     (ref,) = masks.refs
     assert (ref.key, ref.load().shape) == ("a.jpg", (5, 10))
+
+
+def lvis(number):
+    """One image of LVIS: no name but its address, and annotations without iscrowd."""
+    url = f"http://images.cocodataset.org/train2017/{number:012}.jpg"
+    extra = {"neg_category_ids": [90], "not_exhaustive_category_ids": [], "flickr_url": "", "license": 4}
+    image = {"id": number, "height": 4, "width": 6, "coco_url": url} | extra
+    own = {"id": 1, "image_id": number, "category_id": 90, "segmentation": [SQUARE], "area": 4.0, "bbox": [1, 1, 2, 2]}
+    categories = [each | {"frequency": "c", "synset": "x.n.01", "image_count": 9} for each in CATEGORIES]
+    return {"info": {}, "licenses": []} | document(own, images=[image], categories=categories)
+
+
+ROBOFLOW = document(
+    annotation(category_id=1, area=4, bbox=[1, 1, 2, 2]),
+    images=[IMAGE | {"file_name": "a_jpg.rf.5f3c.jpg", "extra": {"name": "a.jpg"}, "license": 1, "date_captured": ""}],
+    categories=[{"id": 0, "name": "cells", "supercategory": "none"}, {"id": 1, "name": "c", "supercategory": "cells"}],
+)
+FIFTYONE = {"info": {"contributor": "", "url": "https://voxel51.com/fiftyone"}, "licenses": []} | document(
+    annotation(area=4, bbox=[1.0, 1.0, 2.0, 2.0], supercategory=None),
+    images=[IMAGE | {"license": None, "coco_url": None}],
+    categories=[CATEGORIES[0] | {"supercategory": None}],
+)
+CVAT = {"licenses": [{"name": "", "id": 0, "url": ""}], "info": {"contributor": ""}} | document(
+    annotation({"counts": [5, 2, 2, 2, 13], "size": [4, 6]}, attributes={"occluded": False, "rotation": 0.0}),
+    images=[IMAGE | {"license": 0, "flickr_url": "", "coco_url": "", "date_captured": 0}],
+)
+LABELME2COCO = {"info": {"year": 2024}, "type": "instances"} | document(
+    annotation([list(map(float, SQUARE))], area=4.0, bbox=[1.0, 1.0, 2.0, 2.0]),
+    images=[IMAGE | {"file_name": "JPEGImages\\a.jpg", "license": 0, "url": None, "date_captured": None}],
+    categories=[{"supercategory": None, "id": 0, "name": "_background_"}, *CATEGORIES[1:]],
+)
+
+HABITS = {
+    "LVIS": (
+        {"lvis_v1_train.json": lvis(9), "lvis_v1_val.json": lvis(5)},
+        {"train/train2017/000000000009.jpg": "debris", "val/train2017/000000000005.jpg": "debris"},
+    ),
+    "Roboflow": (
+        {f"{part}/_annotations.coco.json": ROBOFLOW for part in ("train", "valid", "test")}
+        | {"README.roboflow.txt": "x", "README.dataset.txt": "x", "train/a_jpg.rf.5f3c.jpg": "x"},
+        {f"{part}/a_jpg.rf.5f3c.jpg": "c" for part in ("train", "val", "test")},
+    ),
+    "FiftyOne": ({"labels.json": FIFTYONE, "data/a.jpg": "x"}, {"a.jpg": "cell"}),
+    "CVAT": ({"annotations/instances_default.json": CVAT, "images/default/a.jpg": "x"}, {"a.jpg": "cell"}),
+    "CVAT, images beside": ({"annotations/instances_default.json": CVAT, "images/a.jpg": "x"}, {"a.jpg": "cell"}),
+    "labelme2coco": (
+        {"annotations.json": LABELME2COCO, "JPEGImages/a.jpg": "x", "Visualization/a.jpg": "x"},
+        {"JPEGImages/a.jpg": "_background_"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "expected"), HABITS.values(), ids=HABITS)
+def test_folders_of_other_programs_are_read(write, tmp_path, files, expected):
+    for name, content in files.items():
+        write(content, name)
+    masks = find_masks(tmp_path)
+    loaded = {ref.key: ref.load() for ref in masks.refs}
+    assert masks.format == "coco"
+    assert {key: masks.classes.entries[mask.classes[1]].name for key, mask in loaded.items()} == expected
+    for mask in loaded.values():
+        assert (mask.areas.tolist(), mask.labels[1, 1], mask.faults, mask.ignore) == ([0, 4], 1, (), None)

@@ -32,6 +32,45 @@ def test_an_unknown_layout_lists_what_was_tried(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_data_set_in_a_folder_of_the_given_one_is_pointed_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "a/photo.png")
+    (tmp_path / "b/a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
+    with pytest.raises(InputError, match=r": no known layout, but b/ in it is coco; give .*/b$"):
+        find_masks(tmp_path)
+
+
+def test_a_folder_of_the_given_one_that_is_broken_is_not_pointed_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/a.json").write_text('{"images": [], "annotations": [], "segmentation": 1')
+    with pytest.raises(InputError, match="no known layout; tried coco "):
+        find_masks(tmp_path)
+
+
+def test_a_folder_of_results_alone_is_refused_as_such(tmp_path):
+    (tmp_path / "results.json").write_text('[{"segmentation": []}]')
+    with pytest.raises(InputError, match=r"no known layout; .*results\.json: a list, as detectors write their results"):
+        find_masks(tmp_path)
+
+
+PARENTS = {
+    "formats/ade20k2017_dataset": "dataset/ in it is ade20k; give",
+    "formats/cityscapes_dataset": "dataset/ in it is cityscapes; give",
+    "formats/coco_dataset": "coco/ in it is coco or panoptic; give",
+    "formats/synthia_dataset": "rand_custom_labelmap/ in it is colour-png; give",
+    "formats/voc_dataset": "voc_dataset1/ in it is voc; give",
+    "formats/yolo_dataset": "labels/ in it is yolo; give",
+    "panoptic": "sample_data/ in it is coco or panoptic; give",
+}
+
+
+@pytest.mark.parametrize(("path", "message"), PARENTS.items())
+def test_of_folders_of_data_sets_one_is_pointed_out(data_dir, path, message):
+    with pytest.raises(InputError, match=f"no known layout, but {message}"):
+        find_masks(data_dir / path)
+
+
 def test_a_folder_of_two_layouts_is_refused_with_the_remedy(tmp_path):
     write_both(tmp_path)
     with pytest.raises(InputError, match=r"looks like coco and label-image; say which, as --format coco$"):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segprep.errors import InputError
+from segprep.errors import InputError, OptionError
 from segprep.readers import ReadOptions, find_masks
+from segprep.splits import by_folder
 
 
 def write(file, *, shape=(4, 5), at=np.s_[1:3, 1:3]):
@@ -99,6 +100,211 @@ def test_one_image_may_be_given_by_itself(tmp_path):
         write(tmp_path / f"cell/masks/{number}.png")
     masks = find_masks(tmp_path / "cell")
     assert (masks.format, [ref.key for ref in masks.refs]) == ("instance-png", ["cell"])
+
+
+LAYOUTS = {
+    "classes in folders": (
+        ["cell/images/cell.png", "cell/masks/nucleus/1.png", "cell/masks/nucleus/2.png", "cell/masks/wall/1.png"],
+        {"cell": ["nucleus", "nucleus", "wall"]},
+    ),
+    "one image with classes in folders": (
+        ["images/cell.png", "masks/nucleus/1.png", "masks/wall/1.png"],
+        {"data": ["nucleus", "wall"]},
+    ),
+    "one image with classes in names": (
+        ["cell/images/a.jpg", "cell/masks/a_wall_1.png", "cell/masks/a_2.png"],
+        {"cell": ["instance", "wall"]},
+    ),
+    "folders by picture": (
+        ["images/a.tif", "images/b.tif", "images/c.tif", "masks/a/1.png", "masks/a/2.png", "masks/b/x.PNG"],
+        {"a": ["instance", "instance"], "b": ["instance"]},
+    ),
+    "folders by picture and class": (
+        ["images/a.jpg", "images/b.jpg", "masks/a/wall/1.png", "masks/a/nucleus/1.png", "masks/b/wall/1.png"],
+        {"a": ["nucleus", "wall"], "b": ["wall"]},
+    ),
+    "a folder by the one picture": (["Images/a.jpg", "Masks/a/1.png"], {"a": ["instance"]}),
+    "folders by picture in splits": (
+        ["train/images/a.jpg", "train/images/b.jpg", "train/masks/a/1.png", "val/images/a.jpg", "val/masks/a/1.png"],
+        {"train/a": ["instance"], "val/a": ["instance"]},
+    ),
+    "names with a number": (
+        ["images/a.jpg", "images/a_1.jpg", "masks/a_1_7.png", "masks/a_7.png", "masks/a_8.png"],
+        {"a": ["instance", "instance"], "a_1": ["instance"]},
+    ),
+    "names with the word mask": (
+        ["images/a.jpg", "images/b.jpg", "masks/a_mask_1.png", "masks/a_mask_2.png", "masks/b_Mask_0.png"],
+        {"a": ["instance", "instance"], "b": ["instance"]},
+    ),
+    "names with a class": (
+        ["images/a.jpg", "images/b.jpg", "masks/a_big_cell_1.png", "masks/a_wall_1.png", "masks/b_wall_9.png"],
+        {"a": ["big_cell", "wall"], "b": ["wall"]},
+    ),
+    "names in splits": (
+        [f"{part}/{name}" for part in ("train", "test") for name in ("images/a.jpg", "images/b.jpg")]
+        + [f"{part}/masks/a_{number}.png" for part in ("train", "test") for number in (1, 2)],
+        {"test/a": ["instance", "instance"], "train/a": ["instance", "instance"]},
+    ),
+    "JPEG": (
+        ["images/a.jpg", "images/b.jpg", "masks/a_1.jpg", "masks/a_2.JPEG", "masks/b_1.png"],
+        {"a": ["instance", "instance"], "b": ["instance"]},
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "expected"), LAYOUTS.values(), ids=LAYOUTS)
+def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expected):
+    for name in files:
+        write(tmp_path / "data" / name)
+    masks = find_masks(tmp_path / "data")
+    names = [entry.name for entry in masks.classes.entries]
+    assert masks.format == "instance-png"
+    assert {ref.key: [names[code] for code in ref.load().classes[1:]] for ref in masks.refs} == expected
+    assert names == ["background", *sorted({name for classes in expected.values() for name in classes})]
+    assert all((ref.load().areas[1:] == 4).all() for ref in masks.refs)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["cell/masks/1-wall.png", "cell/masks/2-nucleus.png", "cell/masks/3.png"],
+        ["cell/images/a.png", "cell/masks/x/1-wall.png", "cell/masks/x/2-nucleus.png", "cell/masks/x/3.png"],
+    ],
+)
+def test_a_pattern_may_say_the_classes(tmp_path, files):
+    for name in files:
+        write(tmp_path / name)
+    masks = find_masks(tmp_path, options=ReadOptions(class_pattern=r"-(?P<class>[a-z]+)[.]"))
+    assert [entry.name for entry in masks.classes.entries[1:]] == ["instance", "nucleus", "wall"]
+    assert masks.refs[0].load().classes.tolist() == [0, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", r"class_pattern: '\(' is no regular expression"),
+        ("([a-z]+)", r"has no group of the class; write it as \(\?P<class>\.\.\.\)"),
+        ("(?P<class>z+)", r"'\(\?P<class>z\+\)' is found in no name of a file, as '1\.png'"),
+    ],
+)
+def test_a_pattern_that_cannot_be_meant_is_refused(tmp_path, pattern, message):
+    write(tmp_path / "cell/masks/1.png")
+    with pytest.raises(OptionError, match=message):
+        find_masks(tmp_path, options=ReadOptions(class_pattern=pattern))
+
+
+def test_a_pattern_for_another_format_is_refused(tmp_path):
+    write(tmp_path / "1.png")
+    with pytest.raises(OptionError, match="is label-image; only files of instance-png have classes by name"):
+        find_masks(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
+
+
+def test_splits_around_folders_of_pictures_are_kept(tmp_path):
+    for part in ("test", "train", "val"):
+        write(tmp_path / part / "images/a.png")
+        write(tmp_path / part / "masks/a/1.png")
+    assert by_folder([ref.key for ref in find_masks(tmp_path).refs]).tolist() == [2, 0, 1]
+
+
+OTHERS = {
+    "one mask for each picture": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/b_1.png"],
+    "masks named as the pictures": ["images/a.png", "images/a_1.png", "masks/a.png", "masks/a_1.png"],
+    "a mask of no picture": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/a_2.png", "masks/c_1.png"],
+    "a mask without number": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/a_2.png", "masks/b_x.png"],
+    "no pictures": ["masks/a_1.png", "masks/a_2.png"],
+}
+
+
+@pytest.mark.parametrize("files", OTHERS.values(), ids=OTHERS)
+def test_names_that_do_not_tell_of_several_instances_are_label_images(tmp_path, files):
+    for name in files:
+        write(tmp_path / name)
+    assert find_masks(tmp_path).format == "label-image"
+
+
+UNKNOWN = {
+    "folder of no picture": ["images/a.jpg", "images/b.jpg", "masks/a/1.png", "masks/c/1.png"],
+    "folders without pictures": ["data/masks/a/1.png", "data/masks/b/1.png"],
+    "empty folder": ["images/a.jpg", "images/b.jpg", "masks/a/notes.txt"],
+}
+
+
+@pytest.mark.parametrize("files", UNKNOWN.values(), ids=UNKNOWN)
+def test_folders_that_may_mean_something_else_are_refused(tmp_path, files):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("nothing")
+        else:
+            write(tmp_path / name)
+    with pytest.raises(InputError, match="no known layout"):
+        find_masks(tmp_path, format="instance-png")
+
+
+def bitmap_image(mode):
+    """Picture of one instance of 2 x 2 pixels in one of the ways that programs write it."""
+    pixels = np.zeros((4, 5), np.uint8)
+    pixels[1:3, 1:3] = 255
+    grey = Image.fromarray(pixels)
+    if mode == "0/1":
+        return Image.fromarray(pixels // 255)
+    if mode == "16 bits":
+        return Image.fromarray(pixels.astype(np.uint16) * 257)
+    if mode == "palette":
+        image = Image.fromarray(pixels // 255).convert("P")
+        image.putpalette([9, 9, 9, 0, 0, 0])
+        return image
+    return grey if mode == "0/255" else grey.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["0/255", "0/1", "1", "palette", "16 bits", "LA", "RGB", "RGBA"])
+def test_an_instance_may_be_written_in_any_way(tmp_path, mode):
+    write(tmp_path / "cell/masks/1.png")
+    bitmap_image(mode).save(tmp_path / "cell/masks/2.png")
+    mask = find_masks(tmp_path).refs[0].load()
+    assert mask.areas.tolist() == [0, 4, 4]
+    assert len(mask.planes) == 2
+    np.testing.assert_array_equal(mask.planes[0] > 0, mask.planes[1] > 0)
+
+
+def test_of_a_jpeg_what_is_at_least_half_of_white_is_the_instance(tmp_path):
+    pixels = np.zeros((24, 32), np.uint8)
+    pixels[5:14, 7:20] = 255
+    noisy = Image.fromarray(pixels)
+    (tmp_path / "cell/masks").mkdir(parents=True)
+    noisy.save(tmp_path / "cell/masks/1.jpg", quality=90)
+    decoded = np.asarray(Image.open(tmp_path / "cell/masks/1.jpg"))
+    mask = find_masks(tmp_path).refs[0].load()
+    assert np.count_nonzero(decoded) > np.count_nonzero(pixels)
+    np.testing.assert_array_equal(mask.planes[0], pixels > 0)
+
+
+def test_faint_greys_alone_are_no_foreground(tmp_path):
+    for number, grey in enumerate((127, 128)):
+        file = tmp_path / f"cell/masks/{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), grey, np.uint8)).save(file, quality=100)
+    mask = find_masks(tmp_path).refs[0].load()
+    assert (mask.areas.tolist(), mask.faults) == ([0, 64], (("no foreground", "0.jpg"),))
+
+
+def test_a_jpeg_in_colour_is_refused(tmp_path):
+    (tmp_path / "cell/masks").mkdir(parents=True)
+    Image.new("RGB", (5, 4)).save(tmp_path / "cell/masks/1.jpg")
+    with pytest.raises(
+        InputError, match=r"1\.jpg: a picture in RGB; a JPEG of an instance is grey, so save it as such"
+    ):
+        find_masks(tmp_path).refs[0].load()
+
+
+def test_the_size_of_a_jpeg_is_checked_before_its_pixels(tmp_path):
+    write(tmp_path / "cell/masks/1.jpg")
+    file = tmp_path / "cell/masks/1.jpg"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"1\.jpg: 4 x 5 pixels are more than the limit of 19"):
+        find_masks(tmp_path, options=ReadOptions(max_pixels=19)).refs[0].load()
+    with pytest.raises(InputError, match=r"1\.jpg: cannot be read as JPEG: "):
+        find_masks(tmp_path).refs[0].load()
 
 
 def test_dsb2018_has_the_counts_of_an_independent_reader(data_dir):
