@@ -79,7 +79,9 @@ def reading_rules(settings: Settings) -> Rules:
     """What decides about reading the masks."""
     return Rules(
         format=settings["format"],
-        reading=ReadOptions(crowd=settings["crowd"], max_pixels=settings["max_pixels"]),
+        reading=ReadOptions(
+            crowd=settings["crowd"], max_pixels=settings["max_pixels"], max_instances=settings["max_instances"]
+        ),
         instances=InstanceRule(
             settings["instances"],
             settings["connectivity"],

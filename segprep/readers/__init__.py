@@ -25,9 +25,9 @@ from segprep.readers import (
     voc,
     yolo,
 )
-from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
+from segprep.readers._masks import MAX_INSTANCES, MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
-__all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
+__all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
 
 READERS: dict[str, Find] = {
     "coco": coco.find,

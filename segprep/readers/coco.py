@@ -20,7 +20,7 @@ from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
 from segprep.splits import FOLDERS, split_name
@@ -119,7 +119,9 @@ class CocoRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; those that make no sense are left out and recorded as faults."""
-        check_size(f"{self.file}: image {self.key}", self.shape, self.options.max_pixels)
+        where = f"{self.file}: image {self.key}"
+        check_size(where, self.shape, self.options.max_pixels)
+        check_instances(where, len(self.regions), self.options.max_instances)
         crowds, instances, faults = [], [], []
         for region in self.regions:
             try:
@@ -137,7 +139,8 @@ class CocoRef:
             pieces,
             [code for code, _ in instances],
             ignore=_ignored(crowds, pieces, self.shape),
-            faults=tuple(faults),
+            faults=faults,
+            where=where,
         )
 
 

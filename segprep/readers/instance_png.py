@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, png_foreground
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled
 
 _DEPTH = 4
 """Folders below the given one in which images are looked for."""
@@ -34,22 +34,19 @@ class InstancePngRef:
 
     def load(self) -> InstanceMask:
         """Read the instances in the order of their file names; a file without foreground is left out."""
-        shape: tuple[int, int] | None = None
-        pieces: list[Piece] = []
-        faults: list[Fault] = []
         files = listing(self.folder).with_suffix(*PNG)
+        if not files:
+            raise InputError(f"{self.folder}: no .png file is left; it had some when the data set was searched")
+        shape, _ = png_foreground(files[0], max_pixels=self.options.max_pixels)
+        return assembled(str(self.folder), shape, self._found(files, shape), self.options)
+
+    def _found(self, files: list[Path], shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each file, or what is wrong with it."""
         for file in files:
             size, piece = png_foreground(file, max_pixels=self.options.max_pixels)
-            shape = shape or size
             if size != shape:
                 raise InputError(_differs(file, size, files[0], shape))
-            if piece is None:
-                faults.append(Fault("no foreground", file.name))
-            else:
-                pieces.append(piece)
-        if shape is None:
-            raise InputError(f"{self.folder}: no .png file is left; it had some when the data set was searched")
-        return mask_of_pieces(shape, pieces, [1] * len(pieces), faults=tuple(faults))
+            yield (1, piece) if piece is not None else Fault("no foreground", file.name)
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:

@@ -19,7 +19,7 @@ from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, runs_piece
 from segprep.splits import FOLDERS
@@ -91,8 +91,9 @@ class LabelmeRef:
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             parts.setdefault((drawn.label, group), []).append(piece)
+            check_instances(str(self.file), len(parts), self.options.max_instances)
         codes = [1 + self.labels.index(label) for label, _ in parts]
-        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=tuple(faults))
+        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=faults, where=str(self.file))
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import check_size
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.rle import BadRegionError, runs_piece, string_runs
 
 _DEPTH = 2
@@ -62,14 +62,8 @@ class SegmentAnythingRef:
         document = _decoded(self.file)
         shape = document.image.height, document.image.width
         check_size(str(self.file), shape, self.options.max_pixels)
-        pieces: list[Piece] = []
-        faults: list[Fault] = []
-        for annotation in document.annotations:
-            try:
-                pieces.append(_piece(annotation.segmentation, shape))
-            except BadRegionError as error:
-                faults.append(Fault(error.kind, f"annotation {annotation.id}: {error.value}"))
-        return mask_of_pieces(shape, pieces, [1] * len(pieces), faults=tuple(faults))
+        found = (_found(annotation, shape) for annotation in document.annotations)
+        return assembled(str(self.file), shape, found, self.options)
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
@@ -106,6 +100,14 @@ def _is_ours(file: Path) -> bool:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError):
         return False
     return "images" not in keys
+
+
+def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, Piece] | Fault:
+    """Class code and pixels of one object, or what is wrong with it."""
+    try:
+        return 1, _piece(annotation.segmentation, shape)
+    except BadRegionError as error:
+        return Fault(error.kind, f"annotation {annotation.id}: {error.value}")
 
 
 def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:
