@@ -37,6 +37,15 @@ def has_keys(text: mmap.mmap | bytes, *keys: str) -> bool:
     return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file is JSON of any kind, to its end."""
+    try:
+        decoded(path, msgspec.Raw, "JSON")
+    except InputError:
+        return False
+    return True
+
+
 def decoded(path: Path, kind: type[T], what: str) -> T:
     """Content of a file; raw parts are views of its map.
 

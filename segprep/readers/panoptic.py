@@ -17,7 +17,7 @@ from segprep.errors import InputError
 from segprep.mask import ClassTable, Fault, InstanceMask, first_faults
 from segprep.readers._coded_png import IGNORED, Meaning, mask_of_values, things_and_stuff
 from segprep.readers._folder import listing
-from segprep.readers._image import _png, check_size
+from segprep.readers._image import png_pixels
 from segprep.readers._json import decoded, first_character, has_keys, mapped
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.splits import split_name
@@ -174,12 +174,11 @@ def segment_ids(file: Path, *, max_pixels: int) -> NDArray[np.int32]:
     InputError
         Where the file is damaged, too large, or has no colours.
     """
-    with _png(file) as image:
+    with png_pixels(file, max_pixels=max_pixels) as image:
         if image.mode not in _COLOURS:
             raise InputError(
                 f"{file}: a picture in {image.mode}; ids of segments are colours, so give PNG files in RGB"
             )
-        check_size(str(file), (image.height, image.width), max_pixels)
         colours = np.asarray(image.convert("RGB"), np.int32)
     ids: NDArray[np.int32] = colours @ np.array([1, 256, 65536], np.int32)
     return ids

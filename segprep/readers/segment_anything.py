@@ -14,6 +14,8 @@ from segprep.rle import BadRegionError, runs_piece, string_runs
 
 _DEPTH = 2
 """Folders below the given one in which files are looked for, as sa_000000/."""
+_LOOK = 8
+"""Files that are looked at to recognise the format, since one may be damaged."""
 _MAX_BYTES = 2**26
 """Bytes of the largest file; those of SA-1B have less than 1 MB, and files of other layouts need not be looked at."""
 
@@ -70,10 +72,10 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
 
     Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
-    they may overlap. The first file by name tells the layout; each of the others is checked when it is loaded.
+    they may overlap. One of the first few files by name tells the layout; each of the others is checked when it is loaded.
     """
     files = _files(listing(path), _DEPTH) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
-    if not files or not _is_ours(files[0]):
+    if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent
     refs = [SegmentAnythingRef(file.relative_to(root).with_suffix("").as_posix(), file, options) for file in files]
