@@ -323,6 +323,16 @@ ROWS = [
     yolo("a box", BOX + b"0 0.5 0.5 0.2 0.2\n", WARNED, "a box, not a polygon", "line 2", instances=1),
     yolo("NaN", BOX + b"0 0.1 nan 0.6 0.1 0.6 0.6\n", WARNED, "not shares", "line 2", "nan", instances=1),
     yolo("a word", BOX + b"0 0.1 x 0.6 0.1 0.6 0.6\n", WARNED, "not of numbers", "line 2", instances=1),
+    yolo("first line of words", b"cell 0 0 1 1 1\n" + BOX, WARNED, "not of numbers", "line 1: 'cell", instances=1),
+    yolo(
+        "first text of words",
+        b"cell 0 0 1 1 1\n",
+        WARNED,
+        "not of numbers",
+        "labels/a.txt: line 1",
+        instances=1,
+        **{"labels/b.txt": BOX, "images/b.jpg": jpeg()},
+    ),
     yolo("missing picture", BOX, UNREADABLE, "a.txt: no picture of this name", "add it", **{"images/a.jpg": None}),
     yolo("damaged picture", BOX, UNREADABLE, "a.jpg", **{"images/a.jpg": jpeg()[:30]}),
     yolo("no picture by its bytes", BOX, UNREADABLE, "a.jpg: neither PNG", "convert", **{"images/a.jpg": b"hello"}),
@@ -571,6 +581,9 @@ ROWS = [
         "object without a name", WARNED, "not in the table", "blue 2", pixels=((10, 200, 1), (10, 200, 2)), instances=1
     ),
     ade20k("broken table", REFUSED, "a_atr.txt: line 1", "needs number", table=b"sky"),
+    ade20k(
+        "broken table beside", UNREADABLE, "b_atr.txt: line 1", "needs number", b_seg_png=GOOD, **{"b_atr.txt": b"sky"}
+    ),
     ade20k("no table", REFUSED, "b_seg.png: neither", "add the one", b_seg_png=GOOD),
     ade20k("truncated", UNREADABLE, "a_seg.png: cannot be read as PNG", a_seg_png=png([[[1, 2, 3]]])[:-20]),
     ade20k(

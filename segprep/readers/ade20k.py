@@ -82,6 +82,8 @@ class Ade20kRef:
 
     def load(self) -> InstanceMask:
         """Read the objects; those that make no sense are left out and recorded as faults."""
+        if not self.objects:
+            _objects(_table_of(self.file))  # which says what is wrong with a damaged table
         colours = png_colours(self.file, max_pixels=self.options.max_pixels)
         if not any(file for *_, file in self.objects):
             return self._of_blue(colours)
@@ -134,10 +136,9 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     if not path.is_dir():
         return None
     files = _seg_files(path)
-    tables = [(file, _table_file(file)) for file in files]
-    if not any(table and _is_ours(table) for _, table in tables):
+    if not any(table and _is_ours(table) for table in map(_table_file, files)):
         return None
-    objects = [(file, _objects(file, table)) for file, table in tables]
+    objects = _objects_in(files)
     names = sorted({(each.name, each.class_id) for _, found in objects for each in found}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
@@ -200,13 +201,34 @@ def _is_ours(table: Path) -> bool:
     return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
 
 
-def _objects(file: Path, table: Path | None) -> list[_Object]:
-    """Objects of an image, without parts."""
+def _table_of(file: Path) -> Path:
+    """Table beside a picture of objects."""
+    table = _table_file(file)
     if table is None:
         stem = file.name[: -len(_ENDING)]
         raise InputError(
             f"{file}: neither {stem}_atr.txt nor {stem}.json is beside it; add the one that names its objects"
         )
+    return table
+
+
+def _objects_in(files: list[Path]) -> list[tuple[Path, list[_Object]]]:
+    """Objects of each image, none where a table is damaged, as loading will say; raise where every table is."""
+    found: list[tuple[Path, list[_Object]]] = []
+    errors = []
+    for file, table in [(file, _table_of(file)) for file in files]:
+        try:
+            found.append((file, _objects(table)))
+        except InputError as error:
+            errors.append(error)
+            found.append((file, []))
+    if len(errors) == len(files):
+        raise errors[0]
+    return found
+
+
+def _objects(table: Path) -> list[_Object]:
+    """Objects of an image, without parts."""
     return _of_json(table) if table.suffix == ".json" else _of_text(table)
 
 

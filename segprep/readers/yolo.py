@@ -41,6 +41,12 @@ _BOX = 4
 _POLYGON = 6
 _SLACK = 0.01
 """How far beyond the picture a hasty or rounded coordinate may lie, as a share; more is another unit, as pixels."""
+_LOOK = 8
+"""Texts that are looked at to recognise the format, since one may be damaged."""
+_START = 2**16
+"""Bytes of each of them."""
+_LINE = re.compile(rb"\s*([-+.\deE]+\s+){4}[-+.\deE]+(\s|$)")
+"""Start of a line of at least five numbers."""
 _LARGEST = 2**26
 """Bytes of the largest text that is read: a million corners take about 20 MB."""
 
@@ -200,12 +206,16 @@ def _pictures(images: Path) -> dict[str, Path]:
 
 
 def _is_yolo(files: list[Path]) -> bool:
-    """Whether the first text that is not empty begins with a line of at least five numbers."""
+    """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
+    looked_at = 0
     for file in files:
         with _translated(file, "text"), file.open("rb") as opened:
-            words = next(iter(opened.read(2**16).strip().splitlines()), b"").split()
-        if words:
-            return len(words) > _BOX and all(re.fullmatch(rb"[-+.\deE]+", word) for word in words[: 1 + _BOX])
+            lines = opened.read(_START).strip().splitlines()
+        if any(map(_LINE.match, lines)):
+            return True
+        looked_at += bool(lines)
+        if looked_at == _LOOK:
+            break
     return False
 
 
