@@ -80,7 +80,10 @@ def reading_rules(settings: Settings) -> Rules:
     return Rules(
         format=settings["format"],
         reading=ReadOptions(
-            crowd=settings["crowd"], max_pixels=settings["max_pixels"], class_pattern=settings["class_pattern"]
+            crowd=settings["crowd"],
+            max_pixels=settings["max_pixels"],
+            max_instances=settings["max_instances"],
+            class_pattern=settings["class_pattern"],
         ),
         instances=InstanceRule(
             settings["instances"],

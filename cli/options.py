@@ -118,6 +118,7 @@ reading = together(
     click.option("--format", type=click.Choice(FORMATS), help="Format of DATA.  [default: found out]"),
     choice("--crowd", "ignore", "instance", text="What COCO's iscrowd regions are."),
     click.option("--max-pixels", default=2**28, show_default=True, help="Refuse larger masks."),
+    click.option("--max-instances", default=2**20, show_default=True, help="Refuse masks with more instances."),
     click.option("--class-pattern", metavar="REGEX", help="Class by file name: (?P<class>...), for instance-png."),
 )
 """How masks are read."""

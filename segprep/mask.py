@@ -9,10 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
+from segprep.errors import InputError
 from segprep.kernels.extents import Extents, extents, front, label_counts, put_if_free
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
+
+MAX_FAULTS = 100
+"""Faults of one kind that are kept of a mask: a photograph read as a map of segments has one for each of its colours."""
+MAX_PLANES = 1024
+"""Planes of one mask: each further instance is compared with all of them, so that more would take minutes."""
+MAX_PLANE_BYTES = 2**31
+"""Memory of the planes of one mask, 2 GiB. Real masks need a handful of planes; this is 512 of 1024 x 1024 pixels, or two of
+16384 x 16384, the largest image that is read unless told otherwise."""
+_FEW = 4
+"""Planes that any image may have, however large, since its size was allowed."""
 
 
 class Piece(NamedTuple):
@@ -123,13 +134,31 @@ class InstanceMask:
         return ranks
 
 
+def first_faults(faults: Iterable[Fault], *, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
+    """Faults without those of a kind that has too many; one more says how many they are.
+
+    Examples
+    --------
+    >>> first_faults([Fault("empty", "a"), Fault("empty", "b"), Fault("empty", "c")], most=1)
+    (Fault(kind='empty', where='a'), Fault(kind='empty', where='and 2 more'))
+    """
+    counts: dict[str, int] = {}
+    kept: list[Fault] = []
+    for fault in faults:
+        counts[fault.kind] = counts.get(fault.kind, 0) + 1
+        if counts[fault.kind] <= most:
+            kept.append(fault)
+    return (*kept, *(Fault(kind, f"and {count - most} more") for kind, count in counts.items() if count > most))
+
+
 def mask_of_pieces(
     shape: tuple[int, int],
     pieces: Iterable[Piece],
     classes: Sequence[int],
     *,
     ignore: BoolArray | None = None,
-    faults: tuple[Fault, ...] = (),
+    faults: Iterable[Fault] = (),
+    where: str = "mask",
 ) -> InstanceMask:
     """Mask of instances that may overlap: each goes to the first plane that is free under it.
 
@@ -140,9 +169,19 @@ def mask_of_pieces(
     pieces : iterable of Piece
         Pixels of the instances ``1..N``, in this order.
     classes : sequence of int
-        Class codes of the instances ``1..N``.
-    ignore, faults
+        Class codes of the instances ``1..N``; read after the pieces, and so may grow with them.
+    ignore
         As in `InstanceMask`.
+    faults : iterable of Fault
+        What was left out; read after the pieces too.
+    where : str
+        File, or file and image, for the message of an error.
+
+    Raises
+    ------
+    InputError
+        Where so many instances lie over each other that the planes would take more than `MAX_PLANES` or
+        `MAX_PLANE_BYTES`. The planes are copied once, so that at most twice that memory is taken.
 
     Examples
     --------
@@ -153,12 +192,18 @@ def mask_of_pieces(
            [[0, 2, 2]]], dtype=int32)
     """
     planes = [np.zeros(shape, np.int32)]
+    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes[0].nbytes))
     for number, (y, x, pixels) in enumerate(pieces, start=1):
         if not any(put_if_free(plane, pixels, y, x, number) for plane in planes):
+            if len(planes) == most:
+                raise InputError(
+                    f"{where}: instance {number} lies over {most} others, more than fit {shape[0]} x {shape[1]} pixels "
+                    "in memory; drop repeated instances"
+                )
             planes.append(np.zeros(shape, np.int32))
             put_if_free(planes[-1], pixels, y, x, number)
     stacked = planes[0][np.newaxis] if len(planes) == 1 else np.stack(planes)
-    return InstanceMask(stacked, np.array([0, *classes], np.int32), ignore, faults)
+    return InstanceMask(stacked, np.array([0, *classes], np.int32), ignore, first_faults(faults))
 
 
 class MaskRef(Protocol):

@@ -36,7 +36,7 @@ from segprep.products import PRODUCTS, Weights
 from segprep.products.border import BorderOn, Compete, Single
 from segprep.products.distance import Per
 from segprep.products.weights import PRESETS
-from segprep.readers import MAX_PIXELS, READERS, Crowd
+from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
 from segprep.splits import SplitRule
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -272,6 +272,7 @@ def test_defaults_of_reading_are_those_of_the_library():
     found = options(weights_command)
     reading = segprep.readers.ReadOptions()
     assert found["max_pixels"].default == MAX_PIXELS == reading.max_pixels
+    assert found["max_instances"].default == MAX_INSTANCES == reading.max_instances
     assert found["crowd"].default == reading.crowd
 
 
@@ -311,6 +312,7 @@ def test_every_command_has_json_and_debug(command):
         (["--workers", "two"], "--workers"),
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
         (["--max-pixels", "0"], "max"),
+        (["--max-instances", "0"], "max_instances: 0"),
         (["--products", "weights,labels"], "--products labels"),
         (["--products", "weights,weights"], "weights is named twice"),
         (["--preset", "mine"], "--preset"),

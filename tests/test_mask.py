@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SHAPES, masks, unhurried
 
+from segprep.errors import InputError
 from segprep.mask import ClassEntry, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.readers import ReadOptions
+from segprep.readers._masks import assembled
 
 
 def piece(y, x, *rows):
@@ -109,3 +112,23 @@ def test_stuff_has_a_class_where_no_instance_is():
     mask = InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
     assert mask.codes.tolist() == [[1, 0, 2, 2]]
     assert mask.labels.tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("shape", "most"), [((2, 2), 1024), ((2**12, 2**12), 32), ((2**14, 2**14), 4)])
+def test_planes_of_one_mask_are_bounded_by_their_number_and_their_memory(shape, most):
+    pixel = Piece(0, 0, np.ones((1, 1), np.bool_))
+    with pytest.raises(InputError, match=rf"a\.json: instance {most + 1} lies over {most} others, .* drop repeated"):
+        mask_of_pieces(shape, [pixel] * (most + 1), [1] * (most + 1), where="a.json")
+
+
+def test_no_memory_is_taken_for_the_pixels_of_an_instance_too_many():
+    drawn = []
+
+    def found():
+        for number in range(5):
+            drawn.append(number)
+            yield 1, Piece(0, number, np.ones((1, 1), np.bool_))
+
+    with pytest.raises(InputError, match=r"a\.txt: 3 instances are more than the limit of 2; .* --max-instances"):
+        assembled("a.txt", (1, 9), found(), ReadOptions(max_instances=2))
+    assert drawn == [0, 1, 2]

@@ -26,9 +26,9 @@ from segprep.readers import (
     yolo,
 )
 from segprep.readers._folder import Listing, listing
-from segprep.readers._masks import MAX_PIXELS, Crowd, Find, Masks, ReadOptions
+from segprep.readers._masks import MAX_INSTANCES, MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
-__all__ = ["MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
+__all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
 
 READERS: dict[str, Find] = {
     "coco": coco.find,

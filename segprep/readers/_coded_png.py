@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask
+from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask, first_faults
 from segprep.readers._folder import listing
 from segprep.readers._image import label_values
-from segprep.readers._masks import Crowd, ReadOptions
+from segprep.readers._masks import MAX_INSTANCES, Crowd, ReadOptions, check_instances
 
 _TABLE = 2**16
 """Values below which a table finds the distinct ones; above it, sorting takes less memory."""
@@ -64,7 +64,13 @@ class CodedPngRef:
     def load(self) -> InstanceMask:
         """Read the PNG; values without a meaning are ignored and recorded as faults."""
         values = label_values(self.file, max_pixels=self.options.max_pixels)
-        return mask_of_values(values, self.meaning, crowd=self.options.crowd)
+        return mask_of_values(
+            values,
+            self.meaning,
+            crowd=self.options.crowd,
+            max_instances=self.options.max_instances,
+            where=str(self.file),
+        )
 
 
 def coded_refs(
@@ -75,7 +81,13 @@ def coded_refs(
 
 
 def mask_of_values(
-    values: NDArray[Any], meaning: Callable[[int], Meaning], *, crowd: Crowd = "ignore", noun: str = "value"
+    values: NDArray[Any],
+    meaning: Callable[[int], Meaning],
+    *,
+    crowd: Crowd = "ignore",
+    max_instances: int = MAX_INSTANCES,
+    noun: str = "value",
+    where: str = "mask",
 ) -> InstanceMask:
     """Mask in which each value of a thing is an instance, numbered in the order of values.
 
@@ -87,8 +99,17 @@ def mask_of_values(
         Meaning of a value; it is asked once for each value that occurs.
     crowd : {"ignore", "instance"}
         Whether a group of things is a place without truth or an instance.
+    max_instances : int
+        How many instances there may be.
     noun : str
         What faults call a value.
+    where : str
+        File, for messages.
+
+    Raises
+    ------
+    InputError
+        Where there are too many instances.
 
     Examples
     --------
@@ -102,6 +123,7 @@ def mask_of_values(
     meanings = [meaning(value) for value in distinct.tolist()]
     as_thing = {"thing", "group"} if crowd == "instance" else {"thing"}
     is_thing = np.array([each.kind in as_thing for each in meanings], np.bool_)
+    check_instances(where, int(is_thing.sum()), max_instances)
     is_stuff = np.array([each.kind == "stuff" for each in meanings], np.bool_)
     is_ignored = np.array([each.kind in {"ignore", "group"} for each in meanings], np.bool_) & ~is_thing
     codes = np.array([each.code for each in meanings], np.int32)
@@ -110,7 +132,7 @@ def mask_of_values(
         numbers[ranks][np.newaxis],
         np.concatenate([np.zeros(1, np.int32), codes[is_thing]]),
         is_ignored[ranks] if is_ignored.any() else None,
-        tuple(
+        first_faults(
             Fault(each.fault, f"{noun} {value}")
             for value, each in zip(distinct.tolist(), meanings, strict=True)
             if each.fault

@@ -1,10 +1,13 @@
 """Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every failure names its file.
 
-Pillow reads PNG because it alone keeps the indices of a palette. tifffile reads TIFF because Pillow reads the first
+Pillow reads PNG because it alone keeps the indices of a palette; what it passes over is checked here: checksums of the pixels,
+too few of them, and further frames. tifffile reads TIFF because Pillow reads the first
 page of a stack in silence and wraps 32-bit labels.
 """
 
 import logging
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +28,12 @@ JPEG = (".jpeg", ".jpg")
 
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 """Pillow's modes of pixels that are one number."""
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Channels of a PNG by the type of colour in its header."""
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""First column and row, and steps across and down, of the passes of an interlaced PNG."""
+_INFLATED = 2**20
+"""Bytes that are decompressed at once, to be counted."""
 
 _AT_LEAST_HALF = [0] * 128 + [255] * 128
 """What becomes of each grey value of a JPEG."""
@@ -69,8 +78,7 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
 
 def png_foreground(path: Path, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some colour; alpha does not count, and of a palette the index does."""
-    with _png(path) as image:
-        check_size(str(path), (image.height, image.width), max_pixels)
+    with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
         return _foreground(colour)
@@ -130,10 +138,9 @@ def is_picture(path: Path) -> bool:
 
 def _png_values(path: Path, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
-    with _png(path) as image:
+    with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: a picture in {image.mode}; a label image has one channel")
-        check_size(str(path), (image.height, image.width), max_pixels)
         return np.asarray(image)
 
 
@@ -162,6 +169,75 @@ def _png(path: Path) -> Iterator[PngImageFile]:
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
     with _translated(path, "PNG"), PngImageFile(path) as image:
         yield image
+
+
+@contextmanager
+def png_pixels(path: Path, *, max_pixels: int) -> Iterator[PngImageFile]:
+    """PNG whose pixels may be decoded: it is not too large and, after they have been decoded, known to be whole.
+
+    Raises
+    ------
+    InputError
+        Where the file is too large, an animation, or damaged.
+    """
+    with _png(path) as image:
+        check_size(str(path), (image.height, image.width), max_pixels)
+        if image.is_animated:
+            raise InputError(f"{path}: an animation of {image.n_frames} frames; write one file per frame")
+        yield image
+        _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise an InputError where a part of a PNG that matters is damaged or missing, which Pillow does not say."""
+    found, expected = 0, 0
+    kind = b""
+    inflater = zlib.decompressobj()
+    with path.open("rb") as file:
+        file.seek(8)
+        while kind != b"IEND":
+            head = file.read(8)
+            if len(head) < 8:  # noqa: PLR2004 - length and kind
+                raise InputError(f"{path}: cannot be read as PNG: its end is missing; write it anew")
+            length, kind = struct.unpack(">I4s", head)
+            content = file.read(length)
+            is_needed = kind[:1].isupper()
+            if is_needed and zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big") != file.read(4):
+                raise InputError(f"{path}: cannot be read as PNG: wrong checksum of {kind!a}; write it anew")
+            if not is_needed:
+                file.seek(4, 1)
+            if kind == b"IHDR":
+                expected = _bytes_of_pixels(content)
+            elif kind == b"IDAT":
+                found += _inflated(inflater, content)
+    if found < expected:
+        raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; write it anew")
+
+
+def _inflated(inflater: Any, content: bytes) -> int:
+    """Bytes that come of some more of a compressed stream."""
+    found = 0
+    while content and not inflater.eof:
+        found += len(inflater.decompress(content, _INFLATED))
+        content = inflater.unconsumed_tail
+    return found
+
+
+def _bytes_of_pixels(header: bytes) -> int:
+    """Bytes of the pixels of a PNG, each row with its filter's number, before they are compressed.
+
+    Examples
+    --------
+    >>> _bytes_of_pixels(struct.pack(">IIBBBBB", 9, 2, 1, 0, 0, 0, 0))
+    6
+    """
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    total = 0
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * depth * _CHANNELS[colour] // 8))
+    return total
 
 
 @contextmanager

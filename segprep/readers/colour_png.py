@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask
 from segprep.readers._folder import Listing, listing
-from segprep.readers._image import PNG, _png, check_size, is_picture
+from segprep.readers._image import PNG, is_picture, png_pixels
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.splits import FOLDERS
 
@@ -121,12 +121,11 @@ def png_colours(path: Path, *, max_pixels: int) -> Colours:
     InputError
         Where the file is damaged, too large, or has no colours.
     """
-    with _png(path) as image:
+    with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in {"P", "RGB", "RGBA"}:
             raise InputError(
                 f"{path}: a picture in {image.mode}; classes are told by colours, so give RGB or a palette"
             )
-        check_size(str(path), (image.height, image.width), max_pixels)
         pixels = np.asarray(image.convert("RGB"), np.int32)
     return np.asarray(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2])
 

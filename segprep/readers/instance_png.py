@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segprep.errors import InputError, OptionError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled
 
 _DEPTH = 4
 """Folders below the given one in which images are looked for."""
@@ -50,19 +50,15 @@ class InstancePngRef:
     def load(self) -> InstanceMask:
         """Read the instances in the order of their files; a file without foreground is left out."""
         first, shape = self._first()
-        pieces: list[Piece] = []
-        codes: list[int] = []
-        faults: list[Fault] = []
+        return assembled(str(self.folder), shape, self._found(first, shape), self.options)
+
+    def _found(self, first: str, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each file, or what is wrong with it."""
         for name, code in self.files:
             size, piece = self._foreground(name)
             if size != shape:
                 raise InputError(_differs(self.folder / name, size, first, shape))
-            if piece is None:
-                faults.append(Fault("no foreground", name))
-            else:
-                pieces.append(piece)
-                codes.append(code)
-        return mask_of_pieces(shape, pieces, codes, faults=tuple(faults))
+            yield (code, piece) if piece is not None else Fault("no foreground", name)
 
     def _first(self) -> tuple[str, tuple[int, int]]:
         """First file and its height and width."""

@@ -12,7 +12,7 @@ from segprep.errors import InputError
 from segprep.mask import InstanceMask, class_table
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers.instance_png import holds_instances
 from segprep.splits import FOLDERS
 
@@ -51,6 +51,7 @@ class LabelImageRef:
         """Read the labels and number them without gaps."""
         found = _values_of(self.file, self.options.max_pixels)
         labels = numbered(found)
+        check_instances(str(self.file), int(labels.max()), self.options.max_instances)
         classes = np.ones(int(labels.max()) + 1, np.int32)
         classes[0] = 0
         if self.values:

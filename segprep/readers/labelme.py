@@ -6,6 +6,7 @@ Pictures are never opened, nor the copy of them in the file: the width and heigh
 import base64
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
-from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, runs_piece
 from segprep.splits import FOLDERS
@@ -91,8 +92,9 @@ class LabelmeRef:
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             parts.setdefault((drawn.label, group), []).append(piece)
+            check_instances(str(self.file), len(parts), self.options.max_instances)
         codes = [1 + self.labels.index(label) for label, _ in parts]
-        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=tuple(faults))
+        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=faults, where=str(self.file))
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
@@ -105,7 +107,7 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
     if not files:
         return None
-    labels = tuple(sorted({label for file in files for label in _labels(decoded(file, _Document, "labelme file"))}))
+    labels = _labels_in(files)
     refs = tuple(LabelmeRef(file.relative_to(root).as_posix(), file, labels, options) for file in files)
     return Masks("labelme", class_table((None, label) for label in labels), refs)
 
@@ -241,8 +243,10 @@ _DRAWN: dict[str, Callable[[Points, tuple[int, int]], Piece]] = {
 def _files_in(folder: Path) -> list[Path]:
     """Find labelme files in a folder, else in its folders of splits and annotations."""
     inside = listing(folder)
-    files = [file for file in inside.files if _is_labelme(file)]
-    return files or [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
+    files = {file for file in inside.files if _is_labelme(file)}
+    if files:  # a damaged file beside them is one of them
+        return [file for file in inside.with_suffix(".json") if file in files or not is_whole(file)]
+    return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
 
 
 def _is_labelme(file: Path) -> bool:
@@ -253,14 +257,28 @@ def _is_labelme(file: Path) -> bool:
     return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
 
 
+def _labels_in(files: list[Path]) -> tuple[str, ...]:
+    """Labels of all files, sorted; raise where every file is damaged."""
+    labels: set[str] = set()
+    errors = []
+    for file in files:
+        try:
+            labels |= _labels(decoded(file, _Document, "labelme file"))
+        except InputError as error:  # loading the file says so
+            errors.append(error)
+    if len(errors) == len(files):
+        raise errors[0]
+    return tuple(sorted(labels))
+
+
 def _labels(document: _Document) -> set[str]:
     """Labels of a file's shapes."""
     labels = set()
     for text in document.shapes:
-        try:
+        with suppress(
+            msgspec.MsgspecError, RecursionError, UnicodeDecodeError
+        ):  # loading the file records it as a fault
             labels.add(msgspec.json.decode(text, type=_Labelled).label)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):  # loading the file records it as a fault
-            continue
     return labels
 
 

@@ -15,12 +15,11 @@ from segprep.readers._coded_png import (
     IGNORED,
     Meaning,
     coded_refs,
-    is_wide,
     mask_of_values,
     parents_of,
 )
 from segprep.readers._folder import listing
-from segprep.readers._image import PNG, label_values
+from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions
 
 _BASE = 1000
@@ -48,7 +47,8 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
         return None
     names = _names(folders)
     meaning = partial(value_meaning, len(names))
-    if not all(_fits(file, meaning, options) for file in files[:_LOOK]):
+    looked_at = [_fits(file, meaning, options) for file in files[:_LOOK]]
+    if False in looked_at or True not in looked_at:
         return None
     return Masks("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
 
@@ -93,8 +93,10 @@ def _lines(file: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _fits(file: Path, meaning: "partial[Meaning]", options: ReadOptions) -> bool:
-    """Whether every value of a file has a meaning."""
-    if not is_wide(file, options):
-        return False
-    return not mask_of_values(label_values(file, max_pixels=options.max_pixels), meaning).faults
+def _fits(file: Path, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
+    """Whether a file has more than 8 bits and every value of it a meaning; None where it is damaged, as loading will say."""
+    try:
+        values = label_values(file, max_pixels=options.max_pixels)
+    except InputError:
+        return False if is_picture(file) else None
+    return values.dtype.itemsize > 1 and not mask_of_values(values, meaning).faults

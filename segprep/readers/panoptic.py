@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import ClassTable, Fault, InstanceMask
+from segprep.mask import ClassTable, Fault, InstanceMask, first_faults
 from segprep.readers._coded_png import IGNORED, Meaning, mask_of_values, things_and_stuff
 from segprep.readers._folder import listing
-from segprep.readers._image import _png, check_size
+from segprep.readers._image import png_pixels
 from segprep.readers._json import decoded, first_character, has_keys, mapped
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.splits import split_name
@@ -114,9 +114,9 @@ class PanopticRef:
         if min(self.shape) > 0 and ids.shape != self.shape:
             expected = f"{self.shape[0]} x {self.shape[1]}"
             raise InputError(f"{file}: {ids.shape[0]} x {ids.shape[1]} pixels, but {expected} in the JSON; mend one")
-        return self._mask(ids)
+        return self._mask(ids, str(file))
 
-    def _mask(self, ids: NDArray[np.int32]) -> InstanceMask:
+    def _mask(self, ids: NDArray[np.int32], where: str) -> InstanceMask:
         """Mask of the ids at each pixel."""
         meanings = {0: IGNORED}
         faults = []
@@ -129,8 +129,15 @@ class PanopticRef:
             meanings[segment.id] = self._meaning(segment)
             if segment.id not in present:
                 faults.append(Fault("segment without pixels", f"segment {segment.id}"))
-        mask = mask_of_values(ids, lambda id_: meanings.get(id_, _UNLISTED), crowd=self.options.crowd, noun="segment")
-        return replace(mask, faults=(*faults, *mask.faults))
+        mask = mask_of_values(
+            ids,
+            lambda id_: meanings.get(id_, _UNLISTED),
+            crowd=self.options.crowd,
+            max_instances=self.options.max_instances,
+            noun="segment",
+            where=where,
+        )
+        return replace(mask, faults=(*first_faults(faults), *mask.faults))
 
     def _meaning(self, segment: Segment) -> Meaning:
         """Meaning of a segment's id; a crowd of stuff is stuff where crowds are instances."""
@@ -167,12 +174,11 @@ def segment_ids(file: Path, *, max_pixels: int) -> NDArray[np.int32]:
     InputError
         Where the file is damaged, too large, or has no colours.
     """
-    with _png(file) as image:
+    with png_pixels(file, max_pixels=max_pixels) as image:
         if image.mode not in _COLOURS:
             raise InputError(
                 f"{file}: a picture in {image.mode}; ids of segments are colours, so give PNG files in RGB"
             )
-        check_size(str(file), (image.height, image.width), max_pixels)
         colours = np.asarray(image.convert("RGB"), np.int32)
     ids: NDArray[np.int32] = colours @ np.array([1, 256, 65536], np.int32)
     return ids

@@ -6,14 +6,16 @@ from pathlib import Path
 import msgspec
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import check_size
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.rle import BadRegionError, runs_piece, string_runs
 
 _DEPTH = 2
 """Folders below the given one in which files are looked for, as sa_000000/."""
+_LOOK = 8
+"""Files that are looked at to recognise the format, since one may be damaged."""
 _MAX_BYTES = 2**26
 """Bytes of the largest file; those of SA-1B have less than 1 MB, and files of other layouts need not be looked at."""
 
@@ -62,24 +64,18 @@ class SegmentAnythingRef:
         document = _decoded(self.file)
         shape = document.image.height, document.image.width
         check_size(str(self.file), shape, self.options.max_pixels)
-        pieces: list[Piece] = []
-        faults: list[Fault] = []
-        for annotation in document.annotations:
-            try:
-                pieces.append(_piece(annotation.segmentation, shape))
-            except BadRegionError as error:
-                faults.append(Fault(error.kind, f"annotation {annotation.id}: {error.value}"))
-        return mask_of_pieces(shape, pieces, [1] * len(pieces), faults=tuple(faults))
+        found = (_found(annotation, shape) for annotation in document.annotations)
+        return assembled(str(self.file), shape, found, self.options)
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
     """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
 
     Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
-    they may overlap. The first file by name tells the layout; each of the others is checked when it is loaded.
+    they may overlap. One of the first few files by name tells the layout; each of the others is checked when it is loaded.
     """
     files = _files(listing(path), _DEPTH) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
-    if not files or not _is_ours(files[0]):
+    if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent
     refs = [SegmentAnythingRef(file.relative_to(root).with_suffix("").as_posix(), file, options) for file in files]
@@ -106,6 +102,14 @@ def _is_ours(file: Path) -> bool:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError):
         return False
     return "images" not in keys
+
+
+def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, Piece] | Fault:
+    """Class code and pixels of one object, or what is wrong with it."""
+    try:
+        return 1, _piece(annotation.segmentation, shape)
+    except BadRegionError as error:
+        return Fault(error.kind, f"annotation {annotation.id}: {error.value}")
 
 
 def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask
+from segprep.mask import Fault, InstanceMask, first_faults
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers.colour_png import (
     IGNORE,
     Colour,
@@ -114,7 +114,10 @@ class VocRef:
                 f"{self.object_file}: {objects.shape[0]} x {objects.shape[1]} pixels, but {self.class_file} has "
                 f"{codes.shape[0]} x {codes.shape[1]}; both must be of one size"
             )
-        return mask_of_pair(np.where(objects == IGNORE, 0, objects), codes, void=objects == IGNORE, faults=faults)
+        void = objects == IGNORE
+        labels = np.where(void, 0, objects)
+        check_instances(str(self.object_file), int(numbered(labels).max()), self.options.max_instances)
+        return mask_of_pair(labels, codes, void=void, faults=faults)
 
     def _codes(self) -> tuple[NDArray[np.int32], tuple[Fault, ...]]:
         """Class code at each pixel, shape (H, W), `IGNORE` where nothing is known."""
@@ -207,7 +210,7 @@ def mask_of_pair(
         kept_labels[np.newaxis],
         classes[~classless].astype(np.int32),
         ignore if ignore.any() else None,
-        (*faults, *(Fault("object has no class", f"object {value}") for value in values)),
+        first_faults([*faults, *(Fault("object has no class", f"object {value}") for value in values)]),
         stuff=np.where((kept_labels > 0) | ignore, 0, codes).astype(np.int32),
     )
 

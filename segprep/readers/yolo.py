@@ -15,10 +15,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, TIFF, _translated, check_size
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, runs_piece
 from segprep.splits import FOLDERS
@@ -41,6 +41,12 @@ _BOX = 4
 _POLYGON = 6
 _SLACK = 0.01
 """How far beyond the picture a hasty or rounded coordinate may lie, as a share; more is another unit, as pixels."""
+_LOOK = 8
+"""Texts that are looked at to recognise the format, since one may be damaged."""
+_START = 2**16
+"""Bytes of each of them."""
+_LINE = re.compile(rb"\s*([-+.\deE]+\s+){4}[-+.\deE]+(\s|$)")
+"""Start of a line of at least five numbers."""
 _LARGEST = 2**26
 """Bytes of the largest text that is read: a million corners take about 20 MB."""
 
@@ -79,21 +85,19 @@ class YoloRef:
             raise InputError(f"{self.file}: no picture of this name in images/, which tells the size; add it")
         shape = picture_shape(self.picture)
         check_size(str(self.picture), shape, self.options.max_pixels)
-        pieces, classes, faults = [], [], []
-        for number, line in enumerate(_text(self.file).splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                id_, piece = line_piece(line, shape)
-            except BadRegionError as error:
-                faults.append(Fault(error.kind, f"line {number}: {error.value}"))
-                continue
-            if id_ in self.ids:
-                pieces.append(piece)
-                classes.append(1 + self.ids.index(int(id_)))
-            else:
-                faults.append(Fault("class without a name", f"line {number}: {id_:g}"))
-        return mask_of_pieces(shape, pieces, classes, faults=tuple(faults))
+        lines = enumerate(_text(self.file).splitlines(), start=1)
+        found = (self._found(number, line, shape) for number, line in lines if line.strip())
+        return assembled(str(self.file), shape, found, self.options)
+
+    def _found(self, number: int, line: str, shape: tuple[int, int]) -> tuple[int, Piece] | Fault:
+        """Class code and pixels of one line, or what is wrong with it."""
+        try:
+            id_, piece = line_piece(line, shape)
+        except BadRegionError as error:
+            return Fault(error.kind, f"line {number}: {error.value}")
+        if id_ not in self.ids:
+            return Fault("class without a name", f"line {number}: {id_:g}")
+        return 1 + self.ids.index(int(id_)), piece
 
 
 def find(path: Path, options: ReadOptions) -> Masks | None:
@@ -202,12 +206,16 @@ def _pictures(images: Path) -> dict[str, Path]:
 
 
 def _is_yolo(files: list[Path]) -> bool:
-    """Whether the first text that is not empty begins with a line of at least five numbers."""
+    """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
+    looked_at = 0
     for file in files:
         with _translated(file, "text"), file.open("rb") as opened:
-            words = next(iter(opened.read(2**16).strip().splitlines()), b"").split()
-        if words:
-            return len(words) > _BOX and all(re.fullmatch(rb"[-+.\deE]+", word) for word in words[: 1 + _BOX])
+            lines = opened.read(_START).strip().splitlines()
+        if any(map(_LINE.match, lines)):
+            return True
+        looked_at += bool(lines)
+        if looked_at == _LOOK:
+            break
     return False
 
 

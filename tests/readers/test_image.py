@@ -164,3 +164,41 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name):
 def test_a_file_that_is_gone_is_refused(tmp_path, name):
     with pytest.raises(InputError, match=rf"{name}: cannot be read as .*: No such file or directory"):
         label_values(tmp_path / name, max_pixels=2500)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def interlaced(values):
+    """PNG of 8 bits in seven passes."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    parts = [values[y::down, x::across] for x, y, across, down in passes]
+    pixels = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8, 0, 0, 0, 1)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content
+
+
+@pytest.mark.parametrize("height", range(1, 10))
+def test_an_interlaced_png_of_any_size_is_whole(tmp_path, height):
+    for width in range(1, 10):
+        values = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+        (tmp_path / "a.png").write_bytes(interlaced(values))
+        np.testing.assert_array_equal(label_values(tmp_path / "a.png", max_pixels=81), values)
+
+
+def test_a_png_with_remarks_and_bytes_behind_its_end_is_whole(tmp_path):
+    remark = chunk(b"tEXt", b"Comment\0x")
+    content = interlaced(np.ones((3, 3), np.uint8))
+    (tmp_path / "a.png").write_bytes(content[:-12] + remark[:-1] + b"?" + content[-12:] + b"more")
+    assert label_values(tmp_path / "a.png", max_pixels=9).sum() == 9
+
+
+def test_a_png_is_whole_to_the_byte(tmp_path):
+    content = interlaced(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    for place in range(33, len(content)):
+        for damaged in (content[:place], content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]):
+            (tmp_path / "a.png").write_bytes(damaged)
+            with pytest.raises(InputError, match=r"a\.png: cannot be read as PNG"):
+                label_values(tmp_path / "a.png", max_pixels=64)

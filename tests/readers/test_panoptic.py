@@ -299,3 +299,9 @@ def test_stuff_of_a_coco_sample_is_no_instance(data_dir):
     assert np.bincount(mask.stuff.ravel()).tolist() == [30, 20]
     assert np.count_nonzero(mask.ignore) == 30
     assert np.bincount(load(file, crowd="instance").stuff.ravel()).tolist() == [10, 20, 20]
+
+
+def test_of_the_colours_of_a_photograph_the_first_hundred_are_told(write):
+    mask = load(write([], ids=np.arange(400).reshape(20, 20), images=None))
+    assert len(mask.faults) == 101
+    assert (mask.faults[0].where, mask.faults[-1].where) == ("segment 1", "and 299 more")
