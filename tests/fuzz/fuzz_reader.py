@@ -4,6 +4,7 @@ Needs ``pip install -e .[fuzz]``. The first byte of the fuzzer's input chooses o
 its main file. Anything but one of segprep's own errors ends it, and libFuzzer keeps the input.
 """
 
+import os
 import sys
 import tempfile
 import warnings
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import atheris
 
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # kernels that are counted line by line cannot be compiled
+
 with atheris.instrument_imports(include=["segprep", "PIL", "tifffile"], enable_loader_override=False):
     from seeds import SEEDS, main, write_seed
 
     from segprep.errors import SegprepError
     from segprep.readers import ReadOptions, find_masks
 
-OPTIONS = ReadOptions(max_pixels=2**16)
+OPTIONS = ReadOptions(max_pixels=2**12)
 
 
 def read_all(name, folder, content):
