@@ -191,7 +191,7 @@ def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
     """
     try:
         value = _SEGMENTATION.decode(segmentation)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BadRegionError("segmentation is neither polygons nor runs", error) from error
     if not value:
         raise BadRegionError("no segmentation", value)

@@ -259,7 +259,7 @@ def _labels(document: _Document) -> set[str]:
     for text in document.shapes:
         try:
             labels.add(msgspec.json.decode(text, type=_Labelled).label)
-        except (msgspec.MsgspecError, RecursionError):  # loading the file records it as a fault
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):  # loading the file records it as a fault
             continue
     return labels
 
@@ -268,5 +268,5 @@ def _shape(text: msgspec.Raw) -> _Shape:
     """Shape of its JSON."""
     try:
         return msgspec.json.decode(text, type=_Shape)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BadRegionError("shape cannot be understood", error) from error

@@ -144,6 +144,15 @@ BAD = {
 }
 
 
+def test_a_shape_whose_label_is_no_text_in_utf_8_is_left_out_and_recorded(write):
+    folder = write(document(shape(), shape(label="odd")))
+    file = folder / "a.json"
+    file.write_bytes(file.read_bytes().replace(b'"odd"', b'"\xff"'))
+    mask = found(folder).refs[0].load()
+    assert [fault.kind for fault in mask.faults] == ["shape cannot be understood"]
+    assert mask.areas.tolist() == [0, 4]
+
+
 @pytest.mark.parametrize(("drawn", "kind", "value"), BAD.values(), ids=BAD)
 def test_a_bad_shape_is_left_out_and_recorded(load, drawn, kind, value):
     mask = load(shape(), drawn)
