@@ -11,19 +11,22 @@ from bad_strategies import (
     TIFF_KINDS,
     coco_documents,
     counts,
+    damaged,
     png_files,
     polygons,
+    segmentations,
     sizes,
     small_png,
     small_tiff,
     tiff_files,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._polygon import polygon_runs
+from segprep.readers.coco import region_piece
 from segprep.rle import BadRegionError
 
 
@@ -101,9 +104,20 @@ def coco_with(segmentation):
 
 
 @given(coco_documents())
-@fuzzed(3500)
+@fuzzed(2500)
 def test_any_coco_file_is_read_or_refused(folder, content):
     read_or_refused(folder / "coco.json", content, format="coco")
+
+
+@example(b'{"size": [12, 10], "counts": "\xff"}')
+@given(damaged(segmentations().map(json.dumps).map(str.encode)))
+@fuzzed(1000)
+def test_any_text_of_a_segmentation_is_read_or_left_out(content):
+    with contextlib.suppress(BadRegionError):
+        y, x, pixels = region_piece(content, (12, 10))
+        assert pixels.any()
+        assert 0 <= y <= y + pixels.shape[0] <= 12
+        assert 0 <= x <= x + pixels.shape[1] <= 10
 
 
 @given(st.fixed_dictionaries({"size": sizes(), "counts": counts()}))
