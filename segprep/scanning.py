@@ -57,13 +57,26 @@ class Found(NamedTuple):
     unreadable: dict[str, str]
 
     def faults(self) -> list[tuple[str, Fault]]:
-        """All that was left out, with the key of its mask or the name of its file."""
+        """All that was left out, in words that can be printed, with the key of its mask or the name of its file."""
         within = [
             (ref.key, fault) for ref, each in zip(self.masks.refs, self.stats, strict=True) for fault in each.faults
         ]
-        return [*self.masks.faults, *within] + [
-            (key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()
+        unreadable = [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
+        return [
+            (key, Fault(fault.kind, _printable(fault.where)))
+            for key, fault in (*self.masks.faults, *within, *unreadable)
         ]
+
+
+def _printable(text: str) -> str:
+    r"""Text on one line: faults quote from files, which may hold what moves a terminal's cursor.
+
+    Examples
+    --------
+    >>> print(_printable("größe\n"))
+    größe\n
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> Found:

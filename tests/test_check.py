@@ -143,3 +143,16 @@ def test_a_bad_annotation_alone_is_a_warning(varied, tmp_path):
     ended = run("weights", varied, tmp_path / "out.zarr")
     assert ended.returncode == 0
     assert "1 left out" in ended.stderr
+
+
+def test_what_faults_quote_from_a_file_is_printed_on_one_line(tmp_path):
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "height": 4, "width": 5}],
+        "annotations": [
+            {"id": "ü\n\x1b[2J", "image_id": 1, "category_id": 1, "segmentation": {"size": [4, 5], "counts": "\r!"}}
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    (fault,) = check(tmp_path / "a.json", workers=ONE).faults
+    assert fault.where == r"annotation ü\n\x1b[2J: \r!"

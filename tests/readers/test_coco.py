@@ -164,6 +164,16 @@ def test_numbers_beyond_the_range_of_floats_are_a_fault(write):
     assert len(ref.load().faults) == 1
 
 
+def test_a_segmentation_that_is_no_text_in_utf_8_is_a_fault(write):
+    runs = annotation({"size": [4, 6], "counts": "odd"})
+    file = write(document(runs, annotation()))
+    file.write_bytes(file.read_bytes().replace(b'"odd"', b'"\xff"'))
+    (ref,) = find_masks(file).refs
+    mask = ref.load()
+    assert [fault.kind for fault in mask.faults] == ["segmentation is neither polygons nor runs"]
+    assert len(mask.classes) == 2
+
+
 def test_annotations_of_equal_ids_are_both_read(load):
     assert load(annotation([SQUARE]), annotation([FAR_SQUARE])).areas.tolist() == [0, 4, 4]
 

@@ -1,0 +1,171 @@
+"""A tiny valid data set of each layout, made anew each time.
+
+``python tests/fuzz/seeds.py FOLDER`` writes one folder for each reader, and the main file of each to ``FOLDER/main``.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
+SIZE = {"height": 6, "width": 5}
+
+
+class Seed(NamedTuple):
+    """Files of a data set by their names, the first of which is the one to be damaged."""
+
+    files: Mapping[str, bytes]
+    given: str = ""
+    """What is given to the reader; the folder where it is empty."""
+
+
+def png(values, dtype=np.uint8):
+    """Bytes of a PNG of these values."""
+    out = io.BytesIO()
+    Image.fromarray(np.array(values, dtype)).save(out, "PNG")
+    return out.getvalue()
+
+
+def block(value, dtype=np.uint8):
+    """Bytes of a PNG of 6 x 5 pixels with a block of this value, which may be a colour."""
+    pixels = np.zeros((6, 5, *np.shape(value)), dtype)
+    pixels[1:4, 1:4] = value
+    return png(pixels, dtype)
+
+
+def indexed(value):
+    """Bytes of the same with a palette."""
+    image = Image.open(io.BytesIO(block(value))).copy()
+    image.putpalette([*range(256)] * 3)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def npy(values):
+    """Bytes of an array."""
+    out = io.BytesIO()
+    np.save(out, values)
+    return out.getvalue()
+
+
+def text(document):
+    """Bytes of JSON."""
+    return json.dumps(document).encode()
+
+
+_CATEGORIES = [{"id": 1, "name": "cell", "isthing": 1}]
+_IMAGE = {"id": 1, "file_name": "a.jpg", **SIZE}
+_COCO = {
+    "images": [_IMAGE],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE]},
+        {"id": 2, "image_id": 1, "category_id": 1, "segmentation": {"size": [6, 5], "counts": [3, 3, 24]}},
+        {"id": 3, "image_id": 1, "category_id": 1, "iscrowd": 1, "segmentation": {"size": [6, 5], "counts": "33h0"}},
+    ],
+    "categories": _CATEGORIES,
+}
+_PANOPTIC = {
+    "images": [_IMAGE],
+    "annotations": [
+        {"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 7, "category_id": 1, "iscrowd": 0}]}
+    ],
+    "categories": _CATEGORIES,
+}
+_LABELME = {
+    "shapes": [
+        {"label": "cell", "points": [[1, 1], [4, 1], [4, 4]], "shape_type": "polygon", "group_id": None},
+        {"label": "cell", "points": [[0, 0], [2, 2]], "shape_type": "circle", "group_id": 1},
+    ],
+    "imagePath": "a.jpg",
+    "imageHeight": 6,
+    "imageWidth": 5,
+}
+_SA = {
+    "image": {"image_id": 1, "file_name": "sa_1.jpg", **SIZE},
+    "annotations": [{"id": 1, "segmentation": {"size": [6, 5], "counts": "33h0"}}],
+}
+_ADE = {
+    "annotation": {
+        "object": [
+            {"id": 1, "name": "cell", "name_ndx": 3, "instance_mask": "a/instance_000.png", "parts": {"part_level": 0}}
+        ]
+    }
+}
+_MAPILLARY = {"labels": [{"name": "sky", "instances": False}, {"name": "car", "instances": True}]}
+
+SEEDS: dict[str, tuple[Seed, ...]] = {
+    "coco": (Seed({"a.json": text(_COCO)}, "a.json"),),
+    "panoptic": (
+        Seed({"a.json": text(_PANOPTIC), "a/a.png": block((7, 0, 0))}),
+        Seed({"a/a.png": block((7, 0, 0)), "a.json": text(_PANOPTIC)}),
+    ),
+    "labelme": (Seed({"a.json": text(_LABELME)}),),
+    "yolo": (
+        Seed(
+            {"labels/a.txt": b"0 0.2 0.2 0.8 0.2 0.8 0.8\n", "images/a.png": block(9), "data.yaml": b"names: [cell]\n"}
+        ),
+        Seed({"data.yaml": b"names:\n  0: cell\n", "labels/a.txt": b"0 0 0 1 0 1 1\n", "images/a.png": block(9)}),
+    ),
+    "segment-anything": (Seed({"sa_1.json": text(_SA)}),),
+    "voc": (
+        Seed({"SegmentationClass/a.png": indexed(3), "SegmentationObject/a.png": indexed(1)}),
+        Seed({"SegmentationObject/a.png": indexed(1), "SegmentationClass/a.png": indexed(3)}),
+    ),
+    "ade20k": (
+        Seed({"a_seg.png": block((10, 1, 1)), "a_atr.txt": b'001 # 0 # 0 # cell # cell # ""\n'}),
+        Seed({"a_atr.txt": b'001 # 0 # 0 # cell # cell # ""\n', "a_seg.png": block((10, 1, 1))}),
+        Seed({"a.json": text(_ADE), "a_seg.png": block((10, 1, 1)), "a/instance_000.png": block(255)}),
+    ),
+    "cityscapes": (Seed({"a_gtFine_instanceIds.png": block(26001, np.uint16)}),),
+    "kitti": (Seed({"instance/a.png": block(26 * 256 + 1, np.uint16), "semantic/a.png": block(26)}),),
+    "mots": (
+        Seed({"instances/a.png": block(2001, np.uint16)}),
+        Seed({"instances/labels.txt": b"car\nbus\n", "instances/a.png": block(2001, np.uint16)}),
+    ),
+    "mapillary": (
+        Seed({"training/instances/a.png": block(257, np.uint16), "config.json": text(_MAPILLARY)}),
+        Seed({"config.json": text(_MAPILLARY), "training/instances/a.png": block(257, np.uint16)}),
+    ),
+    "colour-png": (
+        Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
+        Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
+        Seed({"labelmap.txt": b"background:0,0,0::\ncell:64,0,0::\n", "masks/a.png": block((64, 0, 0))}),
+        Seed({"class_dict.csv": b"name,r,g,b\nback,0,0,0\ncell,64,0,0\n", "masks/a.png": block((64, 0, 0))}),
+    ),
+    "instance-png": (Seed({"a/masks/a.png": block(255), "a/masks/b.png": block(255)}),),
+    "label-image": (
+        Seed({"a.png": block(3)}, "a.png"),
+        Seed({"a.npy": npy(np.array([[0, 1, 1, 70000]]))}, "a.npy"),
+    ),
+}
+"""Data sets by the reader's name, one for each file that the reader depends on."""
+
+
+def write_seed(seed, folder, main=None):
+    """Write the data set, with `main` as its first file if given; what is to be given to the reader."""
+    for index, (name, content) in enumerate(seed.files.items()):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if index or main is None else main)
+    return folder / seed.given
+
+
+def main(folder):
+    """Write all of them."""
+    for name, seeds in SEEDS.items():
+        for number, seed in enumerate(seeds):
+            write_seed(seed, folder / f"{name}-{number}")
+            corpus = folder / "main" / name
+            corpus.mkdir(parents=True, exist_ok=True)
+            (corpus / str(number)).write_bytes(bytes([number]) + next(iter(seed.files.values())))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,28 @@
+"""The data sets that fuzzing begins with are sound; were they not, it would look at little."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from segprep.readers import READERS, find_masks
+
+_SPEC = importlib.util.spec_from_file_location("seeds", Path(__file__).with_name("seeds.py"))
+seeds = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(seeds)
+
+
+def test_every_reader_has_a_seed():
+    assert set(seeds.SEEDS) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [(name, seed) for name, own in seeds.SEEDS.items() for seed in own],
+    ids=[f"{name} {next(iter(seed.files))}" for name, own in seeds.SEEDS.items() for seed in own],
+)
+def test_a_seed_is_read_without_a_fault(tmp_path, name, seed):
+    path = seeds.write_seed(seed, tmp_path)
+    (mask,) = (ref.load() for ref in find_masks(path, format=name).refs)
+    assert not mask.faults
+    assert mask.codes.any()
