@@ -155,4 +155,4 @@ def test_what_faults_quote_from_a_file_is_printed_on_one_line(tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(document))
     (fault,) = check(tmp_path / "a.json", workers=ONE).faults
-    assert fault.where == r"annotation ü\n\x1b[2J: \r!"
+    assert fault.where == r"annotation '\xfc\n\x1b[2J': '\r!'"
