@@ -21,7 +21,7 @@ def answers(folder, **questions):
 
 
 def main(asked, answered):
-    """Write the bitmaps of runs and of polygons, flat and one after another, and the strings of the bitmaps of runs."""
+    """Write the bitmaps of runs and of polygons, flat and one after another, and the strings of the former, by line."""
     from pycocotools import mask as coco  # noqa: PLC0415 - needed in the child alone
 
     questions = json.loads(Path(asked).read_text(encoding="utf-8"))
@@ -36,8 +36,15 @@ def main(asked, answered):
         strings=_flat(found),
         lists=_flat([coco.decode(each) for each in listed]),
         polygons=_flat(drawn),
-        encoded=np.array([coco.encode(np.asfortranarray(each))["counts"].decode() for each in found], np.str_),
+        encoded=np.array("\n".join(_strings(found))),
     )
+
+
+def _strings(bitmaps):
+    """Compressed strings; they have no line breaks."""
+    from pycocotools import mask as coco  # noqa: PLC0415
+
+    return [coco.encode(np.asfortranarray(each))["counts"].decode() for each in bitmaps]
 
 
 def _flat(bitmaps):
