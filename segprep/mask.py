@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
 from segprep.errors import InputError
-from segprep.kernels.extents import Extents, extents, front, label_counts, put_if_free
+from segprep.kernels.extents import Extents, extents, front, put_if_free
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
@@ -101,20 +101,21 @@ class InstanceMask:
         """Area, bounding box and plane of each whole instance."""
         return extents(self.planes, len(self.classes) - 1)
 
-    @cached_property
-    def visible(self) -> CountArray:
-        """Pixels of `labels` that show each instance, shape (N + 1,); entry 0 has those of no instance."""
-        if len(self.planes) == 1:
-            return np.append(self.planes.size - self.areas.sum(), self.areas[1:])
-        return label_counts(self.labels, len(self.classes) - 1)
-
-    @cached_property
+    @property
     def labels(self) -> LabelArray:
         """Instance in front at each pixel, shape (H, W)."""
-        if len(self.planes) == 1:
-            only: LabelArray = self.planes[0]
-            return only
-        return front(self.planes, self._ranks())
+        return self._front[0]
+
+    @property
+    def visible(self) -> CountArray:
+        """Pixels of `labels` that show each instance, shape (N + 1,); entry 0 has those of no instance."""
+        return self._front[1]
+
+    @cached_property
+    def _front(self) -> tuple[LabelArray, CountArray]:
+        """Labels, and how many pixels show each."""
+        ranks = self._ranks() if len(self.planes) > 1 else np.zeros(0, np.intp)
+        return front(self.planes, ranks, self.areas)
 
     @cached_property
     def codes(self) -> LabelArray:
@@ -191,19 +192,28 @@ def mask_of_pieces(
     <BLANKLINE>
            [[0, 2, 2]]], dtype=int32)
     """
-    planes = [np.zeros(shape, np.int32)]
-    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes[0].nbytes))
+    planes = np.zeros((1, *shape), np.int32)
+    used = 1
+    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes.nbytes))
     for number, (y, x, pixels) in enumerate(pieces, start=1):
-        if not any(put_if_free(plane, pixels, y, x, number) for plane in planes):
-            if len(planes) == most:
+        if not any(put_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
+            if used == most:
                 raise InputError(
                     f"{where}: instance {number} lies over {most} others, more than fit {shape[0]} x {shape[1]} pixels "
                     "in memory; drop repeated instances"
                 )
-            planes.append(np.zeros(shape, np.int32))
-            put_if_free(planes[-1], pixels, y, x, number)
-    stacked = planes[0][np.newaxis] if len(planes) == 1 else np.stack(planes)
-    return InstanceMask(stacked, np.array([0, *classes], np.int32), ignore, first_faults(faults))
+            if used == len(planes):
+                planes = _with_room(planes, min(2 * used, most))
+            put_if_free(planes[used], pixels, y, x, number)
+            used += 1
+    return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_faults(faults))
+
+
+def _with_room(planes: LabelArray, count: int) -> LabelArray:
+    """As many planes, of which the first are given; the system gives memory only to those that are written to."""
+    roomy = np.zeros((count, *planes.shape[1:]), np.int32)
+    roomy[: len(planes)] = planes
+    return roomy
 
 
 class MaskRef(Protocol):

@@ -60,8 +60,8 @@ def extents(planes: LabelArray, count: int) -> Extents:
     return Extents(areas, boxes, place, runs)
 
 
-def front(planes: LabelArray, ranks: NDArray[np.intp]) -> LabelArray:
-    """Instance in front at each pixel, shape (H, W).
+def front(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
+    """Instance in front at each pixel, shape (H, W), and the pixels in which each is, shape (N + 1,).
 
     Parameters
     ----------
@@ -69,29 +69,21 @@ def front(planes: LabelArray, ranks: NDArray[np.intp]) -> LabelArray:
         0 is background; instances of different planes may overlap.
     ranks : (N + 1,) int array
         Rank of each instance, the higher in front; 0 for the background.
+    areas : (N + 1,) int64 array
+        Pixels of each whole instance, as in `Extents`.
 
     Examples
     --------
-    >>> front(np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32), np.array([0, 1, 2]))
-    array([[1, 2, 2]], dtype=int32)
+    >>> front(np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32), np.array([0, 1, 2]), np.array([0, 2, 2]))
+    (array([[1, 2, 2]], dtype=int32), array([0, 1, 2]))
     """
-    nearest: LabelArray = planes[0].copy()
+    nearest: LabelArray = planes[0].copy() if len(planes) > 1 else planes[0]
+    hidden = np.zeros_like(areas)
     for plane in planes[1:]:
-        _cover(np.ascontiguousarray(plane), ranks, nearest)
-    return nearest
-
-
-def label_counts(labels: LabelArray, count: int) -> CountArray:
-    """Pixels of each label ``0..count``, shape (count + 1,).
-
-    Examples
-    --------
-    >>> label_counts(np.array([[0, 2, 2]], np.int32), 2)
-    array([1, 0, 2])
-    """
-    counts = np.zeros(count + 1, np.int64)
-    _count_labels(np.ascontiguousarray(labels), counts)
-    return counts
+        _cover(np.ascontiguousarray(plane), ranks, nearest, hidden)
+    visible = areas - hidden
+    visible[0] = nearest.size - visible[1:].sum()
+    return nearest, visible
 
 
 def fill_runs(
@@ -174,26 +166,18 @@ def _measure(
 
 
 @compiled
-def _cover(plane: LabelArray, ranks: NDArray[np.intp], nearest: LabelArray) -> None:
-    """Put the instances of a plane in front where they rank higher."""
+def _cover(plane: LabelArray, ranks: NDArray[np.intp], nearest: LabelArray, hidden: CountArray) -> None:
+    """Put the instances of a plane in front where they rank higher, and count the pixels of those behind."""
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):
             label = plane[y, x]
-            if label > 0 and ranks[label] > ranks[nearest[y, x]]:
-                nearest[y, x] = label
-
-
-@compiled
-def _count_labels(labels: LabelArray, counts: CountArray) -> None:
-    """Add the pixels of each label to its count."""
-    for row in labels:
-        start = 0
-        while start < len(row):
-            stop = start + 1
-            while stop < len(row) and row[stop] == row[start]:
-                stop += 1
-            counts[row[start]] += stop - start
-            start = stop
+            if label > 0:
+                other = nearest[y, x]
+                if ranks[label] > ranks[other]:
+                    nearest[y, x] = label
+                    hidden[other] += 1
+                else:
+                    hidden[label] += 1
 
 
 @compiled
