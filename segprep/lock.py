@@ -69,16 +69,18 @@ def sole_writer(root: Path, part: str = "") -> Iterator[None]:
             raise
     try:
         if not part:
-            sweep(root)
+            with storage_errors(root):
+                sweep(root)
         yield
     finally:
-        with suppress(OSError):
-            if not part:
+        if not part:
+            with suppress(OSError):
                 sweep(root)
-            for path, file in reversed(held):
+        for path, file in reversed(held):
+            with suppress(OSError):
                 if _holds_alone(file):
                     path.unlink()
-                os.close(file)
+            os.close(file)
         with suppress(OSError):  # as soon as one is not empty
             for folder in made:
                 folder.rmdir()

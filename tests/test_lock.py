@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from endurance.kills import write_data
 
 from segprep import Workers, preprocess, store
 from segprep.errors import OutputError
@@ -24,17 +25,7 @@ SECONDS = 60
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """COCO file of 60 masks in a dozen shards, each of which takes a moment."""
-    sides = [(900, 900 + 100 * (number % 6)) for number in range(60)]
-    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sides)]
-    annotations = [
-        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + 300, 8, x + 300, h - 8, x, h - 8]]}
-        for n, (h, _) in enumerate(sides)
-        for x in (20, 330)
-    ]
-    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
-    file = tmp_path_factory.mktemp("many") / "many.json"
-    file.write_text(json.dumps(document))
-    return file
+    return write_data(tmp_path_factory.mktemp("many"))
 
 
 @pytest.fixture(scope="module")

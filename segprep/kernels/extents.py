@@ -44,6 +44,11 @@ def extents(planes: LabelArray, count: int) -> Extents:
     count : int
         Largest number of an instance.
 
+    Raises
+    ------
+    ValueError
+        Where the planes hold a larger number.
+
     Examples
     --------
     >>> found = extents(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
@@ -55,7 +60,10 @@ def extents(planes: LabelArray, count: int) -> Extents:
     ends = np.zeros((count + 1, 4), np.int32)
     place = np.zeros(count + 1, np.int32)
     runs = np.empty((planes.size, 2), np.int32)  # memory that is never touched is never taken
-    runs = runs[: _measure(planes, areas, ends, place, runs)].copy()
+    found = _measure(planes, areas, ends, place, runs)
+    if found < 0:
+        raise ValueError(f"planes hold instance {planes.max()}, but there are only {count}")
+    runs = runs[:found].copy()
     boxes = np.column_stack([ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]])
     return Extents(areas, boxes, place, runs)
 
@@ -141,7 +149,10 @@ def put_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, nu
 def _measure(
     planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], place: NDArray[np.int32], runs: NDArray[np.int32]
 ) -> int:
-    """Fill in areas, ends (first row and column, and those after the last), planes, and runs; how many runs there are."""
+    """Fill in areas, ends (first row and column, and those after the last), planes, and runs; how many runs there are.
+
+    -1 where a label has no place in them: compiled code would write beyond their end.
+    """
     found = 0
     for index, plane in enumerate(planes):
         for y, row in enumerate(plane):
@@ -153,6 +164,8 @@ def _measure(
                     stop += 1
                 runs[found, 0], runs[found, 1] = label, stop - start
                 found += 1
+                if label >= len(areas):
+                    return -1
                 if label > 0:
                     if areas[label] == 0:
                         ends[label, 0], ends[label, 1], ends[label, 3] = y, start, stop

@@ -275,9 +275,8 @@ def _labels(document: _Document) -> set[str]:
     """Labels of a file's shapes."""
     labels = set()
     for text in document.shapes:
-        with suppress(
-            msgspec.MsgspecError, RecursionError, UnicodeDecodeError
-        ):  # loading the file records it as a fault
+        # Loading the file records what is no shape as a fault.
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             labels.add(msgspec.json.decode(text, type=_Labelled).label)
     return labels
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import find_objects
@@ -49,3 +50,8 @@ def test_runs_fill_the_columns(height, width, seed):
     pixels = np.zeros((height, width), bool)
     fill_runs(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), height, pixels, (0, 0))
     np.testing.assert_array_equal(pixels, whole.T)
+
+
+def test_a_number_beyond_the_last_instance_is_refused():
+    with pytest.raises(ValueError, match="planes hold instance 7, but there are only 2"):
+        extents(np.array([[[1, 2, 7]]], np.int32), 2)
