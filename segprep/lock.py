@@ -26,7 +26,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 1
-"""Seconds that a run of a part waits: another part that ends holds the lock alone while it removes the file."""
+"""Seconds that a run waits for what passes: of a part, that another part which ends holds the lock alone while it removes the
+file; of any, that the one which has just taken the lock writes its name into it."""
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
@@ -94,13 +95,13 @@ def _holds_alone(file: int) -> bool:
 def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
     """Lock's file, and its descriptor that is held by this process."""
     path = root / name
-    patience = time.monotonic() + (PATIENCE if shared else 0)
+    patience = time.monotonic() + PATIENCE
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         owner = _owner(file)
         if not _is_free(file, owner, shared=shared):
             os.close(file)
-            if time.monotonic() < patience:
+            if (shared or owner is None or _is_gone(owner)) and time.monotonic() < patience:
                 time.sleep(PATIENCE / 20)
                 continue
             who = f"process {owner.process} on {owner.host}" if owner else "another process"
@@ -133,15 +134,17 @@ def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    return shared or owner is None or (owner.host == socket.gethostname() and not _is_alive(owner.process))
+    return shared or owner is None or _is_gone(owner)
 
 
-def _is_alive(process: int) -> bool:
-    """Whether there is such a process on this machine."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+def _is_gone(owner: Owner) -> bool:
+    """Whether the owner was a process of this machine, and is no more."""
+    if owner.host != socket.gethostname():
         return False
-    except OSError:  # it is someone else's
+    try:
+        os.kill(owner.process, 0)
+    except ProcessLookupError:
         return True
-    return True
+    except OSError:  # it is someone else's
+        return False
+    return False

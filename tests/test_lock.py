@@ -1,5 +1,6 @@
 """One writer at a time, and nothing left of those that were killed."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +71,18 @@ def test_a_lock_that_nobody_holds_is_taken_over(coins_copy):
     (coins_copy / store.LOCK).write_text('{"host": "elsewhere", "process": 1}')
     with sole_writer(coins_copy):
         assert json.loads((coins_copy / store.LOCK).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("left", ["", f'{{"host": "{socket.gethostname()}", "process": 99999999}}'])
+def test_the_writer_is_named_also_where_it_has_only_just_begun(left, coins_copy):
+    lock = coins_copy / store.LOCK
+    lock.write_text(left)
+    with lock.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        late = threading.Timer(0.2, lock.write_text, ['{"host": "here", "process": 5}'])
+        late.start()
+        with pytest.raises(OutputError, match="process 5 on here"), sole_writer(coins_copy):
+            pass
 
 
 def test_what_was_never_put_in_place_is_swept(coins_copy, coins_store, files_of):
