@@ -1,9 +1,10 @@
 """`segprep check`: all faults of a data set in one pass."""
 
-from pathlib import Path
 from typing import Any
 
 import click
+
+from segprep.places import Place
 
 from . import options
 
@@ -18,7 +19,7 @@ FINDINGS = 1
 @options.running
 @options.as_json
 @options.debug
-def check(data: Path, as_json: bool, **chosen: Any) -> int:
+def check(data: Place, as_json: bool, **chosen: Any) -> int:
     """Read all masks in DATA, write nothing, and report what is there and all that is wrong with it.
 
     Ends with exit code 1 if anything is.

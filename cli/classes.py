@@ -1,8 +1,8 @@
 """`segprep classes`: class weights for a loss."""
 
-from pathlib import Path
-
 import click
+
+from segprep.places import Place
 
 from . import options
 
@@ -16,7 +16,7 @@ from . import options
 @options.as_json
 @options.debug
 def classes(
-    store: Path,
+    store: Place,
     formula: str,
     absent: str,
     normalise: bool,

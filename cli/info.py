@@ -1,8 +1,8 @@
 """`segprep info`: what is in a store."""
 
-from pathlib import Path
-
 import click
+
+from segprep.places import Place
 
 from . import options
 
@@ -11,7 +11,7 @@ from . import options
 @options.store
 @options.as_json
 @options.debug
-def info(store: Path, as_json: bool) -> None:
+def info(store: Place, as_json: bool) -> None:
     """Say what is in STORE."""
     from segprep.store import read_info  # noqa: PLC0415 - half a second, not for --help
 

@@ -1,10 +1,11 @@
 """Options that commands share."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
+
+from segprep.places import Place, place
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -22,6 +23,16 @@ class Canvas(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
         if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
             self.fail(f"{value!r} is not of the form 512x640", param, ctx)
         return int(height), int(width)
+
+
+class PlaceType(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+    """File or folder, or the address of one in a bucket."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ARG002
+        """Parse ``data/`` or ``s3://bucket/data``."""
+        return place(value)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -86,8 +97,8 @@ def choice(option: str, *choices: str, text: str) -> Decorator:
     return click.option(option, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
 
 
-data: Decorator = click.argument("data", type=click.Path(path_type=Path))
-store: Decorator = click.argument("store", type=click.Path(path_type=Path))
+data: Decorator = click.argument("data", type=PlaceType())
+store: Decorator = click.argument("store", type=PlaceType())
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 debug: Decorator = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error.")
 

@@ -1,9 +1,10 @@
 """`segprep split`: other splits for a store."""
 
-from pathlib import Path
 from typing import Any
 
 import click
+
+from segprep.places import Place
 
 from . import options
 
@@ -15,7 +16,7 @@ from . import options
 @options.running
 @options.as_json
 @options.debug
-def split(store: Path, refit: bool, as_json: bool, **chosen: Any) -> None:
+def split(store: Place, refit: bool, as_json: bool, **chosen: Any) -> None:
     """Split the masks of STORE anew into train, val and test.
 
     Weights stay as they were fitted on the former train split, unless --refit writes them again.

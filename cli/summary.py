@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -10,6 +9,7 @@ from segprep import verify
 from segprep.check import Report
 from segprep.class_weights import Shaping, class_weights
 from segprep.errors import StorageError
+from segprep.places import Place
 from segprep.plan import stored_product
 from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
 
@@ -19,7 +19,7 @@ LARGE = 1000
 """A larger class weight draws a warning."""
 
 
-def one_line(path: Path, info: StoreInfo) -> str:
+def one_line(path: Place, info: StoreInfo) -> str:
     """What a run has written."""
     products = ", ".join(product.name for product in info.products)
     return (
@@ -28,14 +28,14 @@ def one_line(path: Path, info: StoreInfo) -> str:
     )
 
 
-def as_json(path: Path, info: StoreInfo) -> str:
+def as_json(path: Place, info: StoreInfo) -> str:
     """Everything, and the size on disk."""
     return msgspec.json.format(
         msgspec.json.encode({"store": str(path), "bytes": bytes_on_disk(path), **msgspec.to_builtins(info)})
     ).decode()
 
 
-def as_text(path: Path, info: StoreInfo) -> str:
+def as_text(path: Place, info: StoreInfo) -> str:
     """Everything that a person would ask first."""
     return "\n".join(
         [
@@ -72,7 +72,7 @@ def warnings(info: StoreInfo) -> Iterator[str]:
             yield from class_warnings(info, product.parameters["vector"])
 
 
-def write_faults(path: Path, info: StoreInfo) -> None:
+def write_faults(path: Place, info: StoreInfo) -> None:
     """One JSON object a line for all that was left out."""
     lines = [msgspec.json.encode(fault) for fault in info.faults]
     try:
@@ -141,7 +141,7 @@ def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
             yield f"class {each.name!r} has weight {weight:g}: think of --clip-class-weights"
 
 
-def stale(path: Path, info: StoreInfo) -> Iterator[str]:
+def stale(path: Place, info: StoreInfo) -> Iterator[str]:
     """One line for each product whose class weights were fitted on another train split."""
     counts = train_counts(info)
     for each in info.products:
@@ -153,7 +153,7 @@ def stale(path: Path, info: StoreInfo) -> Iterator[str]:
             )
 
 
-def split_line(path: Path, info: StoreInfo) -> str:
+def split_line(path: Place, info: StoreInfo) -> str:
     """How many masks each split has now."""
     counts = Counter(read_table(path, "split").tolist())
     shares = ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
@@ -196,5 +196,5 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _megabytes(path: Path) -> str:
+def _megabytes(path: Place) -> str:
     return f"{bytes_on_disk(path) / 1e6:,.1f} MB"

@@ -1,9 +1,10 @@
 """`segprep verify`: whether a store is whole."""
 
-from pathlib import Path
 from typing import Any
 
 import click
+
+from segprep.places import Place
 
 from . import options
 
@@ -17,7 +18,7 @@ DAMAGED = 5
 @click.option(
     "--against",
     metavar="DATA",
-    type=click.Path(path_type=Path),
+    type=options.PlaceType(),
     help="Compute some masks of DATA again, and compare all their arrays.",
 )
 @click.option("--sample", default=16, show_default=True, help="How many masks --against computes.")
@@ -25,13 +26,13 @@ DAMAGED = 5
 @click.option(
     "--repair",
     metavar="DATA",
-    type=click.Path(path_type=Path),
+    type=options.PlaceType(),
     help="Look as --deep does, and write what is damaged anew from DATA.",
 )
 @options.running
 @options.as_json
 @options.debug
-def verify(store: Path, as_json: bool, repair: Path | None, **chosen: Any) -> int:
+def verify(store: Place, as_json: bool, repair: Place | None, **chosen: Any) -> int:
     """Say whether STORE is whole, or what of it is damaged.
 
     Ends with exit code 5 if anything is. Without --deep the size of every shard is looked at, and the checksum of all else.

@@ -6,6 +6,7 @@ from collections import Counter
 import msgspec
 
 from segprep.pipeline import Rules, reading
+from segprep.places import Place
 from segprep.readers import find_masks
 from segprep.scanning import Found, scan
 from segprep.stats import total
@@ -42,7 +43,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def check(
-    data: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Place,
     *,
     rules: Rules | None = None,
     workers: Workers | None = None,
@@ -72,7 +73,7 @@ def check(
     masks = find_masks(workers.place(data), format=rules.format, options=reading(rules))
     with crew(workers, len(masks.refs)) as workforce:
         found = scan(workforce, masks, rules.instances, progress)
-    return _report(os.fspath(data), found)
+    return _report(str(data), found)
 
 
 def _report(source: str, found: Found) -> Report:

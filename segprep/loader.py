@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,14 @@ from segprep import store
 from segprep.arrays import BoolArray, CountArray
 from segprep.errors import IntegrityError, OptionError
 from segprep.mask import InstanceMask, Piece
+from segprep.places import Place, place, translated
 from segprep.rle import bitmap_runs, runs_bitmap, runs_string
 
 NO_FOLD = 255
 
 
 def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
-    path: str | os.PathLike[str], *, split: str | None = None, fold: int | None = None, incomplete: bool = False
+    path: str | os.PathLike[str] | Place, *, split: str | None = None, fold: int | None = None, incomplete: bool = False
 ) -> "Dataset":
     """Open a store.
 
@@ -60,7 +60,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     >>> mask["labels"]
     array([[1, 0, 0, 0, 2]], dtype=uint16)
     """
-    root = Path(path)
+    root = place(path)
     info = store.read_info(root)
     if info.status != "complete" and not incomplete:
         raise IntegrityError(
@@ -119,7 +119,7 @@ class Dataset:
 
     Attributes
     ----------
-    root : Path
+    root : Place
         The store.
     info : StoreInfo
         What it holds.
@@ -127,7 +127,7 @@ class Dataset:
         Which rows of the root tables these are.
     """
 
-    root: Path
+    root: Place
     info: store.StoreInfo
     rows: NDArray[np.intp]
 
@@ -145,8 +145,9 @@ class Dataset:
         bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
         path = f"{self.info.buckets[bucket].name}/{product}"
         try:
-            array: Any = zarr.open_array(self.root, path=path, mode="r")
-            return np.asarray(array[row, ..., :height, :width])
+            with translated(self.root):
+                array: Any = zarr.open_array(store.zarr_store(self.root), path=path, mode="r")
+                return np.asarray(array[row, ..., :height, :width])
         except (OSError, ValueError, RuntimeError) as error:
             raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
 

@@ -4,20 +4,22 @@ Runs of different parts of the shards may write one store side by side: they sha
 
 The lock is the system's own on a file in the store (``flock``): it ends with the process that holds it, however that ends.
 The file says who that is. Where the file system has no such locks, the file alone decides: it counts unless the process
-that it names was on this machine and is gone.
+that it names was on this machine and is gone. In a bucket, a lease takes the place of the lock; see `segprep.lease`.
 """
 
 import errno
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from segprep.errors import OutputError
+from segprep.lease import Owner, leased
+from segprep.places import ObjectPath, Place
 from segprep.store import LOCK, storage_errors, sweep
 
 try:
@@ -31,25 +33,23 @@ file; of any, that the one which has just taken the lock writes its name into it
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
-class Owner(msgspec.Struct, frozen=True):
-    """Who writes a store."""
-
-    host: str
-    process: int
-
-
 @contextmanager
-def sole_writer(root: Path, part: str = "") -> Iterator[None]:
+def sole_writer(root: Place, part: str = "") -> Iterator[Callable[[], None]]:
     """Keep other runs from writing the store at `root`, and sweep what killed ones left half written.
 
     The folder is made where it is missing; if nothing is written to it, it is gone again at the end.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     part : str
         Name of the part of the shards that this run writes: runs of other parts are not kept away. Empty for all.
+
+    Yields
+    ------
+    callable
+        Raises a StorageError where this run is no longer the only one, to be asked now and then.
 
     Raises
     ------
@@ -58,6 +58,21 @@ def sole_writer(root: Path, part: str = "") -> Iterator[None]:
     StorageError
         Where the place cannot be written.
     """
+    if isinstance(root, ObjectPath):
+        with storage_errors(root), leased(root, part) as check:
+            yield check
+    else:
+        with _locked_folder(root, part):
+            yield _always_held
+
+
+def _always_held() -> None:
+    """Nothing to check: the system takes no lock away."""
+
+
+@contextmanager
+def _locked_folder(root: Path, part: str) -> Iterator[None]:
+    """As `sole_writer`, for a store on this machine."""
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     with storage_errors(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -101,7 +116,7 @@ def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
         owner = _owner(file)
         if not _is_free(file, owner, shared=shared):
             os.close(file)
-            if (shared or owner is None or _is_gone(owner)) and time.monotonic() < patience:
+            if (shared or owner is None or owner.is_gone()) and time.monotonic() < patience:
                 time.sleep(PATIENCE / 20)
                 continue
             who = f"process {owner.process} on {owner.host}" if owner else "another process"
@@ -134,17 +149,4 @@ def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    return shared or owner is None or _is_gone(owner)
-
-
-def _is_gone(owner: Owner) -> bool:
-    """Whether the owner was a process of this machine, and is no more."""
-    if owner.host != socket.gethostname():
-        return False
-    try:
-        os.kill(owner.process, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it is someone else's
-        return False
-    return False
+    return shared or owner is None or owner.is_gone()

@@ -1,9 +1,9 @@
 """From masks to a store: scan, plan, write."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from segprep.errors import OptionError, OutputError
 from segprep.instances import InstanceRule
 from segprep.layout import Size
 from segprep.lock import sole_writer
+from segprep.places import Place
 from segprep.plan import Plan, change, merged, plan
 from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import ReadOptions, find_masks
@@ -54,8 +55,8 @@ class Rules:
 
 
 def preprocess(
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Place,
+    out: str | os.PathLike[str] | Place,
     *,
     products: Sequence[Product] = (Weights(),),
     rules: Rules | None = None,
@@ -119,7 +120,8 @@ def preprocess(
         raise OptionError(
             "--shard-range and --overwrite exclude each other: the parts would replace each other's shards"
         )
-    with sole_writer(root, "" if part is None else part.name):
+    with sole_writer(root, "" if part is None else part.name) as check_sole:
+        progress = _checked(progress, check_sole)
         masks = find_masks(source, format=rules.format, options=reading(rules))
         with crew(workers, len(masks.refs)) as workforce:
             found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
@@ -132,8 +134,18 @@ def preprocess(
             )
 
 
+def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
+    """Progress that asks, at every step, whether the run may go on."""
+
+    def checked_progress(stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
+        check()
+        progress(stage, done, masks)
+
+    return checked_progress
+
+
 def _planned(
-    source: Path, found: Found, wanted: Sequence[Product], rules: Rules, before: store.StoreInfo | None
+    source: Place, found: Found, wanted: Sequence[Product], rules: Rules, before: store.StoreInfo | None
 ) -> Plan:
     """What goes where, as if nothing were there."""
     return plan(
@@ -149,7 +161,7 @@ def _planned(
 
 
 def _reconciled(
-    root: Path, before: store.StoreInfo, made: Plan, overwrite: bool
+    root: Place, before: store.StoreInfo, made: Plan, overwrite: bool
 ) -> tuple[Plan, store.StoreInfo | None]:
     """Plan for a place where a store is, and what of the store stays."""
     changed = change(root, before, made)

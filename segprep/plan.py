@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ from segprep.class_weights import FORMULAS
 from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
+from segprep.places import Place
 from segprep.products import PRODUCTS, Product
 from segprep.readers import ReadOptions
 from segprep.scanning import Found
@@ -55,7 +55,7 @@ def plan(
     products: Sequence[Product],
     instances: InstanceRule,
     split: SplitRule,
-    data: Path | None = None,
+    data: Place | None = None,
     canvas: Size | None = None,
     reading: ReadOptions | None = None,
 ) -> Plan:
@@ -73,7 +73,7 @@ def plan(
         How the instances were told apart.
     split : SplitRule
         How to split the masks.
-    data : Path or None
+    data : Place or None
         Where a file with splits may lie.
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
@@ -116,7 +116,7 @@ def plan(
 
 
 def assign(
-    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: Path | None
+    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: Place | None
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask.
 
@@ -128,7 +128,7 @@ def assign(
         What to balance.
     rule : SplitRule
         How to split.
-    data : Path or None
+    data : Place or None
         Where a file with splits may lie.
     """
     groups = splits.groups_of(keys, rule.group)
@@ -257,7 +257,7 @@ def merged(before: store.StoreInfo, made: Plan) -> Plan:
     )
 
 
-def change(root: Path, before: store.StoreInfo, made: Plan) -> Change:
+def change(root: Place, before: store.StoreInfo, made: Plan) -> Change:
     """What sets the store at `root` and a plan apart, in words."""
     now = made.info
     if before.input != now.input:
@@ -279,7 +279,7 @@ def change(root: Path, before: store.StoreInfo, made: Plan) -> Change:
     return Change(of_masks, {name: words for name, words in of_products.items() if words})
 
 
-def _other_masks(root: Path, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
+def _other_masks(root: Place, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
     """What sets the masks of a store and of a plan apart."""
     had, has = (
         dict(zip(store.decode_keys(keys), map(bytes, digests), strict=True))

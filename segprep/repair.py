@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from segprep import store
 from segprep.errors import InputError, IntegrityError
 from segprep.instances import InstanceRule
 from segprep.lock import sole_writer
+from segprep.places import Place
 from segprep.plan import Plan, plan, product_info, stored_product
 from segprep.scanning import Found, checked, scan
 from segprep.splits import SplitRule
@@ -28,8 +28,8 @@ OTHER = "was written anew, but not as it was: zarr-python, or a file with splits
 
 
 def repair(
-    out: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    out: str | os.PathLike[str] | Place,
+    data: str | os.PathLike[str] | Place,
     *,
     workers: Workers | None = None,
     progress: Progress = silent,
@@ -72,7 +72,7 @@ def repair(
 
 
 def _mended(
-    root: Path, source: Path, damage: tuple[Finding, ...], workers: Workers, progress: Progress
+    root: Place, source: Place, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
     """Write what is damaged anew; what is not as it was."""
     known = known_of(root)
@@ -87,7 +87,7 @@ def _mended(
     return tuple(Finding(path, OTHER) for path, record in _listed(root).items() if listed.get(path, record) != record)
 
 
-def _listed(root: Path) -> dict[str, store.ObjectRecord]:
+def _listed(root: Place) -> dict[str, store.ObjectRecord]:
     """Records of metadata and tables; none where the list of them is damaged."""
     try:
         return store.decode_objects((root / store.OBJECTS).read_bytes()) or {}
@@ -95,7 +95,7 @@ def _listed(root: Path) -> dict[str, store.ObjectRecord]:
         return {}
 
 
-def _plan_again(root: Path, source: Path, info: store.StoreInfo, found: Found, findings: tuple[Finding, ...]) -> Plan:
+def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found, findings: tuple[Finding, ...]) -> Plan:
     """Plan of the run that made the store."""
     products = tuple(map(stored_product, info.products))
     rule = msgspec.convert(info.instance_rule, type=InstanceRule)
@@ -119,7 +119,7 @@ def _plan_again(root: Path, source: Path, info: store.StoreInfo, found: Found, f
     return Plan(msgspec.structs.replace(info, status="incomplete"), made.layout, products, {**made.tables, **kept})
 
 
-def _kept_tables(root: Path, info: store.StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
+def _kept_tables(root: Place, info: store.StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
     """Tables of the splits that are whole."""
     kept = {}
     for name in SPLIT_TABLES:
@@ -132,7 +132,7 @@ def _kept_tables(root: Path, info: store.StoreInfo, findings: tuple[Finding, ...
     return kept
 
 
-def _drop_records(root: Path, known: Known, findings: tuple[Finding, ...]) -> None:
+def _drop_records(root: Place, known: Known, findings: tuple[Finding, ...]) -> None:
     """Remove the records of all damaged shards, so that they count as missing."""
     paths = {each.path for each in findings}
     for shard in known.layout.shards():

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from segprep.loader import Dataset, StoredRef
 from segprep.loader import open as open_store
 from segprep.lock import sole_writer
 from segprep.mask import ClassEntry, ClassTable
+from segprep.places import Place
 from segprep.plan import Plan, assign, class_infos, product_info, stored_product
 from segprep.products import Classes, Labels
 from segprep.splits import SplitRule
@@ -24,7 +24,7 @@ from segprep.writing import Work, write
 
 
 def split_store(
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | Place,
     rule: SplitRule,
     *,
     refit: bool = False,
@@ -64,7 +64,7 @@ def split_store(
         return _split_store(root, rule, refit, workers, progress)
 
 
-def _split_store(root: Path, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> store.StoreInfo:
+def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> store.StoreInfo:
     """As `split_store`, where nobody else writes the store."""
     dataset = open_store(root, incomplete=True)
     info = dataset.info
@@ -105,7 +105,7 @@ def _class_table(info: store.StoreInfo) -> ClassTable:
     return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
 
 
-def _check_written(root: Path, info: store.StoreInfo, layout: Layout, names: Sequence[str]) -> None:
+def _check_written(root: Place, info: store.StoreInfo, layout: Layout, names: Sequence[str]) -> None:
     """Raise IntegrityError unless all shards of these products are written."""
     needed = [each for each in info.products if each.name in names]
     for shard in layout.shards():

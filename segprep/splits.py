@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, OptionError
+from segprep.places import Place
 
 SPLITS = ("train", "val", "test")
 """In the order of their codes."""
@@ -179,7 +180,7 @@ def by_folder(keys: Sequence[str]) -> SplitArray | None:
     return None if None in found else np.array(found, np.uint8)
 
 
-def by_file(keys: Sequence[str], path: Path) -> SplitArray:
+def by_file(keys: Sequence[str], path: Place) -> SplitArray:
     """Split of each mask as a file says.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split.
@@ -202,7 +203,7 @@ def by_file(keys: Sequence[str], path: Path) -> SplitArray:
     return np.array([FOLDERS[said[key]] for key in keys], np.uint8)
 
 
-def _read_file(path: Path) -> Mapping[str, str]:
+def _read_file(path: Place) -> Mapping[str, str]:
     """Split of each key, as the file has it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -239,7 +240,7 @@ def check_filled(splits: SplitArray, fractions: Sequence[float]) -> None:
             )
 
 
-def file_of(rule: SplitRule, data: Path | None) -> Path | None:
+def file_of(rule: SplitRule, data: Place | None) -> Place | None:
     """File that tells the splits: the rule's, or one of `FILES` in the folder of the data."""
     if rule.file is not None:
         return Path(rule.file)
@@ -248,7 +249,7 @@ def file_of(rule: SplitRule, data: Path | None) -> Path | None:
     return next((data / name for name in FILES if (data / name).is_file()), None)
 
 
-def split_name(file: Path) -> str | None:
+def split_name(file: Place) -> str | None:
     """Split that the name of a file tells, else that of its folder; None where neither or several are told.
 
     Examples

@@ -22,7 +22,6 @@ The attributes name no version but segprep's own: the same input gives the same 
 import hashlib
 import inspect
 import os
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,10 +35,11 @@ from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
+from zarr.storage import MemoryStore, ObjectStore
 
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Bucket, Layout
+from segprep.places import ObjectPath, Place, client, remove_tree, total_bytes, translated
 from segprep.products import Product
 from segprep.stats import INSTANCE_ROW, Counts
 
@@ -212,7 +212,7 @@ def array_spec(bucket: Bucket, product: Product) -> ArraySpec:
 
 
 def create(
-    root: Path,
+    root: Place,
     info: StoreInfo,
     layout: Layout,
     products: Iterable[Product],
@@ -224,7 +224,7 @@ def create(
 
     Parameters
     ----------
-    root : Path
+    root : Place
         Folder of the store; see `existing`.
     info : StoreInfo
         Root attributes.
@@ -289,7 +289,7 @@ def summary(product: Product) -> str:
     return " ".join((inspect.getdoc(type(product)) or "").partition("\n\nAttributes\n")[0].split())
 
 
-def existing(root: Path) -> StoreInfo | None:
+def existing(root: Place) -> StoreInfo | None:
     """Store that is at `root` already; None if the place is free, or holds nothing but what a kill left of a first object.
 
     Raises
@@ -309,18 +309,18 @@ def existing(root: Path) -> StoreInfo | None:
         raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
 
 
-def _is_passing(path: Path) -> bool:
+def _is_passing(path: Place) -> bool:
     """Whether a file is in a store only while it is written, or was left by a run that was killed at its first object."""
     return path.name.startswith(LOCK) or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
 
 
-def sweep(root: Path) -> None:
-    """Remove files that were never put in place."""
-    for path in root.rglob(f".*{PARTIAL}"):
+def sweep(root: Place) -> None:
+    """Remove files that were never put in place; objects in a bucket always are."""
+    for path in [] if isinstance(root, ObjectPath) else root.rglob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: Place) -> bool:
     """Whether there is something, a dangling link included; unlike `Path.exists` it does not take an error for a no."""
     try:
         path.lstat()
@@ -329,14 +329,14 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def put_info(root: Path, info: StoreInfo) -> None:
+def put_info(root: Place, info: StoreInfo) -> None:
     """Replace the root attributes; as complete, this is the last thing that is written."""
     data = _encode_root(info)
     with storage_errors(root):
         _put(root / "zarr.json", data)
 
 
-def discard(root: Path, info: StoreInfo, product: str | None = None) -> None:
+def discard(root: Place, info: StoreInfo, product: str | None = None) -> None:
     """Remove the arrays of a product, or of all and the tables too; whatever else lies there stays.
 
     The root attributes stay until others take their place, so that the folder is a store of segprep at any time.
@@ -346,8 +346,7 @@ def discard(root: Path, info: StoreInfo, product: str | None = None) -> None:
     tables = [root / name for name in (*MASK_TABLES, "instances")]
     with storage_errors(root):
         for folder in buckets + tables if product is None else [bucket / product for bucket in buckets]:
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove_tree(folder)
 
 
 def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
@@ -355,12 +354,12 @@ def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
     return np.full((rows, *spec.shape[1:]), spec.pad, spec.dtype)
 
 
-def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
+def write_shard(root: Place, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
     """Write one shard whole, then its record.
 
     Parameters
     ----------
-    root : Path
+    root : Place
         The store.
     spec : ArraySpec
         The array.
@@ -380,13 +379,13 @@ def write_shard(root: Path, spec: ArraySpec, number: int, rows: NDArray[Any], fi
         _put(place / record_name(number), msgspec.json.encode(record))
 
 
-def drop_record(root: Path, spec: ArraySpec, number: int) -> None:
+def drop_record(root: Place, spec: ArraySpec, number: int) -> None:
     """Remove the record of a shard, which then counts as missing."""
     with storage_errors(root):
         (root / spec.path / record_name(number)).unlink(missing_ok=True)
 
 
-def is_written(root: Path, spec: ArraySpec, number: int, fingerprint: str) -> bool:
+def is_written(root: Place, spec: ArraySpec, number: int, fingerprint: str) -> bool:
     """Whether this shard has its record, from a run with this fingerprint, and is of the recorded size."""
     try:
         record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
@@ -469,8 +468,11 @@ def _codecs() -> list[ZstdCodec | Crc32cCodec]:
     return [ZstdCodec(level=3), Crc32cCodec()]
 
 
-def _put(path: Path, data: bytes) -> None:
-    """Put an object in place: whole or not at all, and on the disk when this returns."""
+def _put(path: Place, data: bytes) -> None:
+    """Put an object in place: whole or not at all, and on the disk or in the bucket when this returns."""
+    if isinstance(path, ObjectPath):
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
@@ -497,7 +499,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def storage_errors(root: Path) -> Iterator[None]:
+def storage_errors(root: Place) -> Iterator[None]:
     """Translate what the system says of the disk."""
     try:
         yield
@@ -505,7 +507,7 @@ def storage_errors(root: Path) -> Iterator[None]:
         raise StorageError(f"{error.filename or root}: cannot be written: {error.strerror}") from error
 
 
-def read_info(root: Path, name: str = "zarr.json") -> StoreInfo:
+def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
     """Root attributes of the store at `root`, or those in the copy of them.
 
     Raises
@@ -568,14 +570,20 @@ def train_counts(info: StoreInfo) -> Counts:
     return Counts(tuple(each.name for each in info.classes), pixels, instances, images, image_pixels, most_instances=0)
 
 
-def read_table(root: Path, name: str) -> NDArray[Any]:
+def zarr_store(root: Place) -> Any:
+    """What zarr-python opens the arrays of a store by, to read them."""
+    return ObjectStore(client(root), read_only=True) if isinstance(root, ObjectPath) else root
+
+
+def read_table(root: Place, name: str) -> NDArray[Any]:
     """One column of the store's tables, for example ``height`` or ``instances/area``."""
     try:
-        array: Any = zarr.open_array(root, path=name, mode="r")
-        # Zarr takes a chunk that is missing for one of zeros.
-        for chunk in range(-(-array.shape[0] // array.chunks[0])):
-            (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
-        return np.asarray(array[:])
+        with translated(root):
+            array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
+            # Zarr takes a chunk that is missing for one of zeros.
+            for chunk in range(-(-array.shape[0] // array.chunks[0])):
+                (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
+            return np.asarray(array[:])
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
 
@@ -597,7 +605,7 @@ def decode_keys(table: NDArray[np.uint8]) -> list[str]:
     return [bytes(row).rstrip(b"\0").decode() for row in table]
 
 
-def read_layout(root: Path, info: StoreInfo) -> Layout:
+def read_layout(root: Place, info: StoreInfo) -> Layout:
     """Layout of a store."""
     bucket, row = read_table(root, "bucket"), read_table(root, "row")
     buckets = []
@@ -607,6 +615,6 @@ def read_layout(root: Path, info: StoreInfo) -> Layout:
     return Layout(tuple(buckets))
 
 
-def bytes_on_disk(root: Path) -> int:
+def bytes_on_disk(root: Place) -> int:
     """Size of all objects in the store."""
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    return total_bytes(root)

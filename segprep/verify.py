@@ -7,7 +7,6 @@ finds all that is missing or cut short; a deep pass reads and decodes every one.
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +19,7 @@ from segprep.instances import InstanceRule
 from segprep.layout import Bucket, Layout, Shard
 from segprep.loader import Dataset
 from segprep.mask import MaskRef
+from segprep.places import Place
 from segprep.plan import stored_product
 from segprep.products import Product
 from segprep.ranges import Truth, broken
@@ -111,10 +111,10 @@ class Known(NamedTuple):
 
 
 def verify(
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | Place,
     *,
     deep: bool = False,
-    against: str | os.PathLike[str] | None = None,
+    against: str | os.PathLike[str] | Place | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
     workers: Workers | None = None,
@@ -167,7 +167,7 @@ def verify(
         findings = [*known.findings, *_shard_findings(workforce, root, known, progress, deep=deep)]
         findings += _differing(workforce, root, known, chosen)
     return Report(
-        store=os.fspath(out),
+        store=str(out),
         shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
         objects=known.objects,
         bytes=store.bytes_on_disk(root),
@@ -176,7 +176,7 @@ def verify(
     )
 
 
-def known_of(root: Path) -> Known:
+def known_of(root: Place) -> Known:
     """What is known of a store, and which of its metadata and tables are damaged.
 
     Raises
@@ -208,7 +208,7 @@ def known_of(root: Path) -> Known:
     return Known(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
 
 
-def _info(root: Path, objects: dict[str, store.ObjectRecord] | None) -> store.StoreInfo:
+def _info(root: Place, objects: dict[str, store.ObjectRecord] | None) -> store.StoreInfo:
     """Root attributes, by the copy of them where they are damaged themselves."""
     found = [each for name in ("zarr.json", store.ROOT_COPY) if (each := _readable(root, name))]
     if not found:
@@ -224,7 +224,7 @@ def _info(root: Path, objects: dict[str, store.ObjectRecord] | None) -> store.St
     raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
 
 
-def _readable(root: Path, name: str) -> store.StoreInfo | None:
+def _readable(root: Place, name: str) -> store.StoreInfo | None:
     """Root attributes, or those in the copy of them, if they can be read."""
     try:
         return store.read_info(root, name)
@@ -232,7 +232,7 @@ def _readable(root: Path, name: str) -> store.StoreInfo | None:
         return None
 
 
-def _unlisted(root: Path, info: store.StoreInfo) -> Iterator[Finding]:
+def _unlisted(root: Place, info: store.StoreInfo) -> Iterator[Finding]:
     """Metadata that are plainly not there, where no list says what there must be."""
     groups = ["", "instances/", *(f"{bucket.name}/" for bucket in info.buckets)]
     arrays = [f"{bucket.name}/{product.name}/" for bucket in info.buckets for product in info.products]
@@ -243,7 +243,7 @@ def _unlisted(root: Path, info: store.StoreInfo) -> Iterator[Finding]:
         yield Finding("zarr.json", "is damaged")
 
 
-def _incomplete(root: Path, info: store.StoreInfo) -> str:
+def _incomplete(root: Place, info: store.StoreInfo) -> str:
     """What there is to say of an incomplete store."""
     known = Known(info, 0, (), frozenset(), _rows_alone(info), None)
     parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
@@ -269,7 +269,7 @@ def parts_of(known: Known, shard: Shard) -> list[Part]:
     ]
 
 
-def _bytes(path: Path) -> bytes | str:
+def _bytes(path: Place) -> bytes | str:
     """Bytes of an object, or why there are none."""
     try:
         return path.read_bytes()
@@ -279,7 +279,7 @@ def _bytes(path: Path) -> bytes | str:
         return f"cannot be read: {error.strerror}"
 
 
-def _fault(path: Path, record: store.ObjectRecord | store.Record) -> str | None:
+def _fault(path: Place, record: store.ObjectRecord | store.Record) -> str | None:
     """What is wrong with an object, by its record."""
     data = _bytes(path)
     if isinstance(data, str):
@@ -291,7 +291,7 @@ def _fault(path: Path, record: store.ObjectRecord | store.Record) -> str | None:
     )
 
 
-def _shard_findings(workforce: Crew, root: Path, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
+def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
     """Damage of all shards and their records."""
     shards = list(known.layout.shards())
     truths = _truths(root, known) if deep else None
@@ -321,7 +321,7 @@ def _names(known: Known, shard: Shard) -> str:
     return known.keys[first] if first == last else f"{known.keys[first]} to {known.keys[last]}"
 
 
-def _truths(root: Path, known: Known) -> list[Truth] | None:
+def _truths(root: Place, known: Known) -> list[Truth] | None:
     """What the tables say of each mask; None where they are damaged."""
     names = ("height", "width", "instance_count", "instances/area", "instances/run_count")
     if known.keys is None or not known.intact.issuperset(names):
@@ -341,14 +341,14 @@ def _truths(root: Path, known: Known) -> list[Truth] | None:
 
 
 def _check_shard(
-    root: Path, parts: Sequence[Part], truths: Sequence[Truth] | None, deep: bool
+    root: Place, parts: Sequence[Part], truths: Sequence[Truth] | None, deep: bool
 ) -> list[tuple[str, str]]:
     """Paths of what is damaged of a shard of all products, and what is wrong."""
     return [fault for part in parts if (fault := _part_fault(root, part, truths, deep))]
 
 
-def _part_fault(root: Path, part: Part, truths: Sequence[Truth] | None, deep: bool) -> tuple[str, str] | None:
-    """Path and fault of a shard of one product, or of its record."""
+def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: bool) -> tuple[str, str] | None:
+    """Place and fault of a shard of one product, or of its record."""
     written = _bytes(root / part.record)
     if isinstance(written, str):
         return part.record, written
@@ -364,7 +364,7 @@ def _part_fault(root: Path, part: Part, truths: Sequence[Truth] | None, deep: bo
     return None if fault is None else (part.path, fault)
 
 
-def _size_fault(path: Path, size: int) -> str | None:
+def _size_fault(path: Place, size: int) -> str | None:
     """What is wrong with an object, by its size alone."""
     try:
         found = path.stat().st_size
@@ -375,7 +375,7 @@ def _size_fault(path: Path, size: int) -> str | None:
     return None if found == size else f"has {found:,} bytes instead of {size:,}"
 
 
-def _decoded_fault(root: Path, part: Part, truths: Sequence[Truth] | None) -> str | None:
+def _decoded_fault(root: Place, part: Part, truths: Sequence[Truth] | None) -> str | None:
     """What is wrong with the values of a shard; truths are None where the tables are damaged."""
     data = (root / part.path).read_bytes()
     try:
@@ -388,14 +388,14 @@ def _decoded_fault(root: Path, part: Part, truths: Sequence[Truth] | None) -> st
     return None
 
 
-def found_again(data: Path, info: store.StoreInfo) -> Masks:
+def found_again(data: Place, info: store.StoreInfo) -> Masks:
     """Masks of a data set, read as those of a store were."""
     values = "instances" if info.instance_rule.get("origin") == "as-is" else "classes"
     options = msgspec.convert({"values": values} | info.reading, type=ReadOptions)
     return find_masks(data, format=info.source_format, options=options)
 
 
-def _chosen(root: Path, known: Known, source: Path | None, sample: int, seed: int) -> list[tuple[int, MaskRef]]:
+def _chosen(root: Place, known: Known, source: Place | None, sample: int, seed: int) -> list[tuple[int, MaskRef]]:
     """Masks to compute again; none where the tables are damaged, since it is not known then where they lie."""
     if source is None or known.keys is None or not known.intact.issuperset(("height", "width")):
         return []
@@ -408,7 +408,7 @@ def _chosen(root: Path, known: Known, source: Path | None, sample: int, seed: in
     return [(mask, refs[known.keys[mask]]) for mask in picked]
 
 
-def _differing(workforce: Crew, root: Path, known: Known, chosen: Sequence[tuple[int, MaskRef]]) -> list[Finding]:
+def _differing(workforce: Crew, root: Place, known: Known, chosen: Sequence[tuple[int, MaskRef]]) -> list[Finding]:
     """Arrays of the chosen masks that are not what is computed from the input."""
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
     dataset = Dataset(root, known.info, np.arange(known.info.masks))

@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from segprep.errors import OptionError, SegprepError, StorageError
 from segprep.mask import MaskRef
+from segprep.places import Place, place
 
 IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
@@ -59,9 +60,9 @@ class Workers:
         if self.processes is not None and self.scheduler is not None:
             raise OptionError("--workers and --scheduler exclude each other: the cluster has its own workers")
 
-    def place(self, path: str | os.PathLike[str]) -> Path:
-        """Path as the workers must be told it: those of a cluster run in folders of their own."""
-        return Path(path) if self.scheduler is None else Path(path).absolute()
+    def place(self, path: str | os.PathLike[str] | Place) -> Place:
+        """Place as the workers must be told it: those of a cluster run in folders of their own."""
+        return place(path) if self.scheduler is None else place(path).absolute()
 
 
 class Progress(Protocol):

@@ -5,7 +5,6 @@ run was ended.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ from segprep.errors import StorageError
 from segprep.instances import InstanceRule
 from segprep.layout import Shard
 from segprep.mask import MaskRef
+from segprep.places import Place
 from segprep.plan import Plan
 from segprep.products import Product
 from segprep.workers import Crew, Job, Progress, names
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 class Work(NamedTuple):
     """What the jobs of a run have in common."""
 
-    root: Path
+    root: Place
     refs: Sequence[MaskRef]
     instances: InstanceRule
     made: Plan
@@ -134,7 +134,7 @@ def _shards(work: Work) -> list[Shard]:
 
 
 def _write_shard(
-    root: Path, number: int, refs: Sequence[MaskRef], instances: InstanceRule, targets: Sequence[Target]
+    root: Place, number: int, refs: Sequence[MaskRef], instances: InstanceRule, targets: Sequence[Target]
 ) -> None:
     """Compute one shard of every product from the input, and write it."""
     arrays = [store.padded(target.spec, len(refs)) for target in targets]

@@ -6,9 +6,9 @@ the user reads about the layout.
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 from segprep.errors import InputError, OptionError
+from segprep.places import Place, listed_once
 from segprep.readers import (
     ade20k,
     cityscapes,
@@ -53,7 +53,7 @@ _CHILDREN = 10
 
 
 def find_masks(
-    path: Path,
+    path: Place,
     *,
     format: str | None = None,  # noqa: A002 - the option's name
     options: ReadOptions | None = None,
@@ -64,7 +64,7 @@ def find_masks(
 
     Parameters
     ----------
-    path : Path
+    path : Place
         A file or folder.
     format : str, optional
         Name of a reader in `READERS`; without it the one that recognises the layout.
@@ -80,6 +80,7 @@ def find_masks(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> find_masks(Path("nowhere"))
     Traceback (most recent call last):
     segprep.errors.InputError: nowhere: no such file or folder
@@ -88,17 +89,23 @@ def find_masks(
     readers = _readers(format)
     try:
         path.stat()
+        with listed_once(path):
+            masks = _found(path, readers, options)
     except OSError as error:
         reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path}: {reason}") from error
-    found = _answers(path, readers, options)
-    if not found:
-        raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
-    masks = _only(path, found)
     if options.class_pattern is not None and masks.format != "instance-png":
         raise OptionError(f"class_pattern: {path} is {masks.format}; only files of instance-png have classes by name")
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
+
+
+def _found(path: Place, readers: dict[str, Find], options: ReadOptions) -> Masks:
+    """Answer of the one reader that recognises the layout."""
+    found = _answers(path, readers, options)
+    if not found:
+        raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
+    return _only(path, found)
 
 
 def _readers(name: str | None) -> dict[str, Find]:
@@ -110,7 +117,7 @@ def _readers(name: str | None) -> dict[str, Find]:
     return {name: READERS[name]}
 
 
-def _answers(path: Path, readers: dict[str, Find], options: ReadOptions) -> list[Masks]:
+def _answers(path: Place, readers: dict[str, Find], options: ReadOptions) -> list[Masks]:
     """What the readers recognise; label images are refused only where nobody else knows what the pictures are."""
     found: list[Masks] = []
     for name, find in readers.items():
@@ -125,7 +132,7 @@ def _answers(path: Path, readers: dict[str, Find], options: ReadOptions) -> list
     return found
 
 
-def _only(path: Path, found: list[Masks]) -> Masks:
+def _only(path: Place, found: list[Masks]) -> Masks:
     """Answer of the one reader that had one."""
     if len(found) > 1:
         names = [masks.format for masks in found]
@@ -133,7 +140,7 @@ def _only(path: Path, found: list[Masks]) -> Masks:
     return found[0]
 
 
-def _advice(path: Path, readers: dict[str, Find], options: ReadOptions) -> str:
+def _advice(path: Place, readers: dict[str, Find], options: ReadOptions) -> str:
     """What follows in the message where nothing is recognised: the folder that may be meant, or what was tried."""
     inside = listing(path) if path.is_dir() else Listing([], [])
     for child in inside.folders[:_CHILDREN]:
@@ -147,7 +154,7 @@ def _advice(path: Path, readers: dict[str, Find], options: ReadOptions) -> str:
     return "; tried " + "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
 
 
-def _knows(find: Find, path: Path, options: ReadOptions) -> bool:
+def _knows(find: Find, path: Place, options: ReadOptions) -> bool:
     """Whether a reader recognises a path without objecting."""
     try:
         return find(path, options) is not None
@@ -160,7 +167,7 @@ def _layout(find: Find) -> str:
     return (find.__doc__ or "").partition("\n")[0].removeprefix("Find ").rstrip(".")
 
 
-def _check_keys(path: Path, keys: Iterable[str]) -> None:
+def _check_keys(path: Place, keys: Iterable[str]) -> None:
     """Raise where there is no mask, or where masks have no names of their own that can be written."""
     counts = Counter(keys)
     if not counts:

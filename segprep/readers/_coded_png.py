@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask, first_faults
+from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import label_values
 from segprep.readers._masks import MAX_INSTANCES, Crowd, ReadOptions, check_instances
@@ -48,7 +48,7 @@ class CodedPngRef:
     ----------
     key : str
         Its path relative to the data set.
-    file : Path
+    file : Place
         Where it is.
     meaning : callable
         Meaning of a value; a function of a module, so that it can be pickled.
@@ -57,7 +57,7 @@ class CodedPngRef:
     """
 
     key: str
-    file: Path
+    file: Place
     meaning: Callable[[int], Meaning]
     options: ReadOptions
 
@@ -74,10 +74,10 @@ class CodedPngRef:
 
 
 def coded_refs(
-    folder: Path, files: Iterable[Path], meaning: Callable[[int], Meaning], options: ReadOptions
+    folder: Place, files: Iterable[Place], meaning: Callable[[int], Meaning], options: ReadOptions
 ) -> tuple[CodedPngRef, ...]:
     """One ref per file, in the given order, with keys relative to `folder`."""
-    return tuple(CodedPngRef(file.relative_to(folder).as_posix(), file, meaning, options) for file in files)
+    return tuple(CodedPngRef(name_in(folder, file), file, meaning, options) for file in files)
 
 
 def mask_of_values(
@@ -165,7 +165,7 @@ def things_and_stuff(rows: Iterable[tuple[int, str, bool]]) -> ClassTable:
     return ClassTable(tuple(entries))
 
 
-def parents_of(path: Path, name: str, depth: int) -> list[Path]:
+def parents_of(path: Place, name: str, depth: int) -> list[Place]:
     """Folders with a folder `name` in them: `path` or those up to `depth` below; none is looked for below one found."""
     inside = listing(path)
     if inside.named(name):
@@ -173,7 +173,7 @@ def parents_of(path: Path, name: str, depth: int) -> list[Path]:
     return [found for child in inside.folders for found in parents_of(child, name, depth - 1)] if depth else []
 
 
-def is_wide(file: Path, options: ReadOptions) -> bool:
+def is_wide(file: Place, options: ReadOptions) -> bool:
     """Whether a file is a PNG of one channel with more than 8 bits; False where it is damaged, as loading will say."""
     try:
         return label_values(file, max_pixels=options.max_pixels).dtype.itemsize > 1

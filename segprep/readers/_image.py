@@ -10,8 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
 from segprep.mask import Piece
+from segprep.places import Place
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -76,7 +76,7 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def png_foreground(path: Path, *, max_pixels: int) -> Foreground:
+def png_foreground(path: Place, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some colour; alpha does not count, and of a palette the index does."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
@@ -84,9 +84,9 @@ def png_foreground(path: Path, *, max_pixels: int) -> Foreground:
         return _foreground(colour)
 
 
-def jpeg_foreground(path: Path, *, max_pixels: int) -> Foreground:
+def jpeg_foreground(path: Place, *, max_pixels: int) -> Foreground:
     """Pixels of a grey JPEG of at least half of white, 128: its compression leaves faint greys around an instance."""
-    with _translated(path, "JPEG"), JpegImageFile(path) as image:
+    with _translated(path, "JPEG"), path.open("rb") as file, JpegImageFile(file) as image:
         if image.mode != "L":
             raise InputError(f"{path}: a picture in {image.mode}; a JPEG of an instance is grey, so save it as such")
         check_size(str(path), (image.height, image.width), max_pixels)
@@ -105,7 +105,7 @@ def _foreground(image: Image) -> Foreground:
     )
 
 
-def label_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
+def label_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
     """Values of a label image, shape (H, W), of any integer type or bool, none negative.
 
     Raises
@@ -121,7 +121,7 @@ def label_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
     return values
 
 
-def is_picture(path: Path) -> bool:
+def is_picture(path: Place) -> bool:
     """Whether a file says in its header that it has several channels, so that it is no label image.
 
     False where the header cannot be read: loading the file will say why.
@@ -136,7 +136,7 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def _png_values(path: Path, max_pixels: int) -> NDArray[Any]:
+def _png_values(path: Place, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
@@ -144,7 +144,7 @@ def _png_values(path: Path, max_pixels: int) -> NDArray[Any]:
         return np.asarray(image)
 
 
-def _tiff_values(path: Path, max_pixels: int) -> NDArray[Any]:
+def _tiff_values(path: Place, max_pixels: int) -> NDArray[Any]:
     """Values of a TIFF of one page and channel, shape (H, W)."""
     with _tiff(path) as tiff:
         page = tiff.pages[0]
@@ -164,15 +164,15 @@ def _channels(tiff: Any) -> int:
 
 
 @contextmanager
-def _png(path: Path) -> Iterator[PngImageFile]:
+def _png(path: Place) -> Iterator[PngImageFile]:
     """PNG whose header is read; errors while it is open are translated."""
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
-    with _translated(path, "PNG"), PngImageFile(path) as image:
+    with _translated(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
         yield image
 
 
 @contextmanager
-def png_pixels(path: Path, *, max_pixels: int) -> Iterator[PngImageFile]:
+def png_pixels(path: Place, *, max_pixels: int) -> Iterator[PngImageFile]:
     """PNG whose pixels may be decoded: it is not too large and, after they have been decoded, known to be whole.
 
     Raises
@@ -180,36 +180,35 @@ def png_pixels(path: Path, *, max_pixels: int) -> Iterator[PngImageFile]:
     InputError
         Where the file is too large, an animation, or damaged.
     """
-    with _png(path) as image:
+    with _translated(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
         check_size(str(path), (image.height, image.width), max_pixels)
         if image.is_animated:
             raise InputError(f"{path}: an animation of {image.n_frames} frames; write one file per frame")
         yield image
-        _check_whole(path)
+        _check_whole(path, file)
 
 
-def _check_whole(path: Path) -> None:
+def _check_whole(path: Place, file: BinaryIO) -> None:
     """Raise an InputError where a part of a PNG that matters is damaged or missing, which Pillow does not say."""
     found, expected = 0, 0
     kind = b""
     inflater = zlib.decompressobj()
-    with path.open("rb") as file:
-        file.seek(8)
-        while kind != b"IEND":
-            head = file.read(8)
-            if len(head) < 8:  # noqa: PLR2004 - length and kind
-                raise InputError(f"{path}: cannot be read as PNG: its end is missing; write it anew")
-            length, kind = struct.unpack(">I4s", head)
-            content = file.read(length)
-            is_needed = kind[:1].isupper()
-            if is_needed and zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big") != file.read(4):
-                raise InputError(f"{path}: cannot be read as PNG: wrong checksum of {kind!a}; write it anew")
-            if not is_needed:
-                file.seek(4, 1)
-            if kind == b"IHDR":
-                expected = _bytes_of_pixels(content)
-            elif kind == b"IDAT":
-                found += _inflated(inflater, content)
+    file.seek(8)
+    while kind != b"IEND":
+        head = file.read(8)
+        if len(head) < 8:  # noqa: PLR2004 - length and kind
+            raise InputError(f"{path}: cannot be read as PNG: its end is missing; write it anew")
+        length, kind = struct.unpack(">I4s", head)
+        content = file.read(length)
+        is_needed = kind[:1].isupper()
+        if is_needed and zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big") != file.read(4):
+            raise InputError(f"{path}: cannot be read as PNG: wrong checksum of {kind!a}; write it anew")
+        if not is_needed:
+            file.seek(4, 1)
+        if kind == b"IHDR":
+            expected = _bytes_of_pixels(content)
+        elif kind == b"IDAT":
+            found += _inflated(inflater, content)
     if found < expected:
         raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; write it anew")
 
@@ -241,16 +240,16 @@ def _bytes_of_pixels(header: bytes) -> int:
 
 
 @contextmanager
-def _tiff(path: Path) -> Iterator[Any]:
+def _tiff(path: Place) -> Iterator[Any]:
     """TIFF whose header is read; errors while it is open are translated."""
     import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
 
-    with _translated(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+    with _translated(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file) as tiff:
         yield tiff
 
 
 @contextmanager
-def _translated(path: Path, kind: str) -> Iterator[None]:
+def _translated(path: Place, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises into an InputError that names the file."""
     try:
         yield

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.mask import ClassTable, Fault, InstanceMask, MaskRef, Piece, mask_of_pieces
+from segprep.places import Place
 
 Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
@@ -143,6 +143,6 @@ class Find(Protocol):
     The first line of its docstring is what the user reads about the layout.
     """
 
-    def __call__(self, path: Path, options: ReadOptions, /) -> Masks | None:
+    def __call__(self, path: Place, options: ReadOptions, /) -> Masks | None:
         """Masks at `path`, or None where the layout is another one."""
         ...

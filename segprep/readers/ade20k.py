@@ -7,7 +7,6 @@ object of <image>.json has a PNG of its own. Parts of objects are left out.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
+from segprep.places import Place, name_in
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, png_foreground
 from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances
@@ -67,7 +67,7 @@ class Ade20kRef:
     ----------
     key : str
         The image, relative to the data set, without suffix.
-    file : Path
+    file : Place
         Its ``_seg.png``.
     objects : tuple of (int, int, str)
         Number, class code, and file of each object, relative to the folder; the file is empty in the layout of 2017.
@@ -76,7 +76,7 @@ class Ade20kRef:
     """
 
     key: str
-    file: Path
+    file: Place
     objects: tuple[tuple[int, int, str], ...]
     options: ReadOptions
 
@@ -125,7 +125,7 @@ class Ade20kRef:
                 yield (code, piece) if piece is not None else Fault("no foreground", name)
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find *_seg.png, each with its *_atr.txt or .json, as in ADE20K of 2017 or 2020.
 
     Images may lie in folders of scenes, those in ``training/`` and ``validation/``, and those in ``images/`` and ``ADE/``.
@@ -143,7 +143,7 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
         Ade20kRef(
-            file.relative_to(path).as_posix()[: -len(_ENDING)],
+            name_in(path, file)[: -len(_ENDING)],
             file,
             tuple((each.number, codes[each.name, each.class_id], each.file) for each in found),
             options,
@@ -168,7 +168,7 @@ def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
     return dict(zip(values, numbers if is_spread else values, strict=True))
 
 
-def _seg_files(folder: Path) -> list[Path]:
+def _seg_files(folder: Place) -> list[Place]:
     """Pictures of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
     inside = listing(folder)
     roots = inside.named(*_ROOTS)
@@ -178,30 +178,30 @@ def _seg_files(folder: Path) -> list[Path]:
     return _scene_files(inside, 2 if folder.name.lower() in FOLDERS else 1)
 
 
-def _scene_files(inside: Listing, depth: int) -> list[Path]:
+def _scene_files(inside: Listing, depth: int) -> list[Place]:
     """Pictures of objects in a folder and so many below it."""
     below = [file for folder in inside.folders if depth for file in _scene_files(listing(folder), depth - 1)]
     return _direct_files(inside) + below
 
 
-def _direct_files(inside: Listing) -> list[Path]:
+def _direct_files(inside: Listing) -> list[Place]:
     """Pictures of objects in a folder."""
     return [file for file in inside.files if file.name.endswith(_ENDING)]
 
 
-def _table_file(file: Path) -> Path | None:
+def _table_file(file: Place) -> Place | None:
     """Table beside a picture of objects; None where there is none."""
     stem = file.name[: -len(_ENDING)]
     tables = [file.with_name(f"{stem}.json"), file.with_name(f"{stem}_atr.txt")]
     return next((table for table in tables if table.is_file() and not table.is_symlink()), None)
 
 
-def _is_ours(table: Path) -> bool:
+def _is_ours(table: Place) -> bool:
     """Whether a table is one of ADE20K: any text of that name, and JSON that tells files of objects."""
     return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
 
 
-def _table_of(file: Path) -> Path:
+def _table_of(file: Place) -> Place:
     """Table beside a picture of objects."""
     table = _table_file(file)
     if table is None:
@@ -212,9 +212,9 @@ def _table_of(file: Path) -> Path:
     return table
 
 
-def _objects_in(files: list[Path]) -> list[tuple[Path, list[_Object]]]:
+def _objects_in(files: list[Place]) -> list[tuple[Place, list[_Object]]]:
     """Objects of each image, none where a table is damaged, as loading will say; raise where every table is."""
-    found: list[tuple[Path, list[_Object]]] = []
+    found: list[tuple[Place, list[_Object]]] = []
     errors = []
     for file, table in [(file, _table_of(file)) for file in files]:
         try:
@@ -227,12 +227,12 @@ def _objects_in(files: list[Path]) -> list[tuple[Path, list[_Object]]]:
     return found
 
 
-def _objects(table: Path) -> list[_Object]:
+def _objects(table: Place) -> list[_Object]:
     """Objects of an image, without parts."""
     return _of_json(table) if table.suffix == ".json" else _of_text(table)
 
 
-def _of_text(table: Path) -> list[_Object]:
+def _of_text(table: Place) -> list[_Object]:
     """Objects in lines number # part level # occluded # name # raw name # attributes."""
     found: dict[int, _Object] = {}
     for row, line in enumerate(_text(table).splitlines(), start=1):
@@ -247,7 +247,7 @@ def _of_text(table: Path) -> list[_Object]:
     return list(found.values())
 
 
-def _of_json(table: Path) -> list[_Object]:
+def _of_json(table: Place) -> list[_Object]:
     """Objects of a JSON file of 2020."""
     try:
         document = msgspec.json.decode(_text(table), type=_Document)
@@ -264,7 +264,7 @@ def _of_json(table: Path) -> list[_Object]:
     ]
 
 
-def _text(file: Path) -> str:
+def _text(file: Place) -> str:
     """Text of a table in UTF-8, else in Latin-1, in which any bytes are a text."""
     content = _content(file)
     try:
@@ -273,7 +273,7 @@ def _text(file: Path) -> str:
         return content.decode("latin-1")
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Place) -> bytes:
     """Bytes of a table."""
     try:
         with file.open("rb") as opened:

@@ -10,9 +10,9 @@ cityscapesscripts/helpers/labels.py.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from segprep.errors import InputError
+from segprep.places import Place
 from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_stuff
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
@@ -51,7 +51,7 @@ _DEPTH = 3
 """Folders below the given one: gtFine, train, city."""
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find Cityscapes: *_instanceIds.png, or else *_labelIds.png, up to three folders deep (gtFine/train/city).
 
     Where there are instances, files of classes alone are passed over; where there are none, all classes are stuff.
@@ -105,7 +105,7 @@ def label_meaning(id_: int, *, is_instance: bool) -> Meaning:
     return Meaning("thing" if is_instance else "group", _CODES[id_])
 
 
-def _pngs(folder: Path, depth: int) -> Iterator[Path]:
+def _pngs(folder: Place, depth: int) -> Iterator[Place]:
     """PNG files in a folder and those below, by name."""
     inside = listing(folder)
     yield from inside.with_suffix(*PNG)
@@ -114,7 +114,7 @@ def _pngs(folder: Path, depth: int) -> Iterator[Path]:
             yield from _pngs(child, depth - 1)
 
 
-def _check_one_kind(path: Path, files: list[Path]) -> None:
+def _check_one_kind(path: Place, files: list[Place]) -> None:
     """Raise where fine and coarse annotations lie side by side: they are of the same images."""
     kinds = {kind for file in files for kind in ("gtFine", "gtCoarse") if f"_{kind}_".lower() in file.name.lower()}
     if len(kinds) > 1:

@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ import numpy as np
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
@@ -86,7 +86,7 @@ _SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
 class Source(NamedTuple):
     """A COCO file and what stands before the keys of its masks: ``""`` or the folder of its split, as ``train/``."""
 
-    file: Path
+    file: Place
     prefix: str = ""
 
 
@@ -166,7 +166,7 @@ class CocoRef:
         )
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find a .json with images, annotations and segmentations, itself or in the folder or its annotations/.
 
     A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. A region with
@@ -252,7 +252,7 @@ def _ignored(crowds: list[Piece], instances: list[Piece], shape: tuple[int, int]
     return ignored
 
 
-def _checked_file(path: Path) -> list[Source]:
+def _checked_file(path: Place) -> list[Source]:
     """`path` where it is a COCO file; a list of results is refused."""
     if path.suffix.lower() != ".json":
         return []
@@ -265,7 +265,7 @@ def _checked_file(path: Path) -> list[Source]:
     return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
 
 
-def _sources_in(folder: Path) -> list[Source]:
+def _sources_in(folder: Place) -> list[Source]:
     """COCO files of one data set in a folder or its ``annotations/``, else in its folders of splits."""
     inside = listing(folder)
     found = _coco_files([folder, *inside.named("annotations")])
@@ -274,14 +274,14 @@ def _sources_in(folder: Path) -> list[Source]:
     found = _without_siblings(found) or _coco_files(inside.named(*FOLDERS))
     splits = [split_name(file) for file in found]
     if None in splits or max(Counter(splits).values(), default=1) > 1:
-        names = ", ".join(file.relative_to(folder).as_posix() for file in found)
+        names = ", ".join(name_in(folder, file) for file in found)
         raise InputError(
             f"{folder}: {len(found)} COCO files: {names}; give one of them, or one for each of train, val and test"
         )
     return [Source(file, f"{split}/") for file, split in zip(found, splits, strict=True)]
 
 
-def _coco_files(folders: list[Path]) -> list[Path]:
+def _coco_files(folders: list[Place]) -> list[Place]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
     found = [file for file in files if _is_coco(mapped(file))]
@@ -290,13 +290,13 @@ def _coco_files(folders: list[Path]) -> list[Path]:
     return found
 
 
-def _check_text(path: Path, text: mmap.mmap | bytes) -> None:
+def _check_text(path: Place, text: mmap.mmap | bytes) -> None:
     """Raise where a file cannot be UTF-8, so that it cannot even be known whether it is a COCO file."""
     if b"\0" in text[:4]:
         raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
 
 
-def _without_siblings(files: list[Path]) -> list[Path]:
+def _without_siblings(files: list[Place]) -> list[Place]:
     """Files without those that COCO puts beside its instances."""
     if not any(file.name.startswith(_INSTANCES) for file in files):
         return files
@@ -308,7 +308,7 @@ def _is_coco(text: mmap.mmap | bytes) -> bool:
     return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
-def _check_categories(own: list[_Category], file: Path, others: list[_Category], first: Path) -> None:
+def _check_categories(own: list[_Category], file: Place, others: list[_Category], first: Place) -> None:
     """Raise where two files of one data set do not mean the same classes."""
     _codes(own, file)
     here, there = ({_plain(each.id): each.name for each in categories} for categories in (own, others))
@@ -320,7 +320,7 @@ def _check_categories(own: list[_Category], file: Path, others: list[_Category],
         )
 
 
-def _codes(categories: list[_Category], file: Path) -> _Numbers:
+def _codes(categories: list[_Category], file: Place) -> _Numbers:
     """Class code of each category; the store keeps their ids in 64 bits."""
     codes = _numbered(f"{file}: categories", [category.id for category in categories])
     wrong = next((id_ for id_ in codes if isinstance(id_, int) and not -(2**63) <= id_ < 2**63), None)

@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask
+from segprep.places import Place
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, is_picture, png_pixels
 from segprep.readers._masks import Masks, ReadOptions
@@ -62,7 +62,7 @@ class ColourPngRef:
     ----------
     key : str
         The file, relative to the data set; of ``trainannot/`` and the like, the split and the file's name.
-    file : Path
+    file : Place
         Where it is.
     codes : tuple of (int, int)
         Colours and their class codes; 0 is the background, `IGNORE` a place without truth.
@@ -71,7 +71,7 @@ class ColourPngRef:
     """
 
     key: str
-    file: Path
+    file: Place
     codes: tuple[tuple[int, int], ...]
     options: ReadOptions
 
@@ -89,7 +89,7 @@ class ColourPngRef:
         )
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find colour-coded PNG in masks/, labels/, GT/ or train_labels/ beside a palette, as label_colors.txt.
 
     The palette is ``label_colors.txt`` (R G B name), ``labelmap.txt`` (name:R,G,B::), ``class_dict.csv`` (name,r,g,b) or
@@ -113,7 +113,7 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     return Masks("colour-png", classes, tuple(ColourPngRef(key, files[key], codes, options) for key in sorted(files)))
 
 
-def png_colours(path: Path, *, max_pixels: int) -> Colours:
+def png_colours(path: Place, *, max_pixels: int) -> Colours:
     """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), as `Colours`.
 
     Raises
@@ -193,19 +193,19 @@ def stuff_classes(
     return ClassTable(tuple(entries)), tuple(codes)
 
 
-def labelmap_palette(path: Path) -> tuple[Colour, ...]:
+def labelmap_palette(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``labelmap.txt`` with lines name:R,G,B:parts:actions, as of Pascal VOC."""
     rows = [line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":") for line in _lines(path)]  # noqa: PLR2004
     return _palette(path, [(row[0], row[1].split(",") if len(row) > 1 else []) for row in rows])
 
 
-def _label_colours(path: Path) -> tuple[Colour, ...]:
+def _label_colours(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``label_colors.txt`` with lines R G B name, as of CamVid."""
     rows = [line.split(maxsplit=3) for line in _lines(path)]
     return _palette(path, [(row[3] if len(row) > 3 else "", row[:3]) for row in rows])  # noqa: PLR2004
 
 
-def _class_dict(path: Path) -> tuple[Colour, ...]:
+def _class_dict(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``class_dict.csv`` with a heading and lines name,r,g,b."""
     try:
         rows = list(csv.reader(_lines(path)))
@@ -215,7 +215,7 @@ def _class_dict(path: Path) -> tuple[Colour, ...]:
     return _palette(path, [(row[0], row[1:4]) for row in rows[start:]])
 
 
-_TEXTS: dict[str, Callable[[Path], tuple[Colour, ...]]] = {
+_TEXTS: dict[str, Callable[[Place], tuple[Colour, ...]]] = {
     "label_colors.txt": _label_colours,
     "labelmap.txt": labelmap_palette,
     "class_dict.csv": _class_dict,
@@ -232,7 +232,7 @@ class _Meta(msgspec.Struct):
     background_label: str | int | None = None
 
 
-def _meta_palette(path: Path) -> tuple[tuple[Colour, ...], int | None] | None:
+def _meta_palette(path: Place) -> tuple[tuple[Colour, ...], int | None] | None:
     """Palette and background in a ``dataset_meta.json``; None where it has no colours."""
     try:
         meta = msgspec.json.decode(text_of(path), type=_Meta)
@@ -261,7 +261,7 @@ def _is_camvid(inside: Listing) -> bool:
     return any(folder.name.lower().endswith("annot") and _DIVIDED.fullmatch(folder.name) for folder in inside.folders)
 
 
-def _palette_in(folder: Path, inside: Listing) -> tuple[tuple[Colour, ...], int | None] | None:
+def _palette_in(folder: Place, inside: Listing) -> tuple[tuple[Colour, ...], int | None] | None:
     """Palette of a data set and the id of its background."""
     for file in inside.files:
         if read := _TEXTS.get(file.name.lower()):
@@ -274,7 +274,7 @@ def _palette_in(folder: Path, inside: Listing) -> tuple[tuple[Colour, ...], int 
     return None
 
 
-def _palette(path: Path, rows: list[tuple[str, list[str]]]) -> tuple[Colour, ...]:
+def _palette(path: Place, rows: list[tuple[str, list[str]]]) -> tuple[Colour, ...]:
     """Palette of names and three numbers each, checked."""
     colours = [
         Colour(id_, name.strip(), _value(f"{path}: colour {id_ + 1}", name, rgb))
@@ -302,12 +302,12 @@ def _value(where: str, name: str, rgb: list[str]) -> int:
     return red << 16 | green << 8 | blue
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Place) -> list[str]:
     """Lines of a text file, but for empty ones and comments."""
     return [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def text_of(path: Path, *, max_bytes: int = _MAX_TEXT) -> str:
+def text_of(path: Place, *, max_bytes: int = _MAX_TEXT) -> str:
     """Text of a small file in UTF-8.
 
     Raises
@@ -327,9 +327,9 @@ def text_of(path: Path, *, max_bytes: int = _MAX_TEXT) -> str:
         raise InputError(f"{path}: no text in UTF-8: {error.reason}; save it as UTF-8") from error
 
 
-def _mask_files(inside: Listing) -> dict[str, Path]:
+def _mask_files(inside: Listing) -> dict[str, Place]:
     """PNG files of masks by their keys."""
-    files: dict[str, Path] = {}
+    files: dict[str, Place] = {}
     for folder in inside.folders:
         if divided := _DIVIDED.fullmatch(folder.name):
             files |= {f"{divided[1]}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
@@ -344,7 +344,7 @@ def _mask_files(inside: Listing) -> dict[str, Path]:
     return files
 
 
-def _keyed(prefix: str, folder: Path) -> dict[str, Path]:
+def _keyed(prefix: str, folder: Place) -> dict[str, Place]:
     """PNG files of a folder by their keys."""
     return {f"{prefix}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
 

@@ -8,11 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from segprep.errors import InputError, OptionError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
+from segprep.places import Place, name_in
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
 from segprep.readers._masks import Masks, ReadOptions, assembled
@@ -34,7 +34,7 @@ class InstancePngRef:
     ----------
     key : str
         The image, relative to the data set.
-    folder : Path
+    folder : Place
         Where the files are.
     files : tuple of (str, int)
         Each file, relative to the folder, and the class code of its instance.
@@ -43,7 +43,7 @@ class InstancePngRef:
     """
 
     key: str
-    folder: Path
+    folder: Place
     files: tuple[tuple[str, int], ...]
     options: ReadOptions
 
@@ -78,11 +78,11 @@ class _Image(NamedTuple):
     """One image that was found: its key, its folder, and its files with the names of their classes."""
 
     key: str
-    folder: Path
+    folder: Place
     files: tuple[tuple[str, str], ...]
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find folders <image>/masks/*.png with one PNG per instance, or masks/<image>/*.png beside images/.
 
     Images may lie up to four folders deep. Whatever is not 0 in a PNG is its instance; an alpha channel does not count,
@@ -123,12 +123,12 @@ def _named(images: list[_Image], pattern: str) -> list[_Image]:
     return [image._replace(files=tuple((file, name_of[file]) for file, _ in image.files)) for image in images]
 
 
-def holds_instances(folder: Path) -> bool:
+def holds_instances(folder: Place) -> bool:
     """Whether what lies in ``masks/`` of a folder are instances, not label images, as ``images/`` beside it tells."""
     return any(True for _ in _at(folder))
 
 
-def _at(folder: Path) -> Iterator[_Image]:
+def _at(folder: Place) -> Iterator[_Image]:
     """Images of the folder that was given itself."""
     inside = listing(folder)
     if divided := _divided("", inside):
@@ -137,10 +137,10 @@ def _at(folder: Path) -> Iterator[_Image]:
         yield _Image(folder.resolve().name, _masks_in(inside)[0], files)
 
 
-def _below(root: Path, folder: Path, depth: int) -> Iterator[_Image]:
+def _below(root: Place, folder: Place, depth: int) -> Iterator[_Image]:
     """Images in folders below a folder."""
     for child in listing(folder).folders:
-        inside, key = listing(child), child.relative_to(root).as_posix()
+        inside, key = listing(child), name_in(root, child)
         if divided := _divided(f"{key}/", inside):
             yield from divided
         elif len(_stems(inside)) <= 1 and (files := _files_of_one(inside)):
@@ -171,7 +171,7 @@ def _by_folder(prefix: str, masks: Listing, stems: set[str]) -> list[_Image]:
     return [_Image(f"{prefix}{folder.name}", folder, files) for folder, files in held.items()]
 
 
-def _by_name(prefix: str, masks: Path, files: list[Path], stems: set[str]) -> list[_Image]:
+def _by_name(prefix: str, masks: Place, files: list[Place], stems: set[str]) -> list[_Image]:
     """Images of ``masks/<image>_<number>.png``; none where a file is of no picture, or no picture has several."""
     found: dict[str, list[tuple[str, str]]] = {}
     for file in files:
@@ -213,7 +213,7 @@ def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
     return tuple(named) if all(name for _, name in named) else tuple((file.name, _NO_CLASS) for file in files)
 
 
-def _files_in(folder: Path) -> tuple[tuple[str, str], ...]:
+def _files_in(folder: Place) -> tuple[tuple[str, str], ...]:
     """Files of a folder, or of its folders by class, with the names of their classes."""
     below = listing(folder)
     if files := below.with_suffix(*_SUFFIXES):
@@ -230,11 +230,11 @@ def _stems(inside: Listing) -> list[str]:
     return [picture.stem for images in inside.named("images") for picture in listing(images).with_suffix(*PICTURES)]
 
 
-def _masks_in(inside: Listing) -> list[Path]:
+def _masks_in(inside: Listing) -> list[Place]:
     """Folder ``masks/`` of an image, if there is one."""
     return inside.named("masks")
 
 
-def _differs(file: Path, size: tuple[int, int], first: str, shape: tuple[int, int]) -> str:
+def _differs(file: Place, size: tuple[int, int], first: str, shape: tuple[int, int]) -> str:
     """Message of two instances that cannot be of one image."""
     return f"{file}: {size[0]} x {size[1]} pixels, but {first} has {shape[0]} x {shape[1]}; all must be of one size"

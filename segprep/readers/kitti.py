@@ -5,8 +5,7 @@ A value is 256 times the class plus the instance; classes are those of Cityscape
 Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018; the benchmark's development kit.
 """
 
-from pathlib import Path
-
+from segprep.places import Place
 from segprep.readers._coded_png import Meaning, coded_refs, is_wide, parents_of, things_and_stuff
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
@@ -18,7 +17,7 @@ _BESIDE = ("image_2", "semantic", "semantic_rgb")
 _DEPTH = 2
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find KITTI: 16-bit instance/*.png (256 class + instance) beside image_2/ or semantic/, up to two folders deep.
 
     Classes that Cityscapes does not evaluate, and groups of things (instance 0), are places without truth;

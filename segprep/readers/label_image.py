@@ -1,7 +1,6 @@
 """Label images: one PNG, TIFF or NPY per image, in which every value but 0 is an instance."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from segprep.arrays import LabelArray
 from segprep.errors import InputError
 from segprep.mask import InstanceMask, class_table
+from segprep.places import ObjectPath, Place, name_in
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions, check_instances
@@ -34,7 +34,7 @@ class LabelImageRef:
     ----------
     key : str
         The file, relative to the data set.
-    file : Path
+    file : Place
         Where it is.
     options : ReadOptions
         How to read it.
@@ -43,7 +43,7 @@ class LabelImageRef:
     """
 
     key: str
-    file: Path
+    file: Place
     options: ReadOptions
     values: tuple[int, ...] = ()
 
@@ -59,7 +59,7 @@ class LabelImageRef:
         return InstanceMask(labels[np.newaxis], classes)
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
     Every value but 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
@@ -73,12 +73,12 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
         return None
     root = path if path.is_dir() else path.parent
     values = _classes_in(files, options) if options.values == "classes" else ()
-    refs = tuple(LabelImageRef(file.relative_to(root).as_posix(), file, options, values) for file in files)
+    refs = tuple(LabelImageRef(name_in(root, file), file, options, values) for file in files)
     names = [(value, f"class {value}") for value in values] if len(values) > 1 else [(None, values and "foreground")]
     return Masks("label-image", class_table([(id_, name or "instance") for id_, name in names]), refs)
 
 
-def _classes_in(files: list[Path], options: ReadOptions) -> tuple[int, ...]:
+def _classes_in(files: list[Place], options: ReadOptions) -> tuple[int, ...]:
     """All values but 0 in label images whose values are classes."""
     found: set[int] = set()
     for file in files:
@@ -122,12 +122,12 @@ def numbered(values: NDArray[Any]) -> LabelArray:
     return labels
 
 
-def _values_of(file: Path, max_pixels: int) -> NDArray[Any]:
+def _values_of(file: Place, max_pixels: int) -> NDArray[Any]:
     """Values of a label image of any kind, shape (H, W), none negative."""
     return npy_values(file, max_pixels=max_pixels) if _is_npy(file) else label_values(file, max_pixels=max_pixels)
 
 
-def npy_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
+def npy_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
     """Values of an NPY label image, shape (H, W), of any integer type or bool, none negative; a view of the file.
 
     Raises
@@ -140,7 +140,7 @@ def npy_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
         raise InputError(f"{path}: an array of {_described(shape, dtype)}; labels are integers in two dimensions")
     check_size(str(path), (shape[0], shape[1]), max_pixels)
     try:
-        values: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        values = _array(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as NPY: {error}; write it anew") from error
     if values.dtype.kind == "i" and values.min() < 0:
@@ -148,7 +148,15 @@ def npy_values(path: Path, *, max_pixels: int) -> NDArray[Any]:
     return values
 
 
-def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _array(path: Place) -> NDArray[Any]:
+    """Array in a file; of this machine's, a view."""
+    if isinstance(path, ObjectPath):
+        with path.open() as file:
+            return np.asarray(np.load(file, allow_pickle=False))
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _npy_header(path: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array that is not yet read."""
     try:
         with path.open("rb") as file:
@@ -168,12 +176,12 @@ def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"{' x '.join(map(str, shape)) or 'no'} numbers of type {dtype}"
 
 
-def _is_npy(file: Path) -> bool:
+def _is_npy(file: Place) -> bool:
     """Whether a file is an array by its name."""
     return file.suffix.lower() in NPY
 
 
-def _is_pickled(file: Path) -> bool:
+def _is_pickled(file: Place) -> bool:
     """Whether a file is an array of objects, which no program but its own can read safely."""
     try:
         return _is_npy(file) and _npy_header(file)[1].hasobject
@@ -181,12 +189,12 @@ def _is_pickled(file: Path) -> bool:
         return False
 
 
-def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[Path]:
+def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[Place]:
     """Files of a folder that may be label images."""
     return [file for file in inside.with_suffix(*suffixes) if not _is_pickled(file)]
 
 
-def _label_files(path: Path) -> list[Path]:
+def _label_files(path: Place) -> list[Place]:
     """Label images at `path`, by name; none where the layout is another one."""
     if not path.is_dir():
         return _only_labels([path]) if path.suffix.lower() in PNG + TIFF + NPY and not _is_pickled(path) else []
@@ -205,7 +213,7 @@ def _label_files(path: Path) -> list[Path]:
     return _direct_files(inside)
 
 
-def _direct_files(inside: Listing) -> list[Path]:
+def _direct_files(inside: Listing) -> list[Place]:
     """Label images of a folder without ``labels/`` or ``masks/``; none where it also holds pictures of other kinds."""
     pictures = _candidates(inside, (*PICTURES, *NPY))
     documents = inside.with_suffix(".json")
@@ -218,7 +226,7 @@ def _direct_files(inside: Listing) -> list[Path]:
     return [] if any(map(_is_no_label, pictures)) else pictures
 
 
-def _only_labels(files: list[Path]) -> list[Path]:
+def _only_labels(files: list[Place]) -> list[Place]:
     """Return the files; raise where one is a picture of another kind."""
     for file in files:
         if _is_no_label(file):
@@ -229,7 +237,7 @@ def _only_labels(files: list[Path]) -> list[Path]:
     return files
 
 
-def _is_no_label(file: Path) -> bool:
+def _is_no_label(file: Place) -> bool:
     """Whether a picture or an array cannot be a label image."""
     if not _is_npy(file):
         return file.suffix.lower() not in PNG + TIFF or is_picture(file)

@@ -8,7 +8,6 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
@@ -61,7 +61,7 @@ class LabelmeRef:
     ----------
     key : str
         The file, relative to the data set.
-    file : Path
+    file : Place
         Where it is.
     labels : tuple of str
         Names of all classes, in the order of their codes.
@@ -70,7 +70,7 @@ class LabelmeRef:
     """
 
     key: str
-    file: Path
+    file: Place
     labels: tuple[str, ...]
     options: ReadOptions
 
@@ -97,7 +97,7 @@ class LabelmeRef:
         return mask_of_pieces(shape, map(union, parts.values()), codes, faults=faults, where=str(self.file))
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find labelme's .json files, one per picture: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
@@ -108,7 +108,7 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     if not files:
         return None
     labels = _labels_in(files)
-    refs = tuple(LabelmeRef(file.relative_to(root).as_posix(), file, labels, options) for file in files)
+    refs = tuple(LabelmeRef(name_in(root, file), file, labels, options) for file in files)
     return Masks("labelme", class_table((None, label) for label in labels), refs)
 
 
@@ -240,7 +240,7 @@ _DRAWN: dict[str, Callable[[Points, tuple[int, int]], Piece]] = {
 }
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Place) -> list[Place]:
     """Find labelme files in a folder, else in its folders of splits and annotations."""
     inside = listing(folder)
     files = {file for file in inside.files if _is_labelme(file)}
@@ -249,7 +249,7 @@ def _files_in(folder: Path) -> list[Path]:
     return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
 
 
-def _is_labelme(file: Path) -> bool:
+def _is_labelme(file: Place) -> bool:
     """Whether a file looks like labelme's; much cheaper than decoding it."""
     if file.suffix.lower() != ".json":
         return False
@@ -257,7 +257,7 @@ def _is_labelme(file: Path) -> bool:
     return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
 
 
-def _labels_in(files: list[Path]) -> tuple[str, ...]:
+def _labels_in(files: list[Place]) -> tuple[str, ...]:
     """Labels of all files, sorted; raise where every file is damaged."""
     labels: set[str] = set()
     errors = []

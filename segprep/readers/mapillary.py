@@ -8,11 +8,11 @@ Reference: G. Neuhold et al.: The Mapillary Vistas Dataset for Semantic Understa
 
 import re
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
 from segprep.errors import InputError
+from segprep.places import Place
 from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_stuff
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
@@ -36,7 +36,7 @@ class _Config(msgspec.Struct):
     labels: list[_Label]
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find Mapillary Vistas: config.json with labels, and <split>/instances/*.png (256 class + instance).
 
     Where there are several versions (config_v2.0.json, <split>/v2.0/instances), the last by name is read; give the
@@ -68,7 +68,7 @@ def value_meaning(classes: tuple[Meaning, ...], value: int) -> Meaning:
     return classes[id_] if id_ < len(classes) else Meaning("ignore", fault="class is not in the configuration")
 
 
-def _instance_files(root: Path, version: str | None) -> list[Path]:
+def _instance_files(root: Place, version: str | None) -> list[Place]:
     """PNG files of instances of a version."""
     folders = listing(root).folders
     if version:
@@ -77,7 +77,7 @@ def _instance_files(root: Path, version: str | None) -> list[Path]:
     return [file for folder in named for file in listing(folder).with_suffix(*PNG)]
 
 
-def _labels(config: Path) -> list[_Label]:
+def _labels(config: Place) -> list[_Label]:
     """Classes of a configuration."""
     try:
         if config.stat().st_size > _MOST:

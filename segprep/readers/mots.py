@@ -6,10 +6,10 @@ Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation,
 """
 
 from functools import partial
-from pathlib import Path
 
 from segprep.errors import InputError
 from segprep.mask import class_table
+from segprep.places import Place
 from segprep.readers._coded_png import (
     BACKGROUND,
     IGNORED,
@@ -31,7 +31,7 @@ _LOOK = 8
 """Files whose values are looked at to recognise the format."""
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find MOTS: 16-bit instances/*.png (1000 class + instance) or instances/<video>/*.png, itself or one folder deep.
 
     Class 1 is a car, 2 a pedestrian; or each the line of a file instances/labels.txt. The first few files must hold no
@@ -69,13 +69,13 @@ def value_meaning(classes: int, value: int) -> Meaning:
     return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", fault="class is unknown")
 
 
-def _frames(folder: Path) -> list[Path]:
+def _frames(folder: Place) -> list[Place]:
     """PNG files of a folder and of the folders of videos in it."""
     inside = listing(folder)
     return [file for each in [inside, *map(listing, inside.folders)] for file in each.with_suffix(*PNG)]
 
 
-def _names(folders: list[Path]) -> tuple[str, ...]:
+def _names(folders: list[Place]) -> tuple[str, ...]:
     """Names of the classes."""
     files = [folder / _NAMES for folder in folders if folder / _NAMES in listing(folder).files]
     found = {_lines(file) for file in files}
@@ -84,7 +84,7 @@ def _names(folders: list[Path]) -> tuple[str, ...]:
     return found.pop() if found else _CLASSES
 
 
-def _lines(file: Path) -> tuple[str, ...]:
+def _lines(file: Place) -> tuple[str, ...]:
     """Lines of a text file that are not empty."""
     try:
         lines = file.read_text("utf-8-sig").splitlines()
@@ -93,7 +93,7 @@ def _lines(file: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _fits(file: Path, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
+def _fits(file: Place, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
     """Whether a file has more than 8 bits and every value of it a meaning; None where it is damaged, as loading will say."""
     try:
         values = label_values(file, max_pixels=options.max_pixels)

@@ -6,7 +6,7 @@ Reference: A. Kirillov et al.: Panoptic Segmentation, CVPR 2019; panopticapi.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.mask import ClassTable, Fault, InstanceMask, first_faults
+from segprep.places import Place, is_within, name_in
 from segprep.readers._coded_png import IGNORED, Meaning, mask_of_values, things_and_stuff
 from segprep.readers._folder import listing
 from segprep.readers._image import png_pixels
@@ -86,7 +87,7 @@ class PanopticRef:
     ----------
     key : str
         The PNG's name in the JSON, behind the split where there are several files.
-    folder : Path
+    folder : Place
         Where the PNG files are.
     name : str
         The PNG's name in the JSON, relative to `folder`.
@@ -99,7 +100,7 @@ class PanopticRef:
     """
 
     key: str
-    folder: Path
+    folder: Place
     name: str
     shape: tuple[int, int]
     segments: tuple[Segment, ...]
@@ -108,7 +109,7 @@ class PanopticRef:
     def load(self) -> InstanceMask:
         """Read the PNG; what does not fit the JSON is left out and recorded as faults."""
         file = self.folder / self.name
-        if not file.resolve().is_relative_to(self.folder.resolve()):
+        if not is_within(file.resolve(), self.folder.resolve()):
             raise InputError(f"{file}: a link that leads out of its folder; put the file itself there")
         ids = segment_ids(file, max_pixels=self.options.max_pixels)
         if min(self.shape) > 0 and ids.shape != self.shape:
@@ -146,7 +147,7 @@ class PanopticRef:
         return IGNORED if segment.is_crowd and self.options.crowd == "ignore" else Meaning("stuff", segment.code)
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find COCO panoptic: a .json with segments_info, itself or in the folder or its annotations/, and its PNG files.
 
     The PNG files lie beside the JSON, in a folder that is named as it is, or else in the same folder. Void, and regions with
@@ -166,7 +167,7 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     return Masks("panoptic", classes, tuple(ref for own in refs for ref in own))
 
 
-def segment_ids(file: Path, *, max_pixels: int) -> NDArray[np.int32]:
+def segment_ids(file: Place, *, max_pixels: int) -> NDArray[np.int32]:
     """Ids that the colours of a PNG stand for, shape (H, W).
 
     Raises
@@ -184,7 +185,7 @@ def segment_ids(file: Path, *, max_pixels: int) -> NDArray[np.int32]:
     return ids
 
 
-def _sources_in(folder: Path) -> dict[Path, str]:
+def _sources_in(folder: Place) -> dict[Place, str]:
     """Panoptic files in a folder and its ``annotations/``, and what stands before the keys of their masks."""
     inside = listing(folder)
     files = [
@@ -195,14 +196,14 @@ def _sources_in(folder: Path) -> dict[Path, str]:
         return {found[0]: ""}
     splits = {split_name(file): file for file in found}
     if None in splits or len(splits) < len(found):
-        names = ", ".join(file.relative_to(folder).as_posix() for file in found)
+        names = ", ".join(name_in(folder, file) for file in found)
         raise InputError(
             f"{folder}: {len(found)} panoptic files: {names}; give one of them, or one for each of train, val and test"
         )
     return {file: f"{split}/" for split, file in splits.items()}
 
 
-def _is_panoptic(file: Path) -> bool:
+def _is_panoptic(file: Place) -> bool:
     """Whether a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
     return (
@@ -212,7 +213,7 @@ def _is_panoptic(file: Path) -> bool:
     )
 
 
-def _classes(documents: dict[Path, _Document]) -> ClassTable:
+def _classes(documents: dict[Place, _Document]) -> ClassTable:
     """Classes of the files, or of their segments, by id, where they list none."""
     (first, categories), *others = ((file, document.categories) for file, document in documents.items())
     for file, found in others:
@@ -229,7 +230,7 @@ def _classes(documents: dict[Path, _Document]) -> ClassTable:
 
 
 def _refs(
-    document: _Document, classes: ClassTable, file: Path, prefix: str, options: ReadOptions
+    document: _Document, classes: ClassTable, file: Place, prefix: str, options: ReadOptions
 ) -> tuple[PanopticRef, ...]:
     """One ref per annotation, in the order of the file."""
     entries = {entry.id: entry for entry in classes.entries[1:]}

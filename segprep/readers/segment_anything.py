@@ -1,12 +1,12 @@
 """Segment Anything (SA-1B): one JSON file per image, with the runs of every object and no classes."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
+from segprep.places import Place, name_in, without_suffix
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import check_size
 from segprep.readers._masks import Masks, ReadOptions, assembled
@@ -49,14 +49,14 @@ class SegmentAnythingRef:
     ----------
     key : str
         The JSON file, relative to the data set, without its suffix.
-    file : Path
+    file : Place
         Where it is.
     options : ReadOptions
         How to read it.
     """
 
     key: str
-    file: Path
+    file: Place
     options: ReadOptions
 
     def load(self) -> InstanceMask:
@@ -68,7 +68,7 @@ class SegmentAnythingRef:
         return assembled(str(self.file), shape, found, self.options)
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
 
     Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
@@ -78,11 +78,11 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent
-    refs = [SegmentAnythingRef(file.relative_to(root).with_suffix("").as_posix(), file, options) for file in files]
+    refs = [SegmentAnythingRef(without_suffix(name_in(root, file)), file, options) for file in files]
     return Masks("segment-anything", class_table([(None, "object")]), tuple(refs))
 
 
-def _files(inside: Listing, depth: int) -> list[Path]:
+def _files(inside: Listing, depth: int) -> list[Place]:
     """JSON files in a folder, else in the folders below it."""
     files = inside.with_suffix(".json")
     if files or depth == 0:
@@ -90,7 +90,7 @@ def _files(inside: Listing, depth: int) -> list[Path]:
     return [file for folder in inside.folders for file in _files(listing(folder), depth - 1)]
 
 
-def _is_ours(file: Path) -> bool:
+def _is_ours(file: Place) -> bool:
     """Whether a file names a single image and its annotations."""
     content = _content(file)
     if len(content) > _MAX_BYTES:
@@ -123,7 +123,7 @@ def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:
     return runs_piece(string_runs(rle.counts), shape)
 
 
-def _decoded(file: Path) -> _Document:
+def _decoded(file: Place) -> _Document:
     """Content of a file."""
     content = _content(file)
     if len(content) > _MAX_BYTES:
@@ -134,7 +134,7 @@ def _decoded(file: Path) -> _Document:
         raise InputError(f"{file}: no valid Segment Anything file: {error}; mend or fetch it anew") from error
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Place) -> bytes:
     """Bytes of a file without a byte order mark, and no more than tell that it is too large."""
     try:
         with file.open("rb") as opened:

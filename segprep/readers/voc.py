@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, first_faults
+from segprep.places import Place
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions, check_instances
@@ -86,9 +86,9 @@ class VocRef:
     ----------
     key : str
         Its name, after the split and a slash where there are lists of splits.
-    class_file : Path
+    class_file : Place
         Picture of the classes.
-    object_file : Path or None
+    object_file : Place or None
         Picture of the objects; None where the data set has none.
     codes : tuple of (int, int)
         Colours and their class codes; 0 is the background, -1 a place without truth. VOC's colour of void need not be there.
@@ -99,8 +99,8 @@ class VocRef:
     """
 
     key: str
-    class_file: Path
-    object_file: Path | None
+    class_file: Place
+    object_file: Place | None
     codes: tuple[tuple[int, int], ...]
     by_index: bool
     options: ReadOptions
@@ -129,7 +129,7 @@ class VocRef:
         codes, unknown = class_codes(values, [*known, (_VOID, IGNORE)])
         return codes, tuple(Fault("class has no name", f"{value}: {count} pixels") for value, count in unknown.items())
 
-    def _objects(self, file: Path) -> NDArray[np.int32]:
+    def _objects(self, file: Place) -> NDArray[np.int32]:
         """Number of the object at each pixel, shape (H, W), `IGNORE` where nothing is known."""
         if not is_picture(file):
             values = self._values(file)
@@ -138,14 +138,14 @@ class VocRef:
         numbers, unknown = class_codes(colours, _OBJECTS)
         return np.where(np.isin(colours, list(unknown)), colours + len(_OBJECTS), numbers).astype(np.int32)
 
-    def _colours(self, file: Path) -> NDArray[np.int32]:
+    def _colours(self, file: Place) -> NDArray[np.int32]:
         return png_colours(file, max_pixels=self.options.max_pixels)
 
-    def _values(self, file: Path) -> NDArray[np.int32]:
+    def _values(self, file: Place) -> NDArray[np.int32]:
         return label_values(file, max_pixels=self.options.max_pixels).astype(np.int32)
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find SegmentationClass/*.png and SegmentationObject/*.png of the same names, as in Pascal VOC.
 
     The palette's index counts, 255 is void; in RGB pictures the VOC colour of the index. The classes are VOC's twenty, or
@@ -215,12 +215,12 @@ def mask_of_pair(
     )
 
 
-def _pictures(inside: Listing, name: str) -> dict[str, Path]:
+def _pictures(inside: Listing, name: str) -> dict[str, Place]:
     """PNG files in the folder of this name, by their names without suffix."""
     return {file.stem: file for folder in inside.named(name) for file in listing(folder).with_suffix(*PNG)}
 
 
-def _object_file(objects: dict[str, Path], class_file: Path) -> Path | None:
+def _object_file(objects: dict[str, Place], class_file: Place) -> Place | None:
     """Picture of the objects that belongs to one of the classes; None where the data set has no such pictures."""
     if not objects:
         return None
@@ -232,7 +232,7 @@ def _object_file(objects: dict[str, Path], class_file: Path) -> Path | None:
     return objects[class_file.stem]
 
 
-def _keys(inside: Listing, classes: dict[str, Path]) -> dict[str, str]:
+def _keys(inside: Listing, classes: dict[str, Place]) -> dict[str, str]:
     """Names of images by their keys."""
     files = {
         file.name.lower(): file
@@ -254,7 +254,7 @@ def _keys(inside: Listing, classes: dict[str, Path]) -> dict[str, str]:
     return keys
 
 
-def _names(file: Path, classes: dict[str, Path], *, may_lack: bool = False) -> list[str]:
+def _names(file: Place, classes: dict[str, Place], *, may_lack: bool = False) -> list[str]:
     """Names of images in a list; a name is looked up, and no path is made of it."""
     lines = text_of(file, max_bytes=_MAX_TEXT).splitlines()
     names = [line.strip() for line in lines if line.strip()]

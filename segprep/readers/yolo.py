@@ -5,7 +5,6 @@ The size stands nowhere but in the picture, so its header is read; no pixel of i
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 from PIL.BmpImagePlugin import BmpImageFile
@@ -16,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
+from segprep.places import Place, name_in, without_suffix
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, TIFF, _translated, check_size
 from segprep.readers._masks import Masks, ReadOptions, assembled
@@ -63,9 +63,9 @@ class YoloRef:
     ----------
     key : str
         The text, relative to the data set.
-    file : Path
+    file : Place
         Where it is.
-    picture : Path or None
+    picture : Place or None
         The picture of the same name, which tells the size; None where there is none.
     ids : tuple of int
         Class numbers of the source, in the order of their codes.
@@ -74,8 +74,8 @@ class YoloRef:
     """
 
     key: str
-    file: Path
-    picture: Path | None
+    file: Place
+    picture: Place | None
     ids: tuple[int, ...]
     options: ReadOptions
 
@@ -100,7 +100,7 @@ class YoloRef:
         return 1 + self.ids.index(int(id_)), piece
 
 
-def find(path: Path, options: ReadOptions) -> Masks | None:
+def find(path: Place, options: ReadOptions) -> Masks | None:
     """Find YOLO polygons: labels/**/*.txt beside images/, and data.yaml or classes.txt with the names of the classes.
 
     Each line is a class and the corners ``x1 y1 x2 y2 ...`` of one instance in shares of the picture's width and height.
@@ -124,9 +124,9 @@ def find(path: Path, options: ReadOptions) -> Masks | None:
     pictures = {images: _pictures(images) for images in {images for _, images in pairs} if images is not None}
     refs = []
     for file, labels, images in files:
-        stem = file.relative_to(labels).with_suffix("").as_posix()
+        stem = without_suffix(name_in(labels, file))
         picture = pictures[images].get(stem) if images is not None else None
-        refs.append(YoloRef(file.relative_to(root).as_posix(), file, picture, ids, options))
+        refs.append(YoloRef(name_in(root, file), file, picture, ids, options))
     return Masks("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
 
 
@@ -157,7 +157,7 @@ def line_piece(line: str, shape: tuple[int, int]) -> tuple[float, Piece]:
     return id_, runs_piece(polygon_runs([corners], shape), shape)
 
 
-def picture_shape(path: Path) -> tuple[int, int]:
+def picture_shape(path: Place) -> tuple[int, int]:
     """Height and width of a picture as viewers show it, by its header alone.
 
     Raises
@@ -172,40 +172,40 @@ def picture_shape(path: Path) -> tuple[int, int]:
         if opener is None:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
-        with opener(path) as picture:
+        with path.open("rb") as file, opener(file) as picture:
             turned = opener is JpegImageFile and picture.getexif().get(_ORIENTATION) in _TURNED
             return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
-def _images(parent: Path) -> Path | None:
+def _images(parent: Place) -> Place | None:
     """Folder ``images/`` beside ``labels/``."""
     return next(iter(listing(parent).named("images")), None)
 
 
-def _below(folder: Path) -> list[Listing]:
+def _below(folder: Place) -> list[Listing]:
     """Contents of a folder and of all folders in it."""
     inside = listing(folder)
     return [inside, *(below for child in inside.folders for below in _below(child))]
 
 
-def _texts(labels: Path) -> list[Path]:
+def _texts(labels: Place) -> list[Place]:
     """Texts below a folder, by name."""
     texts = [file for inside in _below(labels) for file in inside.with_suffix(".txt")]
     return sorted(file for file in texts if file.name.lower() != _CLASSES)
 
 
-def _pictures(images: Path) -> dict[str, Path]:
+def _pictures(images: Place) -> dict[str, Place]:
     """Pictures below a folder by their names without suffix."""
-    pictures: dict[str, Path] = {}
+    pictures: dict[str, Place] = {}
     for inside in _below(images):
         for file in inside.with_suffix(*_PICTURES):
-            other = pictures.setdefault(file.relative_to(images).with_suffix("").as_posix(), file)
+            other = pictures.setdefault(without_suffix(name_in(images, file)), file)
             if other != file:
                 raise InputError(f"{file}: differs from {other.name} by its suffix alone; keep one of them")
     return pictures
 
 
-def _is_yolo(files: list[Path]) -> bool:
+def _is_yolo(files: list[Place]) -> bool:
     """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
     looked_at = 0
     for file in files:
@@ -219,7 +219,7 @@ def _is_yolo(files: list[Path]) -> bool:
     return False
 
 
-def _names(tables: list[Path], inside: Listing, labels: list[Path]) -> dict[int, str] | None:
+def _names(tables: list[Place], inside: Listing, labels: list[Place]) -> dict[int, str] | None:
     """Names of the classes by their numbers; None where nothing tells them."""
     named = [file for file in tables if re.search(r"^[\"']?names[\"']?\s*:", _text(file), re.MULTILINE)]
     named = [file for file in named if file.stem.lower() == "data"] or named
@@ -237,7 +237,7 @@ def _names(tables: list[Path], inside: Listing, labels: list[Path]) -> dict[int,
     return names
 
 
-def _yaml_names(file: Path) -> dict[int, str]:
+def _yaml_names(file: Place) -> dict[int, str]:
     """Names in a YAML file: a list, or a table by number."""
     try:
         # By PyYAML's safe loader; PyYAML comes with Dask.
@@ -249,12 +249,12 @@ def _yaml_names(file: Path) -> dict[int, str]:
     return {id_: str(name) for id_, name in pairs}
 
 
-def _listed_names(file: Path) -> dict[int, str]:
+def _listed_names(file: Place) -> dict[int, str]:
     """Names in a text, one on each line."""
     return dict(enumerate(line.strip() for line in _text(file).rstrip().splitlines()))
 
 
-def _text(file: Path) -> str:
+def _text(file: Place) -> str:
     """Content of a text."""
     try:
         size = file.stat().st_size

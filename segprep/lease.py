@@ -1,0 +1,173 @@
+"""One writer for a store in a bucket, where there are no locks of a system: a lease that its owner renews.
+
+The lease is an object, made by a conditional write, so that of two runs one makes it. Its owner writes it anew every few
+seconds. Another run takes it over where the owner was a process of this machine that is gone, or where the object stays as
+it is although it is old: clocks differ between machines, so that an old time alone proves nothing.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from segprep.errors import OutputError, StorageError
+from segprep.places import ObjectPath
+from segprep.store import LOCK
+
+RENEWAL = 10
+"""Seconds after which a lease is renewed."""
+LAPSE = 60
+"""Seconds without renewal after which a lease is looked at for whether it has been left behind."""
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who writes a store, and how often that was said."""
+
+    host: str
+    process: int
+    renewals: int = 0
+
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine, and is no more."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:  # it is someone else's
+            return False
+        return False
+
+
+@contextmanager
+def leased(root: ObjectPath, part: str = "") -> Iterator[Callable[[], None]]:
+    """Keep other runs from writing the store at `root`.
+
+    A run of all shards and those of parts keep each other away: each first takes its own lease, then looks for the others'.
+
+    Parameters
+    ----------
+    root : ObjectPath
+        The store.
+    part : str
+        Name of the part of the shards that this run writes. Empty for all.
+
+    Yields
+    ------
+    callable
+        Raises a StorageError once the lease is lost, as that of a machine that was asleep may be.
+
+    Raises
+    ------
+    OutputError
+        Where another run is writing.
+    OSError
+        Where the bucket cannot be written, or has no conditional writes.
+    """
+    lease = _Lease(root, f"{LOCK}-{part}" if part else LOCK)
+    lease.take()
+    try:
+        _check_others(root, lease, part)
+        with lease.renewed():
+            yield lease.check
+    finally:
+        with suppress(OSError):
+            lease.give_up()
+
+
+def _check_others(root: ObjectPath, own: "_Lease", part: str) -> None:
+    """Raise where a run is writing that this one excludes."""
+    _, files = root.listed()
+    names = [file.name for file in files if file.name.startswith(LOCK)]
+    for name in names:
+        if name != own.path.name and (not part or name == LOCK):
+            other = _Lease(root, name)
+            other.take()  # only where its owner is gone
+            other.give_up()
+
+
+class _Lease:
+    """An object that says who may write; it changes with every renewal."""
+
+    def __init__(self, root: ObjectPath, name: str) -> None:
+        self.root = root
+        self.path = root / name
+        self.owner = Owner(socket.gethostname(), os.getpid())
+        self.tag: str | None = None
+        self._ended = threading.Event()
+        self._lost = threading.Event()
+
+    def take(self) -> None:
+        """Make the object, or take it over."""
+        self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
+        while self.tag is None:
+            with suppress(FileNotFoundError):  # given up meanwhile
+                former = self.path.stat().e_tag
+                self._check_left(former)
+                self.tag = self.path.put_if(msgspec.json.encode(self.owner), former)
+            if self.tag is None:
+                self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
+
+    def _check_left(self, tag: str | None) -> None:
+        """Raise OutputError unless the lease was left behind by a run that is no more."""
+        owner = self._owner()
+        if owner is not None and owner.is_gone():
+            return
+        who = f"process {owner.process} on {owner.host}" if owner else "another process"
+        message = f"{self.root}: is being written by {who}; wait for it to end (the lease is {self.path})"
+        if time.time() - self.path.stat().st_mtime_ns / 1e9 < LAPSE:
+            raise OutputError(f"{message}; if it was killed, its lease lapses after {LAPSE} s")
+        time.sleep(2 * RENEWAL)
+        if self.path.stat().e_tag != tag:
+            raise OutputError(message)
+
+    def _owner(self) -> Owner | None:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Owner)
+        except msgspec.MsgspecError:
+            return None
+
+    def give_up(self) -> None:
+        """Remove the object, unless it is another's by now."""
+        if self.tag is not None and not self._lost.is_set() and self.path.stat().e_tag == self.tag:
+            self.path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise StorageError once the lease is lost."""
+        if self._lost.is_set():
+            raise StorageError(
+                f"{self.root}: its lease could not be renewed for {LAPSE} s or was taken over by another run; "
+                "the same command goes on once that has ended"
+            )
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renew the lease in a thread of its own until the context ends."""
+        thread = threading.Thread(target=self._renew, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _renew(self) -> None:
+        latest = time.monotonic()
+        while not self._ended.wait(RENEWAL):
+            self.owner = Owner(self.owner.host, self.owner.process, self.owner.renewals + 1)
+            try:
+                tag = self.path.put_if(msgspec.json.encode(self.owner), self.tag)
+            except OSError:  # the network may be back in time
+                if time.monotonic() - latest > LAPSE:
+                    self._lost.set()
+                    return
+                continue
+            if tag is None:
+                self._lost.set()
+                return
+            self.tag, latest = tag, time.monotonic()
