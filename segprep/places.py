@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
@@ -36,6 +36,8 @@ _OBSTORE_READS = (
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
 """Variables of the environment that tell obstore itself who asks."""
+_KEPT = 1 << 30
+"""Bytes of objects that are kept while a data set is recognised."""
 
 
 class ObjectStat(NamedTuple):
@@ -162,6 +164,8 @@ class ObjectPath:
         """Content, to be read; a large object is fetched piece by piece."""
         if mode != "rb":
             raise ValueError(f"{self}: mode {mode}: objects are opened to be read")
+        if _tree_of(self) and self.stat().st_size <= _WHOLE:
+            return io.BytesIO(self.read_bytes())
         with translated(self):
             found = _client(self.bucket).get(str(self.key))
             if found.meta["size"] <= _WHOLE:
@@ -172,8 +176,14 @@ class ObjectPath:
 
     def read_bytes(self) -> bytes:
         """Content, whole."""
+        tree = _tree_of(self)
+        if tree and self.key in tree.contents:
+            return tree.contents[self.key]
         with translated(self):
-            return bytes(memoryview(_client(self.bucket).get(str(self.key)).bytes()))
+            content = bytes(memoryview(_client(self.bucket).get(str(self.key)).bytes()))
+        if tree:
+            tree.keep(self.key, content)
+        return content
 
     def read_text(self, encoding: str) -> str:
         """Content as text."""
@@ -247,12 +257,21 @@ class ObjectPath:
             return _stat(_client(self.bucket).head(str(self.key)))
 
 
-class _Tree(NamedTuple):
-    """All that is in a folder of a bucket: content of every folder, and what is known of every object."""
+@dataclass
+class _Tree:
+    """All that is in a folder of a bucket: what is in every folder and known of every object, and what was read."""
 
     root: ObjectPath
-    folders: dict[PurePosixPath, tuple[list[ObjectPath], list[ObjectPath]]]
-    stats: dict[PurePosixPath, ObjectStat]
+    folders: dict[PurePosixPath, tuple[list[ObjectPath], list[ObjectPath]]] = field(default_factory=dict)
+    stats: dict[PurePosixPath, ObjectStat] = field(default_factory=dict)
+    contents: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    kept: int = 0
+
+    def keep(self, key: PurePosixPath, content: bytes) -> None:
+        """Keep what was read, while there is room."""
+        if self.kept + len(content) <= _KEPT:
+            self.contents[key] = content
+            self.kept += len(content)
 
 
 _TREE: ContextVar[_Tree | None] = ContextVar("tree", default=None)
@@ -321,9 +340,10 @@ def is_within(path: Place, folder: Place) -> bool:
 
 @contextmanager
 def listed_once(folder: Place) -> Iterator[None]:
-    """List all of a bucket's folder now, and answer from that until the context ends.
+    """List all of a bucket's folder now, and answer from that, and from what is read, until the context ends.
 
-    A thousand objects come with each request: readers look into every folder several times, at tens of milliseconds each.
+    A thousand objects come with each request. Every reader looks into the folders and at the beginnings of files, and each
+    look would take tens of milliseconds.
     """
     if not isinstance(folder, ObjectPath):
         yield
@@ -337,7 +357,7 @@ def listed_once(folder: Place) -> Iterator[None]:
 
 def _listed_tree(root: ObjectPath) -> _Tree:
     """Listing of a folder and all below, or of a single object."""
-    tree = _Tree(root, {}, {})
+    tree = _Tree(root)
     if root.is_file():
         tree.stats[root.key] = root.stat()
     for path, stat in root.walk():

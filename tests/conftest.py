@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from buckets import serving
 from hypothesis import settings
 
 import segprep
@@ -25,6 +26,15 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set SEGPREP_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """Object store on this machine, which the environment names."""
+    with serving() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from segprep.errors import InputError
-from segprep.places import Place
+from segprep.places import ObjectPath, Place
 
 T = TypeVar("T")
 
@@ -18,8 +18,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def mapped(path: Place) -> mmap.mmap | bytes:
-    """Content of a file, not yet read."""
+    """Content of a file, not yet read; of an object in a bucket, read."""
     try:
+        if isinstance(path, ObjectPath):
+            return path.read_bytes()
         with path.open("rb") as file:
             # An empty file cannot be mapped.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""

@@ -1,0 +1,268 @@
+"""Data in buckets and stores in buckets are what they are in folders."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from buckets import SECRET, make_bucket, objects_in, upload
+from endurance.kills import write_data
+from zarr.storage import ObjectStore
+
+import segprep
+from segprep import Workers, lease, places, preprocess, store
+from segprep.errors import InputError, OutputError, StorageError
+from segprep.lock import sole_writer
+from segprep.readers import find_masks
+from segprep.repair import repair
+from segprep.verify import verify
+
+COMMAND = Path(sys.executable).parent / "segprep"
+COINS = Path(__file__).parents[1] / "examples" / "coins"
+ONE = Workers(processes=1)
+SECONDS = 60
+
+
+@pytest.fixture
+def bucket(object_store, request):  # noqa: ARG001 - a fixture needs another by its name alone
+    """Empty bucket of the test's own."""
+    return make_bucket(f"bucket-{abs(hash(request.node.nodeid))}")
+
+
+@pytest.fixture
+def coins(bucket, coins_store):
+    """Store of the coins in a bucket."""
+    return upload(coins_store, bucket / "coins.zarr")
+
+
+def test_a_store_in_a_bucket_is_the_same_to_the_byte_and_so_is_one_of_data_in_a_bucket(
+    bucket, varied, varied_store, files_of, tmp_path
+):
+    data = upload(varied, bucket / "varied")
+    preprocess(data, f"{bucket}/out.zarr", workers=Workers(processes=2))
+    preprocess(f"{bucket}/varied", tmp_path / "out.zarr", workers=ONE)
+    preprocess(varied, bucket / "other.zarr", workers=ONE)
+    expected = files_of(varied_store)
+    assert (
+        objects_in(bucket / "out.zarr")
+        == files_of(tmp_path / "out.zarr")
+        == objects_in(bucket / "other.zarr")
+        == expected
+    )
+
+
+def outcome(path, root):
+    """All that is known of a data set, or why it is none."""
+    try:
+        masks = find_masks(path)
+        return masks.format, [(ref.key, loaded(ref)) for ref in masks.refs], masks.classes, masks.faults
+    except InputError as error:
+        return str(error).replace(str(root), "ROOT")
+
+
+def loaded(ref):
+    try:
+        mask = ref.load()
+    except InputError as error:
+        return str(error).rpartition("/")[2]
+    return mask.labels.tobytes(), mask.classes.tolist(), mask.faults
+
+
+def test_every_layout_is_read_from_a_bucket_as_from_a_folder(bucket, data_dir):
+    folder = data_dir / "formats"
+    root = upload(folder, bucket / "formats")
+    several = [path for depth in ("*", "*/*") for path in sorted(folder.glob(depth)) if path.is_dir()]
+    read = Counter()
+    for path in several:
+        here, there = outcome(path, folder), outcome(root / path.relative_to(folder).as_posix(), root)
+        assert there == here, path
+        read[here[0] if isinstance(here, tuple) else "refused"] += 1
+    assert len(read) >= 12
+
+
+def test_tiffs_and_arrays_are_read_from_a_bucket_as_from_a_folder(bucket, data_dir, tmp_path):
+    (tmp_path / "labels").mkdir()
+    np.save(tmp_path / "labels" / "a.npy", np.array([[0, 1], [2, 2]], np.uint16))
+    for folder in (tmp_path / "labels", data_dir / "stardist"):
+        root = upload(folder, bucket / folder.name)
+        for path in sorted(folder.iterdir()):
+            assert outcome(root / path.name, root) == outcome(path, folder)
+
+
+def test_what_is_not_there_is_one_line_as_for_folders(bucket):
+    with pytest.raises(InputError, match=f"{bucket}/nothing: no such file or folder"):
+        preprocess(f"{bucket}/nothing", bucket / "out.zarr")
+    with pytest.raises(StorageError, match=r"s3://nowhere/out\.zarr: cannot be written: .*bucket does not exist"):
+        preprocess(COINS, "s3://nowhere/out.zarr", workers=ONE)
+
+
+def test_a_store_in_a_bucket_is_opened_by_segprep_and_by_zarr(coins, coins_store):
+    mask, expected = segprep.open(str(coins))[0], segprep.open(coins_store)[0]
+    assert mask.keys() == expected.keys()
+    assert all(np.array_equal(mask[name], expected[name]) for name in expected)
+    labels = zarr.open_array(ObjectStore(places.client(coins), read_only=True), path="320x384/labels", mode="r")
+    assert np.array_equal(labels[0, :303, :384], expected["labels"])
+
+
+def test_what_a_store_in_a_bucket_lacks_is_written_and_nothing_else(coins, coins_store, files_of):
+    (coins / "320x384/labels/c/0/0/0").unlink()
+    before = dict((coins / "320x384/weights").walk())
+    preprocess(COINS, coins, workers=ONE)
+    assert objects_in(coins) == files_of(coins_store)
+    after = dict((coins / "320x384/weights").walk())
+    assert all(after[path] == before[path] for path in before if "/c/" in str(path))
+
+
+def test_a_finished_store_in_a_bucket_is_left_as_it_is(coins):
+    before = dict(coins.walk())
+    assert preprocess(COINS, coins, workers=ONE).status == "complete"
+    assert dict(coins.walk()) == before
+
+
+def test_damage_of_a_store_in_a_bucket_is_found_and_repaired(coins, coins_store, files_of):
+    (coins / "320x384/weights/c/0/0/0").unlink()
+    path = coins / "320x384/labels/c/0/0/0"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert [each.what for each in verify(coins).findings] == ["is missing"]
+    assert len(verify(coins, deep=True).findings) == 2
+    assert not repair(coins, COINS).findings
+    assert objects_in(coins) == files_of(coins_store)
+
+
+def test_a_store_in_a_bucket_is_split_anew(coins, coins_store, files_of, tmp_path):
+    here = Path(shutil.copytree(coins_store, tmp_path / "here.zarr"))
+    for root in (here, coins):
+        segprep.split_store(root, segprep.SplitRule((1.0, 0.0, 0.0)))
+    assert objects_in(coins) == files_of(here)
+
+
+def test_other_settings_are_refused_in_words_and_replaced_on_request(coins, varied, varied_store, files_of):
+    with pytest.raises(OutputError, match="it holds 1 masks of coins"):
+        preprocess(varied, coins, workers=ONE)
+    preprocess(varied, coins, workers=ONE, overwrite=True)
+    assert objects_in(coins) == files_of(varied_store)
+
+
+def test_a_folder_of_other_things_is_refused_and_untouched(bucket):
+    (bucket / "letters/a.txt").write_bytes(b"dear")
+    with pytest.raises(OutputError, match="exists and is no segprep store"):
+        preprocess(COINS, bucket / "letters", workers=ONE, overwrite=True)
+    assert objects_in(bucket) == {"letters/a.txt": b"dear"}
+
+
+def start(data, root, *options):
+    return subprocess.Popen(
+        [COMMAND, "weights", str(data), str(root), "--workers", "2", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_shards(process, root, count):
+    deadline = time.monotonic() + SECONDS
+    while sum("/records/" in str(path) for path, _ in root.walk()) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"no {count} shards are written"
+
+
+def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucket, tmp_path, files_of):
+    data = write_data(tmp_path)
+    root = bucket / "out.zarr"
+    process = start(data, root)
+    wait_for_shards(process, root, 4)
+    second = start(data, root)
+    _, said = second.communicate(timeout=SECONDS)
+    assert second.returncode == 4
+    assert f"is being written by process {process.pid} on {socket.gethostname()}" in said
+    process.kill()
+    process.communicate()
+    again = start(data, root)
+    _, said = again.communicate(timeout=SECONDS)
+    assert again.returncode == 0, said
+    preprocess(data, tmp_path / "here.zarr", workers=Workers(processes=2))
+    assert objects_in(root) == files_of(tmp_path / "here.zarr")
+
+
+def test_a_signal_gives_the_lease_up(bucket, tmp_path):
+    root = bucket / "out.zarr"
+    process = start(write_data(tmp_path), root)
+    wait_for_shards(process, root, 1)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 143, said
+    assert not (root / store.LOCK).exists()
+
+
+def test_no_credential_is_ever_said(bucket, tmp_path):
+    for data, root in (
+        (COINS, "s3://nowhere/out.zarr"),
+        (bucket / "none", tmp_path / "out"),
+        (COINS, bucket / "out.zarr"),
+    ):
+        process = start(data, root, "--debug")
+        said = "".join(process.communicate(timeout=SECONDS))
+        assert SECRET not in said
+    assert not any(SECRET.encode() in content for content in objects_in(bucket).values())
+
+
+def owned_by(host, process):
+    return json.dumps({"host": host, "process": process}).encode()
+
+
+def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch):
+    (coins / store.LOCK).write_bytes(owned_by("elsewhere", 1))
+    with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* lapses after 60 s"), sole_writer(coins):
+        pass
+    monkeypatch.setattr(lease, "LAPSE", 0)
+    monkeypatch.setattr(lease, "RENEWAL", 0.1)
+    with sole_writer(coins):
+        assert json.loads((coins / store.LOCK).read_bytes())["process"] == os.getpid()
+    assert not (coins / store.LOCK).exists()
+
+
+def test_a_lease_that_is_renewed_never_lapses(coins, monkeypatch):
+    monkeypatch.setattr(lease, "RENEWAL", 0.1)
+    with sole_writer(coins):
+        monkeypatch.setattr(lease, "LAPSE", 0)
+        first = (coins / store.LOCK).stat().e_tag
+        with pytest.raises(OutputError, match=f"process {os.getpid()}"), sole_writer(coins):
+            pass
+        assert (coins / store.LOCK).stat().e_tag != first
+
+
+def check_until(check_sole, deadline):
+    while time.monotonic() < deadline:
+        check_sole()
+
+
+def test_a_run_whose_lease_was_taken_over_ends(coins, monkeypatch):
+    monkeypatch.setattr(lease, "RENEWAL", 0.05)
+    with sole_writer(coins) as check_sole:
+        check_sole()
+        (coins / store.LOCK).write_bytes(owned_by("elsewhere", 1))
+        deadline = time.monotonic() + SECONDS
+        with pytest.raises(StorageError, match="was taken over by another run"):
+            check_until(check_sole, deadline)
+    assert (coins / store.LOCK).read_bytes() == owned_by("elsewhere", 1)
+
+
+def test_parts_share_a_bucket_and_keep_a_run_of_all_away(coins):
+    with sole_writer(coins, "1-of-2"), sole_writer(coins, "2-of-2"):
+        for part in ("", "1-of-2"):
+            with pytest.raises(OutputError, match="is being written by"), sole_writer(coins, part):
+                pass
+    with sole_writer(coins), pytest.raises(OutputError, match="is being written by"), sole_writer(coins, "1-of-2"):
+        pass
+    with sole_writer(coins):
+        pass
