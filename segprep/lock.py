@@ -20,7 +20,7 @@ import msgspec
 from segprep.errors import OutputError
 from segprep.lease import Owner, leased
 from segprep.places import ObjectPath, Place
-from segprep.store import LOCK, storage_errors, sweep
+from segprep.store import LOCK, make_folder, storage_errors, sweep
 
 try:
     import fcntl
@@ -75,7 +75,7 @@ def _locked_folder(root: Path, part: str) -> Iterator[None]:
     """As `sole_writer`, for a store on this machine."""
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     with storage_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         held = [_locked(root, LOCK, shared=bool(part))]
         try:
             if part:

@@ -459,9 +459,29 @@ def _stat(meta: Mapping[str, Any]) -> ObjectStat:
     return ObjectStat(meta["size"], int(meta["last_modified"].timestamp() * 1e9), meta["e_tag"])
 
 
-@lru_cache(maxsize=64)
 def _client(address: str) -> Any:
-    """Connection to a bucket, or to a folder in it; one for each process, since nothing of it is sent to others."""
+    """Connection to a bucket, or to a folder in it; each process makes its own, since nothing of it is sent to others.
+
+    Raises
+    ------
+    OSError
+        In a process that was forked from one with connections: their threads are not in it, and it would wait for ever.
+    """
+    _OWNER.setdefault("process", os.getpid())
+    if _OWNER["process"] != os.getpid():
+        raise OSError(
+            errno.EPERM, "this process was forked from one that reads buckets; start it by spawn or forkserver", address
+        )
+    return _connected(address)
+
+
+_OWNER: dict[str, int] = {}
+"""Process that made the first connection."""
+
+
+@lru_cache(maxsize=64)
+def _connected(address: str) -> Any:
+    """Connection to a bucket, or to a folder in it."""
     from obstore.store import from_url  # noqa: PLC0415 - an extra
 
     return from_url(address, **_credentials(address))

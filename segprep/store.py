@@ -24,7 +24,9 @@ import inspect
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -49,6 +51,8 @@ LOCK = ".lock"
 """File that is in a store while it is written; see `segprep.lock`."""
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
+REQUESTS = 32
+"""Requests to a bucket that are under way at once."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 OBJECTS = "key/records/objects.json"
@@ -395,6 +399,14 @@ def is_written(root: Place, spec: ArraySpec, number: int, fingerprint: str) -> b
     return record.fingerprint == fingerprint and record.bytes == size
 
 
+def are_written(root: Place, shards: Sequence[tuple[ArraySpec, int, str]]) -> list[bool]:
+    """As `is_written`, for many shards; of a bucket, many are asked for at once, since each answer takes a while to come."""
+    if not isinstance(root, ObjectPath):
+        return [is_written(root, *each) for each in shards]
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(lambda each: is_written(root, *each), shards))
+
+
 def shard_name(spec: ArraySpec, number: int) -> str:
     """Where a shard lies within its array: it spans all but the rows."""
     return "/".join(["c", str(number), *("0" for _ in spec.shape[1:])])
@@ -473,7 +485,7 @@ def _put(path: Place, data: bytes) -> None:
     if isinstance(path, ObjectPath):
         path.write_bytes(data)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with partial.open("xb") as file:
@@ -485,6 +497,14 @@ def _put(path: Place, data: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those around it, on the disk when this returns."""
+    missing = list(takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_folder(each.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -109,20 +109,25 @@ def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreIn
 
 def _jobs(work: Work) -> tuple[list[Job], list[int]]:
     """Jobs that fill the shards which are not there yet, and the number of masks of each."""
-    jobs, sizes = [], []
-    made = work.made
+    made, shards = work.made, _shards(work)
     fingerprints = {info.name: info.fingerprint for info in made.info.products}
-    for shard in _shards(work):
-        bucket = made.layout.buckets[shard.bucket]
-        targets = [
-            Target(product, store.array_spec(bucket, product), fingerprints[product.name]) for product in made.products
+    targets = [
+        [
+            Target(product, store.array_spec(made.layout.buckets[shard.bucket], product), fingerprints[product.name])
+            for product in made.products
         ]
-        missing = [
-            each for each in targets if not store.is_written(work.root, each.spec, shard.number, each.fingerprint)
-        ]
+        for shard in shards
+    ]
+    asked = [
+        (each.spec, shard.number, each.fingerprint) for shard, own in zip(shards, targets, strict=True) for each in own
+    ]
+    written = iter(store.are_written(work.root, asked))
+    jobs, sizes = [], []
+    for shard, own in zip(shards, targets, strict=True):
+        missing = [each for each in own if not next(written)]
         if missing:
             refs = [work.refs[mask] for mask in shard.masks]
-            what = f"shard {shard.number} of {bucket.name}, {names(refs)}"
+            what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {names(refs)}"
             jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, work.instances, missing)))
             sizes.append(len(refs))
     return jobs, sizes

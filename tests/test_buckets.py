@@ -113,6 +113,22 @@ def test_a_store_in_a_bucket_is_opened_by_segprep_and_by_zarr(coins, coins_store
     assert np.array_equal(labels[0, :303, :384], expected["labels"])
 
 
+def test_a_forked_process_says_that_it_cannot_read_buckets_rather_than_wait_for_ever(coins):
+    masks = segprep.open(coins)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            masks.array(0, "labels")
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            os.write(writer, str(error).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert b"this process was forked from one that reads buckets; start it by spawn or forkserver" in os.read(
+        reader, 4096
+    )
+
+
 def test_what_a_store_in_a_bucket_lacks_is_written_and_nothing_else(coins, coins_store, files_of):
     (coins / "320x384/labels/c/0/0/0").unlink()
     before = dict((coins / "320x384/weights").walk())

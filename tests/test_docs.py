@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from buckets import make_bucket, upload
 from click.testing import CliRunner
 from PIL import Image
 
@@ -80,13 +81,18 @@ def test_every_command_of_the_formulas_runs(followed):
     assert failed == []
 
 
+@pytest.mark.usefixtures("object_store")
 def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
+    upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     for path in DOCS:
         for args in commands(PAGES[path.relative_to(ROOT).as_posix()]) if path.name != "formulas.md" else []:
             result = CliRunner().invoke(main, args)
             assert result.exit_code == 0, (args, result.output, result.exception)
+        for language, text in blocks(PAGES[f"docs/{path.name}"]) if path.name == "buckets.md" else []:
+            if language == "python":
+                exec(compile(text, path.name, "exec"), {})  # noqa: S102 - our own page
 
 
 def test_the_page_makes_the_discs_of_the_pictures(followed):
