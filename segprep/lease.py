@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from segprep.errors import OutputError, StorageError
-from segprep.places import ObjectPath
+from segprep.places import ObjectPath, Tag
 from segprep.store import LOCK
 
 RENEWAL = 10
@@ -98,7 +98,7 @@ class _Lease:
         self.root = root
         self.path = root / name
         self.owner = Owner(socket.gethostname(), os.getpid())
-        self.tag: str | None = None
+        self.tag: Tag | None = None
         self._ended = threading.Event()
         self._lost = threading.Event()
 
@@ -107,13 +107,13 @@ class _Lease:
         self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
         while self.tag is None:
             with suppress(FileNotFoundError):  # given up meanwhile
-                former = self.path.stat().e_tag
+                former = self.path.stat().tag
                 self._check_left(former)
                 self.tag = self.path.put_if(msgspec.json.encode(self.owner), former)
             if self.tag is None:
                 self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
 
-    def _check_left(self, tag: str | None) -> None:
+    def _check_left(self, tag: Tag | None) -> None:
         """Raise OutputError unless the lease was left behind by a run that is no more."""
         owner = self._owner()
         if owner is not None and owner.is_gone():
@@ -123,7 +123,7 @@ class _Lease:
         if time.time() - self.path.stat().st_mtime_ns / 1e9 < LAPSE:
             raise OutputError(f"{message}; if it was killed, its lease lapses after {LAPSE} s")
         time.sleep(2 * RENEWAL)
-        if self.path.stat().e_tag != tag:
+        if self.path.stat().tag != tag:
             raise OutputError(message)
 
     def _owner(self) -> Owner | None:
@@ -134,7 +134,7 @@ class _Lease:
 
     def give_up(self) -> None:
         """Remove the object, unless it is another's by now."""
-        if self.tag is not None and not self._lost.is_set() and self.path.stat().e_tag == self.tag:
+        if self.tag is not None and not self._lost.is_set() and self._owner() == self.owner:
             self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
@@ -159,9 +159,9 @@ class _Lease:
     def _renew(self) -> None:
         latest = time.monotonic()
         while not self._ended.wait(RENEWAL):
-            self.owner = Owner(self.owner.host, self.owner.process, self.owner.renewals + 1)
+            owner = Owner(self.owner.host, self.owner.process, self.owner.renewals + 1)
             try:
-                tag = self.path.put_if(msgspec.json.encode(self.owner), self.tag)
+                tag = self.path.put_if(msgspec.json.encode(owner), self.tag)
             except OSError:  # the network may be back in time
                 if time.monotonic() - latest > LAPSE:
                     self._lost.set()
@@ -170,4 +170,4 @@ class _Lease:
             if tag is None:
                 self._lost.set()
                 return
-            self.tag, latest = tag, time.monotonic()
+            self.owner, self.tag, latest = owner, tag, time.monotonic()

@@ -40,12 +40,19 @@ _KEPT = 1 << 30
 """Bytes of objects that are kept while a data set is recognised."""
 
 
+class Tag(NamedTuple):
+    """What tells contents of an object apart: Google's conditions are about the version, those of others about the e_tag."""
+
+    e_tag: str | None
+    version: str | None
+
+
 class ObjectStat(NamedTuple):
     """What a listing says of an object; the names are those of `os.stat_result`."""
 
     st_size: int
     st_mtime_ns: int
-    e_tag: str | None
+    tag: Tag | None
 
 
 @dataclass(frozen=True, order=True)
@@ -194,7 +201,7 @@ class ObjectPath:
         with translated(self):
             _client(self.bucket).put(str(self.key), data)
 
-    def put_if(self, data: bytes, e_tag: str | None) -> str | None:
+    def put_if(self, data: bytes, tag: Tag | None) -> Tag | None:
         """Put the object in place if there is none, or only the very one with this tag; its new tag, or None.
 
         Raises
@@ -204,10 +211,13 @@ class ObjectPath:
         """
         from obstore.exceptions import AlreadyExistsError, PreconditionError  # noqa: PLC0415 - an extra
 
-        mode: Any = "create" if e_tag is None else {"e_tag": e_tag}
+        mode: Any = "create"
+        if tag is not None:
+            mode = {name: value for name, value in tag._asdict().items() if value is not None}
         with translated(self):
             try:
-                return str(_client(self.bucket).put(str(self.key), data, mode=mode, use_multipart=False)["e_tag"])
+                found = _client(self.bucket).put(str(self.key), data, mode=mode, use_multipart=False)
+                return Tag(found["e_tag"], found["version"])
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
 
@@ -456,7 +466,7 @@ class _Raw(io.RawIOBase):
 
 
 def _stat(meta: Mapping[str, Any]) -> ObjectStat:
-    return ObjectStat(meta["size"], int(meta["last_modified"].timestamp() * 1e9), meta["e_tag"])
+    return ObjectStat(meta["size"], int(meta["last_modified"].timestamp() * 1e9), Tag(meta["e_tag"], meta["version"]))
 
 
 def _client(address: str) -> Any:
