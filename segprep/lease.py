@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -25,10 +26,11 @@ LAPSE = 60
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who writes a store, and how often that was said."""
+    """Who writes a store; in a lease, also a name of this very run, and how often that was said."""
 
     host: str
     process: int
+    run: str = ""
     renewals: int = 0
 
     def is_gone(self) -> bool:
@@ -97,21 +99,30 @@ class _Lease:
     def __init__(self, root: ObjectPath, name: str) -> None:
         self.root = root
         self.path = root / name
-        self.owner = Owner(socket.gethostname(), os.getpid())
+        self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
         self.tag: Tag | None = None
         self._ended = threading.Event()
         self._lost = threading.Event()
 
     def take(self) -> None:
         """Make the object, or take it over."""
-        self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
+        self.tag = self._put(self.owner, None)
         while self.tag is None:
             with suppress(FileNotFoundError):  # given up meanwhile
                 former = self.path.stat().tag
                 self._check_left(former)
-                self.tag = self.path.put_if(msgspec.json.encode(self.owner), former)
+                self.tag = self._put(self.owner, former)
             if self.tag is None:
-                self.tag = self.path.put_if(msgspec.json.encode(self.owner), None)
+                self.tag = self._put(self.owner, None)
+
+    def _put(self, owner: Owner, former: Tag | None) -> Tag | None:
+        """Put the object in place of the former one; its tag, or None if that was not there."""
+        tag = self.path.put_if(msgspec.json.encode(owner), former)
+        if tag is None:
+            with suppress(FileNotFoundError):
+                # It may have been put although the answer was lost: then asking again was refused.
+                return self.path.stat().tag if self._owner() == owner else None
+        return tag
 
     def _check_left(self, tag: Tag | None) -> None:
         """Raise OutputError unless the lease was left behind by a run that is no more."""
@@ -159,9 +170,9 @@ class _Lease:
     def _renew(self) -> None:
         latest = time.monotonic()
         while not self._ended.wait(RENEWAL):
-            owner = Owner(self.owner.host, self.owner.process, self.owner.renewals + 1)
+            owner = msgspec.structs.replace(self.owner, renewals=self.owner.renewals + 1)
             try:
-                tag = self.path.put_if(msgspec.json.encode(owner), self.tag)
+                tag = self._put(owner, self.tag)
             except OSError:  # the network may be back in time
                 if time.monotonic() - latest > LAPSE:
                     self._lost.set()
