@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from segprep.errors import OutputError, StorageError
-from segprep.places import ObjectPath, Tag
+from segprep.object_path import ObjectPath, Tag
 from segprep.store import LOCK
 
 RENEWAL = 10

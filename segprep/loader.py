@@ -13,7 +13,7 @@ from segprep import store
 from segprep.arrays import BoolArray, CountArray
 from segprep.errors import IntegrityError, OptionError
 from segprep.mask import InstanceMask, Piece
-from segprep.places import Place, place, translated
+from segprep.places import Place, place, storage_words
 from segprep.rle import bitmap_runs, runs_bitmap, runs_string
 
 NO_FOLD = 255
@@ -145,7 +145,7 @@ class Dataset:
         bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
         path = f"{self.info.buckets[bucket].name}/{product}"
         try:
-            with translated(self.root):
+            with storage_words(self.root):
                 array: Any = zarr.open_array(store.zarr_store(self.root), path=path, mode="r")
                 return np.asarray(array[row, ..., :height, :width])
         except (OSError, ValueError, RuntimeError) as error:

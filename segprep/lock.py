@@ -19,7 +19,8 @@ import msgspec
 
 from segprep.errors import OutputError
 from segprep.lease import Owner, leased
-from segprep.places import ObjectPath, Place
+from segprep.object_path import ObjectPath
+from segprep.places import Place
 from segprep.store import LOCK, make_folder, storage_errors, sweep
 
 try:

@@ -39,9 +39,11 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
+from segprep.connection import client
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Bucket, Layout
-from segprep.places import ObjectPath, Place, client, remove_tree, total_bytes, translated
+from segprep.object_path import ObjectPath
+from segprep.places import Place, remove_tree, storage_words, total_bytes
 from segprep.products import Product
 from segprep.stats import INSTANCE_ROW, Counts
 
@@ -592,13 +594,13 @@ def train_counts(info: StoreInfo) -> Counts:
 
 def zarr_store(root: Place) -> Any:
     """What zarr-python opens the arrays of a store by, to read them."""
-    return ObjectStore(client(root), read_only=True) if isinstance(root, ObjectPath) else root
+    return ObjectStore(client(str(root)), read_only=True) if isinstance(root, ObjectPath) else root
 
 
 def read_table(root: Place, name: str) -> NDArray[Any]:
     """One column of the store's tables, for example ``height`` or ``instances/area``."""
     try:
-        with translated(root):
+        with storage_words(root):
             array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
             # Zarr takes a chunk that is missing for one of zeros.
             for chunk in range(-(-array.shape[0] // array.chunks[0])):

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from segprep.places import ObjectPath
+from segprep.object_path import ObjectPath
 
 SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of nobody
 _SERVE = """

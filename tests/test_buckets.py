@@ -19,7 +19,8 @@ from endurance.kills import write_data
 from zarr.storage import ObjectStore
 
 import segprep
-from segprep import Workers, lease, places, preprocess, store
+from segprep import Workers, lease, preprocess, store
+from segprep.connection import client
 from segprep.errors import InputError, OutputError, StorageError
 from segprep.lock import sole_writer
 from segprep.readers import find_masks
@@ -109,7 +110,7 @@ def test_a_store_in_a_bucket_is_opened_by_segprep_and_by_zarr(coins, coins_store
     mask, expected = segprep.open(str(coins))[0], segprep.open(coins_store)[0]
     assert mask.keys() == expected.keys()
     assert all(np.array_equal(mask[name], expected[name]) for name in expected)
-    labels = zarr.open_array(ObjectStore(places.client(coins), read_only=True), path="320x384/labels", mode="r")
+    labels = zarr.open_array(ObjectStore(client(str(coins)), read_only=True), path="320x384/labels", mode="r")
     assert np.array_equal(labels[0, :303, :384], expected["labels"])
 
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from segprep.errors import InputError
-from segprep.places import ObjectPath, Place
+from segprep.object_path import ObjectPath
+from segprep.places import Place
 
 T = TypeVar("T")
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from segprep.arrays import LabelArray
 from segprep.errors import InputError
 from segprep.mask import InstanceMask, class_table
-from segprep.places import ObjectPath, Place, name_in
+from segprep.object_path import ObjectPath
+from segprep.places import Place, name_in
 from segprep.readers._folder import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions, check_instances
