@@ -52,13 +52,7 @@ def _connected(address: str) -> Any:
 
 def _credentials(address: str) -> dict[str, Any]:
     """Credentials of AWS's configuration files, which obstore does not read, where boto3 is there to read them."""
-    named = (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SKIP_SIGNATURE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    )
-    if not address.startswith("s3://") or any(os.environ.get(name) for name in named):
+    if not address.startswith("s3://") or any(os.environ.get(name) for name in _OBSTORE_READS):
         return {}
     try:
         from boto3 import Session  # type: ignore[import-untyped]  # noqa: PLC0415 - part of the extra

@@ -233,6 +233,19 @@ def test_no_credential_is_ever_said(bucket, tmp_path):
     assert not any(SECRET.encode() in content for content in objects_in(bucket).values())
 
 
+def test_credentials_of_a_profile_are_those_of_the_tools_of_aws(bucket, tmp_path):
+    root = upload(COINS, bucket / "coins")
+    (tmp_path / "credentials").write_text(f"[other]\naws_access_key_id = someone\naws_secret_access_key = {SECRET}\n")
+    rest = {
+        name: value for name, value in os.environ.items() if name not in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    }
+    profile = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_PROFILE": "other"}
+    ended = subprocess.run(
+        [COMMAND, "check", str(root)], env=rest | profile, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, SECRET in ended.stdout + ended.stderr) == (0, False)
+
+
 def owned_by(host, process):
     return json.dumps({"host": host, "process": process}).encode()
 
