@@ -2,19 +2,14 @@
 
 Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
 settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
+
+It imports nothing that takes time before `run` has taken charge of signals.
 """
 
 import signal
 import sys
-import traceback
+from collections.abc import Callable
 from types import FrameType
-
-import click
-
-from segprep import __version__
-from segprep.errors import SegprepError
-
-from . import check, classes, info, split, verify, weights
 
 BUG = 70
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -29,46 +24,37 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="segprep")
-def main() -> None:
-    """Precompute ground truth for segmentation networks.
-
-    \b
-    segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
-    segprep check DATA            all that is wrong with DATA, in one pass
-    segprep info STORE            what is in it
-    segprep verify STORE          whether it is whole; repairs it
-    segprep classes STORE         class weights for a loss
-    segprep split STORE           other train, val and test splits
-    """  # noqa: D301 - click takes a real backspace for "keep these lines"
-
-
-main.add_command(weights.weights)
-main.add_command(check.check)
-main.add_command(info.info)
-main.add_command(verify.verify)
-main.add_command(classes.classes)
-main.add_command(split.split)
-
-
 def run() -> None:
     """Run the command line and end the process."""
-    for each in ENDINGS:
-        if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(each, _end)
     try:
-        status = main.main(standalone_mode=False)
+        _take_signals(_end)
+        _run()
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
+
+
+def _run() -> None:
+    """As `run`, but for signals."""
+    import click  # noqa: PLC0415 - see the module
+
+    from segprep.errors import SegprepError  # noqa: PLC0415
+
+    from .commands import main  # noqa: PLC0415
+
+    try:
+        try:
+            status = main.main(standalone_mode=False)
+        except click.Abort as error:  # click raises it for a signal
+            raise error.__cause__ or KeyboardInterrupt from None
+        finally:
+            _take_signals(_ignore)  # all is done: what is left takes no time
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
         _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt) as error:  # click raises the one from the other
-        ended = error if isinstance(error, Ended) else error.__cause__
-        number = ended.number if isinstance(ended, Ended) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -82,14 +68,28 @@ def run() -> None:
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
     """Raise `Ended`, once: further signals do not disturb the tidying up."""
-    for each in ENDINGS:
-        signal.signal(each, signal.SIG_IGN)
+    _take_signals(_ignore)
     raise Ended(number)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing, in this process alone: others that it starts would inherit that a signal is ignored by the system."""
+
+
+def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let signals that ask for the end call this, unless whoever started this process has them ignored, as nohup does."""
+    for each in ENDINGS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, handler)
 
 
 def _fail(message: str, status: int) -> None:
     """Say what went wrong and end; with --debug, show where."""
+    import click  # noqa: PLC0415 - see the module
+
     if "--debug" in sys.argv:
+        import traceback  # noqa: PLC0415
+
         traceback.print_exc()
     click.echo(f"segprep: {' '.join(message.split())}", err=True)
     sys.exit(status)

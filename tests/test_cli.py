@@ -26,7 +26,7 @@ from segprep import store
 from segprep.class_weights import FORMULAS as LIBRARY_FORMULAS
 from segprep.class_weights import Absent
 from segprep.cli.classes import classes as classes_command
-from segprep.cli.main import main
+from segprep.cli.commands import main
 from segprep.cli.options import FORMULAS
 from segprep.cli.options import PRODUCTS as OPTIONAL
 from segprep.cli.weights import weights as weights_command
