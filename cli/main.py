@@ -6,14 +6,20 @@ settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupt
 It imports nothing that takes time before `run` has taken charge of signals.
 """
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any, NoReturn
 
 BUG = 70
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """What a signal that asks for the end has done; the exit code is 128 and its number."""
+AGAIN_SECONDS = 0.05
+"""How long it takes at most until an object is destroyed."""
 
 
 class Ended(KeyboardInterrupt):
@@ -26,50 +32,74 @@ class Ended(KeyboardInterrupt):
 
 def run() -> None:
     """Run the command line and end the process."""
+    drop = sys.unraisablehook
     try:
         _take_signals(_end)
-        _run()
-    except KeyboardInterrupt as error:
-        number = error.number if isinstance(error, Ended) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
+        sys.unraisablehook = partial(_dropped, drop)
+        try:
+            status = _status()
+        finally:
+            _take_signals(_ignore)  # all is done: what is left takes no time
+            sys.unraisablehook = drop
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
+        _explain(_origin(error))
+    sys.exit(status)
 
 
-def _run() -> None:
-    """As `run`, but for signals."""
+def _status() -> int:
+    """Exit code of the command, once it has ended."""
+    from .commands import main  # noqa: PLC0415 - see the module
+
+    status = main.main(standalone_mode=False)
+    return status if isinstance(status, int) else 0
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What an error comes of: a signal, whatever has been made of it on its way; otherwise the error itself."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, Ended):
+        found = found.__cause__ or found.__context__
+    return found or error
+
+
+def _explain(error: BaseException) -> NoReturn:
+    """Say in one line what went wrong, and end."""
     import click  # noqa: PLC0415 - see the module
 
     from segprep.errors import SegprepError  # noqa: PLC0415
 
-    from .commands import main  # noqa: PLC0415
-
-    try:
-        try:
-            status = main.main(standalone_mode=False)
-        except click.Abort as error:  # click raises it for a signal
-            raise error.__cause__ or KeyboardInterrupt from None
-        finally:
-            _take_signals(_ignore)  # all is done: what is left takes no time
-        sys.exit(status if isinstance(status, int) else 0)
-    except click.exceptions.NoArgsIsHelpError as error:
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         sys.exit(0)
-    except SegprepError as error:
-        for line in getattr(error, "messages", ())[:-1]:
+    if isinstance(error, SegprepError):
+        *others, last = getattr(error, "messages", (str(error),))
+        for line in others:
             click.echo(f"segprep: {line}", err=True)
-        _fail(getattr(error, "messages", (str(error),))[-1], error.exit_code)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one line
-        _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
+        _fail(last, error.exit_code)
+    _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
     """Raise `Ended`, once: further signals do not disturb the tidying up."""
     _take_signals(_ignore)
     raise Ended(number)
+
+
+def _dropped(drop: Callable[[Any], object], dropped: Any) -> None:
+    """Send a signal again that came while an object was destroyed: what is raised there goes nowhere."""
+    if not isinstance(dropped.exc_value, Ended):
+        drop(dropped)
+        return
+    _take_signals(_end)
+    threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), dropped.exc_value.number)).start()
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
@@ -83,7 +113,7 @@ def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(each, handler)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int) -> NoReturn:
     """Say what went wrong and end; with --debug, show where."""
     import click  # noqa: PLC0415 - see the module
 

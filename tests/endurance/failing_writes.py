@@ -39,7 +39,10 @@ def hindrance():
     """Why this cannot run here, if it cannot."""
     if sys.platform != "linux":
         return "calls are made to fail on Linux alone"
-    return None if compiler() else "there is no C compiler"
+    if compiler() is None:
+        return "there is no C compiler"
+    tried = subprocess.run([compiler(), "-fsyntax-only", SOURCE], capture_output=True, check=False)
+    return "the C compiler lacks what it needs" if tried.returncode else None
 
 
 def compiler():
