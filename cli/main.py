@@ -2,23 +2,24 @@
 
 Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
 settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
+
+It imports nothing that takes time before `run` has taken charge of signals.
 """
 
+import os
 import signal
 import sys
-import traceback
+import threading
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
-
-import click
-
-from segprep import __version__
-from segprep.errors import SegprepError
-
-from . import check, classes, info, split, verify, weights
+from typing import Any, NoReturn
 
 BUG = 70
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """What a signal that asks for the end has done; the exit code is 128 and its number."""
+AGAIN_SECONDS = 0.05
+"""How long it takes at most until an object is destroyed."""
 
 
 class Ended(KeyboardInterrupt):
@@ -29,67 +30,96 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="segprep")
-def main() -> None:
-    """Precompute ground truth for segmentation networks.
-
-    \b
-    segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
-    segprep check DATA            all that is wrong with DATA, in one pass
-    segprep info STORE            what is in it
-    segprep verify STORE          whether it is whole; repairs it
-    segprep classes STORE         class weights for a loss
-    segprep split STORE           other train, val and test splits
-    """  # noqa: D301 - click takes a real backspace for "keep these lines"
-
-
-main.add_command(weights.weights)
-main.add_command(check.check)
-main.add_command(info.info)
-main.add_command(verify.verify)
-main.add_command(classes.classes)
-main.add_command(split.split)
-
-
 def run() -> None:
     """Run the command line and end the process."""
-    for each in ENDINGS:
-        if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(each, _end)
+    drop = sys.unraisablehook
     try:
-        status = main.main(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except click.exceptions.NoArgsIsHelpError as error:
+        _take_signals(_end)
+        sys.unraisablehook = partial(_dropped, drop)
+        try:
+            status = _status()
+        finally:
+            _take_signals(_ignore)  # all is done: what is left takes no time
+            sys.unraisablehook = drop
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
+        _explain(_origin(error))
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Exit code of the command, once it has ended."""
+    from .commands import main  # noqa: PLC0415 - see the module
+
+    status = main.main(standalone_mode=False)
+    return status if isinstance(status, int) else 0
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What an error comes of: a signal, whatever has been made of it on its way; otherwise the error itself."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, Ended):
+        found = found.__cause__ or found.__context__
+    return found or error
+
+
+def _explain(error: BaseException) -> NoReturn:
+    """Say in one line what went wrong, and end."""
+    import click  # noqa: PLC0415 - see the module
+
+    from segprep.errors import SegprepError  # noqa: PLC0415
+
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
-    except (click.Abort, KeyboardInterrupt) as error:  # click raises the one from the other
-        ended = error if isinstance(error, Ended) else error.__cause__
-        number = ended.number if isinstance(ended, Ended) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         sys.exit(0)
-    except SegprepError as error:
-        for line in getattr(error, "messages", ())[:-1]:
+    if isinstance(error, SegprepError):
+        *others, last = getattr(error, "messages", (str(error),))
+        for line in others:
             click.echo(f"segprep: {line}", err=True)
-        _fail(getattr(error, "messages", (str(error),))[-1], error.exit_code)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user is told in one line
-        _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
+        _fail(last, error.exit_code)
+    _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
     """Raise `Ended`, once: further signals do not disturb the tidying up."""
-    for each in ENDINGS:
-        signal.signal(each, signal.SIG_IGN)
+    _take_signals(_ignore)
     raise Ended(number)
 
 
-def _fail(message: str, status: int) -> None:
+def _dropped(drop: Callable[[Any], object], dropped: Any) -> None:
+    """Send a signal again that came while an object was destroyed: what is raised there goes nowhere."""
+    if not isinstance(dropped.exc_value, Ended):
+        drop(dropped)
+        return
+    _take_signals(_end)
+    threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), dropped.exc_value.number)).start()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing, in this process alone: others that it starts would inherit that a signal is ignored by the system."""
+
+
+def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let signals that ask for the end call this, unless whoever started this process has them ignored, as nohup does."""
+    for each in ENDINGS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, handler)
+
+
+def _fail(message: str, status: int) -> NoReturn:
     """Say what went wrong and end; with --debug, show where."""
+    import click  # noqa: PLC0415 - see the module
+
     if "--debug" in sys.argv:
+        import traceback  # noqa: PLC0415
+
         traceback.print_exc()
     click.echo(f"segprep: {' '.join(message.split())}", err=True)
     sys.exit(status)

@@ -6,7 +6,6 @@ fills one *shard* of every product. A training loop *opens* the *store*.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from segprep.splits import SplitRule
     from segprep.workers import Workers
 
-__version__ = version("segprep")
+__version__: str
 
 _HOMES = {
     "Border": "products",
@@ -67,6 +66,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("segprep")
     if name not in _HOMES:
         raise AttributeError(f"module 'segprep' has no attribute {name!r}")
     return getattr(import_module(f"segprep.{_HOMES[name]}"), name)

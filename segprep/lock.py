@@ -75,32 +75,33 @@ def _always_held() -> None:
 def _locked_folder(root: Path, part: str) -> Iterator[None]:
     """As `sole_writer`, for a store on this machine."""
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    with storage_errors(root):
-        make_folder(root)
-        held = [_locked(root, LOCK, shared=bool(part))]
-        try:
+    held: list[tuple[Path, int]] = []
+    try:
+        with storage_errors(root):
+            make_folder(root)
+            held.append(_locked(root, LOCK, shared=bool(part)))
             if part:
                 held.append(_locked(root, f"{LOCK}-{part}"))
-        except BaseException:
-            os.close(held[0][1])
-            raise
-    try:
-        if not part:
-            with storage_errors(root):
+            else:
                 sweep(root)
         yield
     finally:
-        if not part:
+        if held and not part:
             with suppress(OSError):
                 sweep(root)
         for path, file in reversed(held):
-            with suppress(OSError):
-                if _holds_alone(file):
-                    path.unlink()
-            os.close(file)
+            _release(path, file)
         with suppress(OSError):  # as soon as one is not empty
             for folder in made:
                 folder.rmdir()
+
+
+def _release(path: Path, file: int) -> None:
+    """Let go of a lock, and remove its file unless others share it."""
+    with suppress(OSError):
+        if _holds_alone(file):
+            path.unlink()
+    os.close(file)
 
 
 def _holds_alone(file: int) -> bool:
@@ -114,21 +115,42 @@ def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
     patience = time.monotonic() + PATIENCE
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        owner = _owner(file)
-        if not _is_free(file, owner, shared=shared):
+        try:
+            owner = _owner(file)
+            free = _is_free(file, owner, shared=shared)
+            ours = free and _is_at(path, file)
+        except BaseException:
             os.close(file)
-            if (shared or owner is None or owner.is_gone()) and time.monotonic() < patience:
-                time.sleep(PATIENCE / 20)
-                continue
-            who = f"process {owner.process} on {owner.host}" if owner else "another process"
-            raise OutputError(f"{root}: is being written by {who}; wait for it to end (the lock is {path})")
-        # Its former owner may have removed the file between our opening and locking it.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file), path.stat()):
-                os.ftruncate(file, 0)
-                os.pwrite(file, msgspec.json.encode(Owner(socket.gethostname(), os.getpid())), 0)
-                return path, file
+            raise
+        if ours:
+            _sign(path, file)
+            return path, file
         os.close(file)
+        if free:
+            continue
+        if (shared or owner is None or owner.is_gone()) and time.monotonic() < patience:
+            time.sleep(PATIENCE / 20)
+            continue
+        who = f"process {owner.process} on {owner.host}" if owner else "another process"
+        raise OutputError(f"{root}: is being written by {who}; wait for it to end (the lock is {path})")
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether an open file is still there: the former owner of a lock may have removed it before it was locked anew."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sign(path: Path, file: int) -> None:
+    """Write into a lock's file who holds it."""
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, msgspec.json.encode(Owner(socket.gethostname(), os.getpid())), 0)
+    except BaseException:
+        _release(path, file)
+        raise
 
 
 def _owner(file: int) -> Owner | None:

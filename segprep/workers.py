@@ -32,6 +32,8 @@ IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
 DEATHS = 3
 """How many workers may die of a job before it is given up."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that ask for the end."""
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler."""
 
@@ -195,8 +197,8 @@ class _Processes(Executor):
     """Processes of this machine, one job each; where one dies, its job alone is lost, and another takes its place.
 
     Processes are spawned, because a fork would copy the threads' locks, and a server of forks would import from the
-    working directory. They leave signals to their parent, and end when it does, whatever ends it: then the pipe that they
-    watch is closed.
+    working directory. They leave signals to their parent from the start, and end when it does, whatever ends it: then the
+    pipe that they watch is closed.
     """
 
     def __init__(self, count: int) -> None:
@@ -214,11 +216,11 @@ class _Processes(Executor):
         """Give a job to a process that has none; there are never more jobs than processes."""
         index = next(index for index, latest in enumerate(self._latest) if latest is None or latest.done())
         try:
-            future = self._pools[index].submit(fn, *args, **kwargs)
+            future = _submit(self._pools[index], fn, *args, **kwargs)
         except BrokenProcessPool:
             self._pools[index].shutdown()
             self._pools[index] = self._pool()
-            future = self._pools[index].submit(fn, *args, **kwargs)
+            future = _submit(self._pools[index], fn, *args, **kwargs)
         self._latest[index] = future
         return future
 
@@ -230,9 +232,20 @@ class _Processes(Executor):
         self._watched.close()
 
 
+def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    """Give a job to a pool; the process that it may start for it is born deaf to signals, and this one hears them after it."""
+    if os.name == "nt":
+        return pool.submit(fn, *args, **kwargs)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        return pool.submit(fn, *args, **kwargs)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _follow(parent: Connection) -> None:
     """Make this process one that ends with its parent, and not before."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 

@@ -26,7 +26,7 @@ from segprep import store
 from segprep.class_weights import FORMULAS as LIBRARY_FORMULAS
 from segprep.class_weights import Absent
 from segprep.cli.classes import classes as classes_command
-from segprep.cli.main import main
+from segprep.cli.commands import main
 from segprep.cli.options import FORMULAS
 from segprep.cli.options import PRODUCTS as OPTIONAL
 from segprep.cli.weights import weights as weights_command
@@ -556,3 +556,33 @@ def test_a_reader_of_stdout_that_goes_away_is_no_error(coins_store):
         process.stdout.close()
         stderr = process.stderr.read()
     assert stderr == b""
+
+
+SIGNAL_DURING_IMPORT = """
+import signal, sys
+from segprep.cli.main import run
+
+class Late:
+    def {method}(self, *_):
+        signal.raise_signal(signal.SIGTERM)
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "segprep.pipeline":
+            {use}
+
+sys.meta_path.insert(0, Finder())
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),  # what is raised there Python 3.11 wraps, and drops
+    [("__set_name__", 'type("Any", (), {"late": Late()})'), ("__del__", "Late()")],
+)
+def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method, use, tmp_path):
+    script = SIGNAL_DURING_IMPORT.format(method=method, use=use)
+    words = [sys.executable, "-c", script, "weights", EXAMPLES / "coins", tmp_path / "out.zarr"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ended.stderr.strip() == "segprep: terminated; the same command again goes on"
+    assert ended.returncode == 143

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from segprep.class_weights import FORMULAS
-from segprep.cli.main import main
+from segprep.cli.commands import main
 from segprep.cli.weights import weights
 from segprep.products import PRODUCTS
 from segprep.products.weights import IMAGE_RULES, PRESETS

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -14,10 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from endurance.kills import write_data
+from endurance.runs import write_data
 
 from segprep import Workers, preprocess, store
-from segprep.errors import OutputError
+from segprep.errors import OutputError, StorageError
 from segprep.lock import sole_writer
 
 COMMAND = Path(sys.executable).parent / "segprep"
@@ -98,6 +99,20 @@ def test_folders_of_a_run_that_wrote_nothing_are_gone_again(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_left_of_a_lock_that_cannot_be_written(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with (
+            pytest.raises(StorageError, match=r"out\.zarr: cannot be written: File too large"),
+            sole_writer(tmp_path / "a" / "out.zarr"),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
 def test_of_two_starts_at_once_one_proceeds(many, undisturbed, files_of, tmp_path):
     root = tmp_path / "out.zarr"
     both = [start(many, root), start(many, root)]
@@ -150,6 +165,17 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
     assert not (root / store.LOCK).exists()
     preprocess(many, root)
     assert files_of(root) == undisturbed
+
+
+def test_a_signal_while_processes_start_is_told_in_one_line(many, tmp_path):
+    process = start(many, tmp_path / "out.zarr")
+    deadline = time.monotonic() + SECONDS
+    while not any("spawn_main" in " ".join(each.cmdline()) for each in psutil.Process(process.pid).children()):
+        assert time.monotonic() < deadline, "no process is started"
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert [line for line in said.splitlines() if line] == ["segprep: interrupted; the same command again goes on"]
 
 
 def test_a_full_disk_is_a_storage_error_and_the_same_command_goes_on_once_there_is_room(many, tmp_path):

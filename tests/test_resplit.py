@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import segprep
-from segprep.cli.main import main
+from segprep.cli.commands import main
 from segprep.errors import IntegrityError
 from segprep.instances import InstanceRule
 from segprep.pipeline import Rules, preprocess

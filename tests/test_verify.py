@@ -16,7 +16,7 @@ from PIL import Image
 import segprep
 from segprep import Border, Boundaries, Distance, InstanceRule, Rules, SplitRule, Weights, Workers, store
 from segprep.class_weights import FORMULAS
-from segprep.cli.main import main
+from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.products.weights import IMAGE_RULES, PRESETS
 from segprep.ranges import Truth, broken

@@ -4,99 +4,116 @@
 at the first difference. A finished shard is never computed again; a kill costs those under way, one for each worker.
 """
 
-import json
 import random
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-COMMAND = Path(sys.executable).parent / "segprep"
-WORKERS = 2
+sys.path.append(str(Path(__file__).parents[1]))
+from endurance.runs import WORKERS, assert_no_orphans, command, family, files, outcome, start, undisturbed, write_data
+
+PRODUCTS = ("labels", "classes", "weights")
 
 
-def write_data(folder):
-    """COCO file of 60 masks in a dozen shards, each of which takes a moment."""
-    sides = [(900, 900 + 100 * (number % 6)) for number in range(60)]
-    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sides)]
-    annotations = [
-        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + 300, 8, x + 300, h - 8, x, h - 8]]}
-        for n, (h, _) in enumerate(sides)
-        for x in (20, 330)
-    ]
-    file = folder / "squares.json"
-    file.write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]})
-    )
-    return file
+class Shards(NamedTuple):
+    """Shards of a store that is being written: when their records were written, and how many of them are begun alone."""
+
+    records: dict[Path, int]
+    begun: int
 
 
-def start(data, root):
-    """Run in the background."""
-    return subprocess.Popen(
-        [COMMAND, "weights", data, root, "--workers", str(WORKERS)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def shards(root):
+    """Shards of a store none of whose processes runs at the moment."""
+    records = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/records/*.json")}
+    finished = {shard for shard in map(shard_of, records) if is_finished(*shard)}
+    objects = [path for path in root.glob("*x*/*/c/*") if path.is_dir()]
+    return Shards(records, len({shard_of(path) for path in objects} - finished))
 
 
-def files(root):
-    """Every file of a store, by its relative name."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def shard_of(path):
+    """Bucket and number of the shard that an object or a record belongs to."""
+    return path.parents[2], path.stem
 
 
-def times(root):
-    """When each shard's record was written."""
-    return {path: path.stat().st_mtime_ns for path in root.glob("*/weights/records/*.json")}
+def is_finished(bucket, number):
+    """Whether a shard has the records of all its products."""
+    return all((bucket / product / "records" / f"{number}.json").is_file() for product in PRODUCTS)
 
 
-def workers_of(process):
-    """Worker processes of a run."""
-    return [
-        each for each in psutil.Process(process.pid).children() if any("spawn_main" in word for word in each.cmdline())
-    ]
+def halt(processes):
+    """Stop processes where they are; those that have not ended meanwhile."""
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            each.suspend()
+    while not all(state(each) in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE} for each in processes):
+        time.sleep(0.001)  # a process that waits for the disk stops only after that
+    return [each for each in processes if state(each) == psutil.STATUS_STOPPED]
 
 
-def kill_one(data, root, after, whole, expected):
-    """One kill after so many seconds; the shards that had to be computed again."""
+def state(process):
+    """What a process does at the moment."""
+    return process.status() if process.is_running() else psutil.STATUS_ZOMBIE
+
+
+class Kill(NamedTuple):
+    """A kill of the whole run, or of a worker, so many seconds after it began; or after it began to write."""
+
+    whole: bool
+    writing: bool
+    after: float
+
+    @classmethod
+    def of(cls, number, chance, seconds):
+        """Kill with this number, of a run that would take so many seconds."""
+        writing = number % 4 >= 2  # without, most kills would come while processes start
+        return cls(number % 2 == 0, writing, chance.uniform(0, seconds / 4 if writing else seconds))
+
+
+def kill_one(data, root, kill, expected, again):
+    """One kill; the finished shards, and those under way, that had to be computed again."""
     process = start(data, root)
-    time.sleep(after)
-    before = times(root)
-    victims = [psutil.Process(process.pid)] if whole else []
-    family = []
-    if process.poll() is None:
-        family = workers_of(process)
-        for victim in victims or family[:1]:
-            victim.kill()
-    if whole:
-        process.wait(60)
-        _, alive = psutil.wait_procs(family, timeout=10)
-        assert not alive, f"orphans: {alive}"
-    status = process.wait(120)
-    assert whole or status == 0, f"exit code {status} after a worker was killed"
-    assert start(data, root).wait(120) == 0, "the same command does not go on"
+    while kill.writing and process.poll() is None and not (root / "zarr.json").exists():
+        time.sleep(0.001)
+    time.sleep(kill.after)
+    running = halt(family(process))
+    before = shards(root)
+    workers = [each for each in running if any("spawn_main" in word for word in each.cmdline())]
+    victims = [each for each in running if each.pid == process.pid] if kill.whole else workers[:1]
+    for each in running:
+        if each not in victims:  # first, or else the system ends them with a parent that is killed
+            each.resume()
+    for victim in victims:
+        victim.kill()
+    status, said = outcome(process)
+    assert_no_orphans(process)
+    assert status == (-9 if kill.whole and victims else 0), f"exit code {status} after a kill: {said}"
+    again(data, root)
     assert files(root) == expected, "another store than that of an undisturbed run"
-    return sum(times(root)[path] != moment for path, moment in before.items())
+    return sum(path.stat().st_mtime_ns != moment for path, moment in before.records.items()), before.begun
 
 
-def main(kills=200, seed=0):
+def main(kills=200, seed=0, masks=60, again=command):
     """See the module."""
     chance = random.Random(seed)  # noqa: S311 - the same kills for the same seed
     with tempfile.TemporaryDirectory() as folder:
-        data = write_data(Path(folder))
-        begun = time.monotonic()
-        assert start(data, Path(folder) / "whole.zarr").wait(120) == 0
-        seconds = time.monotonic() - begun
-        expected = files(Path(folder) / "whole.zarr")
-        again = [
-            kill_one(data, Path(folder) / f"{number}.zarr", chance.uniform(0, seconds), number % 2 == 0, expected)
+        data = write_data(Path(folder), masks)
+        expected, seconds = undisturbed(data, Path(folder) / "whole.zarr")
+        costs = [
+            kill_one(data, Path(folder) / f"{number}.zarr", Kill.of(number, chance, seconds), expected, again)
             for number in range(kills)
         ]
-    assert max(again) == 0
-    print(f"{kills} kills: every store is the same to the byte; {sum(again)} finished shards were computed again")
+    finished, begun = (max(each) for each in zip(*costs, strict=True))
+    assert finished == 0
+    assert begun <= WORKERS
+    print(
+        f"{kills} kills: every store is the same to the byte; {finished} finished shards were computed again, "
+        f"and at most {begun} that were begun, with {WORKERS} workers"
+    )
 
 
 if __name__ == "__main__":
