@@ -233,14 +233,32 @@ class _Processes(Executor):
 
 
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-    """Give a job to a pool; the process that it may start for it is born deaf to signals, and this one hears them after it."""
+    """Give a job to a pool; the process that it may start for it is born deaf to signals."""
     if os.name == "nt":
         return pool.submit(fn, *args, **kwargs)
+    with _heard_later():
+        return pool.submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _heard_later() -> Iterator[None]:
+    """Hear signals when the context ends: one in the middle of a start would leave a process without what it was to do.
+
+    To block them is not enough, since they may reach a thread of some library: then Python calls the handler all the same.
+    """
+    heard: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [each for each in SIGNALS if is_main and signal.getsignal(each) not in {signal.SIG_IGN, None}]
+    handlers = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in taken}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        return pool.submit(fn, *args, **kwargs)
+        yield
     finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in heard[:1]:
+            signal.raise_signal(signal.Signals(number))
 
 
 def _follow(parent: Connection) -> None:
