@@ -44,6 +44,11 @@ from . import options
     type=options.Part(),
     help="Write only this part of the shards, for runs side by side; once all have ended, a run without it completes STORE.",
 )
+@click.option(
+    "--hash-input",
+    is_flag=True,
+    help="Compare the contents of DATA with STORE too, rather than the names, sizes and times of its files alone.",
+)
 @options.running
 @options.as_json
 @options.debug
@@ -73,6 +78,7 @@ def weights(data: Path, store: Path, as_json: bool, errors: Path | None, **chose
             workers=choices.workers(settings),
             overwrite=settings["overwrite"],
             part=choices.part(settings),
+            hash_input=settings["hash_input"],
             progress=progress,
         )
     for line in summary.warnings(info):
