@@ -48,10 +48,10 @@ def quick(data: Path, out: Path) -> str | None:
     """
     digest = hashlib.sha256()
     try:
-        whole = data.resolve()
-        for file in _files(whole, out.resolve()) if whole.is_dir() else [whole]:
+        whole, skipped = (Path(os.path.realpath(each)) for each in (data, out))
+        for file in _files(whole, skipped) if whole.is_dir() else [whole]:
             found = file.stat()
-            name = os.fsencode(file.relative_to(whole)) or os.fsencode(data.name)
+            name = os.fsencode(file.relative_to(whole))
             digest.update(b"%b\0%d %d\0" % (name, found.st_size, found.st_mtime_ns))
     except (OSError, InputError):
         return None
@@ -60,12 +60,16 @@ def quick(data: Path, out: Path) -> str | None:
 
 def _files(folder: Path, out: Path) -> Iterator[Path]:
     """Visible files below a folder, always in the same order."""
-    inside = listing(folder)
-    yield from inside.files
-    for child in inside.folders:
-        is_store = child.suffix == ".zarr" and (child / "zarr.json").exists()
-        if not is_store and child != out:
-            yield from _files(child, out)
+    folders = [folder]
+    while folders:
+        inside = listing(folders.pop())
+        yield from inside.files
+        folders += [child for child in inside.folders if child != out and not _is_store(child)]
+
+
+def _is_store(folder: Path) -> bool:
+    """Whether a folder is a Zarr store, also by its name: masks may lie in any other."""
+    return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
 
 
 def is_told_by(data: Path, form: str) -> bool:

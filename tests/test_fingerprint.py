@@ -176,7 +176,19 @@ def test_the_fingerprint_of_a_file_is_of_that_file_alone(folder):
 
 
 def test_there_is_no_fingerprint_of_what_cannot_be_looked_at(tmp_path):
-    assert quick(tmp_path / "nowhere", tmp_path / "out") is None
+    (tmp_path / "ring").symlink_to("ring")
+    for name in ("nowhere", "ring"):
+        assert quick(tmp_path / name, tmp_path / "out") is None
+
+
+def test_folders_may_lie_deep_in_each_other(tmp_path):
+    folders = [tmp_path]
+    for _ in range(1200):
+        folders.append(folders[-1] / "d")
+        folders[-1].mkdir()
+    assert quick(tmp_path, tmp_path / "out") is not None
+    for folder in reversed(folders[1:]):  # pytest's own tidying up would go too deep
+        folder.rmdir()
 
 
 def test_a_single_file_is_enough_only_for_formats_whose_readers_open_no_other(folder):
