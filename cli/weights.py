@@ -46,6 +46,11 @@ from . import options
     type=options.Part(),
     help="Write only this part of the shards, for runs side by side; once all have ended, a run without it completes STORE.",
 )
+@click.option(
+    "--hash-input",
+    is_flag=True,
+    help="Compare the contents of DATA with STORE too, rather than the names, sizes and times of its files alone.",
+)
 @options.running
 @options.as_json
 @options.debug
@@ -75,6 +80,7 @@ def weights(data: Place, store: Place, as_json: bool, errors: Place | None, **ch
             workers=choices.workers(settings),
             overwrite=settings["overwrite"],
             part=choices.part(settings),
+            hash_input=settings["hash_input"],
             progress=progress,
         )
     for line in summary.warnings(info):

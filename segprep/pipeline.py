@@ -9,15 +9,17 @@ import msgspec
 
 from segprep import store
 from segprep.errors import OptionError, OutputError
+from segprep.fingerprint import is_told_by, quick, recalled
 from segprep.instances import InstanceRule
 from segprep.layout import Size
 from segprep.lock import sole_writer
 from segprep.places import Place
 from segprep.plan import Plan, change, merged, plan
 from segprep.products import Classes, Labels, Product, Weights
-from segprep.readers import ReadOptions, find_masks
+from segprep.readers import Masks, ReadOptions, find_masks
 from segprep.scanning import Found, OnBad, checked, scan
 from segprep.splits import SplitRule
+from segprep.stats import MaskStats
 from segprep.workers import Progress, Workers, crew, silent
 from segprep.writing import Part, Work, write
 
@@ -54,7 +56,7 @@ class Rules:
     on_bad: OnBad = "skip"
 
 
-def preprocess(
+def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     data: str | os.PathLike[str] | Place,
     out: str | os.PathLike[str] | Place,
     *,
@@ -63,6 +65,7 @@ def preprocess(
     workers: Workers | None = None,
     overwrite: bool = False,
     part: Part | None = None,
+    hash_input: bool = False,
     progress: Progress = silent,
 ) -> store.StoreInfo:
     """Read all masks of a data set, compute the products of each, and write them to a store.
@@ -87,6 +90,9 @@ def preprocess(
     part : Part or None
         Which part of the shards to write, where runs side by side share the work; when all have ended, a run without it
         completes the store.
+    hash_input : bool
+        Whether to load every mask of the input also where the store has them all and no file has another name, size or time
+        than when they were loaded. A file that was changed in place, and has its former size and time, is noticed only so.
     progress : Progress
         Is told how far the run is.
 
@@ -122,16 +128,27 @@ def preprocess(
         )
     with sole_writer(root, "" if part is None else part.name) as check_sole:
         progress = _checked(progress, check_sole)
+        files = quick(source, root)  # before any file is read: a change from now on is noticed next time
         masks = find_masks(source, format=rules.format, options=reading(rules))
+        if not is_told_by(source, masks.format):
+            files = None
         with crew(workers, len(masks.refs)) as workforce:
-            found = checked(scan(workforce, masks, rules.instances, progress), rules.on_bad)
+            known = {} if hash_input else _known(root, files, masks, rules)
+            found = checked(scan(workforce, masks, rules.instances, progress, known), rules.on_bad)
             before = store.existing(root)  # only now: another part may have made the store meanwhile
             made = _planned(source, found, wanted, rules, before)
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
-            return write(
-                workforce, Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1)), progress, before
-            )
+            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files)
+            return write(workforce, work, progress, before)
+
+
+def _known(root: Place, files: str | None, masks: Masks, rules: Rules) -> dict[str, MaskStats]:
+    """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
+    before = store.existing(root)
+    if before is None or files is None or store.read_note(root) != store.Note(files, before.input):
+        return {}
+    return recalled(root, before, masks, rules.instances, reading(rules))
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:

@@ -140,7 +140,7 @@ def remove_tree(folder: Place) -> None:
 
 
 def total_bytes(folder: Place) -> int:
-    """Size of all files in a folder and below."""
+    """Size of all files in a folder and below, but for hidden ones."""
     if isinstance(folder, ObjectPath):
-        return sum(stat.st_size for _, stat in folder.walk())
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return sum(stat.st_size for path, stat in folder.walk() if not path.name.startswith("."))
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

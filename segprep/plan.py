@@ -20,7 +20,7 @@ from segprep.products import PRODUCTS, Product
 from segprep.readers import ReadOptions
 from segprep.scanning import Found
 from segprep.splits import SplitArray, SplitRule
-from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
+from segprep.stats import INSTANCE_ROW, Counts, MaskStats, input_digest, total
 
 NAMED = 3
 """How many masks a message names."""
@@ -87,7 +87,7 @@ def plan(
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
-    digest = _digest(keys, stats)
+    digest = input_digest(keys, [each.digest for each in stats])
     info = store.StoreInfo(
         format=store.FORMAT,
         status="incomplete",
@@ -183,12 +183,6 @@ def _class_counts_of(counts: Counts, code: int) -> store.ClassCounts:
 def _class_counts(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
     """Pixels and instances of each class in each mask, shape (masks, 2 C)."""
     return np.array([[*each.class_pixels, *each.class_instances] for each in stats], np.int64)
-
-
-def _digest(keys: Sequence[str], stats: Sequence[MaskStats]) -> str:
-    """Fingerprint of the input: every name, and every pixel."""
-    masks = [(key, each.digest.hex()) for key, each in zip(keys, stats, strict=True)]
-    return hashlib.sha256(repr(masks).encode()).hexdigest()
 
 
 def _mask_table(keys: Sequence[str], stats: Sequence[MaskStats], layout: Layout) -> dict[str, NDArray[Any]]:

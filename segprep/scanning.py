@@ -1,6 +1,6 @@
 """Loading every mask once, for what must be known before the first pixel is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -79,8 +79,14 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
-def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progress) -> Found:
-    """Load every mask once.
+def scan(
+    workforce: Crew,
+    masks: Masks,
+    instances: InstanceRule,
+    progress: Progress,
+    known: Mapping[str, MaskStats] | None = None,
+) -> Found:
+    """Load every mask once, but for those whose statistics are known.
 
     Parameters
     ----------
@@ -92,9 +98,13 @@ def scan(workforce: Crew, masks: Masks, instances: InstanceRule, progress: Progr
         How instances are told apart.
     progress : Progress
         Is told how far it is.
+    known : mapping of str to MaskStats, optional
+        Statistics of masks by their keys.
     """
-    batches = [masks.refs[start : start + SCAN_BATCH] for start in range(0, len(masks.refs), SCAN_BATCH)]
-    found: dict[str, MaskStats | Unreadable] = {}
+    known = known or {}
+    found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
+    unknown = tuple(ref for ref in masks.refs if ref.key not in found)
+    batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     while batches:
         jobs = [
             Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches

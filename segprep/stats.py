@@ -66,6 +66,12 @@ class MaskStats:
     digest: bytes
 
 
+def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
+    """Fingerprint of a data set: every name, and every pixel, as the digests of the masks have it."""
+    masks = [(key, digest.hex()) for key, digest in zip(keys, digests, strict=True)]
+    return hashlib.sha256(repr(masks).encode()).hexdigest()
+
+
 def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
     """Size and counts of a mask, whose class codes lie below `n_classes`.
 

@@ -11,10 +11,14 @@
           records/0.json           `Record`, written after the shard
       key/records/objects.json     `Objects`: size and checksum of everything else
       key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
+      key/records/.input           `Note`: what the input looked like
 
 zarr-python encodes everything in memory; segprep puts the objects in place, each one whole: written beside its place,
 flushed to the disk, renamed. So nothing is ever read back and modified, a kill leaves no torn object, and a record's
 checksum is that of the very bytes. Records lie in the folders of arrays, where no Zarr reader looks for members.
+
+Hidden files are no part of the store: they have no record, and differ where its bytes do not. The note is a mere hint that
+saves loading the same masks again; it may be removed at any time.
 
 The attributes name no version but segprep's own: the same input gives the same bytes under any zarr-python.
 """
@@ -51,6 +55,8 @@ FORMAT = 1
 """Version of the store's layout; a reader refuses a larger one."""
 LOCK = ".lock"
 """File that is in a store while it is written; see `segprep.lock`."""
+NOTE = "key/records/.input"
+"""Where the note lies that says what the input looked like when the masks were loaded."""
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 REQUESTS = 32
@@ -176,6 +182,16 @@ class Objects(msgspec.Struct, frozen=True):
 
     objects: dict[str, ObjectRecord]
     sha256: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Fingerprint of the names, sizes and times of the input's files, and that of the masks which were found in them.
+
+    The second is the `StoreInfo.input` of the store: where it is another, the note is of other masks.
+    """
+
+    files: str
+    masks: str
 
 
 class ArraySpec(NamedTuple):
@@ -340,6 +356,21 @@ def put_info(root: Place, info: StoreInfo) -> None:
     data = _encode_root(info)
     with storage_errors(root):
         _put(root / "zarr.json", data)
+
+
+def put_note(root: Place, note: Note) -> None:
+    """Write the note, unless it is there already."""
+    if read_note(root) != note:
+        with storage_errors(root):
+            _put(root / NOTE, msgspec.json.encode(note))
+
+
+def read_note(root: Place) -> Note | None:
+    """Note of the store at `root`; None where there is none that can be read."""
+    try:
+        return msgspec.json.decode((root / NOTE).read_bytes(), type=Note)
+    except (OSError, *NO_JSON):
+        return None
 
 
 def discard(root: Place, info: StoreInfo, product: str | None = None) -> None:
@@ -608,6 +639,19 @@ def read_table(root: Place, name: str) -> NDArray[Any]:
             return np.asarray(array[:])
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
+
+
+def are_intact(root: Place, tables: Iterable[str]) -> bool:
+    """Whether every object of these tables has the bytes that the list of the objects has recorded."""
+    try:
+        listed = decode_objects((root / OBJECTS).read_bytes()) or {}
+        return all(f"{name}/zarr.json" in listed for name in tables) and all(
+            hashlib.sha256((root / path).read_bytes()).hexdigest() == record.sha256
+            for path, record in listed.items()
+            if path.startswith(tuple(f"{name}/" for name in tables))
+        )
+    except OSError:
+        return False
 
 
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:

@@ -50,13 +50,30 @@ class Part(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What the jobs of a run have in common."""
+    """What the jobs of a run have in common.
+
+    Attributes
+    ----------
+    root : Path
+        The store.
+    refs : sequence of MaskRef
+        The masks.
+    instances : InstanceRule
+        How instances are told apart.
+    made : Plan
+        What goes where.
+    part : Part
+        Which shards this run writes.
+    files : str or None
+        Fingerprint of the input's files, to be noted; None where there is none.
+    """
 
     root: Place
     refs: Sequence[MaskRef]
     instances: InstanceRule
     made: Plan
     part: Part = Part(1, 1)
+    files: str | None = None
 
 
 class Target(NamedTuple):
@@ -84,14 +101,16 @@ def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreIn
     Returns
     -------
     StoreInfo
-        What it holds then. A store that has everything is left as it is.
+        What it holds then. A store that has everything is left as it is, but for the note.
     """
     made = work.made
     jobs, sizes = _jobs(work)
     complete = msgspec.structs.replace(made.info, status="complete")
     if before == complete and not jobs:
+        _note(work)
         return complete
     store.create(work.root, made.info, made.layout, made.products, made.tables)
+    _note(work)
     masks = sum(len(shard.masks) for shard in _shards(work))
     done = masks - sum(sizes)
     for index, _ in workforce.completed(jobs):
@@ -105,6 +124,12 @@ def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreIn
         return made.info
     store.put_info(work.root, complete)
     return complete
+
+
+def _note(work: Work) -> None:
+    """Note what the input looks like, so that the next run need not load what has not changed."""
+    if work.files is not None:
+        store.put_note(work.root, store.Note(work.files, work.made.info.input))
 
 
 def _jobs(work: Work) -> tuple[list[Job], list[int]]:

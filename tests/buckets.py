@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from segprep.object_path import ObjectPath
+from segprep.store import NOTE
 
 SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of nobody
 _SERVE = """
@@ -62,5 +63,6 @@ def upload(folder, place):
 
 
 def objects_in(place):
-    """Every object below a place, by its relative name."""
-    return {path.key.relative_to(place.key).as_posix(): path.read_bytes() for path, _ in place.walk()}
+    """Every object below a place, by its relative name, but for notes, which are no part of a store."""
+    paths = (path for path, _ in place.walk() if not str(path).endswith(NOTE))
+    return {path.key.relative_to(place.key).as_posix(): path.read_bytes() for path in paths}

@@ -10,6 +10,7 @@ from buckets import serving
 from hypothesis import settings
 
 import segprep
+from segprep.store import NOTE
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"
@@ -101,10 +102,10 @@ def coins_copy(coins_store, tmp_path):
 
 @pytest.fixture(scope="session")
 def files_of():
-    """Callable: every file below a folder, by its relative name."""
+    """Callable: every file below a folder, by its relative name, but for notes, which are no part of a store."""
 
     def files(folder):
-        paths = (path for path in folder.rglob("*") if path.is_file())
+        paths = (path for path in folder.rglob("*") if path.is_file() and not path.as_posix().endswith(NOTE))
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     return files

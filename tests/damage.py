@@ -21,7 +21,8 @@ KINDS = (
 def kinds_of(root):
     """Paths of all objects of a store, by what they are."""
     kinds = {kind: [] for kind in KINDS}
-    for path in sorted(each.relative_to(root).as_posix() for each in root.rglob("*") if each.is_file()):
+    files = (each for each in root.rglob("*") if each.is_file() and each != root / store.NOTE)
+    for path in sorted(each.relative_to(root).as_posix() for each in files):
         kinds[_kind(path)].append(path)
     return kinds
 
@@ -100,7 +101,8 @@ SAME_SIZE = ("flip a bit", "flip a high bit", "flip the last bit", "make a block
 
 def any_fault(root, random: Random):
     """Damage a store in some way, and say how."""
-    before = {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path != root / store.NOTE]
+    before = {path: path.read_bytes() for path in files}
     while True:
         what = _any_fault(list(before), random)
         if any(not path.is_file() or path.read_bytes() != data for path, data in before.items()):

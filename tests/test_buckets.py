@@ -296,3 +296,14 @@ def test_parts_share_a_bucket_and_keep_a_run_of_all_away(coins):
         pass
     with sole_writer(coins):
         pass
+
+
+def test_masks_of_a_bucket_are_loaded_again_only_where_an_object_has_changed(bucket, varied, tmp_path):
+    data = upload(varied, bucket / "varied")
+    stages = []
+    preprocess(data, tmp_path / "out.zarr", workers=ONE)
+    preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
+    assert not stages
+    (data / "annotations.json").write_bytes((data / "annotations.json").read_bytes())
+    preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
+    assert set(stages) == {"scan"}

@@ -127,7 +127,7 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     made, found = segprep_("weights", EXAMPLES / "coins", root, "--json"), segprep_("info", root, "--json")
     assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
     summary = json.loads(made.stdout)
-    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / store.NOTE)
     attributes = msgspec.to_builtins(store.read_info(root))
     assert json.loads(found.stdout) == summary
     assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
@@ -441,6 +441,13 @@ def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_p
     again = segprep_("weights", EXAMPLES / "coins", root)
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert state(tmp_path) == before
+
+
+def test_the_same_command_again_loads_masks_only_if_it_is_told_to(tmp_path):
+    command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"
+    assert segprep_(*command).stderr == ""
+    assert segprep_(*command, "--hash-input").stderr == "segprep: scan 1/1 masks\n"
 
 
 def test_classes_prints_a_vector_for_a_loss(made):
