@@ -7,12 +7,15 @@ settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupt
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import click
 
 from segprep import __version__
-from segprep.errors import SegprepError
+from segprep.errors import SegprepError, SegprepWarning
 
 from . import check, classes, info, split, verify, weights
 
@@ -57,6 +60,7 @@ def run() -> None:
     for each in ENDINGS:
         if signal.getsignal(each) is not signal.SIG_IGN:  # as under nohup
             signal.signal(each, _end)
+    warnings.showwarning = _warner(warnings.showwarning)
     try:
         status = main.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -85,6 +89,18 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a 
     for each in ENDINGS:
         signal.signal(each, signal.SIG_IGN)
     raise Ended(number)
+
+
+def _warner(others: Callable[..., None]) -> Callable[..., None]:
+    """How warnings are shown: ours in one line, others as before."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, SegprepWarning):
+            click.echo(f"segprep: warning: {message}", err=True)
+        else:
+            others(message, category, *where)
+
+    return show
 
 
 def _fail(message: str, status: int) -> None:

@@ -14,17 +14,19 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from segprep.errors import OptionError, SegprepError, StorageError
+from segprep.errors import OptionError, SegprepError, SegprepWarning, StorageError
 from segprep.mask import MaskRef
 
 IN_PROCESS = 8
@@ -34,6 +36,13 @@ DEATHS = 3
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler."""
 
+ENCRYPTED = ("tls://", "wss://")
+"""How addresses begin to which everything is sent encrypted, and where both ends show certificates."""
+EXPOSED = (
+    "is not on this machine, and what is sent there is neither encrypted nor authenticated: "
+    "who reaches that port can read it all and run code; use tls://, or an ssh tunnel"
+)
+TLS_SETTINGS = "distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration"
 _UNGUARDED = "; they do not even start: a script of your own needs `if __name__ == '__main__':`"
 
 
@@ -46,8 +55,9 @@ class Workers:
     processes : int or None
         Worker processes on this machine; None takes one per core, or none at all for a few masks.
     scheduler : str or None
-        Address of a running `dask.distributed` scheduler (``tcp://host:8786``), or the path of its scheduler file; its
-        workers are used instead.
+        Address of a running `dask.distributed` scheduler (``tcp://host:8786``, or ``tls://`` with Dask's own settings of
+        certificates), or the path of its scheduler file; its workers are used instead. A `SegprepWarning` says where what
+        is sent there could be read by others.
     """
 
     processes: int | None = None
@@ -264,17 +274,21 @@ def _cores() -> int:
 
 @contextmanager
 def _cluster(scheduler: str) -> Iterator[Crew]:
-    """Connection to a running cluster."""
+    """Connection to a running cluster; it opens no port on this machine."""
     from distributed import Client  # noqa: PLC0415 - half a second, for those who use a cluster
 
     try:
-        client = Client(_address(scheduler), timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+        address = _address(scheduler)
+        _check_certificates(address)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(f"--scheduler {scheduler}: cannot be reached: {error}") from error
     with client:
         threads = sum(client.nthreads().values())
         if threads == 0:
             raise OptionError(f"--scheduler {scheduler}: has no workers; start some, then run this again")
+        if is_exposed(address):
+            warnings.warn(f"--scheduler {scheduler}: {EXPOSED}", SegprepWarning, stacklevel=2)
         with client.get_executor(pure=False) as executor:
             yield Crew(executor, 2 * threads)
 
@@ -299,7 +313,41 @@ def _address(scheduler: str) -> str:
     scheme, location = parse_address(address)
     get_backend(scheme)
     parse_host_port(location)
-    return str(address)
+    return f"{scheme}://{location}"
+
+
+def _check_certificates(address: str) -> None:
+    """Refuse an encrypted address without certificates: a client would try it again and again.
+
+    Raises
+    ------
+    ValueError
+        Where Dask is not told of any, or they cannot be read.
+    """
+    if not address.startswith(ENCRYPTED):
+        return
+    from distributed import Security  # noqa: PLC0415 - as in `_cluster`
+
+    try:
+        context = Security().get_connection_args("client")["ssl_context"]
+    except OSError as error:  # says neither which file nor what it is for
+        raise ValueError(f"the certificates of {TLS_SETTINGS} cannot be read: {error}") from error
+    if context is None:
+        raise ValueError(f"{address} wants certificates: set {TLS_SETTINGS}")
+
+
+def is_exposed(address: str) -> bool:
+    """Whether what goes to a scheduler's address can be read, and changed, by others on its way.
+
+    Examples
+    --------
+    >>> [is_exposed(address) for address in ("tcp://192.0.2.1:8786", "tls://192.0.2.1:8786", "tcp://127.0.0.1:8786")]
+    [True, False, False]
+    """
+    from distributed.comm import get_address_host  # noqa: PLC0415 - as in `_cluster`
+    from distributed.utils import ensure_ip  # noqa: PLC0415
+
+    return not (address.startswith(ENCRYPTED) or ip_address(ensure_ip(get_address_host(address))).is_loopback)
 
 
 def names(refs: Sequence[MaskRef]) -> str:
