@@ -279,9 +279,9 @@ def _cluster(scheduler: str) -> Iterator[Crew]:
 
     try:
         address = _address(scheduler)
-        _check_certificates(address)
+        _check_security(address)
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise OptionError(f"--scheduler {scheduler}: cannot be reached: {error}") from error
     with client:
         threads = sum(client.nthreads().values())
@@ -316,22 +316,27 @@ def _address(scheduler: str) -> str:
     return f"{scheme}://{location}"
 
 
-def _check_certificates(address: str) -> None:
-    """Refuse an encrypted address without certificates: a client would try it again and again.
+def _check_security(address: str) -> None:
+    """Refuse an address that does not go with Dask's settings: a client would try it again and again.
 
     Raises
     ------
     ValueError
-        Where Dask is not told of any, or they cannot be read.
+        Where certificates are missing or cannot be read, or the settings want encryption and the address has none.
     """
-    if not address.startswith(ENCRYPTED):
-        return
     from distributed import Security  # noqa: PLC0415 - as in `_cluster`
 
+    security = Security()
+    if not address.startswith(ENCRYPTED):
+        if security.require_encryption:
+            raise ValueError("distributed.comm.require-encryption is set in Dask's configuration; use a tls:// address")
+        return
+    files = [security.tls_ca_file, security.tls_client_cert, security.tls_client_key]
     try:
-        context = Security().get_connection_args("client")["ssl_context"]
-    except OSError as error:  # says neither which file nor what it is for
-        raise ValueError(f"the certificates of {TLS_SETTINGS} cannot be read: {error}") from error
+        context = security.get_connection_args("client")["ssl_context"]
+    except OSError as error:  # does not say of which file
+        named = ", ".join(file for file in files if file and "\n" not in file)  # else it is the certificate itself
+        raise ValueError(f"one of the certificates {named} cannot be read: {error}") from error
     if context is None:
         raise ValueError(f"{address} wants certificates: set {TLS_SETTINGS}")
 
