@@ -1,19 +1,29 @@
 """Dask clusters that are real, and what becomes of a run on one when something is wrong with it."""
 
+import importlib
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
 from clusters import address_in, scheduler, wait_for_workers, workers_of
 from distributed import Security
+from endurance.cluster_kills import kill_one, outlived, write_data
 
-from segprep import Workers
-from segprep.workers import crew, is_exposed
+from segprep import Rules, Workers, preprocess, store, workers
+from segprep.errors import StorageError
+from segprep.readers import READERS
+from segprep.scanning import LEFT_OUT
+from segprep.workers import Job, crew, is_exposed
 
 COMMAND = Path(sys.executable).with_name("segprep")
 COINS = Path(__file__).parents[1] / "examples" / "coins"
@@ -174,3 +184,205 @@ def test_an_unencrypted_address_is_refused_where_the_settings_want_encryption(cl
     settings = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
     message = refused(weights(COINS, tmp_path / "out.zarr", cluster, **settings), tmp_path / "out.zarr")
     assert "distributed.comm.require-encryption is set in Dask's configuration; use a tls:// address" in message
+
+
+# --- workers that are lost --------------------------------------------------------------------------------------------
+
+
+def has_ended(process):
+    """Whether a process ends within a moment."""
+    try:
+        process.wait(0.1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def kill_as_it_goes(process, nannies, root):
+    """Kill a worker each time that some shards more are written; how many were killed."""
+    kills, chance = 0, Random(0)  # noqa: S311 - which of the workers
+    while not has_ended(process):
+        if len(list(root.glob("*/weights/records/*.json"))) >= 4 * (kills + 1):
+            kills += kill_one(nannies, chance)
+    return kills
+
+
+def test_a_store_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
+    assert outlived(tmp_path, 24, kill_as_it_goes) > 1
+
+
+READER = '''
+"""A reader of 26 masks, of which n kills its worker after some loads; each load leaves a mark in the folder."""
+
+import os
+import signal
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segprep.mask import InstanceMask, class_table
+from segprep.readers import Masks
+
+
+@dataclass(frozen=True)
+class PoisonRef:
+    key: str
+    marks: Path
+    loads: int
+
+    def load(self):
+        if self.key == "n":
+            loaded = len(list(self.marks.iterdir()))
+            if loaded == self.loads:
+                os.kill(os.getpid(), signal.SIGKILL)
+            (self.marks / str(loaded)).touch()
+        height, width = divmod(ord(self.key) - ord("a"), 8)  # so that every mask is a shard of its own
+        return InstanceMask(np.ones((1, height + 1, width + 1), np.int32), np.array([0, 1], np.int32))
+
+
+def find(path, options):
+    """Find a folder called poison-N, whose mask n kills its worker after N loads."""
+    if not path.name.startswith("poison-"):
+        return None
+    refs = tuple(PoisonRef(key, path, int(path.name[-1])) for key in string.ascii_lowercase)
+    return Masks("poison", class_table([(None, "thing")]), refs)
+'''
+
+
+@pytest.fixture
+def poison(tmp_path, monkeypatch):
+    """Reader of a mask that its workers die of, and a cluster as it is by default whose workers can import it."""
+    (tmp_path / "poison_reader.py").write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(READERS, "poison", importlib.import_module("poison_reader").find)
+    with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=3, PYTHONPATH=str(tmp_path)):
+        wait_for_workers(file, 3)
+        yield Workers(scheduler=str(file))
+    del sys.modules["poison_reader"]
+
+
+def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, tmp_path):
+    (tmp_path / "poison-0").mkdir()
+    rules = Rules(format="poison", on_bad="skip-mask")
+    info = preprocess(tmp_path / "poison-0", tmp_path / "out.zarr", rules=rules, workers=poison)
+    assert [(fault.kind, fault.key) for fault in info.faults] == [(LEFT_OUT, "n")]
+    assert info.faults[0].where.startswith("scan of n: workers died of it")
+    assert (info.masks, info.status) == (25, "complete")
+
+
+def test_a_shard_that_workers_of_a_cluster_die_of_is_named_when_all_others_are_written(poison, tmp_path):
+    (tmp_path / "poison-1").mkdir()
+    with pytest.raises(StorageError, match=r"^shard 0 of 2x6, n: workers died of it, of a mask that crashes"):
+        preprocess(tmp_path / "poison-1", tmp_path / "out.zarr", rules=Rules(format="poison"), workers=poison)
+    assert len(list((tmp_path / "out.zarr").glob("*/weights/records/*.json"))) == 25
+    assert store.read_info(tmp_path / "out.zarr").status == "incomplete"
+
+
+def large(folder, side):
+    """COCO file of a large mask and of a small one."""
+    images = [
+        {"id": number, "file_name": f"{size}.jpg", "height": size, "width": size}
+        for number, size in enumerate((side, 64))
+    ]
+    square = [[2, 2, 40, 2, 40, 40, 2, 40]]
+    annotations = [{"image_id": number, "category_id": 1, "segmentation": square} for number in range(2)]
+    file = folder / "large.json"
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "s"}]}))
+    return file
+
+
+def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what_to_do(tmp_path):
+    data, out = large(tmp_path, 6000), tmp_path / "out.zarr"
+    with (
+        scheduler(tmp_path, allowed_failures=0) as (_, file),
+        workers_of(file, tmp_path, "--memory-limit", "500MB", count=1),
+    ):
+        wait_for_workers(file, 1)
+        ended = weights(data, out, file, "--products", "weights,border,boundaries,distance")
+    (message,) = said(ended)
+    assert ended.returncode == 6
+    assert message.startswith("shard 0 of 6144x6144, 6000.jpg: its workers ran out of memory: give each more")
+    assert "--memory-limit" in message
+    assert "--nthreads 1" in message
+    assert [path.parts[-4] for path in out.glob("*/weights/records/*.json")] == ["64x64"]
+
+
+def test_workers_that_die_of_whatever_they_are_given_are_not_tried_for_ever(cluster, monkeypatch):
+    monkeypatch.setattr(workers, "FUTILE", 2)
+    with crew(Workers(scheduler=str(cluster)), 9) as workforce, pytest.raises(StorageError, match="whatever else"):
+        list(workforce.attempted([Job(str(number), os._exit, (1,)) for number in range(9)], 1))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Runs that look often how many workers there are, and do not wait long for them."""
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(workers, "WORKERLESS_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path):
+    with scheduler(tmp_path) as (_, file), ExitStack() as stack:
+        stack.enter_context(workers_of(file, tmp_path, count=1))
+        wait_for_workers(file, 1)
+        with crew(Workers(scheduler=str(file)), 1) as workforce:
+            assert list(workforce.completed([Job("one", divmod, (7, 2))])) == [(0, (3, 1))]
+            stack.close()
+            with pytest.raises(StorageError, match=r"there are no workers, .*; start some, and run the same again"):
+                list(workforce.completed([Job("one", divmod, (7, 2))]))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_take_no_jobs_because_their_memory_is_full_are_an_error_that_says_so(tmp_path):
+    paused = {"PAUSE": "0.0001", "TERMINATE": "False"}
+    environment = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": value for name, value in paused.items()}
+    with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=1, **environment):
+        wait_for_workers(file, 1)
+        with (
+            crew(Workers(scheduler=str(file)), 9) as workforce,
+            pytest.raises(StorageError, match="give each more memory"),
+        ):
+            list(workforce.completed([Job("nap", time.sleep, (1,))] * 9))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_workers_that_join_a_run_get_jobs_too(tmp_path):
+    (tmp_path / "second").mkdir()
+    with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=1):
+        wait_for_workers(file, 1)
+        with crew(Workers(scheduler=str(file)), 1) as workforce:
+            assert workforce.team.places() == 2
+            with workers_of(file, tmp_path / "second", count=1):
+                wait_for_workers(file, 2)
+                list(workforce.completed([Job("nap", time.sleep, (0.2,))]))
+                assert workforce.team.places() == 4
+
+
+# --- a scheduler that is lost -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_scheduler_that_ends_in_the_middle_is_one_line_and_the_same_again_goes_on(ending, tmp_path, files_of):
+    data, out = write_data(tmp_path, 24), tmp_path / "out.zarr"
+    with scheduler(tmp_path) as (process, file), workers_of(file, tmp_path):
+        wait_for_workers(file, 2)
+        command = [COMMAND, "weights", data, out, "--scheduler", file]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + SECONDS
+        while not list(out.glob("*/*/records/*.json")):
+            assert not has_ended(run), run.stderr.read()
+            assert time.monotonic() < deadline, "no shard is written"
+        process.send_signal(ending)
+        _, text = run.communicate(timeout=SECONDS)
+    ended = subprocess.CompletedProcess(command, run.returncode, stderr=text)
+    (message,) = said(ended)
+    assert (ended.returncode, store.read_info(out).status) == (6, "incomplete")
+    assert message.endswith("the cluster is gone; start it, and run the same again to go on")
+    assert re.match(r"shard \d+ of \d+x\d+, .*\d+\.jpg: ", message)
+    done = {path: path.stat().st_mtime_ns for path in out.glob("*/weights/records/*.json")}
+    assert preprocess(data, out).status == "complete"
+    preprocess(data, tmp_path / "whole.zarr")
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert files_of(out) == files_of(tmp_path / "whole.zarr")
