@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -50,6 +51,7 @@ def _status() -> int:
     """Exit code of the command, once it has ended."""
     from .commands import main  # noqa: PLC0415 - see the module
 
+    warnings.showwarning = _warner(warnings.showwarning)
     status = main.main(standalone_mode=False)
     return status if isinstance(status, int) else 0
 
@@ -111,6 +113,21 @@ def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
     for each in ENDINGS:
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, handler)
+
+
+def _warner(others: Callable[..., None]) -> Callable[..., None]:
+    """How warnings are shown: ours in one line, others as before."""
+    import click  # noqa: PLC0415 - see the module
+
+    from segprep.errors import SegprepWarning  # noqa: PLC0415
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, SegprepWarning):
+            click.echo(f"segprep: warning: {message}", err=True)
+        else:
+            others(message, category, *where)
+
+    return show
 
 
 def _fail(message: str, status: int) -> NoReturn:

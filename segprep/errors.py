@@ -12,6 +12,10 @@ class SegprepError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class SegprepWarning(UserWarning):
+    """What is done as asked, though the caller may not know what it means."""
+
+
 class OptionError(SegprepError):
     """The caller asked for something that makes no sense, whatever the data."""
 

@@ -9,7 +9,7 @@ from segprep.instances import InstanceRule
 from segprep.mask import Fault, MaskRef
 from segprep.readers import Masks
 from segprep.stats import MaskStats, mask_stats
-from segprep.workers import Crew, Died, Job, Progress, names
+from segprep.workers import DEATHS, Crew, Died, Job, Progress, names
 
 OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
 """What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
@@ -105,20 +105,21 @@ def scan(
     found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
+    single = False
     while batches:
         jobs = [
             Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in workforce.attempted(jobs):
+        for index, results in workforce.attempted(jobs, DEATHS if single else 1):
             if not isinstance(results, Died):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
-            elif len(batches[index]) == 1:
+            elif single:
                 found[batches[index][0].key] = Unreadable(results.message)
             else:
                 suspects += batches[index]
             progress("scan", len(found), len(masks.refs))
-        batches = [(ref,) for ref in suspects]  # one by one, to tell which of them it was
+        batches, single = [(ref,) for ref in suspects], True  # one by one, to tell which of them it was
     pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
     readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
     return Found(

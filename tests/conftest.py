@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from buckets import serving
+from clusters import scheduler, wait_for_workers, workers_of
 from hypothesis import settings
 
 import segprep
@@ -109,3 +110,28 @@ def files_of():
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     return files
+
+
+@pytest.fixture(scope="session")
+def lonely_scheduler(tmp_path_factory):
+    """Scheduler file of a scheduler without workers."""
+    with scheduler(tmp_path_factory.mktemp("lonely")) as (_, file):
+        yield file
+
+
+@pytest.fixture(scope="session")
+def cluster_of_two(tmp_path_factory):
+    """Scheduler file of a scheduler which gives up a job as soon as a worker dies of it, with two worker processes.
+
+    Their working directory is their own.
+    """
+    folder = tmp_path_factory.mktemp("cluster")
+    with scheduler(folder, allowed_failures=0) as (_, file), workers_of(file, folder):
+        yield file
+
+
+@pytest.fixture
+def cluster(cluster_of_two):
+    """`cluster_of_two`, with both of its workers up."""
+    wait_for_workers(cluster_of_two, 2)
+    return cluster_of_two

@@ -1,5 +1,6 @@
 """What docs/ says is true: its commands run, its pictures are those of the script, and nothing is left out."""
 
+import os
 import re
 import shlex
 import shutil
@@ -9,20 +10,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from benchmarks.worker_memory import SIDES, rows_of
 from buckets import make_bucket, upload
 from click.testing import CliRunner
 from PIL import Image
 
+from segprep import preprocess
 from segprep.class_weights import FORMULAS
 from segprep.cli.commands import main
 from segprep.cli.weights import weights
 from segprep.products import PRODUCTS
 from segprep.products.weights import IMAGE_RULES, PRESETS
+from segprep.store import read_info as info_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [*DOCS, ROOT / "README.md"]}
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
+CLUSTERS_PAGE = PAGES["docs/clusters.md"]
+PAGES_APART = ("formulas.md", "clusters.md")
+"""Pages whose commands run in tests of their own."""
+COMMAND = Path(sys.executable).with_name("segprep")
+SECONDS = 300
+"""How long the commands of a block may take before a test gives up; far more than they need."""
 PICTURES = ROOT / "docs" / "images"
 OPTIONS = [option for param in weights.params for option in param.opts if option.startswith("--")]
 ONE_STEP = 4  # of 255, in the colour maps: what the last digit of a float may change
@@ -30,7 +41,34 @@ ONE_STEP = 4  # of 255, in the colour maps: what the last digit of a float may c
 
 def blocks(page):
     """Language and text of each block, in order."""
-    return re.findall(r"^```(bash|python)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```(bash|python|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def block_with(text):
+    """The block of the page about clusters that holds a text."""
+    (block,) = [each for _, each in blocks(CLUSTERS_PAGE) if text in each]
+    return block
+
+
+def in_shell(script, folder, **environment):
+    """A script run to its end by bash, with this Python, its segprep, and a srun that runs what it is given at once."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "srun").write_text('#!/bin/sh\nexec "$@"\n')
+    (tools / "srun").chmod(0o755)
+    path = os.pathsep.join([str(tools), str(COMMAND.parent), os.environ["PATH"]])
+    environment |= {"PATH": path, "PYTHONPATH": str(ROOT / "tests")}
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended
 
 
 def commands(page):
@@ -87,12 +125,89 @@ def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     for path in DOCS:
-        for args in commands(PAGES[path.relative_to(ROOT).as_posix()]) if path.name != "formulas.md" else []:
+        for args in commands(PAGES[path.relative_to(ROOT).as_posix()]) if path.name not in PAGES_APART else []:
             result = CliRunner().invoke(main, args)
             assert result.exit_code == 0, (args, result.output, result.exception)
         for language, text in blocks(PAGES[f"docs/{path.name}"]) if path.name == "buckets.md" else []:
             if language == "python":
                 exec(compile(text, path.name, "exec"), {})  # noqa: S102 - our own page
+
+
+@pytest.mark.parametrize("file", ["scheduler.json", "tls.json"])
+def test_a_cluster_that_is_started_as_the_page_says_does_the_work(file, tmp_path):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    script = ["trap 'kill $(jobs -p); wait' EXIT"]
+    for line in block_with(f"127.0.0.1:0 --scheduler-file {file}\ndask worker").splitlines():
+        if line.startswith("dask "):
+            script.append(f"{sys.executable} -m {line} 2> /dev/null &")
+        elif line.startswith("segprep "):
+            script += [f"{sys.executable} -c 'import clusters; clusters.wait_for_workers(\"{file}\", 2)'", line]
+        else:
+            script.append(line)
+    ended = in_shell("\n".join(script), tmp_path)
+    assert ": complete: 1 mask, 24 instances" in ended.stdout
+    assert "warning" not in ended.stderr
+
+
+@pytest.fixture
+def data(varied, tmp_path):
+    """Folder ``data`` with masks of several shards, as the page has it."""
+    return shutil.copytree(varied, tmp_path / "data")
+
+
+def completed_as_in_one_run(data, line, files_of):
+    """Run the command that completes a store; it is then the one that a single run makes."""
+    store = data.parent / "out.zarr"
+    before = files_of(store)
+    assert info_of(store).status == "incomplete"
+    in_shell(line, data.parent)
+    preprocess(data, data.parent / "whole.zarr")
+    return before.keys() <= files_of(store).keys() and files_of(store) == files_of(data.parent / "whole.zarr")
+
+
+def test_the_script_for_slurm_writes_its_part_and_the_last_job_completes_the_store(data, tmp_path, files_of):
+    script = block_with("#SBATCH --array=1-8")
+    assert "\nparts=8 " in script
+    for job in ("3", "1"):
+        in_shell(script, tmp_path, SLURM_ARRAY_TASK_ID=job)
+    (line,) = re.findall(r'--wrap "(.*)"', block_with("--parsable segprep.sbatch"))
+    assert completed_as_in_one_run(data, line, files_of)
+
+
+def test_the_job_for_kubernetes_writes_its_part_and_a_last_run_completes_the_store(data, tmp_path, files_of):
+    spec = yaml.safe_load(block_with("completionMode: Indexed"))["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    shell, option, script = container["command"]
+    assert (shell, option, script.rpartition("/")[2]) == ("sh", "-c", str(spec["completions"]))
+    for index in ("0", "7"):
+        in_shell(script, tmp_path, JOB_COMPLETION_INDEX=index)
+    (line,) = re.findall(r"run `(segprep weights data out.zarr)` once more", CLUSTERS_PAGE)
+    assert completed_as_in_one_run(data, line, files_of)
+
+
+def test_python_of_the_page_about_clusters_is_python():
+    (block,) = [text for language, text in blocks(CLUSTERS_PAGE) if language == "python"]
+    compile(block, "docs/clusters.md", "exec")
+
+
+def test_options_that_the_page_about_clusters_names_are_those_of_the_commands():
+    named = set(re.findall(r"segprep weights [^`\n]*?(--[a-z-]+)", CLUSTERS_PAGE))
+    assert named >= {"--shard-range", "--scheduler"}
+    assert named <= {*OPTIONS}
+
+
+def test_the_table_of_memory_has_the_rows_that_the_script_measures():
+    rows = re.findall(r"^\| (\d+)x\1 \| (\d+) \| \d+ \| \d+ \|$", CLUSTERS_PAGE, re.MULTILINE)
+    assert [(int(side), int(masks)) for side, masks in rows] == [(side, rows_of(side)) for side in SIDES]
+
+
+def test_the_script_measures_the_memory_of_a_worker():
+    script = ROOT / "tests" / "benchmarks" / "worker_memory.py"
+    ended = subprocess.run([sys.executable, script, "1024"], capture_output=True, text=True, check=True)
+    (weights_alone, everything) = re.search(
+        r"^\| 1024x1024 \| 8 \| (\d+) \| (\d+) \|$", ended.stdout, re.MULTILINE
+    ).groups()
+    assert 50 < int(weights_alone) < int(everything) < 2000
 
 
 def test_the_page_makes_the_discs_of_the_pictures(followed):

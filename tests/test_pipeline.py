@@ -5,15 +5,14 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import zarr
+from clusters import address_in
 from PIL import Image
 
 import segprep
@@ -30,8 +29,6 @@ from segprep.writing import Part
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[1] / "examples" / "coins"
-END_SECONDS = 30
-"""How long a process of the tests may take to start or to end; far more than it needs."""
 
 READER = '''
 """A reader of masks a, b, c, of which b kills its worker after some loads; each load leaves a mark in the folder."""
@@ -74,72 +71,6 @@ import sys
 import segprep
 segprep.preprocess(sys.argv[1], sys.argv[2], workers=segprep.Workers(processes=2))
 """
-
-
-@contextmanager
-def running(name, *arguments, folder, **environment):
-    """Subprocess of ``dask``, which is ended whatever happens."""
-    with (folder / f"{name}.log").open("wb") as log:
-        command = [sys.executable, "-m", "dask", name, *arguments, "--no-dashboard"]
-        process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@contextmanager
-def scheduler(folder):
-    """Scheduler file of a scheduler on the loopback, which gives up a job as soon as a worker dies of it."""
-    file = folder / "scheduler.json"
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
-    with running("scheduler", *arguments, folder=folder, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as process:
-        deadline = time.monotonic() + END_SECONDS
-        while address_in(file) is None:
-            assert process.poll() is None, (folder / "scheduler.log").read_text()
-            assert time.monotonic() < deadline, "the scheduler does not start"
-        yield file
-
-
-def address_in(file):
-    """Address in a scheduler file; None where it is not all there yet."""
-    try:
-        return json.loads(file.read_bytes())["address"]
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-@pytest.fixture(scope="session")
-def lonely_scheduler(tmp_path_factory):
-    """Scheduler file of a scheduler without workers."""
-    with scheduler(tmp_path_factory.mktemp("lonely")) as file:
-        yield file
-
-
-@pytest.fixture(scope="session")
-def cluster_of_two(tmp_path_factory):
-    """Scheduler file of a scheduler with two worker processes, whose working directory is their own."""
-    folder = tmp_path_factory.mktemp("cluster")
-    arguments = ["--nworkers", "2", "--nthreads", "1", "--local-directory", str(folder)]
-    with scheduler(folder) as file, running("worker", "--scheduler-file", str(file), *arguments, folder=folder):
-        yield file
-
-
-@pytest.fixture
-def cluster(cluster_of_two):
-    """`cluster_of_two`, with both of its workers up."""
-    from distributed import Client  # noqa: PLC0415 - half a second, for the tests that use a cluster
-
-    with Client(scheduler_file=str(cluster_of_two), set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=END_SECONDS)
-    return cluster_of_two
 
 
 @pytest.fixture(params=["1 process", "2 processes", "cluster"])
