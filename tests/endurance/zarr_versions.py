@@ -20,13 +20,14 @@ OLDEST = "zarr==3.1.6"
 NEWEST = "zarr"
 PYTHONS = ("python3.14", "python3.13", "python3.12")
 READ = """
-import hashlib, json, sys, importlib.metadata, numpy, segprep, zarr
+import hashlib, json, numpy, segprep, sys, zarr
 
 dataset = segprep.open(sys.argv[1])
 masks, arrays = hashlib.sha256(), hashlib.sha256()
 for index in range(len(dataset)):
-    for name, array in sorted(dataset[index].items()):
-        masks.update(f"{name} {array.dtype} {array.shape}".encode() + numpy.ascontiguousarray(array).tobytes())
+    for name, value in sorted(dataset[index].items()):
+        array = numpy.asarray(value)
+        masks.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
 for name, array in sorted(zarr.open_group(sys.argv[1], mode="r").members(max_depth=None)):
     if isinstance(array, zarr.Array):
         arrays.update(f"{name} {array.dtype} {array.shape}".encode() + array[:].tobytes())
