@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from buckets import SECRET, make_bucket, objects_in, upload
-from endurance.kills import write_data
+from endurance.runs import write_data
 from zarr.storage import ObjectStore
 
 import segprep

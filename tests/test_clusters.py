@@ -15,12 +15,14 @@ from random import Random
 
 import psutil
 import pytest
+from buckets import make_bucket
 from clusters import address_in, scheduler, wait_for_workers, workers_of
 from distributed import Security
 from endurance.cluster_kills import kill_one, outlived, write_data
 
 from segprep import Rules, Workers, preprocess, store, workers
 from segprep.errors import StorageError
+from segprep.object_path import ObjectPath
 from segprep.readers import READERS
 from segprep.scanning import LEFT_OUT
 from segprep.workers import Job, crew, is_exposed
@@ -202,13 +204,24 @@ def kill_as_it_goes(process, nannies, root):
     """Kill a worker each time that some shards more are written; how many were killed."""
     kills, chance = 0, Random(0)  # noqa: S311 - which of the workers
     while not has_ended(process):
-        if len(list(root.glob("*/weights/records/*.json"))) >= 4 * (kills + 1):
+        if written(root) >= 4 * (kills + 1):
             kills += kill_one(nannies, chance)
     return kills
 
 
+def written(root):
+    """Shards that have their record."""
+    paths = (path for path, _ in root.walk()) if isinstance(root, ObjectPath) else root.rglob("*.json")
+    return sum("/weights/records/" in str(path) for path in paths)
+
+
 def test_a_store_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
     assert outlived(tmp_path, 24, kill_as_it_goes) > 1
+
+
+@pytest.mark.usefixtures("object_store")
+def test_a_store_in_a_bucket_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
+    assert outlived(tmp_path, 24, kill_as_it_goes, make_bucket("killed-workers")) > 1
 
 
 READER = '''

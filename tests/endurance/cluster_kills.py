@@ -1,11 +1,13 @@
 """Kill a worker of a cluster every two seconds, and show that the store is still the same to the byte.
 
-``python tests/endurance/cluster_kills.py [SECONDS]`` (default 60: about how long the run takes if nobody disturbs it). The
-cluster is a scheduler and two workers with nannies, which start another for each that is killed. Prints one line at the end,
-and ends with exit code 1 where the command fails or the stores differ.
+``python tests/endurance/cluster_kills.py [SECONDS] [bucket]`` (default 60: about how long the run takes if nobody disturbs
+it). The cluster is a scheduler and two workers with nannies, which start another for each that is killed. With ``bucket`` data
+and store lie in an object store. Prints one line at the end, and ends with exit code 1 where the command fails or the stores
+differ.
 """
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -16,8 +18,12 @@ from pathlib import Path
 import psutil
 
 sys.path.append(str(Path(__file__).parents[1]))
+from buckets import make_bucket, objects_in, upload
+from buckets import serving as object_store
 from clusters import scheduler, wait_for_workers, workers_of
-from endurance.kills import files
+from endurance.runs import files
+
+from segprep.store import NOTE
 
 COMMAND = Path(sys.executable).parent / "segprep"
 BETWEEN_SECONDS = 2
@@ -84,29 +90,38 @@ def kill_by_the_clock(process, nannies, _root):
     return kills
 
 
-def outlived(folder, masks, kill):
+def outlived(folder, masks, kill, bucket=None):
     """Kills that a run on a cluster outlived, whose store is then the same."""
     data = write_data(folder, masks)
     assert start(data, folder / "whole.zarr").wait(END_SECONDS) == 0
+    root = folder / "killed.zarr"
+    if bucket is not None:
+        data, root = upload(data, bucket / data.name), bucket / root.name
     with scheduler(folder) as (_, file), workers_of(file, folder) as nannies:
         wait_for_workers(file, 2)
-        process = start(data, folder / "killed.zarr", "--scheduler", file)
-        kills = kill(process, nannies, folder / "killed.zarr")
+        process = start(str(data), str(root), "--scheduler", file)
+        kills = kill(process, nannies, root)
         assert process.wait(END_SECONDS) == 0, f"exit code {process.returncode} after {kills} kills"
-    assert files(folder / "killed.zarr") == files(folder / "whole.zarr"), (
-        "another store than that of an undisturbed run"
-    )
+    found = shards_and_tables(files(root) if bucket is None else objects_in(root))
+    assert found == shards_and_tables(files(folder / "whole.zarr")), "another store than that of an undisturbed run"
     return kills
 
 
-def main(seconds=60):
+def shards_and_tables(found):
+    """Without the note about the input's files, which have other times in a bucket."""
+    return {name: content for name, content in found.items() if name != NOTE}
+
+
+def main(seconds=60, where="here"):
     """See the module."""
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        kills = outlived(Path(folder), seconds * MASKS_PER_SECOND, kill_by_the_clock)
+    with tempfile.TemporaryDirectory() as folder, object_store() as variables:
+        os.environ.update(variables)
+        bucket = make_bucket("kills") if where == "bucket" else None
+        kills = outlived(Path(folder), seconds * MASKS_PER_SECOND, kill_by_the_clock, bucket)
     assert kills > seconds / BETWEEN_SECONDS / 2
-    print(f"{kills} workers killed in {time.monotonic() - begun:.0f} s: the store is the same to the byte")
+    print(f"{where}: {kills} workers killed in {time.monotonic() - begun:.0f} s: the store is the same to the byte")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*(int(each) if each.isdigit() else each for each in sys.argv[1:]))
