@@ -193,6 +193,10 @@ class_weighting = together(
 
 running = together(
     click.option("--workers", type=int, help="Processes on this machine.  [default: one per core]"),
-    click.option("--scheduler", metavar="ADDRESS|FILE", help="Use the Dask cluster of this scheduler."),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|FILE",
+        help="Use the Dask cluster of this scheduler: tcp://, tls:// or its file.",
+    ),
 )
 """Where the work is done."""
