@@ -3,7 +3,7 @@
 ``python tests/endurance/cluster_kills.py [SECONDS] [bucket]`` (default 60: about how long the run takes if nobody disturbs
 it). The cluster is a scheduler and two workers with nannies, which start another for each that is killed. With ``bucket`` data
 and store lie in an object store. Prints one line at the end, and ends with exit code 1 where the command fails or the stores
-differ.
+differ. It wants two cores for itself: elsewhere workers are killed before they have begun.
 """
 
 import json
