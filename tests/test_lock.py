@@ -178,6 +178,24 @@ def test_a_signal_while_processes_start_is_told_in_one_line(many, tmp_path):
     assert [line for line in said.splitlines() if line] == ["segprep: interrupted; the same command again goes on"]
 
 
+def test_a_folder_that_cannot_be_written_is_a_storage_error_that_names_it(many, tmp_path):
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a file system that is read alone needs root and mount")
+    place = tmp_path / "frozen"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place], check=False).returncode:  # noqa: S607
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        process = start(many, place / "out.zarr")
+        _, said = process.communicate(timeout=SECONDS)
+        assert (process.returncode, said) == (
+            6,
+            f"segprep: {place}/out.zarr: cannot be written: Read-only file system\n",
+        )
+    finally:
+        subprocess.run(["umount", place], check=True)  # noqa: S607
+
+
 def test_a_full_disk_is_a_storage_error_and_the_same_command_goes_on_once_there_is_room(many, tmp_path):
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a file system without room needs root and mount")
