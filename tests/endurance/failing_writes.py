@@ -24,11 +24,10 @@ from PIL import Image
 import segprep
 from segprep.cli import main as cli
 from segprep.errors import IntegrityError
-from segprep.store import NOTE
 from segprep.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1]))
-from endurance.runs import files
+from endurance.runs import assert_none_hidden, files
 
 SOURCE = Path(__file__).with_name("failing_calls.c")
 NEVER = 2**31 - 1
@@ -98,8 +97,7 @@ def fail(calls, data, root, number, name, lasts, whole):
     assert os.strerror(getattr(errno, name)) in line, case
     complete = is_complete(root)
     assert not complete or files(root) == whole, case
-    left = [path for path in root.rglob(".*") if path.is_file() and path != root / NOTE]
-    assert not left, f"{case}: hidden files are left: {left}"
+    assert_none_hidden(root, case)
     assert run(data, root)[0] == 0, f"{case}: the same command does not go on"
     assert files(root) == whole, f"{case}: another store than that of an undisturbed run"
     shutil.rmtree(root)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from segprep import Workers, preprocess
+from segprep.store import NOTE
 
 COMMAND = Path(sys.executable).parent / "segprep"
 WORKERS = 2
@@ -78,6 +79,12 @@ def undisturbed(data, root):
 def files(root):
     """Every file of a store, hidden ones too, by its relative name."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def assert_none_hidden(root, case):
+    """Of the files that a run has only while it lasts, none may be left."""
+    left = [path for path in root.rglob(".*") if path.is_file() and path != root / NOTE]
+    assert not left, f"{case}: hidden files are left: {left}"
 
 
 def family(process):

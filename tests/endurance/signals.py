@@ -18,7 +18,16 @@ from contextlib import suppress
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
-from endurance.runs import assert_no_orphans, command, files, outcome, start, undisturbed, write_data
+from endurance.runs import (
+    assert_no_orphans,
+    assert_none_hidden,
+    command,
+    files,
+    outcome,
+    start,
+    undisturbed,
+    write_data,
+)
 
 LIMIT = 10
 """Seconds within which a run has ended."""
@@ -50,7 +59,7 @@ def disturb(data, root, number, after, to_all, expected, again):
     assert "ignored" not in said, case
     if status == 128 + number:
         assert said.splitlines()[-1].endswith("; the same command again goes on"), case
-        assert not [path for path in root.rglob(".*") if path.is_file()], f"{case}: hidden files are left"
+        assert_none_hidden(root, case)
     assert seconds < LIMIT, case
     again(data, root)
     assert files(root) == expected, f"{case}: another store than that of an undisturbed run"
