@@ -10,7 +10,9 @@ job or a message.
 import errno
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -64,6 +66,26 @@ def _credentials(address: str) -> dict[str, Any]:
         return {}
     region = {"region": session.region_name} if session.region_name else {}
     return {"credential_provider": Boto3CredentialProvider(session), **region}
+
+
+def heard(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Result of a call that waits for the network; signals are heard meanwhile.
+
+    Python hears them in its main thread alone, and not before a call into other code returns, which may try for minutes to
+    reach a server. So the main thread has another one call, and waits for it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function(*arguments, **options)
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*arguments, **options))
+        except BaseException as error:  # noqa: BLE001 - the future carries it
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future.result()
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from segprep.store import LOCK
 
 RENEWAL = 10
 """Seconds after which a lease is renewed."""
+FAREWELL = 4
+"""Seconds that a run waits for the bucket when it ends."""
 LAPSE = 60
 """Seconds without renewal after which a lease is looked at for whether it has been left behind."""
 
@@ -72,14 +74,15 @@ def leased(root: ObjectPath, part: str = "") -> Iterator[Callable[[], None]]:
         Where the bucket cannot be written, or has no conditional writes.
     """
     lease = _Lease(root, f"{LOCK}-{part}" if part else LOCK)
-    lease.take()
+    _HELD.add(lease.owner.run)
     try:
+        lease.take()
         _check_others(root, lease, part)
         with lease.renewed():
             yield lease.check
     finally:
-        with suppress(OSError):
-            lease.give_up()
+        lease.give_up()
+        _HELD.discard(lease.owner.run)
 
 
 def _check_others(root: ObjectPath, own: "_Lease", part: str) -> None:
@@ -93,6 +96,15 @@ def _check_others(root: ObjectPath, own: "_Lease", part: str) -> None:
             other.give_up()
 
 
+_HELD: set[str] = set()
+"""Runs of this process."""
+
+
+def _was_here(owner: Owner) -> bool:
+    """Whether the owner had the number of this process but is no run of it: a container that starts again counts anew."""
+    return (owner.host, owner.process) == (socket.gethostname(), os.getpid()) and owner.run not in _HELD
+
+
 class _Lease:
     """An object that says who may write; it changes with every renewal."""
 
@@ -101,6 +113,7 @@ class _Lease:
         self.path = root / name
         self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
         self.tag: Tag | None = None
+        self._renewed = time.monotonic()
         self._ended = threading.Event()
         self._lost = threading.Event()
 
@@ -127,7 +140,7 @@ class _Lease:
     def _check_left(self, tag: Tag | None) -> None:
         """Raise OutputError unless the lease was left behind by a run that is no more."""
         owner = self._owner()
-        if owner is not None and owner.is_gone():
+        if owner is not None and (owner.is_gone() or _was_here(owner)):
             return
         who = f"process {owner.process} on {owner.host}" if owner else "another process"
         message = f"{self.root}: is being written by {who}; wait for it to end (the lease is {self.path})"
@@ -144,13 +157,19 @@ class _Lease:
             return None
 
     def give_up(self) -> None:
-        """Remove the object, unless it is another's by now."""
-        if self.tag is not None and not self._lost.is_set() and self._owner() == self.owner:
-            self.path.unlink(missing_ok=True)
+        """Remove the object, unless it is another's by now; where the bucket does not answer soon, it is left behind."""
+        thread = threading.Thread(target=self._remove, daemon=True)
+        thread.start()
+        thread.join(FAREWELL)
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            if self.tag is not None and not self._lost.is_set() and self._owner() == self.owner:
+                self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise StorageError once the lease is lost."""
-        if self._lost.is_set():
+        if self._lost.is_set() or time.monotonic() - self._renewed > LAPSE:
             raise StorageError(
                 f"{self.root}: its lease could not be renewed for {LAPSE} s or was taken over by another run; "
                 "the same command goes on once that has ended"
@@ -165,20 +184,17 @@ class _Lease:
             yield
         finally:
             self._ended.set()
-            thread.join()
+            thread.join(FAREWELL)
 
     def _renew(self) -> None:
-        latest = time.monotonic()
+        self._renewed = time.monotonic()
         while not self._ended.wait(RENEWAL):
             owner = msgspec.structs.replace(self.owner, renewals=self.owner.renewals + 1)
             try:
                 tag = self._put(owner, self.tag)
             except OSError:  # the network may be back in time
-                if time.monotonic() - latest > LAPSE:
-                    self._lost.set()
-                    return
                 continue
             if tag is None:
                 self._lost.set()
                 return
-            self.owner, self.tag, latest = owner, tag, time.monotonic()
+            self.owner, self.tag, self._renewed = owner, tag, time.monotonic()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from segprep.connection import client, translated
+from segprep.connection import client, heard, translated
 
 _WHOLE = 256 << 20
 """Objects of up to so many bytes are fetched whole when they are opened; of larger ones only what is read."""
@@ -139,7 +139,7 @@ class ObjectPath:
         if tree := _tree_of(self):
             return self.key in tree.folders
         with translated(str(self)):
-            return any(len(batch) > 0 for batch in client(self.bucket).list(self._prefix, chunk_size=1))
+            return bool(heard(next, client(self.bucket).list(self._prefix, chunk_size=1), ()))
 
     def is_symlink(self) -> bool:
         """No: buckets have no links."""
@@ -152,12 +152,13 @@ class ObjectPath:
         if _tree_of(self) and self.stat().st_size <= _WHOLE:
             return io.BytesIO(self.read_bytes())
         with translated(str(self)):
-            found = client(self.bucket).get(str(self.key))
+            found = heard(client(self.bucket).get, str(self.key))
             if found.meta["size"] <= _WHOLE:
-                return io.BytesIO(memoryview(found.bytes()))
+                return io.BytesIO(memoryview(heard(found.bytes)))
             from obstore import open_reader  # noqa: PLC0415 - an extra
 
-            return cast("BinaryIO", io.BufferedReader(_Raw(open_reader(client(self.bucket), str(self.key)))))
+            reader = heard(open_reader, client(self.bucket), str(self.key))
+        return cast("BinaryIO", io.BufferedReader(_Raw(str(self), reader)))
 
     def read_bytes(self) -> bytes:
         """Content, whole."""
@@ -165,7 +166,7 @@ class ObjectPath:
         if tree and self.key in tree.contents:
             return tree.contents[self.key]
         with translated(str(self)):
-            content = bytes(memoryview(client(self.bucket).get(str(self.key)).bytes()))
+            content = bytes(memoryview(heard(heard(client(self.bucket).get, str(self.key)).bytes)))
         if tree:
             tree.keep(self.key, content)
         return content
@@ -177,7 +178,7 @@ class ObjectPath:
     def write_bytes(self, data: bytes) -> None:
         """Put the object in place: whole or not at all."""
         with translated(str(self)):
-            client(self.bucket).put(str(self.key), data)
+            heard(client(self.bucket).put, str(self.key), data)
 
     def put_if(self, data: bytes, tag: Tag | None) -> Tag | None:
         """Put the object in place if there is none, or only the very one with this tag; its new tag, or None.
@@ -194,7 +195,7 @@ class ObjectPath:
             mode = {name: value for name, value in tag._asdict().items() if value is not None}
         with translated(str(self)):
             try:
-                found = client(self.bucket).put(str(self.key), data, mode=mode, use_multipart=False)
+                found = heard(client(self.bucket).put, str(self.key), data, mode=mode, use_multipart=False)
                 return Tag(found["e_tag"], found["version"])
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
@@ -203,7 +204,7 @@ class ObjectPath:
         """Remove the object."""
         with translated(str(self)):
             try:
-                client(self.bucket).delete(str(self.key))
+                heard(client(self.bucket).delete, str(self.key))
             except FileNotFoundError:  # S3 does not say so
                 if not missing_ok:
                     raise
@@ -218,7 +219,7 @@ class ObjectPath:
         if tree := _tree_of(self):
             return tree.folders.get(self.key, ([], []))
         with translated(str(self)):
-            found = client(self.bucket).list_with_delimiter(self._prefix)
+            found = heard(client(self.bucket).list_with_delimiter, self._prefix)
         folders = [ObjectPath(self.bucket, PurePosixPath(each)) for each in found["common_prefixes"]]
         files = [ObjectPath(self.bucket, PurePosixPath(each["path"])) for each in found["objects"]]
         return folders, [file for file in files if file != self]
@@ -226,14 +227,15 @@ class ObjectPath:
     def walk(self) -> Iterator[tuple["ObjectPath", ObjectStat]]:
         """Every object in this folder and below, with what the listing says of it."""
         with translated(str(self)):
-            for batch in client(self.bucket).list(self._prefix):
+            batches = client(self.bucket).list(self._prefix, chunk_size=1000)
+            while batch := heard(next, batches, ()):
                 for each in batch:
                     yield ObjectPath(self.bucket, PurePosixPath(each["path"])), _stat(each)
 
     def remove_tree(self) -> None:
         """Remove all objects in this folder and below."""
         with translated(str(self)):
-            client(self.bucket).delete([str(path.key) for path, _ in self.walk()])
+            heard(client(self.bucket).delete, [str(path.key) for path, _ in self.walk()])
 
     @property
     def _prefix(self) -> str | None:
@@ -247,7 +249,7 @@ class ObjectPath:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
             return tree.stats[self.key]
         with translated(str(self)):
-            return _stat(client(self.bucket).head(str(self.key)))
+            return _stat(heard(client(self.bucket).head, str(self.key)))
 
 
 @dataclass
@@ -314,8 +316,9 @@ def _folder_in(tree: _Tree, folder: ObjectPath) -> tuple[list[ObjectPath], list[
 class _Raw(io.RawIOBase):
     """Object that is read piece by piece, as a file of Python's own."""
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, path: str, reader: Any) -> None:
         super().__init__()
+        self._path = path
         self._reader = reader
 
     def readable(self) -> bool:
@@ -328,7 +331,8 @@ class _Raw(io.RawIOBase):
         return int(self._reader.seek(offset, whence))
 
     def readinto(self, buffer: Any) -> int:
-        data = memoryview(self._reader.read(len(buffer)))
+        with translated(self._path):
+            data = memoryview(heard(self._reader.read, len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 

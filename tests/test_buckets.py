@@ -261,6 +261,29 @@ def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch
     assert not (coins / store.LOCK).exists()
 
 
+def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):
+    (coins / store.LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
+    with sole_writer(coins):
+        assert json.loads((coins / store.LOCK).read_bytes())["run"]
+
+
+def test_a_signal_is_heard_while_a_server_does_not_answer():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        variables = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_ALLOW_HTTP": "true"}
+        keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+        process = subprocess.Popen(
+            [COMMAND, "weights", COINS, "s3://cells/out.zarr"],
+            env=os.environ | variables | keys,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SECONDS)
+        connection.close()
+    assert (process.returncode, said.strip()) == (130, "segprep: interrupted; the same command again goes on")
+
+
 def test_a_lease_that_is_renewed_never_lapses(coins, monkeypatch):
     monkeypatch.setattr(lease, "RENEWAL", 0.1)
     with sole_writer(coins):
