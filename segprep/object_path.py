@@ -294,13 +294,18 @@ def tree_kept(folder: ObjectPath) -> Iterator[None]:
 
 
 def _listed_tree(root: ObjectPath) -> _Tree:
-    """Listing of a folder and all below, or of a single object."""
+    """Listing of a folder and all below, or of a single object.
+
+    Consoles of providers make a folder by an empty object, whose name is then that of the folder: it is passed over.
+    """
     tree = _Tree(root)
-    if root.is_file():
-        tree.stats[root.key] = root.stat()
-    for path, stat in root.walk():
-        tree.stats[path.key] = stat
-        _folder_in(tree, path.parent)[1].append(path)
+    found = list(root.walk()) or [(root, root.stat())]
+    around = {each for path, _ in found for each in path.key.parents}
+    for path, stat in found:
+        if path.key not in around:
+            tree.stats[path.key] = stat
+            if path != root:
+                _folder_in(tree, path.parent)[1].append(path)
     return tree
 
 

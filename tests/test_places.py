@@ -1,8 +1,10 @@
 """Places in buckets answer as those on this machine do."""
 
 import io
+import os
 import pickle
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,25 @@ def test_a_tree_is_removed_and_nothing_beside_it():
     remove_tree(root / "a")
     assert [str(path) for path, _ in root.walk()] == ["s3://felled/ab"]
     remove_tree(root / "a")
+
+
+@pytest.mark.usefixtures("object_store")
+def test_objects_that_stand_for_folders_are_no_files():
+    import boto3  # noqa: PLC0415 - half a second
+
+    root = make_bucket("consoles") / "data"
+    server = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for name in ("data/", "data/labels/", "data/labels/a.png"):
+        server.put_object(Bucket="consoles", Key=name, Body=b"")
+    for asked_once in (False, True):
+        with listed_once(root) if asked_once else nullcontext():
+            assert (root.is_file(), (root / "labels").is_file(), (root / "labels/a.png").is_file()) == (
+                False,
+                False,
+                True,
+            )
+            assert scanned(root) == ([root / "labels"], [])
+            assert scanned(root / "labels") == ([], [root / "labels/a.png"])
 
 
 @pytest.mark.usefixtures("object_store")
