@@ -23,9 +23,11 @@ saves loading the same masks again; it may be removed at any time.
 The attributes name no version but segprep's own: the same input gives the same bytes under any zarr-python.
 """
 
+import errno
 import hashlib
 import inspect
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +69,7 @@ OBJECTS = "key/records/objects.json"
 """Where `Objects` lies."""
 ROOT_COPY = "key/records/root.json"
 """Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON it was told of."""
 MASK_TABLES = (
@@ -526,8 +529,11 @@ def _put(path: Place, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            sizes = f"{len(data):,} bytes were to be written, {shutil.disk_usage(path.parent).free:,} are free"
+            raise OSError(error.errno, f"{error.strerror}: {sizes}", str(path)) from error
         raise
     _sync_folder(path.parent)
 
