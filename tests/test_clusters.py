@@ -21,11 +21,13 @@ from distributed import Security
 from endurance.cluster_kills import kill_one, outlived, write_data
 
 from segprep import Rules, Workers, preprocess, store, workers
+from segprep import cluster as cluster_module
+from segprep.cluster import is_exposed
 from segprep.errors import StorageError
 from segprep.object_path import ObjectPath
 from segprep.readers import READERS
 from segprep.scanning import LEFT_OUT
-from segprep.workers import Job, crew, is_exposed
+from segprep.workers import Job, crew
 
 COMMAND = Path(sys.executable).with_name("segprep")
 COINS = Path(__file__).parents[1] / "examples" / "coins"
@@ -331,8 +333,8 @@ def test_workers_that_die_of_whatever_they_are_given_are_not_tried_for_ever(clus
 @pytest.fixture
 def impatient(monkeypatch):
     """Runs that look often how many workers there are, and do not wait long for them."""
-    monkeypatch.setattr(workers, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(workers, "WORKERLESS_SECONDS", 1)
+    monkeypatch.setattr(cluster_module, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(cluster_module, "WORKERLESS_SECONDS", 1)
 
 
 @pytest.mark.usefixtures("impatient")
