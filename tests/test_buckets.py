@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from buckets import SECRET, make_bucket, objects_in, upload
-from endurance.runs import write_data
+from endurance.runs import start, write_data
 from zarr.storage import ObjectStore
 
 import segprep
@@ -176,16 +176,6 @@ def test_a_folder_of_other_things_is_refused_and_untouched(bucket):
     assert objects_in(bucket) == {"letters/a.txt": b"dear"}
 
 
-def start(data, root, *options):
-    return subprocess.Popen(
-        [COMMAND, "weights", str(data), str(root), "--workers", "2", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for_shards(process, root, count):
     deadline = time.monotonic() + SECONDS
     while sum("/records/" in str(path) for path, _ in root.walk()) < count:
@@ -213,7 +203,7 @@ def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucke
 
 def test_a_signal_gives_the_lease_up(bucket, tmp_path):
     root = bucket / "out.zarr"
-    process = start(write_data(tmp_path), root)
+    process = start(write_data(tmp_path, 24), root)
     wait_for_shards(process, root, 1)
     os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=10)
@@ -327,6 +317,6 @@ def test_masks_of_a_bucket_are_loaded_again_only_where_an_object_has_changed(buc
     preprocess(data, tmp_path / "out.zarr", workers=ONE)
     preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
     assert not stages
-    (data / "annotations.json").write_bytes((data / "annotations.json").read_bytes())
+    (data / "annotations.json").write_bytes((data / "annotations.json").read_bytes() + b" ")
     preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
     assert set(stages) == {"scan"}

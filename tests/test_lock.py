@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from endurance.runs import write_data
+from endurance.runs import start, write_data
 
 from segprep import Workers, preprocess, store
 from segprep.errors import OutputError, StorageError
@@ -28,8 +29,8 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """COCO file of 60 masks in a dozen shards, each of which takes a moment."""
-    return write_data(tmp_path_factory.mktemp("many"))
+    """COCO file of 24 masks in several shards, each of which takes a moment."""
+    return write_data(tmp_path_factory.mktemp("many"), 24)
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,6 @@ def undisturbed(many, files_of, tmp_path_factory):
     root = tmp_path_factory.mktemp("undisturbed") / "out.zarr"
     preprocess(many, root, workers=Workers(processes=2))
     return files_of(root)
-
-
-def start(data, root, *options):
-    return subprocess.Popen(
-        [COMMAND, "weights", data, root, "--workers", "2", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def wait_for_shards(process, root, count):
@@ -179,42 +170,39 @@ def test_a_signal_while_processes_start_is_told_in_one_line(many, tmp_path):
     assert [line for line in said.splitlines() if line] == ["segprep: interrupted; the same command again goes on"]
 
 
-def test_a_folder_that_cannot_be_written_is_a_storage_error_that_names_it(many, tmp_path):
+@contextmanager
+def mounted(place, options):
+    """File system of its own in a folder that is made for it."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a file system that is read alone needs root and mount")
-    place = tmp_path / "frozen"
+        pytest.skip("a file system of its own needs root and mount")
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place], check=False).returncode:  # noqa: S607
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=False).returncode:  # noqa: S607
         pytest.skip("no tmpfs can be mounted here")
     try:
-        process = start(many, place / "out.zarr")
-        _, said = process.communicate(timeout=SECONDS)
-        assert (process.returncode, said) == (
-            6,
-            f"segprep: {place}/out.zarr: cannot be written: Read-only file system\n",
-        )
+        yield
     finally:
         subprocess.run(["umount", place], check=True)  # noqa: S607
 
 
+def test_a_folder_that_cannot_be_written_is_a_storage_error_that_names_it(many, tmp_path):
+    place = tmp_path / "frozen"
+    with mounted(place, "ro"):
+        process = start(many, place / "out.zarr")
+        _, said = process.communicate(timeout=SECONDS)
+    assert said == f"segprep: {place}/out.zarr: cannot be written: Read-only file system\n"
+    assert process.returncode == 6
+
+
 def test_a_full_disk_is_a_storage_error_and_the_same_command_goes_on_once_there_is_room(many, tmp_path):
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a file system without room needs root and mount")
     place = tmp_path / "full"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", place], check=False).returncode:  # noqa: S607
-        pytest.skip("no tmpfs can be mounted here")
-    try:
+    with mounted(place, "size=300k"):
         process = start(many, place / "out.zarr")
         _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 6
-        assert re.search(
-            r"No space left on device: [\d,]+ bytes were to be written, [\d,]+ are free$", said.splitlines()[-1]
-        )
-        assert str(place) in said.splitlines()[-1]
+        line = said.splitlines()[-1]
+        assert re.search(r"No space left on device: [\d,]+ bytes were to be written, [\d,]+ are free$", line)
+        assert str(place) in line
         subprocess.run(["mount", "-o", "remount,size=200m", place], check=True)  # noqa: S607
         again = start(many, place / "out.zarr")
         assert again.wait(SECONDS) == 0
         again.communicate()
-    finally:
-        subprocess.run(["umount", place], check=True)  # noqa: S607

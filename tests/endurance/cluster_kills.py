@@ -6,7 +6,6 @@ and store lie in an object store. Prints one line at the end, and ends with exit
 differ. It wants two cores for itself: elsewhere workers are killed before they have begun.
 """
 
-import json
 import os
 import random
 import subprocess
@@ -21,7 +20,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from buckets import make_bucket, objects_in, upload
 from buckets import serving as object_store
 from clusters import scheduler, wait_for_workers, workers_of
-from endurance.runs import files
+from endurance.runs import files, write_squares
 
 from segprep.store import NOTE
 
@@ -38,17 +37,7 @@ SIDES = (256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792)
 def write_data(folder, masks):
     """COCO file of so many masks of two instances, on many canvases."""
     sizes = [(SIDES[number % len(SIDES)], SIDES[number // len(SIDES) % len(SIDES)]) for number in range(masks)]
-    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sizes)]
-    annotations = [
-        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + 100, 8, x + 100, h - 8, x, h - 8]]}
-        for n, (h, _) in enumerate(sizes)
-        for x in (20, 130)
-    ]
-    file = folder / "squares.json"
-    file.write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]})
-    )
-    return file
+    return write_squares(folder, sizes, 100)
 
 
 def start(data, root, *options):

@@ -21,7 +21,7 @@ PRODUCTS = ("labels", "classes", "weights")
 
 
 class Shards(NamedTuple):
-    """Shards of a store that is being written: when their records were written, and how many of them are begun alone."""
+    """Shards of a store that is being written: when the records of finished ones were written, and how many are begun alone."""
 
     records: dict[Path, int]
     begun: int
@@ -29,9 +29,10 @@ class Shards(NamedTuple):
 
 def shards(root):
     """Shards of a store none of whose processes runs at the moment."""
-    records = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/records/*.json")}
-    finished = {shard for shard in map(shard_of, records) if is_finished(*shard)}
+    paths = list(root.glob("*x*/*/records/*.json"))
+    finished = {shard for shard in map(shard_of, paths) if is_finished(*shard)}
     objects = [path for path in root.glob("*x*/*/c/*") if path.is_dir()]
+    records = {path: path.stat().st_mtime_ns for path in paths if shard_of(path) in finished}
     return Shards(records, len({shard_of(path) for path in objects} - finished))
 
 

@@ -24,12 +24,16 @@ ORPHAN_SECONDS = 10
 
 def write_data(folder, masks=60):
     """COCO file of so many masks, five to a shard, each of which takes a moment."""
-    sides = [(900, 900 + 100 * (number % 6)) for number in range(masks)]
-    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sides)]
+    return write_squares(folder, [(900, 900 + 100 * (number % 6)) for number in range(masks)], 300)
+
+
+def write_squares(folder, sizes, side):
+    """COCO file of masks of these heights and widths, each with two rectangles that are so wide and lie ten pixels apart."""
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sizes)]
     annotations = [
-        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + 300, 8, x + 300, h - 8, x, h - 8]]}
-        for n, (h, _) in enumerate(sides)
-        for x in (20, 330)
+        {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + side, 8, x + side, h - 8, x, h - 8]]}
+        for n, (h, _) in enumerate(sizes)
+        for x in (20, 30 + side)
     ]
     file = folder / "squares.json"
     file.write_text(
@@ -38,12 +42,12 @@ def write_data(folder, masks=60):
     return file
 
 
-def start(data, root):
+def start(data, root, *options):
     """Run in the background, in a session of its own, by which all its processes are known."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: children would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
-        [COMMAND, "weights", data, root, "--workers", str(WORKERS)],
+        [COMMAND, "weights", str(data), str(root), "--workers", str(WORKERS), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
