@@ -21,7 +21,7 @@ PRODUCTS = ("labels", "classes", "weights")
 
 
 class Shards(NamedTuple):
-    """Shards of a store that is being written: when the records of finished ones were written, and how many are begun alone."""
+    """Shards of a store that is being written: records of finished ones with their times, and how many are begun alone."""
 
     records: dict[Path, int]
     begun: int
