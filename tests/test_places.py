@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -160,6 +161,14 @@ def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, 
     with pytest.raises(OptionError, match=re.escape(said)) as error:
         place(text)
     assert "secret" not in str(error.value)
+
+
+def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(
+        OptionError, match=re.escape("s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'")
+    ):
+        place("s3://cells/a")
 
 
 @pytest.mark.parametrize("text", ["s3://cells/a", "S3://cells/a", "gs://cells/a/", "az://cells//a"])
