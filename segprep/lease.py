@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 
@@ -28,16 +29,17 @@ LAPSE = 60
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Who writes a store; in a lease, also a name of this very run, and how often that was said."""
+    """Who writes a store; in a lease, also a name of this very run, how often that was said, and where its process counts."""
 
     host: str
     process: int
     run: str = ""
     renewals: int = 0
+    space: str = ""
 
     def is_gone(self) -> bool:
         """Whether it was a process of this machine, and is no more."""
-        if self.host != socket.gethostname():
+        if not self.is_of_here():
             return False
         try:
             os.kill(self.process, 0)
@@ -46,6 +48,17 @@ class Owner(msgspec.Struct, frozen=True):
         except OSError:  # it is someone else's
             return False
         return False
+
+    def is_of_here(self) -> bool:
+        """Whether its process has a number that means something here: containers may share a name and count each for itself."""
+        return self.host == socket.gethostname() and self.space in {"", _space()}
+
+
+def _space() -> str:
+    """Name of the space in which processes are numbered, where the system has several."""
+    with suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink())
+    return ""
 
 
 @contextmanager
@@ -102,7 +115,7 @@ _HELD: set[str] = set()
 
 def _was_here(owner: Owner) -> bool:
     """Whether the owner had the number of this process but is no run of it: a container that starts again counts anew."""
-    return (owner.host, owner.process) == (socket.gethostname(), os.getpid()) and owner.run not in _HELD
+    return owner.is_of_here() and owner.process == os.getpid() and owner.run not in _HELD
 
 
 class _Lease:
@@ -111,7 +124,7 @@ class _Lease:
     def __init__(self, root: ObjectPath, name: str) -> None:
         self.root = root
         self.path = root / name
-        self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
+        self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, space=_space())
         self.tag: Tag | None = None
         self._renewed = time.monotonic()
         self._ended = threading.Event()

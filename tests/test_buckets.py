@@ -251,6 +251,13 @@ def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch
     assert not (coins / store.LOCK).exists()
 
 
+def test_the_lease_of_a_container_that_counts_processes_for_itself_is_kept(coins):
+    owner = {"host": socket.gethostname(), "process": 99999999, "space": "pid:[1]"}
+    (coins / store.LOCK).write_bytes(json.dumps(owner).encode())
+    with pytest.raises(OutputError, match="lapses after 60 s"), sole_writer(coins):
+        pass
+
+
 def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):
     (coins / store.LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
     with sole_writer(coins):

@@ -165,9 +165,8 @@ def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, 
 
 def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(
-        OptionError, match=re.escape("s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'")
-    ):
+    said = "s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'"
+    with pytest.raises(OptionError, match=re.escape(said)):
         place("s3://cells/a")
 
 
