@@ -50,7 +50,7 @@ class Owner(msgspec.Struct, frozen=True):
         return False
 
     def is_of_here(self) -> bool:
-        """Whether its process has a number that means something here: containers may share a name and count each for itself."""
+        """Whether its number means something here: containers may share a name, and count processes each for itself."""
         return self.host == socket.gethostname() and self.space in {"", _space()}
 
 
