@@ -6,8 +6,8 @@ finds all that is missing or cut short; a deep pass reads and decodes every one.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,6 +25,8 @@ from segprep.products import Product
 from segprep.ranges import Truth, broken
 from segprep.readers import Masks, ReadOptions, find_masks
 from segprep.workers import Crew, Job, Progress, Workers, crew, silent
+
+T = TypeVar("T")
 
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
@@ -196,7 +198,7 @@ def known_of(root: Place) -> Known:
     listed = objects or {}
     copies = {store.ROOT_COPY: listed["zarr.json"]} if objects else {}
     for path, record in (listed | copies).items():
-        if fault := _fault(root / path, record):
+        if fault := _fault(_bytes(root / path), record):
             findings.append(Finding(path, fault))
     if objects is None:
         findings += _unlisted(root, info)
@@ -219,7 +221,7 @@ def _info(root: Place, objects: dict[str, store.ObjectRecord] | None) -> store.S
         return found[0]
     if objects is not None:
         for name in ("zarr.json", store.ROOT_COPY):
-            if not _fault(root / name, objects["zarr.json"]):
+            if not _fault(_bytes(root / name), objects["zarr.json"]):
                 return store.read_info(root, name)
     raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
 
@@ -271,24 +273,33 @@ def parts_of(known: Known, shard: Shard) -> list[Part]:
 
 def _bytes(path: Place) -> bytes | str:
     """Bytes of an object, or why there are none."""
+    return _answer(path.read_bytes)
+
+
+def _answer(ask: Callable[[], T]) -> T | str:
+    """What is asked of an object, or why there is no answer."""
     try:
-        return path.read_bytes()
+        return ask()
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
-def _fault(path: Place, record: store.ObjectRecord | store.Record) -> str | None:
-    """What is wrong with an object, by its record."""
-    data = _bytes(path)
+def _fault(data: bytes | str, record: store.ObjectRecord | store.Record) -> str | None:
+    """What is wrong with an object's bytes, or why there are none, by its record."""
     if isinstance(data, str):
         return data
-    if len(data) != record.bytes:
-        return f"has {len(data):,} bytes instead of {record.bytes:,}"
+    if fault := _size_fault(len(data), record.bytes):
+        return fault
     return (
         None if hashlib.sha256(data).hexdigest() == record.sha256 else "is damaged: its SHA-256 is not the recorded one"
     )
+
+
+def _size_fault(found: int, size: int) -> str | None:
+    """What is wrong with the size of an object."""
+    return None if found == size else f"has {found:,} bytes instead of {size:,}"
 
 
 def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
@@ -357,27 +368,26 @@ def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: b
         return part.record, "is damaged"
     if record.fingerprint != part.fingerprint:
         return part.record, "is of a run with other settings"
-    if deep:
-        fault = _fault(root / part.path, record) or _decoded_fault(root, part, truths)
-    else:
-        fault = _size_fault(root / part.path, record.bytes)
+    fault = _shard_fault(root / part.path, record, part, truths) if deep else _known_size(root / part.path, record)
     return None if fault is None else (part.path, fault)
 
 
-def _size_fault(path: Place, size: int) -> str | None:
-    """What is wrong with an object, by its size alone."""
-    try:
-        found = path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return None if found == size else f"has {found:,} bytes instead of {size:,}"
+def _known_size(path: Place, record: store.Record) -> str | None:
+    """What is wrong with a shard, by its size alone."""
+    found = _answer(lambda: path.stat().st_size)
+    return found if isinstance(found, str) else _size_fault(found, record.bytes)
 
 
-def _decoded_fault(root: Place, part: Part, truths: Sequence[Truth] | None) -> str | None:
+def _shard_fault(path: Place, record: store.Record, part: Part, truths: Sequence[Truth] | None) -> str | None:
+    """What is wrong with a shard, by its bytes, and then by the values in them."""
+    data = _bytes(path)
+    if isinstance(data, str):
+        return data
+    return _fault(data, record) or _decoded_fault(data, part, truths)
+
+
+def _decoded_fault(data: bytes, part: Part, truths: Sequence[Truth] | None) -> str | None:
     """What is wrong with the values of a shard; truths are None where the tables are damaged."""
-    data = (root / part.path).read_bytes()
     try:
         rows = store.decode_shard(part.spec, part.rows, data)
     except IntegrityError as error:
