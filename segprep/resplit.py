@@ -107,9 +107,12 @@ def _class_table(info: store.StoreInfo) -> ClassTable:
 
 def _check_written(root: Place, info: store.StoreInfo, layout: Layout, names: Sequence[str]) -> None:
     """Raise IntegrityError unless all shards of these products are written."""
-    needed = [each for each in info.products if each.name in names]
-    for shard in layout.shards():
-        for each in needed:
-            spec = store.array_spec(layout.buckets[shard.bucket], stored_product(each))
-            if not store.is_written(root, spec, shard.number, each.fingerprint):
-                raise IntegrityError(f"{root}: {spec.path} lacks shard {shard.number}: end the run first")
+    needed = [(stored_product(each), each.fingerprint) for each in info.products if each.name in names]
+    asked = [
+        (store.array_spec(layout.buckets[shard.bucket], product), shard.number, fingerprint)
+        for shard in layout.shards()
+        for product, fingerprint in needed
+    ]
+    for (spec, number, _), written in zip(asked, store.are_written(root, asked), strict=True):
+        if not written:
+            raise IntegrityError(f"{root}: {spec.path} lacks shard {number}: end the run first")

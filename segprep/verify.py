@@ -249,7 +249,7 @@ def _incomplete(root: Place, info: store.StoreInfo) -> str:
     """What there is to say of an incomplete store."""
     known = Known(info, 0, (), frozenset(), _rows_alone(info), None)
     parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
-    missing = sum(not store.is_written(root, part.spec, part.number, part.fingerprint) for part in parts)
+    missing = store.are_written(root, [(part.spec, part.number, part.fingerprint) for part in parts]).count(False)
     return (
         f"{root}: is incomplete: {missing} of {len(parts)} shards are missing; "
         "the same segprep weights command goes on where it was"
