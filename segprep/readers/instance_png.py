@@ -49,23 +49,18 @@ class InstancePngRef:
 
     def load(self) -> InstanceMask:
         """Read the instances in the order of their files; a file without foreground is left out."""
-        first, shape = self._first()
-        return assembled(str(self.folder), shape, self._found(first, shape), self.options)
-
-    def _found(self, first: str, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
-        """Class code and pixels of each file, or what is wrong with it."""
-        for name, code in self.files:
-            size, piece = self._foreground(name)
-            if size != shape:
-                raise InputError(_differs(self.folder / name, size, first, shape))
-            yield (code, piece) if piece is not None else Fault("no foreground", name)
-
-    def _first(self) -> tuple[str, tuple[int, int]]:
-        """First file and its height and width."""
         if not any((self.folder / name).is_file() for name, _ in self.files):
             raise InputError(f"{self.folder}: no .png file is left; it had some when the data set was searched")
-        first = self.files[0][0]
-        return first, self._foreground(first).shape
+        first = self._foreground(self.files[0][0])
+        return assembled(str(self.folder), first.shape, self._found(first), self.options)
+
+    def _found(self, first: Foreground) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each file, of which the first is read, or what is wrong with it."""
+        for number, (name, code) in enumerate(self.files):
+            size, piece = self._foreground(name) if number else first
+            if size != first.shape:
+                raise InputError(_differs(self.folder / name, size, self.files[0][0], first.shape))
+            yield (code, piece) if piece is not None else Fault("no foreground", name)
 
     def _foreground(self, name: str) -> Foreground:
         """Pixels of the instance in a file."""
