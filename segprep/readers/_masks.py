@@ -1,13 +1,16 @@
 """What a reader is asked and what it answers."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.mask import ClassTable, Fault, InstanceMask, MaskRef, Piece, mask_of_pieces
 from segprep.places import Place
+
+T = TypeVar("T")
+File = TypeVar("File")
 
 Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
@@ -113,6 +116,21 @@ def assembled(
             yield piece
 
     return mask_of_pieces(shape, pieces(), codes, faults=faults, where=where)
+
+
+def each_readable(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
+    """What each file says, None where it is damaged, as loading will say; raise what the first says where every file is."""
+    found: list[T | None] = []
+    errors = []
+    for file in files:
+        try:
+            found.append(read(file))
+        except InputError as error:
+            errors.append(error)
+            found.append(None)
+    if len(errors) == len(files):
+        raise errors[0]
+    return found
 
 
 @dataclass(frozen=True)

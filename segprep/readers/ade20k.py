@@ -18,7 +18,7 @@ from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, png_foreground
-from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances
+from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances, each_readable
 from segprep.readers.colour_png import png_colours
 from segprep.splits import FOLDERS
 
@@ -138,14 +138,14 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     files = _seg_files(path)
     if not any(table and _is_ours(table) for table in map(_table_file, files)):
         return None
-    objects = _objects_in(files)
-    names = sorted({(each.name, each.class_id) for _, found in objects for each in found}, key=str)
+    objects = list(zip(files, each_readable([_table_of(file) for file in files], _objects), strict=True))
+    names = sorted({(each.name, each.class_id) for _, found in objects for each in found or ()}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
         Ade20kRef(
             name_in(path, file)[: -len(_ENDING)],
             file,
-            tuple((each.number, codes[each.name, each.class_id], each.file) for each in found),
+            tuple((each.number, codes[each.name, each.class_id], each.file) for each in found or ()),
             options,
         )
         for file, found in objects
@@ -210,21 +210,6 @@ def _table_of(file: Place) -> Place:
             f"{file}: neither {stem}_atr.txt nor {stem}.json is beside it; add the one that names its objects"
         )
     return table
-
-
-def _objects_in(files: list[Place]) -> list[tuple[Place, list[_Object]]]:
-    """Objects of each image, none where a table is damaged, as loading will say; raise where every table is."""
-    found: list[tuple[Place, list[_Object]]] = []
-    errors = []
-    for file, table in [(file, _table_of(file)) for file in files]:
-        try:
-            found.append((file, _objects(table)))
-        except InputError as error:
-            errors.append(error)
-            found.append((file, []))
-    if len(errors) == len(files):
-        raise errors[0]
-    return found
 
 
 def _objects(table: Place) -> list[_Object]:

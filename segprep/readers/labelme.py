@@ -20,7 +20,7 @@ from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
-from segprep.readers._masks import Masks, ReadOptions, check_instances
+from segprep.readers._masks import Masks, ReadOptions, check_instances, each_readable
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, runs_piece
 from segprep.splits import FOLDERS
@@ -107,7 +107,8 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
     if not files:
         return None
-    labels = _labels_in(files)
+    own = each_readable(files, lambda file: _labels(decoded(file, _Document, "labelme file")))
+    labels = tuple(sorted(set().union(*(each for each in own if each))))
     refs = tuple(LabelmeRef(name_in(root, file), file, labels, options) for file in files)
     return Masks("labelme", class_table((None, label) for label in labels), refs)
 
@@ -255,20 +256,6 @@ def _is_labelme(file: Place) -> bool:
         return False
     text = mapped(file)
     return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
-
-
-def _labels_in(files: list[Place]) -> tuple[str, ...]:
-    """Labels of all files, sorted; raise where every file is damaged."""
-    labels: set[str] = set()
-    errors = []
-    for file in files:
-        try:
-            labels |= _labels(decoded(file, _Document, "labelme file"))
-        except InputError as error:  # loading the file says so
-            errors.append(error)
-    if len(errors) == len(files):
-        raise errors[0]
-    return tuple(sorted(labels))
 
 
 def _labels(document: _Document) -> set[str]:
