@@ -46,6 +46,21 @@ def _visible(places: list[Place]) -> list[Place]:
     return sorted((each for each in places if _is_visible(each.name)), key=lambda each: each.name)
 
 
+def start_of(file: Place, count: int) -> bytes:
+    """First bytes of a file: one more than there may be tells that it is too large.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(count)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+
+
 def _is_visible(name: str) -> bool:
     """Whether a name is neither hidden nor the litter of a file manager."""
     return not name.startswith(".") and name.lower() not in _CLUTTER

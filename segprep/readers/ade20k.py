@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in
-from segprep.readers._folder import Listing, listing
+from segprep.readers._folder import Listing, listing, start_of
 from segprep.readers._image import PNG, png_foreground
 from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances, each_readable
 from segprep.readers.colour_png import png_colours
@@ -260,11 +260,7 @@ def _text(file: Place) -> str:
 
 def _content(file: Place) -> bytes:
     """Bytes of a table."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    content = start_of(file, _MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise InputError(f"{file}: more than {_MAX_BYTES} bytes; a table names the objects of one image")
     return content

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask
 from segprep.places import Place
-from segprep.readers._folder import Listing, listing
+from segprep.readers._folder import Listing, listing, start_of
 from segprep.readers._image import PNG, is_picture, png_pixels
 from segprep.readers._masks import Masks, ReadOptions
 from segprep.splits import FOLDERS
@@ -315,14 +315,11 @@ def text_of(path: Place, *, max_bytes: int = _MAX_TEXT) -> str:
     InputError
         Where it cannot be read, is no such text, or is longer than a file of its kind can be.
     """
+    content = start_of(path, max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InputError(f"{path}: more than {max_bytes} bytes, which is too long for a list of names")
     try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise InputError(f"{path}: more than {max_bytes} bytes, which is too long for a list of names")
         return content.decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no text in UTF-8: {error.reason}; save it as UTF-8") from error
 

@@ -7,7 +7,7 @@ import msgspec
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, listing
+from segprep.readers._folder import Listing, listing, start_of
 from segprep.readers._image import check_size
 from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.rle import BadRegionError, runs_piece, string_runs
@@ -136,8 +136,4 @@ def _decoded(file: Place) -> _Document:
 
 def _content(file: Place) -> bytes:
     """Bytes of a file without a byte order mark, and no more than tell that it is too large."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(_MAX_BYTES + 4).removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+    return start_of(file, _MAX_BYTES + 4).removeprefix(b"\xef\xbb\xbf")
