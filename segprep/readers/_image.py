@@ -130,7 +130,7 @@ def is_picture(path: Place) -> bool:
         if path.suffix.lower() in TIFF:
             with _tiff(path) as tiff:
                 return _channels(tiff) > 1
-        with _png(path) as image:
+        with _png(path) as (_, image):
             return image.mode not in _ONE_CHANNEL
     except InputError:
         return False
@@ -164,11 +164,11 @@ def _channels(tiff: Any) -> int:
 
 
 @contextmanager
-def _png(path: Place) -> Iterator[PngImageFile]:
-    """PNG whose header is read; errors while it is open are translated."""
+def _png(path: Place) -> Iterator[tuple[BinaryIO, PngImageFile]]:
+    """File of a PNG, and the picture, whose header is read; errors while it is open are translated."""
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
     with _translated(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
-        yield image
+        yield file, image
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def png_pixels(path: Place, *, max_pixels: int) -> Iterator[PngImageFile]:
     InputError
         Where the file is too large, an animation, or damaged.
     """
-    with _translated(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
+    with _png(path) as (file, image):
         check_size(str(path), (image.height, image.width), max_pixels)
         if image.is_animated:
             raise InputError(f"{path}: an animation of {image.n_frames} frames; write one file per frame")
