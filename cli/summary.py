@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -24,7 +25,7 @@ def one_line(path: Place, info: StoreInfo) -> str:
     products = ", ".join(product.name for product in info.products)
     return (
         f"{path}: {info.status}: {_count(info.masks, 'mask')}, {_count(info.instances, 'instance')}, "
-        f"{products}, {_megabytes(path)}"
+        f"{products}, {_megabytes(bytes_on_disk(path))}"
     )
 
 
@@ -72,7 +73,7 @@ def warnings(info: StoreInfo) -> Iterator[str]:
             yield from class_warnings(info, product.parameters["vector"])
 
 
-def write_faults(path: Place, info: StoreInfo) -> None:
+def write_faults(path: Path, info: StoreInfo) -> None:
     """One JSON object a line for all that was left out."""
     lines = [msgspec.json.encode(fault) for fault in info.faults]
     try:
@@ -116,7 +117,7 @@ def findings_text(report: verify.Report) -> str:
         again = f", {_count(report.compared, 'mask')} computed again" if report.compared else ""
         end = (
             f"whole: {_count(report.shards, 'shard')}, {_count(report.objects, 'object')}, "
-            f"{report.bytes / 1e6:,.1f} MB{again}"
+            f"{_megabytes(report.bytes)}{again}"
         )
     return "\n".join([*lines, f"{report.store}: {end}"])
 
@@ -196,5 +197,5 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _megabytes(path: Place) -> str:
-    return f"{bytes_on_disk(path) / 1e6:,.1f} MB"
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

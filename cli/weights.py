@@ -54,7 +54,7 @@ from . import options
 @options.running
 @options.as_json
 @options.debug
-def weights(data: Place, store: Place, as_json: bool, errors: Place | None, **chosen: Any) -> int:
+def weights(data: Place, store: Place, as_json: bool, errors: Path | None, **chosen: Any) -> int:
     """Write U-Net weights and other maps of all masks in DATA to STORE.
 
     DATA is a COCO JSON file, a label image, or a folder of masks in one of 14 formats. STORE is a folder: a new one, or a

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import msgspec
 
@@ -20,7 +19,7 @@ from segprep.readers import Masks, ReadOptions, find_masks
 from segprep.scanning import Found, OnBad, checked, scan
 from segprep.splits import SplitRule
 from segprep.stats import MaskStats
-from segprep.workers import Progress, Workers, crew, silent
+from segprep.workers import Progress, Stage, Workers, crew, silent
 from segprep.writing import Part, Work, write
 
 ALWAYS: tuple[Product, ...] = (Labels(), Classes())
@@ -154,7 +153,7 @@ def _known(root: Place, files: str | None, masks: Masks, rules: Rules) -> dict[s
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     """Progress that asks, at every step, whether the run may go on."""
 
-    def checked_progress(stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
+    def checked_progress(stage: Stage, done: int, masks: int) -> None:
         check()
         progress(stage, done, masks)
 

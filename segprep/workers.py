@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from segprep.cluster import GONE, LOOK_SECONDS, cluster
 from segprep.errors import OptionError, SegprepError, StorageError
@@ -59,15 +59,19 @@ class Workers:
         return place(path) if self.scheduler is None else place(path).absolute()
 
 
+Stage: TypeAlias = Literal["scan", "write", "verify"]
+"""What a run does with the masks."""
+
+
 class Progress(Protocol):
     """Called with the stage of the run and how many of all masks have passed it."""
 
-    def __call__(self, stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
+    def __call__(self, stage: Stage, done: int, masks: int) -> None:
         """See the class."""
         ...
 
 
-def silent(stage: Literal["scan", "write", "verify"], done: int, masks: int) -> None:
+def silent(stage: Stage, done: int, masks: int) -> None:
     """Progress that nobody watches."""
 
 
