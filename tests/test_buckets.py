@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from buckets import SECRET, make_bucket, objects_in, upload
+from commands import COMMAND
 from endurance.runs import start, write_data
 from zarr.storage import ObjectStore
 
@@ -27,7 +27,6 @@ from segprep.readers import find_masks
 from segprep.repair import repair
 from segprep.verify import verify
 
-COMMAND = Path(sys.executable).parent / "segprep"
 COINS = Path(__file__).parents[1] / "examples" / "coins"
 ONE = Workers(processes=1)
 SECONDS = 60

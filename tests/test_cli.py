@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import zarr
 from click import Choice
+from commands import COMMAND, SECONDS, finished, segprep_
 from PIL import Image
 
 import segprep
@@ -40,29 +41,13 @@ from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
 from segprep.splits import SplitRule
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-COMMAND = Path(sys.executable).with_name("segprep")
 COMMANDS = [[], *([name] for name in main.commands)]
 HEAVY = {"cv2", "dask", "distributed", "numba", "numpy", "PIL", "scipy", "skimage", "tifffile", "zarr"}
-SECONDS = 120
-"""How long a command may take before a test gives up; far more than it needs."""
 
 
 def spelled(value):
     """Test id of a list of arguments; of anything else, what pytest makes of it."""
     return " ".join(["segprep", *value]) if isinstance(value, list) else None
-
-
-def segprep_(*arguments, cwd=None, **environment):
-    """The command as it is installed, run to its end."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
 
 
 def state(folder):
@@ -591,6 +576,6 @@ def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method,
     script = SIGNAL_DURING_IMPORT.format(method=method, use=use)
     words = [sys.executable, "-c", script, "weights", EXAMPLES / "coins", tmp_path / "out.zarr"]
     # Elsewhere than in the repository, whose folder segprep/ is not all that is installed.
-    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert ended.stderr.strip() == "segprep: terminated; the same command again goes on"
-    assert ended.returncode == 143
+    process = finished(words, cwd=tmp_path)
+    assert process.stderr.strip() == "segprep: terminated; the same command again goes on"
+    assert process.returncode == 143

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from buckets import make_bucket
 from clusters import address_in, scheduler, wait_for_workers, workers_of
+from commands import COMMAND, SECONDS, segprep_
 from distributed import Security
 from endurance.cluster_kills import kill_one, outlived, write_data
 
@@ -29,22 +30,12 @@ from segprep.readers import READERS
 from segprep.scanning import LEFT_OUT
 from segprep.workers import Job, crew
 
-COMMAND = Path(sys.executable).with_name("segprep")
 COINS = Path(__file__).parents[1] / "examples" / "coins"
-SECONDS = 120
-"""How long a command may take before a test gives up; far more than it needs."""
 
 
 def weights(data, store, scheduler, *options, **environment):
     """The command as it is installed, run to its end on a cluster."""
-    return subprocess.run(
-        [COMMAND, "weights", data, store, "--scheduler", scheduler, *options],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
+    return segprep_("weights", data, store, "--scheduler", scheduler, *options, **environment)
 
 
 def said(ended):

@@ -14,6 +14,7 @@ import yaml
 from benchmarks.worker_memory import SIDES, rows_of
 from buckets import make_bucket, upload
 from click.testing import CliRunner
+from commands import COMMAND, finished
 from PIL import Image
 
 from segprep import preprocess
@@ -31,7 +32,6 @@ FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
 PAGES_APART = ("formulas.md", "clusters.md")
 """Pages whose commands run in tests of their own."""
-COMMAND = Path(sys.executable).with_name("segprep")
 SECONDS = 300
 """How long the commands of a block may take before a test gives up; far more than they need."""
 PICTURES = ROOT / "docs" / "images"
@@ -58,17 +58,9 @@ def in_shell(script, folder, **environment):
     (tools / "srun").chmod(0o755)
     path = os.pathsep.join([str(tools), str(COMMAND.parent), os.environ["PATH"]])
     environment |= {"PATH": path, "PYTHONPATH": str(ROOT / "tests")}
-    ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
-        cwd=folder,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended
+    process = finished(["bash", "-euo", "pipefail", "-c", script], cwd=folder, seconds=SECONDS, **environment)
+    assert process.returncode == 0, process.stderr
+    return process
 
 
 def commands(page):

@@ -9,11 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -23,7 +21,6 @@ from segprep import Workers, preprocess, store
 from segprep.errors import OutputError, StorageError
 from segprep.lock import sole_writer
 
-COMMAND = Path(sys.executable).parent / "segprep"
 SECONDS = 60
 
 

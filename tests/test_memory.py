@@ -6,15 +6,14 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import pytest
+from commands import COMMAND
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux limits the memory of a process by address space"
 )
 
-COMMAND = Path(sys.executable).with_name("segprep")
 LIMIT = 2 * 2**30
 """Bytes of address space; a run on a small image takes about 1 GiB, most of it libraries that are mapped."""
 SECONDS = 120

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import psutil
+from commands import COMMAND
 
 sys.path.append(str(Path(__file__).parents[1]))
 from buckets import make_bucket, objects_in, upload
@@ -24,7 +25,6 @@ from endurance.runs import files, write_squares
 
 from segprep.store import NOTE
 
-COMMAND = Path(sys.executable).parent / "segprep"
 BETWEEN_SECONDS = 2
 END_SECONDS = 3600
 """After so many seconds a run is given up."""

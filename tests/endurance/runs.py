@@ -4,17 +4,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
+from commands import COMMAND
 
 from segprep import Workers, preprocess
 from segprep.store import NOTE
 
-COMMAND = Path(sys.executable).parent / "segprep"
 WORKERS = 2
 SECONDS = 120
 """No run of these takes as long."""

@@ -1,0 +1,28 @@
+"""The command as it is installed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMAND = Path(sys.executable).with_name("segprep")
+SECONDS = 120
+"""How long a command may take before a test gives up; far more than it needs."""
+
+
+def finished(words, *, cwd=None, seconds=SECONDS, **environment):
+    """A process that has run to its end."""
+    return subprocess.run(
+        words,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+
+
+def segprep_(*arguments, cwd=None, **environment):
+    """The command, run to its end."""
+    return finished([COMMAND, *arguments], cwd=cwd, **environment)
