@@ -20,6 +20,9 @@ LOOK_SECONDS = 5
 WORKERLESS_SECONDS = 300
 """How long a cluster may be without a worker that takes jobs: those that were lost may be on their way back."""
 
+LOGGERS = ("distributed", "distributed.client")
+"""Dask's loggers of connections: one for all of its modules, but for the client, whose logger has a level of its own."""
+
 ENCRYPTED = ("tls://", "wss://")
 """How addresses begin to which everything is sent encrypted, and where both ends show certificates."""
 EXPOSED = (
@@ -55,13 +58,14 @@ def cluster(scheduler: str) -> Iterator["Cluster"]:
 @contextmanager
 def _unlogged() -> Iterator[None]:
     """Keep Dask from logging, with tracebacks, what becomes one line of ours or comes right by itself."""
-    logger = logging.getLogger("distributed.client")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 class Cluster:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -364,6 +365,14 @@ def test_workers_that_join_a_run_get_jobs_too(tmp_path):
                 wait_for_workers(file, 2)
                 list(workforce.completed([Job("nap", time.sleep, (0.2,))]))
                 assert workforce.team.places() == 4
+
+
+def test_dask_logs_nothing_of_a_connection_that_a_run_uses_and_then_what_it_did_before(cluster):
+    names = ("distributed", "distributed.batched", "distributed.client", "distributed.core")
+    before = [logging.getLogger(name).getEffectiveLevel() for name in names]
+    with crew(Workers(scheduler=str(cluster)), 1):
+        assert {logging.getLogger(name).getEffectiveLevel() for name in names} == {logging.CRITICAL}
+    assert [logging.getLogger(name).getEffectiveLevel() for name in names] == before
 
 
 # --- a scheduler that is lost -----------------------------------------------------------------------------------------
