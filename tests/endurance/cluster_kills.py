@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 import psutil
-from commands import COMMAND
 
 sys.path.append(str(Path(__file__).parents[1]))
 from buckets import make_bucket, objects_in, upload
 from buckets import serving as object_store
 from clusters import scheduler, wait_for_workers, workers_of
+from commands import COMMAND
 from endurance.runs import files, write_squares
 
 from segprep.store import NOTE
