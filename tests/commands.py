@@ -23,6 +23,15 @@ def finished(words, *, cwd=None, seconds=SECONDS, **environment):
     )
 
 
+def has_ended(process):
+    """Whether a process ends within a moment."""
+    try:
+        process.wait(0.1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def segprep_(*arguments, cwd=None, **environment):
     """The command, run to its end."""
     return finished([COMMAND, *arguments], cwd=cwd, **environment)
