@@ -7,6 +7,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import tell
 
 FINDINGS = 1
 """Exit code where something is wrong."""
@@ -31,5 +32,5 @@ def check(data: Place, as_json: bool, **chosen: Any) -> int:
 
     with Bars() as progress:
         report = checked(data, rules=choices.reading_rules(chosen), workers=choices.workers(chosen), progress=progress)
-    click.echo(summary.report_json(report) if as_json else summary.report_text(report))
+    tell(summary.report_json(report) if as_json else summary.report_text(report))
     return FINDINGS if report.faults else 0

@@ -5,6 +5,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import say, tell
 
 
 @click.command()
@@ -32,5 +33,5 @@ def classes(
     info = read_info(store)
     found = summary.class_vector(info, formula, Shaping(absent, normalise, clip_class_weights))  # type: ignore[arg-type]
     for line in summary.class_warnings(info, found):
-        click.echo(f"segprep: warning: {line}", err=True)
-    click.echo(summary.vector_json(info, formula, found) if as_json else summary.vector_text(info, found))
+        say(f"warning: {line}")
+    tell(summary.vector_json(info, formula, found) if as_json else summary.vector_text(info, found))

@@ -5,6 +5,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import tell
 
 
 @click.command()
@@ -18,4 +19,4 @@ def info(store: Place, as_json: bool) -> None:
     from . import summary  # noqa: PLC0415
 
     found = read_info(store)
-    click.echo(summary.as_json(store, found) if as_json else summary.as_text(store, found))
+    tell(summary.as_json(store, found) if as_json else summary.as_text(store, found))

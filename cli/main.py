@@ -34,6 +34,7 @@ class Ended(KeyboardInterrupt):
 def run() -> None:
     """Run the command line and end the process."""
     drop = sys.unraisablehook
+    _open_streams()
     try:
         _take_signals(_end)
         sys.unraisablehook = partial(_dropped, drop)
@@ -45,6 +46,15 @@ def run() -> None:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
         _explain(_origin(error))
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Open those of the three streams that whoever started this process has closed: a file would come in their place."""
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _status() -> int:
@@ -70,6 +80,8 @@ def _explain(error: BaseException) -> NoReturn:
 
     from segprep.errors import SegprepError  # noqa: PLC0415
 
+    from .output import say  # noqa: PLC0415
+
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         number = error.number if isinstance(error, Ended) else signal.SIGINT
         _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
@@ -78,13 +90,10 @@ def _explain(error: BaseException) -> NoReturn:
         sys.exit(error.exit_code)
     if isinstance(error, click.ClickException):
         _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
-    if isinstance(error, BrokenPipeError):
-        sys.stderr.close()
-        sys.exit(0)
     if isinstance(error, SegprepError):
         *others, last = getattr(error, "messages", (str(error),))
         for line in others:
-            click.echo(f"segprep: {line}", err=True)
+            say(line)
         _fail(last, error.exit_code)
     _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
 
@@ -117,13 +126,13 @@ def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def _warner(others: Callable[..., None]) -> Callable[..., None]:
     """How warnings are shown: ours in one line, others as before."""
-    import click  # noqa: PLC0415 - see the module
-
     from segprep.errors import SegprepWarning  # noqa: PLC0415
+
+    from .output import say  # noqa: PLC0415
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, SegprepWarning):
-            click.echo(f"segprep: warning: {message}", err=True)
+            say(f"warning: {message}")
         else:
             others(message, category, *where)
 
@@ -132,11 +141,11 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str, status: int) -> NoReturn:
     """Say what went wrong and end; with --debug, show where."""
-    import click  # noqa: PLC0415 - see the module
+    from .output import say  # noqa: PLC0415 - see the module
 
     if "--debug" in sys.argv:
         import traceback  # noqa: PLC0415
 
         traceback.print_exc()
-    click.echo(f"segprep: {' '.join(message.split())}", err=True)
+    say(" ".join(message.split()))
     sys.exit(status)

@@ -5,8 +5,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-import click
 from tqdm import tqdm
+
+from .output import say
 
 LINE_SECONDS = 10
 """Between two lines where there is no terminal."""
@@ -22,11 +23,11 @@ class Bars:
 
     def __call__(self, stage: str, done: int, masks: int) -> None:
         """Show that `done` of all `masks` have passed `stage`."""
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._draw(stage, done, masks)
         elif done == masks or time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
-            click.echo(f"segprep: {stage} {done}/{masks} masks", err=True)
+            say(f"{stage} {done}/{masks} masks")
 
     def _draw(self, stage: str, done: int, masks: int) -> None:
         """Move the bar of this stage, or begin it."""

@@ -7,6 +7,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import say, tell
 
 
 @click.command()
@@ -31,5 +32,5 @@ def split(store: Place, refit: bool, as_json: bool, **chosen: Any) -> None:
             store, choices.split_rule(chosen), refit=refit, workers=choices.workers(chosen), progress=progress
         )
     for line in summary.stale(store, info):
-        click.echo(f"segprep: warning: {line}", err=True)
-    click.echo(summary.as_json(store, info) if as_json else summary.split_line(store, info))
+        say(f"warning: {line}")
+    tell(summary.as_json(store, info) if as_json else summary.split_line(store, info))

@@ -7,6 +7,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import tell
 
 DAMAGED = 5
 """Exit code where something is damaged, as of an IntegrityError."""
@@ -52,5 +53,5 @@ def verify(store: Place, as_json: bool, repair: Place | None, **chosen: Any) -> 
         else:
             how = {name: chosen[name] for name in ("deep", "against", "sample", "seed")}
             report = verified(store, **how, workers=workers, progress=progress)
-    click.echo(summary.findings_json(report) if as_json else summary.findings_text(report))
+    tell(summary.findings_json(report) if as_json else summary.findings_text(report))
     return DAMAGED if report.findings else 0

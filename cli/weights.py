@@ -8,6 +8,7 @@ import click
 from segprep.places import Place
 
 from . import options
+from .output import say, tell
 
 
 @click.command()
@@ -84,10 +85,10 @@ def weights(data: Place, store: Place, as_json: bool, errors: Path | None, **cho
             progress=progress,
         )
     for line in summary.warnings(info):
-        click.echo(f"segprep: warning: {line}", err=True)
+        say(f"warning: {line}")
     if info.status != "complete":
-        click.echo("segprep: once all parts are written, the same command without --shard-range completes it", err=True)
+        say("once all parts are written, the same command without --shard-range completes it")
     if errors is not None:
         summary.write_faults(errors, info)
-    click.echo(summary.as_json(store, info) if as_json else summary.one_line(store, info))
+    tell(summary.as_json(store, info) if as_json else summary.one_line(store, info))
     return int(any(fault.kind == LEFT_OUT for fault in info.faults))

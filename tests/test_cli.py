@@ -579,3 +579,36 @@ def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method,
     process = finished(words, cwd=tmp_path)
     assert process.stderr.strip() == "segprep: terminated; the same command again goes on"
     assert process.returncode == 143
+
+
+# --- streams that cannot be written ----------------------------------------------------------------------------------
+
+
+def in_bash(line, *words):
+    """A line of bash, whose $1, $2, ... are these words and whose ``segprep`` is the command."""
+    return finished(["bash", "-c", f'segprep() {{ "$0" "$@"; }}; {line}', COMMAND, *words])
+
+
+@pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(head -n 1 > /dev/null)"])
+def test_a_run_goes_on_where_nobody_can_read_how_far_it_is(stderr, tmp_path):
+    ended = in_bash(f'segprep weights "$1" "$2" {stderr}', EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert ended.returncode == 0
+    assert ": complete: 1 mask, 24 instances" in ended.stdout
+
+
+@pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-"])
+def test_the_exit_code_of_an_error_is_the_same_where_nobody_can_read_it(stderr, tmp_path):
+    assert in_bash(f'segprep check "$1" {stderr}', tmp_path / "nothing").returncode == 3
+
+
+@pytest.mark.parametrize("stdout", ["| true", ">&-"])
+def test_the_exit_code_of_a_result_is_the_same_where_nobody_reads_it(stdout, coins_copy):
+    (coins_copy / "320x384/labels/c/0/0/0").unlink()
+    ended = in_bash(f'segprep verify "$1" {stdout}; exit "${{PIPESTATUS[0]}}"', coins_copy)
+    assert (ended.returncode, ended.stderr) == (5, "segprep: verify 1/1 masks\n")
+
+
+def test_a_result_that_cannot_be_written_is_a_storage_error(coins_store):
+    ended = in_bash('segprep info "$1" > /dev/full', coins_store)
+    assert ended.returncode == 6
+    assert ended.stderr == "segprep: standard output: cannot be written: No space left on device\n"
