@@ -44,3 +44,9 @@ class StorageError(SegprepError):
     """The place of the output cannot be written or read."""
 
     exit_code = 6
+
+
+class JobError(SegprepError):
+    """A job failed in a way that nobody has foreseen: a bug."""
+
+    exit_code = 70

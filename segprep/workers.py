@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from segprep.cluster import GONE, LOOK_SECONDS, cluster
-from segprep.errors import OptionError, SegprepError, StorageError
+from segprep.errors import JobError, OptionError, SegprepError, StorageError
 from segprep.mask import MaskRef
 from segprep.places import Place, place
 from segprep.processes import Processes
@@ -27,6 +27,7 @@ IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
 DEATHS = 3
 """How often workers may die of a job before it is given up; a cluster counts as one as many as it tries by itself."""
+OUT_OF_MEMORY = "there is not enough memory: try fewer --workers, or fewer --products at a time"
 FUTILE = 8
 """Where so many jobs are given up and none is done, the run ends."""
 
@@ -181,12 +182,12 @@ class Crew(NamedTuple):
         except SegprepError:
             raise
         except (Exception, CancelledError) as error:
-            if cause := self.team.cause(error):
+            if cause := OUT_OF_MEMORY if isinstance(error, MemoryError) else self.team.cause(error):
                 return Died(f"{what}: {cause}")
             name = type(error).__name__
             if name in {"CancelledError", "FutureCancelledError", "CommClosedError"}:  # of distributed
                 raise StorageError(f"{what}: {GONE}") from error
-            raise SegprepError(f"{what}: {name}: {error}") from error
+            raise JobError(f"{what}: {name}: {error}: this is a bug in segprep; --debug shows where") from error
 
 
 def _check_use(death: Died, given_up: int, done: int) -> None:

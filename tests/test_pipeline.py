@@ -18,7 +18,15 @@ from PIL import Image
 import segprep
 from segprep import cluster as cluster_module
 from segprep import store
-from segprep.errors import InputError, IntegrityError, OptionError, OutputError, SegprepError, StorageError
+from segprep.errors import (
+    InputError,
+    IntegrityError,
+    JobError,
+    OptionError,
+    OutputError,
+    SegprepError,
+    StorageError,
+)
 from segprep.instances import InstanceRule
 from segprep.pipeline import Rules
 from segprep.products import PRODUCTS, Border, Boundaries, Distance, Weights
@@ -225,11 +233,26 @@ def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster)
 
 
 def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
-    with crew(anywhere, 1) as workforce, pytest.raises(SegprepError, match=r"shard 7 of 5x5: ValueError: .*'seven'"):
+    with (
+        crew(anywhere, 1) as workforce,
+        pytest.raises(JobError, match=r"shard 7 of 5x5: ValueError: .*'seven'.*: this is a bug in segprep"),
+    ):
         list(workforce.completed([Job("shard 7 of 5x5", int, ("seven",))]))
 
 
 def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
+def full(_):
+    raise MemoryError
+
+
+def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
+    jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
+    message = "shard 7 of 5x5: there is not enough memory: try fewer --workers"
+    with crew(ONE, 2) as workforce, pytest.raises(StorageError, match=message):
+        list(workforce.completed(jobs))
+    assert (tmp_path / "done").exists()
+
+
     with crew(anywhere, 1) as workforce, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
         list(workforce.completed([Job("shard 7 of 5x5", store.read_info, (tmp_path,))]))
 
