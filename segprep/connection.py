@@ -11,17 +11,28 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
+
+from segprep.errors import OptionError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _OBSTORE_READS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
 """Variables of the environment that tell obstore itself who asks."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""Variables of the environment that name another server than the provider's, by the scheme of addresses."""
 
 
 def client(address: str) -> Any:
@@ -49,7 +60,16 @@ def _connected(address: str) -> Any:
     """Connection to a bucket, or to a folder in it."""
     from obstore.store import from_url  # noqa: PLC0415 - an extra
 
+    _check_endpoint(address)
     return from_url(address, **_credentials(address))
+
+
+def _check_endpoint(address: str) -> None:
+    """Raise OptionError where the address of the server is none, which obstore does not survive."""
+    for name in _ENDPOINTS.get(address.partition("://")[0], ()):
+        value = os.environ.get(name)
+        if value and not value.lower().startswith(("http://", "https://")):
+            raise OptionError(f"{name}: must begin with http:// or https://")
 
 
 def _credentials(address: str) -> dict[str, Any]:
@@ -58,12 +78,16 @@ def _credentials(address: str) -> dict[str, Any]:
         return {}
     try:
         from boto3 import Session  # type: ignore[import-untyped]  # noqa: PLC0415 - part of the extra
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # noqa: PLC0415
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415
     except ImportError:
         return {}
-    session = Session()
-    if session.get_credentials() is None:
-        return {}
+    try:
+        session = Session()
+        if session.get_credentials() is None:
+            return {}
+    except BotoCoreError as error:  # such as a profile that is not there
+        raise OptionError(f"{address}: AWS's configuration: {error}") from error
     region = {"region": session.region_name} if session.region_name else {}
     return {"credential_provider": Boto3CredentialProvider(session), **region}
 
@@ -76,16 +100,31 @@ def heard(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments, **options)
-    future: Future[Any] = Future()
+    return heard_at_once(lambda _: function(*arguments, **options), [None], 1)[0]
+
+
+def heard_at_once(function: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
+    """Results of a call for each item, at most so many at once; signals are heard meanwhile.
+
+    The threads end with the process, whatever they wait for; it would wait for those of an executor.
+    """
+    calls: list[tuple[Future[R], T]] = [(Future(), item) for item in items]
+    waiting = deque(calls)
 
     def call() -> None:
-        try:
-            future.set_result(function(*arguments, **options))
-        except BaseException as error:  # noqa: BLE001 - the future carries it
-            future.set_exception(error)
+        while waiting:
+            try:
+                future, item = waiting.popleft()
+            except IndexError:  # another thread has taken it
+                return
+            try:
+                future.set_result(function(item))
+            except BaseException as error:  # noqa: BLE001 - the future carries it
+                future.set_exception(error)
 
-    threading.Thread(target=call, daemon=True).start()
-    return future.result()
+    for _ in range(min(most, len(calls))):
+        threading.Thread(target=call, daemon=True).start()
+    return [future.result() for future, _ in calls]
 
 
 @contextmanager
@@ -104,18 +143,18 @@ def translated(address: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """What matters of what obstore says; without queries, which may hold what signs a request.
+    """What matters of what obstore says; without queries, which may hold what signs a request, and passwords of servers.
 
     Examples
     --------
     >>> _reason(Exception("Generic S3 error: Error performing PUT http://h/b in 9ms - Server returned non-2xx status code: "
     ...                   "404 Not Found: <?xml?><Error><Message>There is no such bucket</Message></Error>"))
     '404 Not Found: There is no such bucket'
-    >>> _reason(Exception("Error performing GET http://h/b?signature=x in 9ms - HTTP error: error sending request"))
+    >>> _reason(Exception("Error performing GET http://me:pw@h/b?signature=x in 9ms - HTTP error: error sending request"))
     'Error performing GET http://h/b in 9ms - HTTP error: error sending request'
     """
     text = str(error).partition("\n\nDebug source")[0]
     status = re.search(r"status code: (\d+[A-Za-z ]*)", text)
     message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
     found = ": ".join(" ".join(each[1].split()) for each in (status, message) if each)
-    return re.sub(r"\?[^\s\"']*", "", found or text.partition("\n")[0])
+    return re.sub(r"\?[^\s\"']*|(?<=://)[^/\s@]*@", "", found or text.partition("\n")[0])

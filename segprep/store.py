@@ -30,7 +30,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -45,7 +44,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
-from segprep.connection import client
+from segprep.connection import client, heard_at_once
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.layout import Bucket, Layout
 from segprep.object_path import ObjectPath
@@ -439,8 +438,7 @@ def are_written(root: Place, shards: Sequence[tuple[ArraySpec, int, str]]) -> li
     """As `is_written`, for many shards; of a bucket, many are asked for at once, since each answer takes a while to come."""
     if not isinstance(root, ObjectPath):
         return [is_written(root, *each) for each in shards]
-    with ThreadPoolExecutor(REQUESTS) as pool:
-        return list(pool.map(lambda each: is_written(root, *each), shards))
+    return heard_at_once(lambda each: is_written(root, *each), shards, REQUESTS)
 
 
 def shard_name(spec: ArraySpec, number: int) -> str:
@@ -689,4 +687,7 @@ def read_layout(root: Place, info: StoreInfo) -> Layout:
 
 def bytes_on_disk(root: Place) -> int:
     """Size of all objects in the store."""
-    return total_bytes(root)
+    try:
+        return total_bytes(root)
+    except OSError as error:
+        raise StorageError(f"{root}: cannot be listed: {error.strerror}") from error

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,15 +16,16 @@ import numpy as np
 import pytest
 import zarr
 from buckets import SECRET, make_bucket, objects_in, upload
-from commands import COMMAND, has_ended
+from commands import COMMAND, has_ended, segprep_
 from endurance.runs import start, write_data
 from zarr.storage import ObjectStore
 
 import segprep
 from segprep import Workers, lease, preprocess, store
-from segprep.connection import client
+from segprep.connection import client, heard_at_once
 from segprep.errors import InputError, OutputError, StorageError
 from segprep.lock import sole_writer
+from segprep.places import place
 from segprep.readers import find_masks
 from segprep.repair import repair
 from segprep.verify import verify
@@ -224,6 +226,43 @@ def test_no_credential_is_ever_said(bucket, tmp_path):
         assert (process.returncode, SECRET in said) == (status, False)
     assert objects_in(bucket)
     assert not any(SECRET.encode() in content for content in objects_in(bucket).values())
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL: must begin with http:// or https://"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_PROFILE": "nope"}, "The config profile (nope) could not be found"),
+    ],
+)
+def test_settings_that_make_no_sense_are_a_usage_error_of_one_line(variables, said):
+    ended = segprep_("check", "s3://cells/coins", **variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.count("\n") == 1
+    assert said in ended.stderr
+
+
+@pytest.mark.usefixtures("object_store")
+def test_a_bucket_that_cannot_be_listed_is_a_storage_error_that_names_it():
+    with pytest.raises(StorageError, match=r"s3://nowhere/out\.zarr: cannot be listed: .*bucket does not exist"):
+        store.bytes_on_disk(place("s3://nowhere/out.zarr"))
+
+
+def test_many_calls_at_once_bring_their_results_in_order_and_their_errors():
+    assert heard_at_once(lambda number: number * number, range(100), 7) == [number * number for number in range(100)]
+    with pytest.raises(ZeroDivisionError):
+        heard_at_once(lambda number: 1 / number, range(100), 7)
+
+
+def test_a_signal_is_heard_during_many_calls_at_once():
+    script = (
+        "import segprep.connection, time; print(flush=True); segprep.connection.heard_at_once(time.sleep, [600] * 3, 2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == -signal.SIGINT
 
 
 def test_credentials_of_a_profile_are_those_of_the_tools_of_aws(bucket, tmp_path):
