@@ -180,7 +180,8 @@ def _reconciled(
     root: Place, before: store.StoreInfo, made: Plan, overwrite: bool
 ) -> tuple[Plan, store.StoreInfo | None]:
     """Plan for a place where a store is, and what of the store stays."""
-    changed = change(root, before, made)
+    both = merged(before, made)
+    changed = change(root, before, both)
     words = [*changed.of_masks, *(word for own in changed.of_products.values() for word in own)]
     if words and not overwrite:
         raise OutputError(
@@ -191,7 +192,7 @@ def _reconciled(
         return made, None
     for product in changed.of_products:
         store.discard(root, before, product)
-    return merged(before, made), before
+    return both, before
 
 
 def _with_always(products: Sequence[Product]) -> list[Product]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import segprep
 from segprep import splits, store
 from segprep.class_weights import FORMULAS
+from segprep.errors import IntegrityError
 from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
@@ -237,25 +238,24 @@ class Change(NamedTuple):
 
 
 def merged(before: store.StoreInfo, made: Plan) -> Plan:
-    """Plan that keeps the products that the store has, of the same masks and rules."""
+    """Plan that also has the products that the store has, as they would be written now."""
     now = made.info
     names = {product.name for product in now.products}
-    kept = [info for info in before.products if info.name not in names]
-    infos = {info.name: info for info in (*kept, *now.products)}
-    products = {product.name: product for product in (*map(stored_product, kept), *made.products)}
-    order = [each.name for each in PRODUCTS if each.name in infos]
-    return replace(
-        made,
-        info=msgspec.structs.replace(now, products=tuple(infos[name] for name in order)),
-        products=tuple(products[name] for name in order),
-    )
+    kept = [stored_product(info) for info in before.products if info.name not in names]
+    products = tuple(sorted((*kept, *made.products), key=_rank))
+    rule = msgspec.convert(now.instance_rule, type=InstanceRule)
+    infos = tuple(product_info(each, made.layout, rule, now.input) for each in products)
+    return replace(made, info=msgspec.structs.replace(now, products=infos), products=products)
 
 
 def change(root: Place, before: store.StoreInfo, made: Plan) -> Change:
-    """What sets the store at `root` and a plan apart, in words."""
+    """What sets the store at `root` and a plan that has all its products apart, in words."""
     now = made.info
     if before.input != now.input:
-        words = ", ".join(_other_masks(root, made.tables))
+        try:
+            words = ", ".join(_other_masks(root, made.tables))
+        except IntegrityError:  # a run was killed before it had written them
+            words = "some differ"
         return Change(
             [f"it holds {before.masks} masks of {before.source}; of the {now.masks} of {now.source} {words}"], {}
         )
@@ -316,5 +316,7 @@ def _short(value: object) -> str:
 
 def stored_product(info: store.ProductInfo) -> Product:
     """Product as it was bound when the store was written."""
-    kind = next(each for each in PRODUCTS if each.name == info.name)
+    kind = next((each for each in PRODUCTS if each.name == info.name), None)
+    if kind is None:
+        raise IntegrityError(f"the store has a product {info.name!r}, which this segprep does not know: update segprep")
     return msgspec.convert(info.parameters, type=kind)
