@@ -585,6 +585,10 @@ def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
         return msgspec.json.decode(text, type=_Root).attributes
     except NO_JSON as error:
         raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
+    for each in info.buckets:  # these names are of folders that may be removed
+        if each.name != f"{each.height}x{each.width}":
+            raise IntegrityError(f"{root}: no segprep store: {name}: bucket {each.name!r} is not named after its size")
+    return info
 
 
 def decode_record(data: bytes) -> Record | None:
