@@ -16,6 +16,7 @@ from segprep.places import Place
 from segprep.plan import Plan, plan, product_info, stored_product
 from segprep.scanning import Found, checked, scan
 from segprep.splits import SplitRule
+from segprep.stats import input_digest
 from segprep.verify import Finding, Known, Report, found_again, known_of, parts_of, verify
 from segprep.workers import Progress, Workers, crew, silent
 from segprep.writing import Work, write
@@ -37,7 +38,7 @@ def repair(
     """Find all damage of a store, and write what is damaged anew.
 
     The store is then, to the byte, what it was before the damage. Shards that are whole stay as they are; metadata, tables
-    and their checksums are all written again.
+    and their checksums are all written again. A store that is incomplete, as a repair that was ended leaves it, is completed.
 
     Parameters
     ----------
@@ -58,10 +59,10 @@ def repair(
     InputError
         Where this is not the data set that the store was made from; nothing is changed then.
     IntegrityError
-        Where there is no store, it is incomplete, or this version of segprep computes something else.
+        Where there is no store, or this version of segprep computes something else.
     """
     workers = workers or Workers()
-    damaged = verify(out, deep=True, workers=workers, progress=progress)
+    damaged = verify(out, deep=True, incomplete=True, workers=workers, progress=progress)
     if not damaged.findings:
         return damaged
     root = workers.place(out)
@@ -77,7 +78,7 @@ def _mended(
     """Write what is damaged anew; what is not as it was."""
     known = known_of(root)
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
-    listed = _listed(root)
+    listed = {} if _is_unlisted(damage) else _listed(root)
     masks = found_again(source, known.info)
     with crew(workers, len(masks.refs)) as workforce:
         found = checked(scan(workforce, masks, rule, progress), "skip-mask")
@@ -88,6 +89,11 @@ def _mended(
 
 
 def _listed(root: Place) -> dict[str, store.ObjectRecord]:
+def _is_unlisted(damage: tuple[Finding, ...]) -> bool:
+    """Whether the list of metadata and tables is damaged, or of a run before that which was ended."""
+    return any(each.path == store.OBJECTS for each in damage)
+
+
     """Records of metadata and tables; none where the list of them is damaged."""
     try:
         return store.decode_objects((root / store.OBJECTS).read_bytes()) or {}
@@ -100,6 +106,9 @@ def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found,
     products = tuple(map(stored_product, info.products))
     rule = msgspec.convert(info.instance_rule, type=InstanceRule)
     kept = _kept_tables(root, info, findings)
+    digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
+    if digest != info.input:
+        raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
     made = plan(
         info.source,
         found,
@@ -109,8 +118,6 @@ def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found,
         data=source,
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
     )
-    if made.info.input != info.input:
-        raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
     for product, stored in zip(products, info.products, strict=True):
         if product_info(product, made.layout, rule, info.input).fingerprint != stored.fingerprint:
             raise IntegrityError(
@@ -121,7 +128,9 @@ def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found,
 
 def _kept_tables(root: Place, info: store.StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
     """Tables of the splits that are whole."""
-    kept = {}
+    kept: dict[str, NDArray[Any]] = {}
+    if info.status != "complete" and _is_unlisted(findings):  # they may be of another run
+        return kept
     for name in SPLIT_TABLES:
         if any(each.path.startswith(f"{name}/") for each in findings):
             continue

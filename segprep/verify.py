@@ -119,6 +119,7 @@ def verify(
     against: str | os.PathLike[str] | Place | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
+    incomplete: bool = False,
     workers: Workers | None = None,
     progress: Progress = silent,
 ) -> Report:
@@ -135,6 +136,8 @@ def verify(
         The data set that the store was made from; some masks are computed again and compared exactly.
     sample, seed : int
         How many masks, and which.
+    incomplete : bool
+        Whether what an incomplete store lacks is damage; otherwise such a store is refused.
     workers, progress
         As in `segprep.preprocess`.
 
@@ -163,6 +166,8 @@ def verify(
     workers = workers or Workers()
     root = workers.place(out)
     known = known_of(root)
+    if known.info.status != "complete" and not incomplete:
+        raise IntegrityError(_incomplete(root, known))
     source = None if against is None else workers.place(against)
     chosen = _chosen(root, known, source, sample, seed)
     with crew(workers if deep or chosen else Workers(processes=1), known.info.masks) as workforce:
@@ -179,27 +184,29 @@ def verify(
 
 
 def known_of(root: Place) -> Known:
-    """What is known of a store, and which of its metadata and tables are damaged.
+    """What is known of a store, and which of its metadata and tables are damaged, or not yet written.
 
     Raises
     ------
     IntegrityError
-        Where there is no store, or it is incomplete.
+        Where there is no store.
     """
     data = _bytes(root / store.OBJECTS)
     objects = store.decode_objects(data) if isinstance(data, bytes) else None
     info = _info(root, objects)
-    if info.status != "complete":
-        raise IntegrityError(_incomplete(root, info))
     findings = []
-    if objects is None:
+    if objects is not None and not _is_list_of(objects, root, info):
+        objects = None
+        findings.append(Finding(store.OBJECTS, f"is of a former run: {UNLISTED}"))
+    elif objects is None:
         what = "is damaged" if isinstance(data, bytes) else data
         findings.append(Finding(store.OBJECTS, f"{what}: {UNLISTED}"))
     listed = objects or {}
     copies = {store.ROOT_COPY: listed["zarr.json"]} if objects else {}
     for path, record in (listed | copies).items():
         if fault := _fault(_bytes(root / path), record):
-            findings.append(Finding(path, fault))
+            begun = path == "zarr.json" and info.status != "complete"
+            findings.append(Finding(path, "says that the store is incomplete" if begun else fault))
     if objects is None:
         findings += _unlisted(root, info)
     damaged = {each.path.partition("/c/")[0].removesuffix("/zarr.json") for each in findings}
@@ -226,6 +233,15 @@ def _info(root: Place, objects: dict[str, store.ObjectRecord] | None) -> store.S
     raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
 
 
+def _is_list_of(objects: dict[str, store.ObjectRecord], root: Place, info: store.StoreInfo) -> bool:
+    """Whether a list of objects was written by the run that wrote the root attributes; if not, that run was ended before."""
+    if info.status == "complete":
+        return True
+    made = _readable(root, store.ROOT_COPY)
+    is_listed = _fault(_bytes(root / store.ROOT_COPY), objects["zarr.json"]) is None
+    return is_listed and made is not None and msgspec.structs.replace(made, status=info.status) == info
+
+
 def _readable(root: Place, name: str) -> store.StoreInfo | None:
     """Root attributes, or those in the copy of them, if they can be read."""
     try:
@@ -245,9 +261,8 @@ def _unlisted(root: Place, info: store.StoreInfo) -> Iterator[Finding]:
         yield Finding("zarr.json", "is damaged")
 
 
-def _incomplete(root: Place, info: store.StoreInfo) -> str:
+def _incomplete(root: Place, known: Known) -> str:
     """What there is to say of an incomplete store."""
-    known = Known(info, 0, (), frozenset(), _rows_alone(info), None)
     parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
     missing = store.are_written(root, [(part.spec, part.number, part.fingerprint) for part in parts]).count(False)
     return (

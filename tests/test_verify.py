@@ -263,6 +263,35 @@ def test_a_repair_from_other_data_is_refused_and_changes_nothing(copy, labels, t
     assert files_of(copy) == before
 
 
+def test_a_repair_from_data_of_other_sizes_is_refused_as_well(labels, tmp_path):
+    root = tmp_path / "out.zarr"
+    segprep.preprocess(labels / "0.png", root, workers=ONE)
+    (root / "6x7/labels/c/0/0/0").unlink()
+    with pytest.raises(InputError, match=r"is not what .*out\.zarr was made from"):
+        repair(root, labels / "1.png", workers=ONE)
+
+
+@pytest.mark.parametrize("lost", ["6x7/labels/c/0/0/0", "split/c/0", store.OBJECTS])
+def test_an_incomplete_store_is_completed_by_a_repair(copy, labels, lost, files_of):
+    before = files_of(copy)
+    store.put_info(copy, msgspec.structs.replace(store.read_info(copy), status="incomplete"))
+    (copy / lost).unlink()
+    report = repair(copy, labels, workers=ONE)
+    assert report.findings == ()
+    assert {lost} <= {each.path for each in report.mended}
+    assert files_of(copy) == before
+
+
+def test_a_repair_does_not_take_the_splits_of_a_former_run_for_those_of_the_one_that_was_ended(
+    copy, labels, tmp_path, files_of
+):
+    other = Path(shutil.copytree(copy, tmp_path / "other.zarr"))
+    segprep.split_store(other, SplitRule((0.25, 0.5, 0.25)), workers=ONE)
+    store.put_info(copy, msgspec.structs.replace(store.read_info(other), status="incomplete"))
+    assert repair(copy, labels, workers=ONE).findings == ()
+    assert files_of(copy) == files_of(other)
+
+
 def test_data_that_differ_are_found_by_a_comparison(whole, labels, tmp_path):
     others = Path(shutil.copytree(labels, tmp_path / "cells"))
     Image.fromarray(np.ones((6, 7), np.uint8)).save(others / "0.png")
@@ -325,15 +354,19 @@ def test_a_sample_of_none_is_an_option_error(whole, labels):
 KILLED = """
 import os, shutil, sys
 import segprep
-from segprep import Boundaries, SplitRule, Workers
+from segprep import Boundaries, Rules, SplitRule, Workers
+from segprep.repair import repair
 
 call, labels, whole, places = sys.argv[1:]
 one = Workers(processes=1)
+all_train = Rules(split=SplitRule((1.0, 0.0, 0.0)))
 calls = {
     "new": lambda root: segprep.preprocess(labels, root, workers=one),
     "extended": lambda root: segprep.preprocess(labels, root, products=[Boundaries()], workers=one),
     "split": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), workers=one),
     "refitted": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), refit=True, workers=one),
+    "replaced": lambda root: segprep.preprocess(labels + "/0.png", root, rules=all_train, overwrite=True, workers=one),
+    "repaired": lambda root: repair(root, labels, workers=one),
 }
 
 def ended_after(most, root):
@@ -356,6 +389,9 @@ def place(name):
     root = os.path.join(places, name)
     if call != "new":
         shutil.copytree(whole, root)
+    if call == "repaired":
+        for lost in ("6x7/labels/c/0/0/0", "12x10/weights/records/0.json", "split/c/0", "key/records/objects.json"):
+            os.unlink(os.path.join(root, lost))
     return root
 
 count = ended_after(250, place("ended"))
@@ -368,7 +404,7 @@ for most in sorted({*range(3), *range(3, count, 6), *range(count - 12, count)}):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.parametrize("call", ["new", "extended", "split", "refitted"])
+@pytest.mark.parametrize("call", ["new", "extended", "split", "refitted", "replaced", "repaired"])
 def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(call, labels, whole, tmp_path, files_of):
     subprocess.run([sys.executable, "-c", KILLED, call, labels, whole, tmp_path], check=True, timeout=300)
 
@@ -376,15 +412,17 @@ def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(cal
         return {path: data for path, data in files_of(root).items() if not path.endswith(".partial")}
 
     ended = objects_of(tmp_path / "ended")
+    if call == "repaired":
+        assert ended == objects_of(whole)
     killed = sorted(tmp_path.glob("killed *"))
     assert len(killed) > 20
     for root in killed:
         assert objects_of(root.with_name(root.name.replace("killed", "again"))) == ended
         if not (root / "zarr.json").exists():
             assert root.name == "killed 0"
-        elif store.read_info(root).status == "complete":
+        elif store.read_info(root).status == "complete" and (call, root.name) != ("repaired", "killed 0"):
             assert verify(root, deep=True, workers=ONE).findings == ()
-        else:
+        elif store.read_info(root).status == "incomplete":
             with pytest.raises(IntegrityError, match=r"is incomplete: .* goes on"):
                 verify(root)
 
