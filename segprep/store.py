@@ -582,7 +582,7 @@ def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
         version = msgspec.json.decode(text, type=_VersionOnly).attributes.format
         if version > FORMAT:
             raise IntegrityError(f"{root}: has format {version}, and this segprep reads up to {FORMAT}: update segprep")
-        return msgspec.json.decode(text, type=_Root).attributes
+        info = msgspec.json.decode(text, type=_Root).attributes
     except NO_JSON as error:
         raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
     for each in info.buckets:  # these names are of folders that may be removed
@@ -645,19 +645,22 @@ def read_table(root: Place, name: str) -> NDArray[Any]:
             for chunk in range(-(-array.shape[0] // array.chunks[0])):
                 (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
             return np.asarray(array[:])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the latter of metadata that are JSON, but no array's
         raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
 
 
-def are_intact(root: Place, tables: Iterable[str]) -> bool:
-    """Whether every object of these tables has the bytes that the list of the objects has recorded."""
+def are_intact(root: Place, tables: Sequence[str] = ()) -> bool:
+    """Whether all metadata and tables, or these tables, have the bytes that the list of the objects has recorded."""
+
+    def is_intact(path: str) -> bool:
+        return hashlib.sha256((root / path).read_bytes()).hexdigest() == listed[path].sha256
+
     try:
         listed = decode_objects((root / OBJECTS).read_bytes()) or {}
-        return all(f"{name}/zarr.json" in listed for name in tables) and all(
-            hashlib.sha256((root / path).read_bytes()).hexdigest() == record.sha256
-            for path, record in listed.items()
-            if path.startswith(tuple(f"{name}/" for name in tables))
-        )
+        asked = [path for path in listed if not tables or path.startswith(tuple(f"{name}/" for name in tables))]
+        if not listed or not all(f"{name}/zarr.json" in listed for name in tables):
+            return False
+        return all(heard_at_once(is_intact, asked, REQUESTS) if isinstance(root, ObjectPath) else map(is_intact, asked))
     except OSError:
         return False
 

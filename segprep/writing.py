@@ -106,7 +106,7 @@ def write(workforce: Crew, work: Work, progress: Progress, before: store.StoreIn
     made = work.made
     jobs, sizes = _jobs(work)
     complete = msgspec.structs.replace(made.info, status="complete")
-    if before == complete and not jobs:
+    if before == complete and not jobs and store.are_intact(work.root):
         _note(work)
         return complete
     store.create(work.root, made.info, made.layout, made.products, made.tables)

@@ -313,6 +313,14 @@ def test_a_damaged_table_is_an_integrity_error_that_names_it(coins_copy):
         store.read_table(coins_copy, "height")
 
 
+def test_a_table_whose_metadata_are_not_those_of_an_array_is_an_integrity_error(coins_copy):
+    metadata = json.loads((coins_copy / "height/zarr.json").read_text())
+    del metadata["data_type"]
+    (coins_copy / "height/zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(IntegrityError, match="table height cannot be read"):
+        store.read_table(coins_copy, "height")
+
+
 def test_a_table_that_is_not_there_is_an_integrity_error(coins_store):
     with pytest.raises(IntegrityError, match="table nothing"):
         store.read_table(coins_store, "nothing")
