@@ -138,7 +138,8 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
             made = _planned(source, found, wanted, rules, before)
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
-            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files)
+            digests = [each.digest for each in found.stats]
+            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, digests)
             return write(workforce, work, progress, before)
 
 

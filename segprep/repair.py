@@ -84,16 +84,17 @@ def _mended(
         found = checked(scan(workforce, masks, rule, progress), "skip-mask")
         made = _plan_again(root, source, known.info, found, damage)
         _drop_records(root, known, damage)
-        write(workforce, Work(root, found.masks.refs, rule, made), progress, None)
+        digests = [each.digest for each in found.stats]
+        write(workforce, Work(root, found.masks.refs, rule, made, digests=digests), progress, None)
     return tuple(Finding(path, OTHER) for path, record in _listed(root).items() if listed.get(path, record) != record)
 
 
-def _listed(root: Place) -> dict[str, store.ObjectRecord]:
 def _is_unlisted(damage: tuple[Finding, ...]) -> bool:
     """Whether the list of metadata and tables is damaged, or of a run before that which was ended."""
     return any(each.path == store.OBJECTS for each in damage)
 
 
+def _listed(root: Place) -> dict[str, store.ObjectRecord]:
     """Records of metadata and tables; none where the list of them is damaged."""
     try:
         return store.decode_objects((root / store.OBJECTS).read_bytes()) or {}
@@ -105,10 +106,10 @@ def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found,
     """Plan of the run that made the store."""
     products = tuple(map(stored_product, info.products))
     rule = msgspec.convert(info.instance_rule, type=InstanceRule)
-    kept = _kept_tables(root, info, findings)
     digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
     if digest != info.input:
         raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
+    kept = _kept_tables(root, info, findings)
     made = plan(
         info.source,
         found,

@@ -89,12 +89,12 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
         hidden=int(whole.areas.sum() - whole.visible[1:].sum()),
         filled=_is_filled(shown),
         faults=whole.faults,
-        digest=_digest(whole),
+        digest=mask_digest(whole),
     )
 
 
-def _digest(mask: InstanceMask) -> bytes:
-    """Fingerprint of a mask."""
+def mask_digest(mask: InstanceMask) -> bytes:
+    """Fingerprint of every pixel, class and ignored place of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
     for array in (mask.extents.runs, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from segprep import store
-from segprep.errors import StorageError
+from segprep.errors import InputError, StorageError
 from segprep.instances import InstanceRule
 from segprep.layout import Shard
 from segprep.mask import MaskRef
 from segprep.places import Place
 from segprep.plan import Plan
 from segprep.products import Product
+from segprep.stats import mask_digest
 from segprep.workers import Crew, Job, Progress, names
 
 
@@ -66,6 +67,8 @@ class Work(NamedTuple):
         Which shards this run writes.
     files : str or None
         Fingerprint of the input's files, to be noted; None where there is none.
+    digests : sequence of bytes or None
+        Fingerprint that each mask must have still; None where the masks come from the store itself.
     """
 
     root: Place
@@ -74,6 +77,7 @@ class Work(NamedTuple):
     made: Plan
     part: Part = Part(1, 1)
     files: str | None = None
+    digests: Sequence[bytes] | None = None
 
 
 class Target(NamedTuple):
@@ -152,8 +156,9 @@ def _jobs(work: Work) -> tuple[list[Job], list[int]]:
         missing = [each for each in own if not next(written)]
         if missing:
             refs = [work.refs[mask] for mask in shard.masks]
+            digests = None if work.digests is None else [work.digests[mask] for mask in shard.masks]
             what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {names(refs)}"
-            jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, work.instances, missing)))
+            jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, digests, work.instances, missing)))
             sizes.append(len(refs))
     return jobs, sizes
 
@@ -164,12 +169,20 @@ def _shards(work: Work) -> list[Shard]:
 
 
 def _write_shard(
-    root: Place, number: int, refs: Sequence[MaskRef], instances: InstanceRule, targets: Sequence[Target]
+    root: Place,
+    number: int,
+    refs: Sequence[MaskRef],
+    digests: Sequence[bytes] | None,
+    instances: InstanceRule,
+    targets: Sequence[Target],
 ) -> None:
     """Compute one shard of every product from the input, and write it."""
     arrays = [store.padded(target.spec, len(refs)) for target in targets]
     for row, ref in enumerate(refs):
-        mask = instances.shown(instances.whole(ref.load(), ref.key))
+        whole = instances.whole(ref.load(), ref.key)
+        if digests is not None and mask_digest(whole) != digests[row]:
+            raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --hash-input says more")
+        mask = instances.shown(whole)
         height, width = mask.shape
         for target, array in zip(targets, arrays, strict=True):
             array[row, ..., :height, :width] = target.product.compute(mask)

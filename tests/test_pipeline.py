@@ -33,6 +33,7 @@ from segprep.products import PRODUCTS, Border, Boundaries, Distance, Weights
 from segprep.readers import READERS, find_masks
 from segprep.scanning import LEFT_OUT
 from segprep.splits import SPLITS, SplitRule
+from segprep.verify import verify
 from segprep.workers import Job, Workers, crew
 from segprep.writing import Part
 
@@ -240,7 +241,6 @@ def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
         list(workforce.completed([Job("shard 7 of 5x5", int, ("seven",))]))
 
 
-def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
 def full(_):
     raise MemoryError
 
@@ -253,6 +253,7 @@ def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all
     assert (tmp_path / "done").exists()
 
 
+def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
     with crew(anywhere, 1) as workforce, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
         list(workforce.completed([Job("shard 7 of 5x5", store.read_info, (tmp_path,))]))
 
@@ -621,3 +622,85 @@ def test_the_tables_of_a_store_are_those_that_its_plan_makes(varied_store):
     groups = {bucket.name for bucket in store.read_info(varied_store).buckets}
     folders = {path.name for path in varied_store.iterdir() if path.is_dir()}
     assert folders == {*store.MASK_TABLES, "instances"} | groups
+
+
+def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(coins_copy, coins_store, files_of):
+    (coins_copy / "height/c/0").unlink()
+    (coins_copy / "320x384/labels/zarr.json").write_bytes(b"{}")
+    assert segprep.preprocess(COINS, coins_copy, products=[], workers=ONE).status == "complete"
+    assert files_of(coins_copy) == files_of(coins_store)
+
+
+# --- what changes meanwhile -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Folder of three label images."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in "abc":
+        Image.fromarray(np.array([[1, 0, 2], [1, 0, 0]], np.uint8)).save(data / f"{name}.png")
+    return data
+
+
+@pytest.mark.parametrize("values", [[[1, 1, 2], [1, 0, 0]], [[1, 0]], np.eye(90)], ids=["other", "smaller", "larger"])
+def test_a_mask_that_changes_during_the_run_is_an_input_error_that_names_it(three, values, tmp_path):
+    root = tmp_path / "out.zarr"
+
+    def edit(stage, done, masks):
+        if (stage, done) == ("scan", masks):
+            Image.fromarray(np.array(values, np.uint8)).save(three / "b.png")
+
+    with pytest.raises(InputError, match=r"b\.png: has changed since it was read first"):
+        segprep.preprocess(three, root, workers=ONE, progress=edit)
+    assert store.read_info(root).status == "incomplete"
+    with pytest.raises(OutputError, match=r"1 is changed \(b\.png\).*--overwrite"):
+        segprep.preprocess(three, root, workers=ONE)
+    assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
+    assert verify(root, deep=True, against=three, workers=ONE).findings == ()
+
+
+def test_a_product_that_other_code_would_compute_otherwise_is_refused_though_it_is_not_asked_for(
+    three, tmp_path, monkeypatch, files_of
+):
+    root = tmp_path / "out.zarr"
+    segprep.preprocess(three, root, products=[Distance()], workers=ONE)
+    monkeypatch.setattr(Distance, "version", Distance.version + 1)
+    before = files_of(root)
+    with pytest.raises(OutputError, match=r"distance is of segprep .*, now .*--overwrite"):
+        segprep.preprocess(three, root, workers=ONE)
+    assert files_of(root) == before
+    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    segprep.preprocess(three, tmp_path / "fresh.zarr", products=[Weights(), Distance()], workers=ONE)
+    assert files_of(root) == files_of(tmp_path / "fresh.zarr")
+
+
+def test_a_product_that_only_another_segprep_knows_is_an_integrity_error(three, tmp_path):
+    root = tmp_path / "out.zarr"
+    info = segprep.preprocess(three, root, workers=ONE)
+    unknown = msgspec.structs.replace(info.products[0], name="flows")
+    store.put_info(root, msgspec.structs.replace(info, products=(*info.products, unknown)))
+    with pytest.raises(IntegrityError, match="product 'flows', which this segprep does not know: update segprep"):
+        segprep.preprocess(three, root, workers=ONE)
+
+
+def test_a_store_whose_tables_were_never_written_is_refused_and_replaced_as_any_other(three, tmp_path):
+    root = tmp_path / "out.zarr"
+    info = segprep.preprocess(COINS, root, workers=ONE)
+    store.discard(root, info)
+    with pytest.raises(OutputError, match="it holds 1 masks of coins; of the 3 of data some differ"):
+        segprep.preprocess(three, root, workers=ONE)
+    assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
+
+
+def test_a_store_that_names_folders_elsewhere_is_none_and_they_are_left_alone(coins_copy, three):
+    victim = coins_copy.parent / "victim"
+    victim.mkdir()
+    (victim / "mine.txt").write_text("mine")
+    (coins_copy / store.ROOT_COPY).unlink()
+    attributes = (coins_copy / "zarr.json").read_text()
+    (coins_copy / "zarr.json").write_text(attributes.replace('"320x384"', '"../victim"'))
+    with pytest.raises(OutputError, match="is no segprep store"):
+        segprep.preprocess(three, coins_copy, workers=ONE, overwrite=True)
+    assert (victim / "mine.txt").read_text() == "mine"
