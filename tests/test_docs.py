@@ -35,7 +35,6 @@ PAGES_APART = ("formulas.md", "clusters.md")
 SECONDS = 300
 """How long the commands of a block may take before a test gives up; far more than they need."""
 PICTURES = ROOT / "docs" / "images"
-OPTIONS = [option for param in weights.params for option in param.opts if option.startswith("--")]
 ONE_STEP = 4  # of 255, in the colour maps: what the last digit of a float may change
 
 
@@ -67,6 +66,11 @@ def commands(page):
     """Arguments of each command line of segprep."""
     lines = [line for language, text in blocks(page) if language == "bash" for line in text.splitlines()]
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("segprep ")]
+
+
+def options_of(command):
+    """Options of a command, in full."""
+    return {option for param in command.params for option in param.opts if option.startswith("--")}
 
 
 def named_pictures(name):
@@ -183,9 +187,10 @@ def test_python_of_the_page_about_clusters_is_python():
 
 
 def test_options_that_the_page_about_clusters_names_are_those_of_the_commands():
-    named = set(re.findall(r"segprep weights [^`\n]*?(--[a-z-]+)", CLUSTERS_PAGE))
-    assert named >= {"--shard-range", "--scheduler"}
-    assert named <= {*OPTIONS}
+    lines = re.findall(r"segprep weights [^`\n]*", CLUSTERS_PAGE)
+    named = {option for line in lines for option in re.findall(r"(?<![\w-])--[a-z-]+", line)}
+    assert named >= {"--shard-range", "--scheduler", "--workers"}
+    assert named <= options_of(weights)
 
 
 def test_the_table_of_memory_has_the_rows_that_the_script_measures():
@@ -257,9 +262,17 @@ def test_script_draws_the_same_pixels(path, redrawn):
     assert np.abs(kept - again).max() <= ONE_STEP
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_of_weights_is_documented(option):
+@pytest.mark.parametrize(
+    "option", sorted({option for command in main.commands.values() for option in options_of(command)})
+)
+def test_every_option_is_documented(option):
     assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", page) for page in PAGES.values())
+
+
+@pytest.mark.parametrize("arguments", commands(PAGES["README.md"]), ids=" ".join)
+def test_every_command_of_the_first_page_is_one(arguments):
+    name, *rest = arguments
+    assert main.commands[name].make_context(name, rest)
 
 
 @pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(product.name for product in PRODUCTS)])
