@@ -8,6 +8,7 @@ that it names was on this machine and is gone. In a bucket, a lease takes the pl
 """
 
 import errno
+import fcntl
 import os
 import socket
 import time
@@ -22,11 +23,6 @@ from segprep.lease import Owner, leased
 from segprep.object_path import ObjectPath
 from segprep.places import Place
 from segprep.store import LOCK, make_folder, storage_errors, sweep
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 PATIENCE = 1
 """Seconds that a run waits for what passes: of a part, that another part which ends holds the lock alone while it removes the
@@ -106,7 +102,7 @@ def _release(path: Path, file: int) -> None:
 
 def _holds_alone(file: int) -> bool:
     """Whether a lock that this process holds is shared with no other; from then on it cannot be."""
-    return fcntl is None or _is_free(file, None)
+    return _is_free(file, None)
 
 
 def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
@@ -164,12 +160,11 @@ def _owner(file: int) -> Owner | None:
 def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
     """Whether the lock was to be had; then this process holds it."""
     try:
-        if fcntl is not None:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            return True
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-    return shared or owner is None or owner.is_gone()
+        return shared or owner is None or owner.is_gone()
+    return True

@@ -80,8 +80,6 @@ class Processes:
 
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
     """Give a job to a pool; the process that it may start for it is born deaf to signals."""
-    if os.name == "nt":
-        return pool.submit(fn, *args)
     with _heard_later():
         return pool.submit(fn, *args)
 

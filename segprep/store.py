@@ -545,9 +545,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the names in `folder` to the disk, where the system can."""
-    if os.name == "nt":
-        return
+    """Flush the names in `folder` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
