@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from clusters import scheduler, wait_for_workers, workers_of
 from hypothesis import settings
 
 import segprep
+from segprep.cli.main import ENDINGS, run
 from segprep.store import NOTE
 
 REPOSITORY = Path(__file__).parents[1]
@@ -110,6 +114,22 @@ def files_of():
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     return files
+
+
+@pytest.fixture
+def segprep_here(monkeypatch, capfd):
+    """Callable: the command, run to its end in this process, which takes a moment less than one of its own."""
+    before = {each: signal.getsignal(each) for each in ENDINGS}
+
+    def segprep_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["segprep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        return subprocess.CompletedProcess(arguments, ended.value.code, *capfd.readouterr())
+
+    yield segprep_here
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 @pytest.fixture(scope="session")

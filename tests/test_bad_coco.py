@@ -1,13 +1,9 @@
 """What becomes of every kind of bad or odd COCO file: in a run, and in `check`."""
 
 import json
-import signal
-import sys
 from typing import Any, NamedTuple
 
 import pytest
-
-from segprep.cli.main import ENDINGS, run
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]
@@ -280,22 +276,6 @@ ROWS = SEGMENTATIONS | FILES | IDS | CROWDS | SIZES | NAMES
 
 
 @pytest.fixture
-def segprep(monkeypatch, capfd):
-    """Callable: run the command in this process; its exit code, stdout and stderr."""
-    before = {each: signal.getsignal(each) for each in ENDINGS}
-
-    def segprep(*arguments):
-        monkeypatch.setattr(sys, "argv", ["segprep", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run()
-        return ended.value.code, *capfd.readouterr()
-
-    yield segprep
-    for each, handler in before.items():
-        signal.signal(each, handler)
-
-
-@pytest.fixture
 def write(tmp_path):
     """Callable: write a document, text or bytes to a file that is alone in its folder."""
 
@@ -310,9 +290,10 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_run_reads_what_is_valid_skips_what_is_bad_and_refuses_what_is_unclear(row, write, segprep, tmp_path):
+def test_a_run_reads_what_is_valid_skips_what_is_bad_and_refuses_what_is_unclear(row, write, segprep_here, tmp_path):
     file, store = write(row.content), tmp_path / "out.zarr"
-    code, stdout, stderr = segprep("weights", file, store, "--workers", "1")
+    ended = segprep_here("weights", file, store, "--workers", "1")
+    code, stdout, stderr = ended.returncode, ended.stdout, ended.stderr
     assert code == RUN_ENDS[row.outcome], stderr
     assert [word for word in row.words if word not in stderr] == [], stderr
     assert "Traceback" not in stderr
@@ -326,18 +307,18 @@ def test_a_run_reads_what_is_valid_skips_what_is_bad_and_refuses_what_is_unclear
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_check_tells_what_is_wrong_from_what_is_no_data_set(row, write, segprep):
-    code, stdout, stderr = segprep("check", write(row.content), "--workers", "1")
-    assert code == CHECK_ENDS[row.outcome], stderr
-    assert "Traceback" not in stderr
+def test_check_tells_what_is_wrong_from_what_is_no_data_set(row, write, segprep_here):
+    ended = segprep_here("check", write(row.content), "--workers", "1")
+    assert ended.returncode == CHECK_ENDS[row.outcome], ended.stderr
+    assert "Traceback" not in ended.stderr
     if row.outcome in (WARNED, UNREADABLE):
-        assert [word for word in row.words if word not in stdout] == [], stdout
-    assert ("nothing is wrong" in stdout) is (row.outcome == FINE)
+        assert [word for word in row.words if word not in ended.stdout] == [], ended.stdout
+    assert ("nothing is wrong" in ended.stdout) is (row.outcome == FINE)
 
 
-def test_an_annotation_of_an_unknown_image_ends_the_run_on_request(write, segprep, tmp_path):
+def test_an_annotation_of_an_unknown_image_ends_the_run_on_request(write, segprep_here, tmp_path):
     file, store = write(second(image_id=9)), tmp_path / "out.zarr"
-    code, _, stderr = segprep("weights", file, store, "--workers", "1", "--on-bad", "fail")
-    assert code == RUN_ENDS[REFUSED]
-    assert "a.json: image that the file does not list: annotation 17: image_id 9" in stderr
+    ended = segprep_here("weights", file, store, "--workers", "1", "--on-bad", "fail")
+    assert ended.returncode == RUN_ENDS[REFUSED]
+    assert "a.json: image that the file does not list: annotation 17: image_id 9" in ended.stderr
     assert not store.exists()

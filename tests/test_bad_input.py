@@ -3,9 +3,7 @@
 import base64
 import io
 import json
-import signal
 import struct
-import sys
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +12,6 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-
-from segprep.cli.main import run
 
 FINE, WARNED, UNREADABLE, REFUSED = "fine", "warned", "unreadable", "refused"
 STATUS = {FINE: (0, 0), WARNED: (0, 1), UNREADABLE: (3, 1), REFUSED: (3, 3)}
@@ -628,23 +624,16 @@ def write(data, files):
 
 
 @pytest.fixture
-def ended(tmp_path, monkeypatch, capsys):
-    """Callable: exit code, stdout and stderr of a command on a row's files."""
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+def ended(tmp_path, segprep_here):
+    """Callable: a command that has run on a row's files."""
 
     def ended(row, command, *arguments):
         write(tmp_path / "data", row.files)
-        given = [str(tmp_path / "data" / row.give), *map(str, arguments), *row.options, "--workers", "1"]
-        monkeypatch.setattr(sys, "argv", ["segprep", command, *given])
-        with pytest.raises(SystemExit) as caught:
-            run()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return caught.value.code, said.out, said.err
+        process = segprep_here(command, tmp_path / "data" / row.give, *arguments, *row.options, "--workers", "1")
+        assert "Traceback" not in process.stdout + process.stderr
+        return process.returncode, process.stdout, process.stderr
 
-    yield ended
-    for each, handler in handlers.items():
-        signal.signal(each, handler)
+    return ended
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

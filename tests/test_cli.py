@@ -320,10 +320,15 @@ def test_every_command_has_json_and_debug(command):
     ],
     ids=spelled,
 )
-def test_a_usage_error_is_one_line_that_names_what_is_wrong(tmp_path, arguments, named):
-    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
+def test_a_usage_error_is_one_line_that_names_what_is_wrong(tmp_path, segprep_here, arguments, named):
+    ended = segprep_here("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
     assert named in assert_one_line(ended, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--sigma", "0"]], ids=spelled)
+def test_a_usage_error_of_the_installed_command_is_one_line_too(tmp_path, arguments):
+    assert_one_line(segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments), 2)
 
 
 @pytest.mark.parametrize("arguments", [["weights"], ["info"], ["weights", "data"], ["nonsense"], ["--nonsense"]])
@@ -334,7 +339,6 @@ def test_a_missing_argument_or_unknown_command_is_a_usage_error_of_one_line(argu
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("tcp://127.0.0.1:1", None),
         ("missing.json", None),
         ("no json.json", "{"),
         ("no address.json", "{}"),

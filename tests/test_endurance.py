@@ -23,4 +23,4 @@ def test_of_two_starts_at_once_one_goes_on_and_the_other_is_refused():
 
 
 def test_whatever_is_damaged_is_found_and_repaired():
-    assert faults.run(20, seed=1)
+    assert faults.run(5, seed=1)

@@ -253,8 +253,6 @@ def test_the_plan_from_a_store_of_masks_without_instances_is_that_from_the_masks
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
-        ("dsb2018/stage1_train", Rules()),
-        ("dsb2018/stage1_train", Rules(instances=InstanceRule("components", separate="falk2019"))),
         ("taco/annotations_small.json", Rules()),
         ("panoptic/sample_data/panoptic_examples.json", Rules()),
         ("cityscapes_style/data/testdata/gtFine", Rules()),
@@ -263,6 +261,13 @@ def test_the_plan_from_a_store_of_masks_without_instances_is_that_from_the_masks
 )
 def test_the_plan_from_a_store_of_real_masks_is_that_from_the_masks(name, rules, data_dir, tmp_path):
     assert_recalled(data_dir / name, rules, tmp_path / "out.zarr")
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(instances=InstanceRule("components", separate="falk2019"))])
+def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data_dir, tmp_path):
+    for image in sorted((data_dir / "dsb2018" / "stage1_train").iterdir())[:8]:
+        shutil.copytree(image, tmp_path / "nuclei" / image.name)
+    assert_recalled(tmp_path / "nuclei", rules, tmp_path / "out.zarr")
 
 
 @pytest.mark.parametrize(

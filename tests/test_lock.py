@@ -112,16 +112,6 @@ def test_nothing_is_left_of_a_lock_that_cannot_be_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_of_two_starts_at_once_one_proceeds(many, undisturbed, files_of, tmp_path):
-    root = tmp_path / "out.zarr"
-    both = [start(many, root), start(many, root)]
-    said = [process.communicate(timeout=SECONDS)[1] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 4]
-    loser = next(text for process, text in zip(both, said, strict=True) if process.returncode)
-    assert "is being written by process" in loser
-    assert files_of(root) == undisturbed
-
-
 def test_a_killed_run_leaves_no_process_and_the_same_command_goes_on(many, undisturbed, files_of, tmp_path):
     root = tmp_path / "out.zarr"
     process = start(many, root)
