@@ -90,8 +90,8 @@ def leased(root: ObjectPath, part: str = "") -> Iterator[Callable[[], None]]:
     _HELD.add(lease.owner.run)
     try:
         lease.take()
-        _check_others(root, lease, part)
         with lease.renewed():
+            _check_others(root, lease, part)
             yield lease.check
     finally:
         lease.give_up()
