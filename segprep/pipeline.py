@@ -17,8 +17,8 @@ from segprep.plan import Plan, change, merged, plan
 from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import Masks, ReadOptions, find_masks
 from segprep.scanning import Found, OnBad, checked, scan
-from segprep.splits import SplitRule
-from segprep.stats import MaskStats
+from segprep.splits import SplitArray, SplitRule
+from segprep.stats import MaskStats, input_digest
 from segprep.workers import Progress, Stage, Workers, crew, silent
 from segprep.writing import Part, Work, write
 
@@ -135,7 +135,7 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
             known = {} if hash_input else _known(root, files, masks, rules)
             found = checked(scan(workforce, masks, rules.instances, progress, known), rules.on_bad)
             before = store.existing(root)  # only now: another part may have made the store meanwhile
-            made = _planned(source, found, wanted, rules, before)
+            made = _planned(source, found, wanted, rules, before, _kept_splits(root, found, rules, before))
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
             digests = [each.digest for each in found.stats]
@@ -162,7 +162,12 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 
 def _planned(
-    source: Place, found: Found, wanted: Sequence[Product], rules: Rules, before: store.StoreInfo | None
+    source: Place,
+    found: Found,
+    wanted: Sequence[Product],
+    rules: Rules,
+    before: store.StoreInfo | None,
+    kept: tuple[SplitArray, SplitArray] | None,
 ) -> Plan:
     """What goes where, as if nothing were there."""
     return plan(
@@ -174,7 +179,20 @@ def _planned(
         data=source,
         canvas=rules.canvas,
         reading=reading(rules),
+        kept=kept,
     )
+
+
+def _kept_splits(
+    root: Place, found: Found, rules: Rules, before: store.StoreInfo | None
+) -> tuple[SplitArray, SplitArray] | None:
+    """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
+    if before is None or before.status != "complete" or rules.split != SplitRule():
+        return None
+    digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
+    if digest != before.input or not store.are_intact(root, ("split", "fold")):
+        return None
+    return store.read_table(root, "split"), store.read_table(root, "fold")
 
 
 def _reconciled(

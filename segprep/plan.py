@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import segprep
 from segprep import splits, store
 from segprep.class_weights import FORMULAS
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
 from segprep.instances import InstanceRule
 from segprep.layout import Layout, Size
 from segprep.mask import ClassTable
@@ -49,7 +49,7 @@ class Plan:
     tables: dict[str, NDArray[Any]]
 
 
-def plan(
+def plan(  # noqa: PLR0913 - what follows the first two has a name each
     source: str,
     found: Found,
     *,
@@ -59,6 +59,7 @@ def plan(
     data: Place | None = None,
     canvas: Size | None = None,
     reading: ReadOptions | None = None,
+    kept: tuple[SplitArray, SplitArray] | None = None,
 ) -> Plan:
     """Decide what goes where, and bind what depends on the whole data set.
 
@@ -80,11 +81,13 @@ def plan(
         One canvas for all masks, in pixels.
     reading : ReadOptions or None
         How the masks were read.
+    kept : (SplitArray, SplitArray) or None
+        Split and fold of each mask, where they stay as they are.
     """
     stats, classes = found.stats, found.masks.classes
     keys = [ref.key for ref in found.masks.refs]
     layout = Layout.fit([each.shape for each in stats], canvas=canvas)
-    split_of, fold_of = assign(keys, _class_counts(stats), split, data)
+    split_of, fold_of = kept or assign(keys, _class_counts(stats), split, data)
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
@@ -136,12 +139,17 @@ def assign(
     file = splits.file_of(rule, data)
     if rule.fractions is None:
         found = splits.by_file(keys, file) if file else splits.by_folder(keys)
+        if found is None and rule.folds is None and (rule.group or rule.seed):
+            raise OptionError(
+                f"{'--group' if rule.group else '--seed'}: there is nothing to split: add --split or --folds"
+            )
         split_of = np.zeros(len(keys), np.uint8) if found is None else found
+        splits.check_groups(keys, groups, split_of)
     elif rule.stratify:
         split_of = splits.stratified(groups, counts, rule.fractions, rule.seed)
     else:
         split_of = splits.by_hash(groups, rule.fractions, rule.seed)
-    splits.check_filled(split_of, rule.fractions or (1, 0, 0))
+    splits.check_filled(split_of, rule)
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
 
 
@@ -261,7 +269,7 @@ def change(root: Place, before: store.StoreInfo, made: Plan) -> Change:
         )
     of_masks = [
         *_differing("instances", before.instance_rule, now.instance_rule),
-        *_differing("split", before.split_rule, now.split_rule),
+        *(_differing("split", before.split_rule, now.split_rule) or _other_splits(root, before, made.tables)),
         *_differing("canvas", {"sizes": _canvases(before)}, {"sizes": _canvases(now)}),
     ]
     both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
@@ -292,6 +300,15 @@ def _other_masks(root: Place, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
             yield f"{len(keys)} {'is' if len(keys) == 1 else 'are'} {verb} ({', '.join(keys[:NAMED])}{more})"
     if list(had) != list(has) and set(had) == set(has):
         yield "the order is another"
+
+
+def _other_splits(root: Place, before: store.StoreInfo, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
+    """Says how many masks the same rule splits otherwise now, as it does where its file has changed."""
+    if before.status == "complete" and store.are_intact(root, ("split",)):
+        other = np.flatnonzero(store.read_table(root, "split") != tables["split"])
+        if other.size:
+            key = store.decode_keys(tables["key"])[other[0]]
+            yield f"{other.size} masks are in another split than they were ({key} first)"
 
 
 def _canvases(info: store.StoreInfo) -> str:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
 from segprep import store
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
 from segprep.instances import InstanceRule
 from segprep.layout import Layout
 from segprep.loader import Dataset, StoredRef
@@ -17,7 +18,7 @@ from segprep.mask import ClassEntry, ClassTable
 from segprep.places import Place
 from segprep.plan import Plan, assign, class_infos, product_info, stored_product
 from segprep.products import Classes, Labels
-from segprep.splits import SplitRule
+from segprep.splits import SplitArray, SplitRule, folds_of, groups_of
 from segprep.stats import Counts
 from segprep.workers import Progress, Workers, crew, silent
 from segprep.writing import Work, write
@@ -38,7 +39,7 @@ def split_store(
     out : path
         The store.
     rule : SplitRule
-        How to split.
+        How to split. Without shares or a file the splits stay as they are, and only folds are made anew, if any are asked for.
     refit : bool
         Whether to fit class weights on the new train split and write the products that depend on them again; from the
         store alone, without the input. Otherwise they stay as they were fitted on the former train split.
@@ -70,7 +71,7 @@ def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, pr
     info = dataset.info
     layout = store.read_layout(root, info)
     _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.products])
-    split_of, fold_of = assign(dataset.keys, np.hstack([dataset.class_pixels, dataset.class_instances]), rule, None)
+    rule, split_of, fold_of = _assigned(root, dataset, rule)
     everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
     products = tuple(map(stored_product, info.products))
     rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
@@ -92,6 +93,22 @@ def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, pr
     as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
     with crew(workers, len(refs)) as workforce:
         return write(workforce, Work(root, refs, as_stored, made), progress, info)
+
+
+def _assigned(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
+    """Rule, split and fold of each mask: what is not said stays as it is."""
+    if rule.fractions is not None or rule.file is not None:
+        counts = np.hstack([dataset.class_pixels, dataset.class_instances])
+        return rule, *assign(dataset.keys, counts, rule, None)
+    before = msgspec.convert(dataset.info.split_rule, type=SplitRule)
+    for option, said, was in (("--group", rule.group, before.group), ("--seed", rule.seed, before.seed)):
+        if said and said != was:
+            raise OptionError(f"{option}: says how to split; add --split")
+    split_of, fold_of = store.read_table(root, "split"), store.read_table(root, "fold")
+    if rule.folds is None:
+        return before, split_of, fold_of
+    groups = groups_of(dataset.keys, before.group)
+    return replace(before, folds=rule.folds), split_of, folds_of(groups, split_of, rule.folds, before.seed)
 
 
 def _counts(dataset: Dataset, chosen: np.typing.NDArray[np.bool_]) -> Counts:

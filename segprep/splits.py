@@ -1,13 +1,15 @@
 """Which masks are for training, which for validation and testing.
 
 A mask's group, by default its own key, decides together with a seed: the hash of both is a number in [0, 1), and the
-fractions cut that interval. So adding masks moves no other, and masks of one slide, patient or video stay together.
+fractions cut that interval. So adding masks moves no other, and masks of one slide, patient or video stay together. Folds are
+filled evenly instead: there are few of them, and an empty one is of no use.
 """
 
 import csv
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +71,7 @@ class SplitRule:
         if self.group is not None:
             try:
                 re.compile(self.group)
-            except re.error as error:
+            except (re.error, OverflowError) as error:
                 raise OptionError(f"--group {self.group!r} is no regular expression: {error}") from None
 
 
@@ -126,18 +128,36 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
 
 
 def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
-    """Fold of each mask, 255 for masks in none: test masks, or all where there are no folds."""
+    """Fold of each mask, 255 for masks in none: test masks, or all where there are no folds.
+
+    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
+
+    Raises
+    ------
+    OptionError
+        Where there are fewer groups than folds.
+    """
+    found = np.full(len(groups), 255, np.uint8)
     if folds is None:
-        return np.full(len(groups), 255, np.uint8)
-    numbers = np.array([int(folds * fraction_of(f"fold/{group}", seed)) for group in groups], np.uint8)
-    return np.where(splits == SPLITS.index("test"), 255, numbers).astype(np.uint8)
+        return found
+    outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
+    sizes = Counter(groups[mask] for mask in outside)
+    if len(sizes) < folds:
+        raise OptionError(f"--folds {folds}: there are {len(sizes)} groups of masks outside test: take fewer folds")
+    filled = [0] * folds
+    fold_of: dict[str, int] = {}
+    for group in sorted(sizes, key=lambda each: (-sizes[each], fraction_of(f"fold/{each}", seed))):
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += sizes[group]
+    found[outside] = [fold_of[groups[mask]] for mask in outside]
+    return found
 
 
 def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
     """Split of each mask so that every column of `counts` is shared as `fractions` say, as well as whole groups allow.
 
     Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
-    error of the shares most.
+    error of the shares most; the last ones go to splits that would otherwise be empty.
 
     Parameters
     ----------
@@ -159,9 +179,11 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     target = np.array(fractions)[:, None]
     have = np.zeros((len(fractions), share.shape[1]))
     chosen = np.zeros(len(names), np.uint8)
-    for i in order:
+    for left, i in zip(range(len(order), 0, -1), order, strict=True):
+        empty = (target[:, 0] > 0) & (have.sum(axis=1) == 0)
+        open_to = empty if np.count_nonzero(empty) >= left else target[:, 0] > 0
         gain = (((target - have) * share[i] - share[i] ** 2 / 2) / np.maximum(target, 1e-12)).sum(axis=1)
-        chosen[i] = np.argmax(np.where(target[:, 0] > 0, gain, -np.inf))
+        chosen[i] = np.argmax(np.where(open_to, gain, -np.inf))
         have[chosen[i]] += share[i]
     return chosen[member]
 
@@ -183,7 +205,8 @@ def by_folder(keys: Sequence[str]) -> SplitArray | None:
 def by_file(keys: Sequence[str], path: Place) -> SplitArray:
     """Split of each mask as a file says.
 
-    JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split.
+    JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
+    or without.
 
     Raises
     ------
@@ -213,7 +236,7 @@ def _read_file(path: Place) -> Mapping[str, str]:
                 return _once((str(key), split) for split, keys in said.items() for key in keys)
             return {str(key): str(split) for key, split in said.items()}
         rows = [row for row in csv.reader(text.splitlines()) if row]
-        head = [cell.strip().lower() for cell in rows[0]] == ["key", "split"] if rows else False
+        head = bool(rows) and [cell.strip().lower() for cell in rows[0][1:]] == ["split"]
         return _once((key, split) for key, split in rows[head:])
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
@@ -230,13 +253,26 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return said
 
 
-def check_filled(splits: SplitArray, fractions: Sequence[float]) -> None:
-    """Raise OptionError where a split that was asked for got no mask."""
-    for code, (name, share) in enumerate(zip(SPLITS, fractions, strict=True)):
+def check_filled(splits: SplitArray, rule: SplitRule) -> None:
+    """Raise OptionError where a split got no mask although a share of it was asked for."""
+    for code, (name, share) in enumerate(zip(SPLITS, rule.fractions or (), strict=False)):
         if share > 0 and not (splits == code).any():
+            remedy = "" if rule.stratify else "--stratify, another --seed, or "
             raise OptionError(
                 f"--split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
-                "there are too few groups; try --stratify, another --seed, or other shares"
+                f"there are too few groups; try {remedy}other shares"
+            )
+
+
+def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray) -> None:
+    """Raise OptionError where the masks of a group are in several splits, as a file or folders may have it."""
+    first: dict[str, int] = {}
+    for mask, group in enumerate(groups):
+        other = first.setdefault(group, mask)
+        if splits[mask] != splits[other]:
+            raise OptionError(
+                f"--group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
+                f"{SPLITS[splits[mask]]}, as the data set or the file of --split says: mend that, or leave --group out"
             )
 
 

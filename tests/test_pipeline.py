@@ -275,7 +275,7 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
         ({"products": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
         ({"rules": Rules(instances=InstanceRule(separate=1))}, "instances separate was 0, now 1; choose"),
         ({"rules": Rules(canvas=(500, 500))}, "canvas sizes was "),
-        ({"rules": Rules(split=SplitRule(seed=1))}, "split seed was 0, now 1; choose"),
+        ({"rules": Rules(split=SplitRule((1.0, 0.0, 0.0)))}, "split fractions was None, now "),
     ],
 )
 def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store, files_of, changed, said):

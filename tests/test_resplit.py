@@ -8,14 +8,15 @@ from click.testing import CliRunner
 from PIL import Image
 
 import segprep
+from segprep import store
 from segprep.cli.commands import main
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.instances import InstanceRule
 from segprep.pipeline import Rules, preprocess
 from segprep.products import Border, Distance, Weights
 from segprep.resplit import split_store
 from segprep.splits import SplitRule
-from segprep.store import read_info
+from segprep.store import read_info, read_table
 from segprep.workers import Workers
 
 ONE = Workers(processes=1)
@@ -104,3 +105,60 @@ def test_split_of_a_store_is_kept_when_products_are_added(labels: Path, tmp_path
     preprocess(labels, root, products=(Distance(),), workers=ONE)
     assert segprep.open(root, split="train").keys == keys
     assert [product.name for product in read_info(root).products] == ["labels", "classes", "weights", "distance"]
+
+
+def split_sizes(root: Path) -> list[int]:
+    return np.bincount(read_table(root, "split"), minlength=3).tolist()
+
+
+def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    rule = SplitRule((0.5, 0.25, 0.25), group=r"(\d)\.png", stratify=True)
+    preprocess(labels, root, rules=Rules(split=rule), workers=ONE)
+    before, sizes = files(root), split_sizes(root)
+    assert min(sizes) > 0
+    split_store(root, SplitRule(), workers=ONE)
+    assert files(root) == before
+    split_store(root, SplitRule(folds=3), workers=ONE)
+    assert split_sizes(root) == sizes
+    assert read_info(root).split_rule == {**store.plain(rule), "folds": 3}
+    folds, splits = read_table(root, "fold"), read_table(root, "split")
+    assert set(folds[splits != 2].tolist()) == {0, 1, 2}
+    assert all(len(set(folds[digit::10].tolist())) == 1 for digit in range(10))
+
+
+@pytest.mark.parametrize("rule", [SplitRule(group="x"), SplitRule(seed=4)])
+def test_what_says_how_to_split_wants_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
+    preprocess(labels, tmp_path / "out.zarr", workers=ONE)
+    with pytest.raises(OptionError, match="says how to split; add --split"):
+        split_store(tmp_path / "out.zarr", rule, workers=ONE)
+    with pytest.raises(OptionError, match="there is nothing to split: add --split or --folds"):
+        preprocess(labels, tmp_path / "other.zarr", rules=Rules(split=SplitRule(seed=4)), workers=ONE)
+
+
+def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_path: Path) -> None:
+    root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
+    file.write_text(
+        "name,split\n" + "".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20))
+    )
+    by_file = Rules(split=SplitRule(file=str(file)))
+    preprocess(labels, root, rules=by_file, workers=ONE)
+    file.write_text(file.read_text().replace("03.png,train", "03.png,test"))
+    with pytest.raises(OutputError, match=r"1 masks are in another split than they were \(03\.png first\)"):
+        preprocess(labels, root, rules=by_file, workers=ONE)
+    file.unlink()
+    info = preprocess(labels, root, products=[Distance()], workers=ONE)
+    assert [each.name for each in info.products] == ["labels", "classes", "weights", "distance"]
+    assert split_sizes(root) == [10, 10, 0]
+
+
+def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_stale(
+    labels: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((24, 30), np.uint8)).save(labels / "20.png")
+    root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
+    preprocess(labels, root, products=[Weights(absent="error")], workers=ONE)
+    file.write_text("".join(f"{index:02}.png,{'train' if index == 20 else 'val'}\n" for index in range(21)))
+    ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
+    assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
+    assert "weights: class weights were fitted on the former train split" in ended.stderr
