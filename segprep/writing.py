@@ -176,7 +176,10 @@ def _write_shard(
     instances: InstanceRule,
     targets: Sequence[Target],
 ) -> None:
-    """Compute one shard of every product from the input, and write it."""
+    """Compute one shard of every product from the input, and write it; unless a worker did, and died before it had said so."""
+    targets = [each for each in targets if not store.is_written(root, each.spec, number, each.fingerprint)]
+    if not targets:
+        return
     arrays = [store.padded(target.spec, len(refs)) for target in targets]
     for row, ref in enumerate(refs):
         whole = instances.whole(ref.load(), ref.key)

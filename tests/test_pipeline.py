@@ -33,7 +33,7 @@ from segprep.readers import READERS, find_masks
 from segprep.scanning import LEFT_OUT
 from segprep.splits import SPLITS, SplitRule
 from segprep.verify import verify
-from segprep.workers import Job, Workers, crew
+from segprep.workers import Crew, Job, Workers, crew
 from segprep.writing import Part
 
 ONE = Workers(processes=1)
@@ -610,6 +610,25 @@ def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(c
 
 
 # --- what changes meanwhile -------------------------------------------------------------------------------------------
+
+def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, varied_store, tmp_path, monkeypatch):
+    root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
+    for record in root.glob("*/*/records/*.json"):
+        record.rename(record.with_suffix(".kept"))
+    jobs, first = [], Crew.completed
+
+    def again(self, todo):
+        jobs.extend(todo)
+        for record in root.glob("*/*/records/*.kept"):
+            record.rename(record.with_suffix(".json"))
+        return first(self, todo)
+
+    monkeypatch.setattr(Crew, "completed", again)
+    times = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/c/*/0/0")}
+    assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
+    assert len(jobs) == 3
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
 
 
 @pytest.fixture
