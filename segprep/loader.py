@@ -183,6 +183,7 @@ class Dataset:
             np.append(np.int32(0), instances.classes),
             ignore if ignore.any() else None,
             stuff=stuff if stuff.any() else None,
+            overlap=self.info.instance_rule["overlap"],
         )
 
     @cached_property

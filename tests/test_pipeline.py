@@ -394,6 +394,15 @@ def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_
             np.testing.assert_array_equal(found[product], array)
 
 
+@pytest.mark.parametrize("overlap", ["smallest", "first", "last"])
+def test_the_ground_truth_of_a_mask_shows_what_its_labels_show(varied, overlap, tmp_path):
+    rules = Rules(instances=InstanceRule(overlap=overlap))
+    segprep.preprocess(varied, tmp_path / "out.zarr", products=(), rules=rules, workers=ONE)
+    dataset = segprep.open(tmp_path / "out.zarr")
+    for index in (0, 5, 9):
+        np.testing.assert_array_equal(dataset.mask(index).labels, dataset[index]["labels"])
+
+
 @pytest.fixture(scope="module")
 def divided(varied_store, tmp_path_factory):
     """Store whose masks 0, 3, 6, ... are train, 1, 4, ... val and 2, 5, ... test."""
@@ -602,15 +611,6 @@ def test_the_tables_of_a_store_are_those_that_its_plan_makes(varied_store):
     assert folders == {*store.MASK_TABLES, "instances"} | groups
 
 
-def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(coins_copy, coins_store, files_of):
-    (coins_copy / "height/c/0").unlink()
-    (coins_copy / "320x384/labels/zarr.json").write_bytes(b"{}")
-    assert segprep.preprocess(COINS, coins_copy, products=[], workers=ONE).status == "complete"
-    assert files_of(coins_copy) == files_of(coins_store)
-
-
-# --- what changes meanwhile -------------------------------------------------------------------------------------------
-
 def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, varied_store, tmp_path, monkeypatch):
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     for record in root.glob("*/*/records/*.json"):
@@ -629,6 +629,15 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     assert len(jobs) == 3
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
+
+def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(coins_copy, coins_store, files_of):
+    (coins_copy / "height/c/0").unlink()
+    (coins_copy / "320x384/labels/zarr.json").write_bytes(b"{}")
+    assert segprep.preprocess(COINS, coins_copy, products=[], workers=ONE).status == "complete"
+    assert files_of(coins_copy) == files_of(coins_store)
+
+
+# --- what changes meanwhile -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
