@@ -32,6 +32,28 @@ def with_preset(ctx: click.Context, settings: Settings) -> Settings:
     return settings | {key: value for key, value in preset.items() if ctx.get_parameter_source(key) != said}
 
 
+def check_used(ctx: click.Context, settings: Settings) -> None:
+    """Refuse options that were said although nothing that was asked for has them."""
+    said = {name for name in settings if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    used = {field for product in products(settings) for field in _fields(type(product))}
+    for kind in PRODUCTS:
+        lost = next((field for field in _fields(kind) if field in said - used), None)
+        if lost is not None and kind.name not in ("labels", "classes"):
+            raise OptionError(f"{_spelled(lost)} is of {kind.name}, which is not asked for: add it to --products")
+    if settings["instances"] == "as-is" and (lost := next(iter(said & {"connectivity", "min_distance"}), None)):
+        raise OptionError(f"{_spelled(lost)} is for --instances components or watershed")
+
+
+def _fields(kind: Any) -> list[str]:
+    """Names of the parameters of a kind of product."""
+    return [field.name for field in fields(kind)]
+
+
+def _spelled(name: str) -> str:
+    """Option as it is written."""
+    return f"--{name.replace('_', '-')}"
+
+
 def products(settings: Settings) -> list[Product]:
     """Products that were asked for, with their parameters."""
     kinds = {kind.name: kind for kind in PRODUCTS if kind.name not in ("labels", "classes")}
@@ -47,7 +69,7 @@ def products(settings: Settings) -> list[Product]:
 
 def _made(kind: Any, settings: Settings) -> Product:
     """Product with the settings that are fields of it."""
-    product: Product = kind(**{each.name: settings[each.name] for each in fields(kind) if each.name in settings})
+    product: Product = kind(**{each: settings[each] for each in _fields(kind) if each in settings})
     return product
 
 
@@ -65,7 +87,10 @@ def class_weights(said: str) -> str | dict[str, float]:
     numbers = isinstance(weights, dict) and all(isinstance(each, int | float) for each in weights.values())
     if not numbers:
         raise OptionError(f'--class-weights {said}: must be of the form {{"name of a class": 1.5, ...}}')
-    return {str(name): float(value) for name, value in weights.items()}
+    try:
+        return {str(name): float(value) for name, value in weights.items()}
+    except OverflowError as error:
+        raise OptionError(f"--class-weights {said}: {error}") from error
 
 
 def rules(settings: Settings) -> Rules:

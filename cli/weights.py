@@ -71,6 +71,7 @@ def weights(data: Place, store: Place, as_json: bool, errors: Path | None, **cho
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415
 
+    choices.check_used(click.get_current_context(), chosen)
     settings = choices.with_preset(click.get_current_context(), chosen)
     with Bars() as progress:
         info = preprocess(
