@@ -9,9 +9,11 @@ import msgspec
 from segprep import verify
 from segprep.check import Report
 from segprep.class_weights import Shaping, class_weights
-from segprep.errors import StorageError
+from segprep.errors import OptionError, StorageError
 from segprep.places import Place
 from segprep.plan import stored_product
+from segprep.products import Product
+from segprep.stats import Counts
 from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
 
 NAMED = 3
@@ -136,7 +138,7 @@ def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
     if absent:
         names = ", ".join(f"{name} ({weight:g})" for name, weight in absent[:NAMED])
         more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
-        yield f"no pixel in the train split, so the weight is as --absent says: {names}{more}"
+        yield f"no pixel in the train split (--absent says what weight is given then): {names}{more}"
     for each, weight in zip(info.classes, vector, strict=True):
         if each.train.pixels and weight > LARGE:
             yield f"class {each.name!r} has weight {weight:g}: think of --clip-class-weights"
@@ -147,11 +149,19 @@ def stale(path: Place, info: StoreInfo) -> Iterator[str]:
     counts = train_counts(info)
     for each in info.products:
         vector = each.parameters.get("vector")
-        if vector and stored_product(each).fit(counts, counts) != stored_product(each):
+        if vector and not _is_fitted(stored_product(each), counts):
             yield (
                 f"{each.name}: class weights were fitted on the former train split; "
                 f"segprep split {path} with the same options and --refit fits them again"
             )
+
+
+def _is_fitted(product: Product, counts: Counts) -> bool:
+    """Whether a product is what it would be if it were fitted now."""
+    try:
+        return product.fit(counts, counts) == product
+    except OptionError:  # as of a class that is absent from the train split now
+        return False
 
 
 def split_line(path: Place, info: StoreInfo) -> str:

@@ -182,7 +182,8 @@ class Shaping:
     Attributes
     ----------
     absent : str
-        What a class without a pixel gets: ``zero``, ``cap`` (the largest weight of the others), or ``error``.
+        What a class without a pixel gets: ``zero`` (what is given by name stays, and so does the 1 of ``none``), ``cap`` (the
+        largest weight of the others), or ``error``.
     normalise : bool
         Whether to scale to a mean of 1 over the pixels.
     clip : (float, float) or None
@@ -226,15 +227,17 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     shaping = shaping or Shaping()
     weights = _formula(rule)(counts) if isinstance(rule, str) else _by_name(rule, counts.names)
     absent = counts.pixels == 0
-    if absent.any() and shaping.absent == "error":
-        names = ", ".join(np.array(counts.names)[absent])
-        raise OptionError(f"--absent error: no pixel of {names} in the train split")
+    lost = [
+        name for name, gone in zip(counts.names[1:], absent[1:], strict=True) if gone
+    ]  # a scene may have no background
+    if lost and shaping.absent == "error":
+        raise OptionError(f"--absent error: no pixel of {', '.join(lost)} in the train split")
     if shaping.normalise:
         weights = mean_one(weights, counts)
     if shaping.clip is not None:
         weights = np.where(absent, weights, np.clip(weights, *shaping.clip))
     if shaping.absent == "cap":
-        weights = np.where(absent, weights.max(initial=0.0), weights)
+        weights = np.where(absent, weights[~absent].max(initial=0.0), weights)
     return weights
 
 

@@ -22,6 +22,8 @@ Separation: TypeAlias = int | Literal["falk2019"]
 
 NECK = 0.75
 """Pixels by which the depth falls between two centres: less is a step of the grid on a ridge, and no neck."""
+FARTHEST = 10_000
+"""Largest distance between two centres that can be asked for, in pixels."""
 NO_LABEL = np.iinfo(np.int32).max
 
 
@@ -202,8 +204,8 @@ class InstanceRule:
         for option, choices in (("origin", get_args(Origin)), ("connectivity", (4, 8)), ("overlap", get_args(Overlap))):
             if getattr(self, option) not in choices:
                 raise OptionError(f"{option} {getattr(self, option)!r}: choose one of {', '.join(map(str, choices))}")
-        if self.min_distance < 1:
-            raise OptionError(f"--min-distance {self.min_distance}: must be at least 1 pixel")
+        if not 1 <= self.min_distance <= FARTHEST:
+            raise OptionError(f"--min-distance {self.min_distance}: must be from 1 to {FARTHEST} pixels")
         if self.separate != "falk2019" and not (isinstance(self.separate, int) and self.separate >= 0):
             raise OptionError(f"--separate {self.separate}: must be pixels, at least 0, or falk2019")
 

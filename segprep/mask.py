@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -277,7 +278,20 @@ class ClassTable:
 
 
 def class_table(things: Iterable[tuple[int | None, str]]) -> ClassTable:
-    """Table of the background and of thing classes, given as (source id, name) in the order of their codes."""
+    """Table of the background and of thing classes, given as (source id, name) in the order of their codes.
+
+    A name that has been given gets a number: weights are told by names.
+
+    Examples
+    --------
+    >>> [entry.name for entry in class_table([(0, "background"), (1, "cell"), (2, "cell")]).entries]
+    ['background', 'background 2', 'cell', 'cell 2']
+    """
     entries = [ClassEntry(0, None, "background", is_thing=False)]
-    entries += [ClassEntry(code, id_, name, is_thing=True) for code, (id_, name) in enumerate(things, start=1)]
+    taken = {"background"}
+    for code, (id_, name) in enumerate(things, start=1):
+        numbered = (f"{name} {number}" for number in count(2))
+        own = name if name not in taken else next(each for each in numbered if each not in taken)
+        taken.add(own)
+        entries.append(ClassEntry(code, id_, own, is_thing=True))
     return ClassTable(tuple(entries))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from segprep import store
-from segprep.errors import InputError, StorageError
+from segprep.errors import InputError, OptionError, StorageError
 from segprep.instances import InstanceRule
 from segprep.layout import Shard
 from segprep.mask import MaskRef
@@ -188,6 +188,9 @@ def _write_shard(
         mask = instances.shown(whole)
         height, width = mask.shape
         for target, array in zip(targets, arrays, strict=True):
-            array[row, ..., :height, :width] = target.product.compute(mask)
+            try:
+                array[row, ..., :height, :width] = target.product.compute(mask)
+            except OptionError as error:
+                raise OptionError(f"{ref.key}: {error}") from error
     for target, array in zip(targets, arrays, strict=True):
         store.write_shard(root, target.spec, number, array, target.fingerprint)

@@ -285,3 +285,14 @@ def test_refuses_an_unknown_formula_and_lists_the_known_ones(name):
 def test_refuses_shapings_that_make_no_sense(options, message):
     with pytest.raises(OptionError, match=message):
         Shaping(**options)
+
+
+def test_what_is_given_to_an_absent_class_by_name_stays_or_is_the_largest_of_the_others():
+    counts = Counts.of_pixels([90, 10, 0])
+    given = {"0": 1, "1": 2, "2": 50}
+    assert class_weights(given, counts).tolist() == [1, 2, 50]
+    assert class_weights(given, counts, Shaping(absent="cap")).tolist() == [1, 2, 2]
+
+
+def test_the_background_may_be_absent_where_no_class_may_be():
+    assert class_weights("none", Counts.of_pixels([0, 10]), Shaping(absent="error")).tolist() == [1, 1]

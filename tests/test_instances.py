@@ -296,7 +296,7 @@ def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separ
         ({"origin": "guess"}, "origin 'guess': choose one of as-is, components, watershed"),
         ({"connectivity": 6}, "connectivity 6: choose one of 4, 8"),
         ({"overlap": "largest"}, "overlap 'largest': choose one of smallest, last, first, error"),
-        ({"min_distance": 0}, "--min-distance 0: must be at least 1"),
+        ({"min_distance": 0}, "--min-distance 0: must be from 1 to 10000"),
         ({"separate": -1}, "--separate -1: must be"),
         ({"separate": "falk"}, "--separate falk: must be"),
         ({"separate": 1.5}, "--separate 1.5: must be"),

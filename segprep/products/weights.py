@@ -126,6 +126,11 @@ class Weights:
         """Bind the class weights of the train split."""
         if self._image_rule() is not None:
             return self
+        if isinstance(self.class_weights, str) and self.class_weights != "none" and not train.pixels.any():
+            raise OptionError(
+                f"--class-weights {self.class_weights}: no mask is in train, so there is nothing to fit them on; "
+                "give a file of weights or none, or put masks in train, as --split 1,0,0 does"
+            )
         vector = class_weights(self.class_weights, train, self._shaping())
         present = vector[(train.pixels > 0) & (vector > 0)]
         self._check_range(present)
@@ -162,17 +167,18 @@ class Weights:
     def _check_range(self, weights: NDArray[Any]) -> None:
         """Refuse weights that the type cannot hold."""
         limits = np.finfo(self.dtype)
-        end, step = float(limits.max), float(limits.smallest_subnormal)
+        end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
         largest, smallest = float(weights.max(initial=0)), float(weights.min(initial=np.inf))
+        is_shaped = self._image_rule() is None
         if largest + self.w0 > end:
+            others = ", --normalise, or --clip-class-weights" if is_shaped else ""
             raise OptionError(
-                f"weights reach {largest + self.w0:g}, and {self.dtype} ends at {end:g}: use --dtype float32, "
-                "--normalise, or --clip-class-weights"
+                f"weights reach {largest + self.w0:g}, and {self.dtype} ends at {end:g}: use --dtype float32{others}"
             )
         if smallest < step:
+            others = ", or --normalise" if is_shaped else ""
             raise OptionError(
-                f"class weights go down to {smallest:g}, which {self.dtype} cannot tell from 0: use --normalise, or "
-                "--dtype float32"
+                f"class weights go down to {smallest:g}, of which {self.dtype} keeps few digits: use --dtype float32{others}"
             )
 
 

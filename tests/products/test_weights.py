@@ -1,7 +1,7 @@
 import numpy as np
 import oracles
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import masks, unhurried
 
@@ -144,6 +144,7 @@ def test_weights_are_exactly_0_where_there_is_no_truth_and_only_there(mask, clas
 @unhurried
 @given(masks(), st.lists(st.integers(0, 1000), min_size=6, max_size=6))
 def test_inverse_weighs_by_the_counts_of_the_train_split_alone(mask, pixels):
+    assume(any(pixels))
     product = Weights(class_weights="inverse", dtype="float32").fit(counts(*pixels), counts(9, 9, 9, 9, 9, 9))
     expected = formula(mask, oracles.inverse_class_weights(pixels), 10, 5)
     np.testing.assert_allclose(product.compute(mask), expected, rtol=1e-6, atol=1e-5)
@@ -243,3 +244,25 @@ def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_the
         np.testing.assert_allclose(single[index]["weights"], expected, rtol=0, atol=1e-4, err_msg=ref.key)
         renumbered = np.append(0, rng.permutation(planes.max()) + 1).astype(np.int32)[planes]
         np.testing.assert_array_equal(border_weights(renumbered), border_weights(planes))
+
+
+def test_formulas_want_a_pixel_in_the_train_split_to_be_fitted_on():
+    nothing, everything = counts(0, 0, 0, 0, 0, 0), counts(9, 9, 9, 9, 9, 9)
+    with pytest.raises(OptionError, match=r"--class-weights dice: no mask is in train, .* as --split 1,0,0 does"):
+        Weights(class_weights="dice").fit(nothing, everything)
+    assert Weights(class_weights="none").fit(nothing, everything).vector == (1,) * 6
+
+
+def test_weights_of_which_float16_would_keep_few_digits_are_refused():
+    with pytest.raises(
+        OptionError, match="down to 1e-07, of which float16 keeps few digits: use --dtype float32, or --norm"
+    ):
+        Weights(class_weights={str(code): 1e-7 for code in range(6)}).fit(
+            counts(1, 1, 1, 1, 1, 1), counts(1, 1, 1, 1, 1, 1)
+        )
+
+
+def test_a_rule_of_single_images_is_not_told_to_use_options_that_do_not_go_with_it():
+    tiny = InstanceMask(np.eye(1, 640 * 480, dtype=np.int32).reshape(1, 480, 640), np.array([0, 1], np.int32))
+    with pytest.raises(OptionError, match=r"float16 ends at 65504: use --dtype float32$"):
+        Weights(class_weights="per-image").compute(tiny)
