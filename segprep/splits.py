@@ -282,7 +282,8 @@ def file_of(rule: SplitRule, data: Place | None) -> Place | None:
         return Path(rule.file)
     if data is None or not data.is_dir():
         return None
-    return next((data / name for name in FILES if (data / name).is_file()), None)
+    files = (data / name for name in FILES)
+    return next((file for file in files if file.is_file() and not file.is_symlink()), None)
 
 
 def split_name(file: Place) -> str | None:

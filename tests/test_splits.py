@@ -353,3 +353,10 @@ def test_refuses_options_that_make_no_sense(options, message):
 @pytest.mark.parametrize("fractions", [(0.7, 0.2, 0.1), (1 / 3, 1 / 3, 1 / 3), (0.1, 0.2, 0.7), (1, 0, 0)])
 def test_shares_may_sum_to_1_but_for_rounding(fractions):
     assert SplitRule(fractions=fractions).fractions == fractions
+
+
+def test_a_link_is_no_file_of_splits(tmp_path):
+    (tmp_path / "mine.csv").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/splits.csv").symlink_to(tmp_path / "mine.csv")
+    assert file_of(SplitRule(), tmp_path / "data") is None

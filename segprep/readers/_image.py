@@ -37,6 +37,8 @@ _INFLATED = 2**20
 
 _AT_LEAST_HALF = [0] * 128 + [255] * 128
 """What becomes of each grey value of a JPEG."""
+_WHITE = [0] * 255 + [1]
+"""Table that keeps 255 alone."""
 
 # Without a handler of the application, its remarks on damaged files would go to stderr, beside our one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -161,6 +163,8 @@ def _tiff_values(path: Place, max_pixels: int) -> NDArray[Any]:
 def _channels(tiff: Any) -> int:
     """Channels of a TIFF's first page."""
     return int(tiff.pages[0].samplesperpixel)
+        if page.is_tiled:
+            check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
 
 
 @contextmanager
@@ -244,7 +248,9 @@ def _tiff(path: Place) -> Iterator[Any]:
     """TIFF whose header is read; errors while it is open are translated."""
     import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
 
-    with _translated(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file) as tiff:
+    # What describes several files would have it open others by the names that stand there.
+    alone = {"is_ome": False, "is_mmstack": False, "is_micromanager": False}
+    with _translated(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file, **alone) as tiff:
         yield tiff
 
 

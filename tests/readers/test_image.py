@@ -202,3 +202,27 @@ def test_a_png_is_whole_to_the_byte(tmp_path):
             (tmp_path / "a.png").write_bytes(damaged)
             with pytest.raises(InputError, match=r"a\.png: cannot be read as PNG"):
                 label_values(tmp_path / "a.png", max_pixels=64)
+
+
+def test_a_tiff_that_names_another_file_is_read_alone(tmp_path):
+    (tmp_path / "data").mkdir()
+    tifffile.imwrite(tmp_path / "secret.tif", np.ones((3, 4), np.uint8))
+    uuid = "urn:uuid:00000000-0000-0000-0000-000000000001"
+    tiffs = "".join(
+        f'<TiffData IFD="0" FirstZ="{plane}" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+        for plane, name in enumerate(("a.tif", "../secret.tif"))
+    )
+    size = 'SizeX="4" SizeY="3" SizeZ="2" SizeC="1" SizeT="1" Type="uint8" DimensionOrder="XYZCT" ID="Pixels:0"'
+    text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels {size}>{tiffs}'
+    text += "</Pixels></Image></OME>"
+    tifffile.imwrite(tmp_path / "data/a.tif", np.full((3, 4), 5, np.uint8), description=text, metadata=None)
+    with tifffile.TiffFile(tmp_path / "data/a.tif") as both:
+        assert both.series[0].shape == (2, 3, 4)
+    assert label_values(tmp_path / "data/a.tif", max_pixels=99).tolist() == [[5] * 4] * 3
+
+
+def test_a_tile_that_is_larger_than_a_picture_may_be_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((16, 16), np.uint8), tile=(256, 256), compression="zlib")
+    assert label_values(tmp_path / "a.tif", max_pixels=256 * 256).shape == (16, 16)
+    with pytest.raises(InputError, match=r"a\.tif: a tile: 256 x 256 pixels are more than the limit"):
+        label_values(tmp_path / "a.tif", max_pixels=256 * 256 - 1)
