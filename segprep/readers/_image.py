@@ -95,6 +95,13 @@ def jpeg_foreground(path: Place, *, max_pixels: int) -> Foreground:
         return _foreground(image.point(_AT_LEAST_HALF))
 
 
+def png_visible(path: Place, *, max_pixels: int) -> Foreground:
+    """Pixels of a grey PNG that are 255, where any is; others show what is hidden. Where none is, those that are not 0."""
+    with png_pixels(path, max_pixels=max_pixels) as image:
+        grey = image.convert("L") if image.mode != "L" else image
+        return _foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
+
+
 def _foreground(image: Image) -> Foreground:
     """Foreground of a picture without alpha channel."""
     box = image.getbbox()
@@ -156,6 +163,8 @@ def _tiff_values(path: Place, max_pixels: int) -> NDArray[Any]:
         if _channels(tiff) > 1:
             raise InputError(f"{path}: {_channels(tiff)} channels; a label image has one channel")
         check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)
+        if page.is_tiled:
+            check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
         values: NDArray[Any] = page.asarray(maxworkers=1)
         return values
 
@@ -163,8 +172,6 @@ def _tiff_values(path: Place, max_pixels: int) -> NDArray[Any]:
 def _channels(tiff: Any) -> int:
     """Channels of a TIFF's first page."""
     return int(tiff.pages[0].samplesperpixel)
-        if page.is_tiled:
-            check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
 
 
 @contextmanager

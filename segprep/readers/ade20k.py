@@ -17,7 +17,7 @@ from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in
 from segprep.readers._folder import Listing, listing, start_of
-from segprep.readers._image import PNG, png_foreground
+from segprep.readers._image import PNG, png_visible
 from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances, each_readable
 from segprep.readers.colour_png import png_colours
 from segprep.splits import FOLDERS
@@ -118,7 +118,7 @@ class Ade20kRef:
             if name not in files:
                 yield Fault("object has no file", f"object {number}: {name}")
                 continue
-            size, piece = png_foreground(files[name], max_pixels=self.options.max_pixels)
+            size, piece = png_visible(files[name], max_pixels=self.options.max_pixels)
             if size != shape:
                 yield Fault("size differs from the image's", f"{name}: {size} instead of {shape}")
             else:

@@ -237,3 +237,13 @@ def test_the_sample_of_2020_has_the_pixels_of_an_independent_reader(data_dir):
         files = [f"{root}/{ref.key}/instance_{number:03}_ADE_{end}.png" for number in range(2)]
         assert ref.load().areas.tolist() == [0, *(facts[file]["foreground_pixels"] for file in files)]
     assert [entry.id for entry in masks.classes.entries[1:]] == [401, 1831]
+
+
+def test_of_an_object_that_is_partly_hidden_only_what_can_be_seen_counts(tmp_path):
+    write_json(
+        tmp_path, ("1/a.png", [0, 255, 128, 128], 0), ("1/b.png", [0, 0, 255, 255], 0), ("1/c.png", [1, 0, 0, 0], 0)
+    )
+    (ref,) = find(tmp_path).refs
+    mask = ref.load()
+    assert mask.labels.tolist() == [[3, 1, 2, 2]]
+    assert mask.planes.shape[0] == 1
