@@ -25,6 +25,8 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 CODED = ("_instanceIds", "_instanceTrainIds", "_labelIds", "_labelTrainIds")
 """Ends of names of Cityscapes' images, whose values are classes too."""
+_MASKS = "_masks"
+"""End of the names of Cellpose's label images: ``x_masks.png``, ``x_cp_masks.png`` beside ``x.png`` or ``x_img.png``."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,8 @@ def _label_files(path: Place) -> list[Place]:
 def _direct_files(inside: Listing) -> list[Place]:
     """Label images of a folder without ``labels/`` or ``masks/``; none where it also holds pictures of other kinds."""
     pictures = _candidates(inside, (*PICTURES, *NPY))
+    if masks := _of_cellpose(pictures):
+        return masks
     documents = inside.with_suffix(".json")
     if any(file.stem.endswith(CODED) for file in pictures):
         return []
@@ -225,6 +229,17 @@ def _direct_files(inside: Listing) -> list[Place]:
     if {file.stem for file in documents} & {file.stem for file in pictures}:
         return []
     return [] if any(map(_is_no_label, pictures)) else pictures
+
+
+def _of_cellpose(pictures: list[Place]) -> list[Place]:
+    """Label images of a folder in which Cellpose has put them beside their pictures; none where it is no such folder."""
+    masks = [file for file in pictures if file.stem.endswith(_MASKS)]
+    bases = {file.stem.removesuffix(_MASKS).removesuffix("_cp") for file in masks}
+    others = {file.stem for file in pictures} - {file.stem for file in masks}
+    ours = all(
+        bases & {stem, stem.removesuffix("_img"), stem.rpartition("_")[0].removesuffix("_cp")} for stem in others
+    )
+    return _only_labels(masks) if others and ours else []
 
 
 def _only_labels(files: list[Place]) -> list[Place]:

@@ -213,3 +213,12 @@ def test_pictures_beside_a_document_of_the_same_name_are_no_label_images(tmp_pat
     assert find(tmp_path, ReadOptions()) is not None
     (tmp_path / "a.json").write_text("{}")
     assert find(tmp_path, ReadOptions()) is None
+
+
+@pytest.mark.parametrize("names", [("x_img.png", "x_masks.png"), ("x.tif", "x_cp_masks.png", "x_cp_output.png")])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_of_pictures_with_what_cellpose_put_beside_them_the_masks_are_read(tmp_path, names, mode):
+    for name in names:
+        Image.new("L" if name.endswith("_masks.png") else mode, (4, 3), 7).save(tmp_path / name)
+    np.save(tmp_path / "x_seg.npy", np.array([{"masks": 1}], object))
+    assert [ref.key for ref in find_masks(tmp_path).refs] == [name for name in names if name.endswith("_masks.png")]
