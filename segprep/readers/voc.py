@@ -1,7 +1,7 @@
 """Pascal VOC: one picture of the classes and one of the objects per image, told apart by palette index or colour."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, first_faults
-from segprep.places import Place
+from segprep.places import Place, name_in, without_suffix
 from segprep.readers._folder import Listing, listing
 from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions, check_instances
@@ -25,6 +25,7 @@ from segprep.readers.colour_png import (
     text_of,
 )
 from segprep.readers.label_image import numbered
+from segprep.splits import FOLDERS, SPLITS
 
 _VOID = 255
 """Palette index of the seams between objects, where nothing is known."""
@@ -51,8 +52,6 @@ _NAMES = (
     "train",
     "tvmonitor",
 )
-_SPLITS = ("train", "val", "test")
-"""Lists of ImageSets/Segmentation/ that become splits, in the order in which they are read."""
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
 _MAX_TEXT = 2**26
@@ -150,9 +149,9 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
 
     The palette's index counts, 255 is void; in RGB pictures the VOC colour of the index. The classes are VOC's twenty, or
     those of a ``labelmap.txt`` (name:R,G,B::), by their colours. An object is of the most frequent class under it.
-    Without ``SegmentationObject/`` there are classes only. Of ``ImageSets/Segmentation/``, ``train.txt``, ``val.txt``
-    and ``test.txt`` say which images there are and put them into folders of the split; without the first two,
-    ``trainval.txt`` says which there are. An image that only ``test.txt`` names may lack its masks.
+    Without ``SegmentationObject/`` there are classes only. Of ``ImageSets/Segmentation/``, ``train.txt``, ``val.txt`` and
+    ``test.txt`` (or ``Validation.txt``, as CVAT writes it) say which images there are and put them into folders of the split;
+    without the first two, ``trainval.txt`` says which there are. An image that only ``test.txt`` names may lack its masks.
     """
     if not path.is_dir():
         return None
@@ -166,10 +165,13 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     table, codes = stuff_classes(palette, is_thing=bool(objects))
     keys = _keys(inside, classes)
     refs = [
-        VocRef(key, classes[name], _object_file(objects, classes[name]), codes, not maps, options)
+        VocRef(key, classes[name], _object_file(objects, name, classes[name]), codes, not maps, options)
         for key, name in sorted(keys.items())
     ]
-    return Masks("voc", table, tuple(refs))
+    unlisted = sorted(classes.keys() - set(keys.values()))
+    where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
+    faults = (("ImageSets/Segmentation", Fault("image is in no list", where)),) if unlisted else ()
+    return Masks("voc", table, tuple(refs), faults)
 
 
 def mask_of_pair(
@@ -216,40 +218,50 @@ def mask_of_pair(
 
 
 def _pictures(inside: Listing, name: str) -> dict[str, Place]:
-    """PNG files in the folder of this name, by their names without suffix."""
-    return {file.stem: file for folder in inside.named(name) for file in listing(folder).with_suffix(*PNG)}
+    """PNG files in the folder of this name and below, by their names without suffix as seen from there."""
+    files = ((folder, file) for folder in inside.named(name) for file in _files_below(folder))
+    return {without_suffix(name_in(folder, file)): file for folder, file in files}
 
 
-def _object_file(objects: dict[str, Place], class_file: Place) -> Place | None:
+def _files_below(folder: Place) -> Iterator[Place]:
+    """PNG files in a folder and below."""
+    inside = listing(folder)
+    yield from inside.with_suffix(*PNG)
+    for child in inside.folders:
+        yield from _files_below(child)
+
+
+def _object_file(objects: dict[str, Place], name: str, class_file: Place) -> Place | None:
     """Picture of the objects that belongs to one of the classes; None where the data set has no such pictures."""
     if not objects:
         return None
-    if class_file.stem not in objects:
+    if name not in objects:
         raise InputError(
             f"{class_file}: SegmentationObject/ has no {class_file.name}; add it, or list the images that have both in "
             "ImageSets/Segmentation/trainval.txt"
         )
-    return objects[class_file.stem]
+    return objects[name]
 
 
 def _keys(inside: Listing, classes: dict[str, Place]) -> dict[str, str]:
     """Names of images by their keys."""
     files = {
-        file.name.lower(): file
+        file.name.lower().removesuffix(".txt"): file
         for sets in inside.named("imagesets")
         for folder in listing(sets).named("segmentation")
-        for file in listing(folder).files
+        for file in listing(folder).with_suffix(".txt")
     }
-    if "train.txt" not in files and "val.txt" not in files:
-        listed = _names(files["trainval.txt"], classes) if "trainval.txt" in files else []
+    lists = sorted((FOLDERS[name], file) for name, file in files.items() if name in FOLDERS)
+    if all(SPLITS[code] == "test" for code, _ in lists):
+        listed = _names(files["trainval"], classes) if "trainval" in files else []
         return {name: name for name in listed or classes}
     keys: dict[str, str] = {}
     split_of: dict[str, str] = {}
-    for split in _SPLITS:
-        file = files.get(f"{split}.txt")
-        for name in _names(file, classes, may_lack=split == "test") if file else []:
+    for code, file in lists:
+        split = SPLITS[code]
+        for name in _names(file, classes, may_lack=split == "test"):
             if split_of.setdefault(name, split) != split:
-                raise InputError(f"{file}: {name!a} is also in {split_of[name]}.txt; an image has one split")
+                raise InputError(f"{file}: {name!a} is also in the list of {split_of[name]}; an image has one split")
             keys[f"{split}/{name}"] = name
     return keys
 

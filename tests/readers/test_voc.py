@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.mask import Fault
 from segprep.readers import ReadOptions, voc
 from segprep.splits import by_folder
 
@@ -164,7 +165,7 @@ def test_an_image_in_two_splits_is_refused(tmp_path):
     write_pair(tmp_path)
     write_list(tmp_path, "train.txt", "a")
     write_list(tmp_path, "val.txt", "a")
-    with pytest.raises(InputError, match=r"val\.txt: 'a' is also in train\.txt; an image has one split"):
+    with pytest.raises(InputError, match=r"val\.txt: 'a' is also in the list of train; an image has one split"):
         find(tmp_path)
 
 
@@ -217,3 +218,14 @@ def test_the_sample_is_one_bicycle_over_the_whole_picture(data_dir):
 
 def test_the_sample_of_boxes_is_another_layout(data_dir):
     assert find(data_dir / "formats/voc_dataset/voc_dataset2") is None
+
+
+def test_lists_and_folders_of_cvat_are_read(tmp_path):
+    for name in ("a", "sub/b", "c"):
+        write_pair(tmp_path, name)
+    write_list(tmp_path, "Train.txt", "a")
+    write_list(tmp_path, "Validation.txt", "sub/b")
+    masks = find(tmp_path)
+    assert [ref.key for ref in masks.refs] == ["train/a", "val/sub/b"]
+    assert all(len(ref.load().classes) == 3 for ref in masks.refs)
+    assert masks.faults == (("ImageSets/Segmentation", Fault("image is in no list", "1 images, 'c' first")),)
