@@ -17,6 +17,7 @@ from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
 from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers.colour_png import text_of
 
 EVALUATED = (
     (7, "road", False),
@@ -41,6 +42,22 @@ EVALUATED = (
 )
 """Label id, name, and whether it has instances, of the classes that are evaluated, in the order of their trainId."""
 
+_UNEVALUATED = (
+    *(
+        "unlabeled",
+        "ego vehicle",
+        "rectification border",
+        "out of roi",
+        "static",
+        "dynamic",
+        "ground",
+        "parking",
+        "rail track",
+    ),
+    *("guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer", "license plate", "background"),
+)
+"""Names of the other classes, and what tools call all that is none."""
+_OWN_CLASSES = "label_colors.txt"
 _CODES = {id_: code for code, (id_, _, _) in enumerate(EVALUATED, start=1)}
 _THINGS = frozenset(id_ for id_, _, is_thing in EVALUATED if is_thing)
 _LABELS = 34
@@ -65,10 +82,30 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         files = [file for file in pngs if file.name.lower().endswith(ending)]
         if files:
             _check_one_kind(path, files)
+            check_own_classes(path)
             only_stuff = ending == _CLASSES
             rows = ((id_, name, is_thing and not only_stuff) for id_, name, is_thing in EVALUATED)
             return Masks("cityscapes", things_and_stuff(rows), coded_refs(path, files, meaning, options))
     return None
+
+
+def check_own_classes(folder: Place) -> None:
+    """Raise where a folder says that its classes are others, which CVAT and datumaro number by the lines of a file.
+
+    Raises
+    ------
+    InputError
+        Where it has such a file, with the name of a class that is not one of Cityscapes.
+    """
+    known = {name.replace(" ", "") for _, name, _ in EVALUATED} | {name.replace(" ", "") for name in _UNEVALUATED}
+    for file in (each for each in listing(folder).files if each.name.lower() == _OWN_CLASSES):
+        rows = [line.split() for line in text_of(file).splitlines()]
+        names = [" ".join(row[3:]) for row in rows if len(row) > 3 and not row[0].startswith("#")]  # noqa: PLR2004 - R G B
+        other = next((name for name in names if name.lower().replace(" ", "") not in known), None)
+        if other is not None:
+            raise InputError(
+                f"{file}: has the class {other!a}, which is not one of Cityscapes; export the data as COCO"
+            )
 
 
 def instance_meaning(value: int) -> Meaning:

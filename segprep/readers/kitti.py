@@ -10,7 +10,7 @@ from segprep.readers._coded_png import Meaning, coded_refs, is_wide, parents_of,
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
 from segprep.readers._masks import Masks, ReadOptions
-from segprep.readers.cityscapes import EVALUATED, label_meaning
+from segprep.readers.cityscapes import EVALUATED, check_own_classes, label_meaning
 
 _BASE = 256
 _BESIDE = ("image_2", "semantic", "semantic_rgb")
@@ -30,6 +30,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     files = [file for folder in folders for file in listing(folder).with_suffix(*PNG)]
     if not any(is_wide(file, options) for file in files[:8]):
         return None
+    check_own_classes(path)
     return Masks("kitti", things_and_stuff(EVALUATED), coded_refs(path, files, value_meaning, options))
 
 

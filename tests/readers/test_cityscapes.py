@@ -153,3 +153,14 @@ def test_instances_in_8_bits_are_groups(data_dir):
     first = find(folder, ReadOptions()).refs[0].load()
     assert (first.classes.tolist(), first.ignore.all()) == ([0], True)
     assert len(find(folder, ReadOptions(crowd="instance")).refs[0].load().classes) == 2
+
+
+def test_classes_of_its_own_that_lie_beside_are_refused_by_name(tmp_path):
+    write(tmp_path / "gtFine/train/a_gtFine_instanceIds.png")
+    (tmp_path / "label_colors.txt").write_text(
+        "0 0 0 background\n128 64 128 road\n250 170 30 trafficlight\n1 2 3 license plate\n"
+    )
+    assert len(find(tmp_path, ReadOptions()).refs) == 1
+    (tmp_path / "label_colors.txt").write_text("0 0 0 background\n1 2 3 black cat\n")
+    with pytest.raises(InputError, match=r"label_colors\.txt: has the class 'black cat', .* export the data as COCO"):
+        find(tmp_path, ReadOptions())

@@ -87,6 +87,14 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
+def test_kitti_with_classes_of_its_own_is_refused(tmp_path):
+    write(tmp_path / "instance/a.png", [[26 * 256 + 1]])
+    (tmp_path / "image_2").mkdir()
+    (tmp_path / "label_colors.txt").write_text("1 2 3 cell\n")
+    with pytest.raises(InputError, match="has the class 'cell', which is not one of Cityscapes"):
+        kitti.find(tmp_path, ReadOptions())
+
+
 def test_kitti_has_16_bits_and_other_folders_beside(tmp_path):
     write(tmp_path / "instance/a.png", [[6657]])
     assert kitti.find(tmp_path, ReadOptions()) is None
