@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segprep.kernels.compiled import compiled
 from segprep.rle import BadRegionError, Runs, string_runs
 
-_TRIANGLE = 6
+TRIANGLE = 6
 """Numbers of the smallest polygon."""
 _FAR = 2**20
 """Largest coordinate, in pixels; a larger one is a mistake, and ever larger ones overflow the native code."""
@@ -53,7 +53,7 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
 
 def _check(part: Sequence[float]) -> None:
     """Raise where a polygon is not fit for native code."""
-    if len(part) < _TRIANGLE:
+    if len(part) < TRIANGLE:
         raise BadRegionError("polygon of fewer than 6 numbers", len(part))
     if len(part) % 2:
         raise BadRegionError("polygon of an odd number of numbers", len(part))

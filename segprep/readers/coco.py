@@ -7,8 +7,8 @@ takes its own with it. Images are never opened: their width and height in the fi
 import mmap
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,13 +17,13 @@ import numpy as np
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions, check_instances
-from segprep.readers._polygon import polygon_runs
+from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances
+from segprep.readers._polygon import TRIANGLE, polygon_runs
 from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
 from segprep.splits import FOLDERS, split_name
 
@@ -144,26 +144,26 @@ class CocoRef:
         shape = _shape(where, self.sides)
         check_size(where, shape, self.options.max_pixels)
         check_instances(where, len(self.regions), self.options.max_instances)
-        crowds, instances, faults = [], [], list(self.faults)
+        crowds: list[BoolArray] = []
+        mask = assembled(where, shape, self._instances(shape, crowds), self.options)
+        return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
+
+    def _instances(self, shape: tuple[int, int], crowds: list[BoolArray]) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each instance, or what is wrong; all crowds go to the one array in `crowds`, if any."""
+        yield from self.faults
         for region in self.regions:
             try:
                 piece = region_piece(region.segmentation, shape)
             except BadRegionError as error:
-                faults.append(Fault(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}"))
+                yield Fault(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}")
                 continue
             if region.is_crowd and self.options.crowd == "ignore":
-                crowds.append(piece)
+                if not crowds:
+                    crowds.append(np.zeros(shape, np.bool_))
+                y, x, pixels = piece
+                crowds[0][y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
             else:
-                instances.append((region.code, piece))
-        pieces = [piece for _, piece in instances]
-        return mask_of_pieces(
-            shape,
-            pieces,
-            [code for code, _ in instances],
-            ignore=_ignored(crowds, pieces, shape),
-            faults=faults,
-            where=where,
-        )
+                yield region.code, piece
 
 
 def find(path: Place, options: ReadOptions) -> Masks | None:
@@ -237,19 +237,10 @@ def _parts(value: list[list[float] | float]) -> list[list[float]]:
     numbers = [number for number in value if not isinstance(number, list)]
     if parts and numbers:
         raise BadRegionError("segmentation is neither polygons nor runs", "polygons and numbers in one list")
-    return parts or [numbers]
-
-
-def _ignored(crowds: list[Piece], instances: list[Piece], shape: tuple[int, int]) -> BoolArray | None:
-    """Pixels of crowds that no instance covers, shape (H, W); None where there is no crowd."""
-    if not crowds:
-        return None
-    ignored = np.zeros(shape, np.bool_)
-    for y, x, pixels in crowds:
-        ignored[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
-    for y, x, pixels in instances:
-        ignored[y : y + pixels.shape[0], x : x + pixels.shape[1]] &= ~pixels
-    return ignored
+    areas = [
+        part for part in parts if len(part) >= TRIANGLE
+    ]  # a point or a line has none, and adds no pixel to the others
+    return areas or parts or [numbers]
 
 
 def _checked_file(path: Place) -> list[Source]:
@@ -372,7 +363,17 @@ def _refs(
         )
         for row, (image, own) in enumerate(zip(document.images, regions, strict=True))
     )
-    return refs, tuple((source.prefix + source.file.name, _stray(own)) for own in strays.values())
+    own_faults = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
+    return refs, tuple((source.prefix + source.file.name, fault) for fault in own_faults)
+
+
+def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Fault]:
+    """Says so where most annotations are crowds, which would be places without truth: CVAT writes every bitmap so."""
+    told = [region.is_crowd for own in regions for region in own]
+    if options.crowd != "ignore" or 2 * sum(told) <= len(told):
+        return []
+    where = f"{sum(told)} of {len(told)} annotations; if they are single instances, say --crowd instance"
+    return [Fault("most regions are iscrowd, without truth", where)]
 
 
 def _fault(annotation: _Annotation, *, is_listed: bool) -> Fault:

@@ -5,7 +5,7 @@ Pictures are never opened, nor the copy of them in the file: the width and heigh
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ from PIL.PngImagePlugin import PngImageFile
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in
 from segprep.readers._folder import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
-from segprep.readers._masks import Masks, ReadOptions, check_instances, each_readable
+from segprep.readers._masks import Masks, ReadOptions, assembled, each_readable
 from segprep.readers._polygon import polygon_runs
 from segprep.rle import BadRegionError, runs_piece
 from segprep.splits import FOLDERS
@@ -81,20 +81,30 @@ class LabelmeRef:
             raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it anew")
         shape = document.imageHeight, document.imageWidth
         check_size(str(self.file), shape, self.options.max_pixels)
-        parts: dict[tuple[str, object], list[Piece]] = {}
-        faults = []
+        return assembled(str(self.file), shape, self._instances(document, shape), self.options)
+
+    def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+        """Class code and pixels of each instance, in the order of their first shapes, or what is wrong with a shape."""
+        groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
             try:
                 drawn = _shape(text)
-                piece = shape_piece(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
             except BadRegionError as error:
-                faults.append(Fault(error.kind, f"shape {number}: {error.value}"))
+                yield Fault(error.kind, f"shape {number}: {error.value}")
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
-            parts.setdefault((drawn.label, group), []).append(piece)
-            check_instances(str(self.file), len(parts), self.options.max_instances)
-        codes = [1 + self.labels.index(label) for label, _ in parts]
-        return mask_of_pieces(shape, map(union, parts.values()), codes, faults=faults, where=str(self.file))
+            groups.setdefault((drawn.label, group), []).append((number, drawn))
+        for (label, _), shapes in groups.items():
+            whole: Piece | None = None
+            for number, drawn in shapes:
+                try:
+                    piece = shape_piece(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
+                except BadRegionError as error:
+                    yield Fault(error.kind, f"shape {number}: {error.value}")
+                    continue
+                whole = piece if whole is None else union([whole, piece])
+            if whole is not None:
+                yield 1 + self.labels.index(label), whole
 
 
 def find(path: Place, options: ReadOptions) -> Masks | None:

@@ -124,7 +124,7 @@ BAD = {
     "empty": ([], "no segmentation"),
     "empty part": ([[]], "polygon of fewer than 6 numbers"),
     "two points": ([[1, 1, 3, 3]], "polygon of fewer than 6 numbers"),
-    "one bad part": ([SQUARE, [1, 1, 3, 3]], "polygon of fewer than 6 numbers"),
+    "one bad part": ([SQUARE, [*SQUARE, 1]], "polygon of an odd number of numbers"),
     "odd": ([[*SQUARE, 1]], "polygon of an odd number of numbers"),
     "far": ([[*SQUARE, 1e9, 1]], "polygon with a coordinate that is not finite or far off"),
     "text": ([list(map(str, SQUARE))], "segmentation is neither polygons nor runs"),
@@ -156,6 +156,20 @@ def test_a_bad_annotation_is_left_out_and_recorded(load, segmentation, kind):
     assert fault.kind == kind
     assert "annotation 5: " in fault.where
     assert "\n" not in fault.where
+
+
+@pytest.mark.parametrize("part", [[], [1, 1], [1, 1, 3, 3]])
+def test_a_part_without_area_leaves_the_others_as_they_are(load, part):
+    mask = load(annotation([SQUARE, part]))
+    assert (mask.areas.tolist(), mask.faults) == ([0, 4], ())
+
+
+@pytest.mark.parametrize(("crowds", "faults"), [(1, 0), (2, 1), (3, 1)])
+def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crowds, faults):
+    regions = [annotation(iscrowd=int(number < crowds)) for number in range(3)]
+    masks = find_masks(write(document(*regions)))
+    assert [fault.where.partition(";")[0] for _, fault in masks.faults] == [f"{crowds} of 3 annotations"] * faults
+    assert find_masks(write(document(*regions)), options=ReadOptions(crowd="instance")).faults == ()
 
 
 def test_numbers_beyond_the_range_of_floats_are_a_fault(write):
