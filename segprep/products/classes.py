@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.errors import InputError
 from segprep.mask import InstanceMask
 from segprep.stats import Counts
 
@@ -34,7 +35,12 @@ class Classes:
         return self.fill
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - codes do not depend on the split
-        """Widen the type if there are too many classes for it."""
+        """Widen the type if there are too many classes for it; raise InputError if there are too many for any."""
+        most = int(np.iinfo(np.uint16).max)
+        if len(everything.pixels) > most:
+            raise InputError(
+                f"{len(everything.pixels):,} classes are more than {most:,}; if they are instances, leave out --instances"
+            )
         return replace(self, dtype="uint8" if len(everything.pixels) <= np.iinfo(np.uint8).max else "uint16")
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:

@@ -91,6 +91,8 @@ def find_masks(
         path.stat()
         with listed_once(path):
             masks = _found(path, readers, options)
+    except RecursionError:
+        raise InputError(f"{path}: its folders lie too deep in each other") from None
     except OSError as error:
         reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path}: {reason}") from error

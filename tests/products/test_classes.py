@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from strategies import masks, unhurried
 
+from segprep.errors import InputError
 from segprep.mask import InstanceMask
 from segprep.products.classes import Classes
 from segprep.stats import Counts
@@ -36,3 +37,13 @@ def test_type_holds_every_code_below_its_maximum(n_classes, dtype, ignore):
     assert codes.dtype == dtype
     assert codes.tolist() == [[0, n_classes - 1, ignore]]
     assert n_classes - 1 < ignore
+
+
+def test_more_classes_than_any_type_tells_apart_are_refused():
+    counts = Counts.of_pixels([1] * 65_535)
+    assert Classes().fit(counts, counts).dtype == "uint16"
+    counts = Counts.of_pixels([1] * 65_536)
+    with pytest.raises(
+        InputError, match="65,536 classes are more than 65,535; if they are instances, leave out --instances"
+    ):
+        Classes().fit(counts, counts)

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,17 @@ def test_pictures_that_no_reader_knows_are_refused_as_label_images(tmp_path):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo\.png: a picture, no label image"):
         find_masks(tmp_path)
+
+
+def test_folders_that_lie_very_deep_in_each_other_are_one_line(tmp_path, monkeypatch):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("cell")
+    monkeypatch.chdir(tmp_path / "labels")
+    for _ in range(1200):
+        Path("d").mkdir()
+        os.chdir("d")
+    with pytest.raises(InputError, match="its folders lie too deep in each other"):
+        find_masks(tmp_path, format="yolo")
+    for _ in range(1200):  # what removes the others' folders would find them too deep as well
+        os.chdir("..")
+        Path("d").rmdir()
