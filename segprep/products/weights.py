@@ -122,13 +122,14 @@ class Weights:
                 "--clip-class-weights do not go with it"
             )
 
-    def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - class weights know the train split alone
+    def fit(self, train: Counts, everything: Counts) -> Self:
         """Bind the class weights of the train split."""
         if self._image_rule() is not None:
             return self
-        if isinstance(self.class_weights, str) and self.class_weights != "none" and not train.pixels.any():
+        is_fitted = isinstance(self.class_weights, str) and self.class_weights != "none"
+        if is_fitted and everything.pixels.any() and not train.pixels.any():
             raise OptionError(
-                f"--class-weights {self.class_weights}: no mask is in train, so there is nothing to fit them on; "
+                f"--class-weights {self.class_weights}: no pixel is in train, so there is nothing to fit them on; "
                 "give a file of weights or none, or put masks in train, as --split 1,0,0 does"
             )
         vector = class_weights(self.class_weights, train, self._shaping())

@@ -248,7 +248,7 @@ def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_the
 
 def test_formulas_want_a_pixel_in_the_train_split_to_be_fitted_on():
     nothing, everything = counts(0, 0, 0, 0, 0, 0), counts(9, 9, 9, 9, 9, 9)
-    with pytest.raises(OptionError, match=r"--class-weights dice: no mask is in train, .* as --split 1,0,0 does"):
+    with pytest.raises(OptionError, match=r"--class-weights dice: no pixel is in train, .* as --split 1,0,0 does"):
         Weights(class_weights="dice").fit(nothing, everything)
     assert Weights(class_weights="none").fit(nothing, everything).vector == (1,) * 6
 
