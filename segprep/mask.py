@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -16,6 +15,8 @@ from segprep.kernels.extents import Extents, extents, front, put_if_free
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
 
+BACKGROUND = "background"
+"""Name of class 0."""
 MAX_FAULTS = 100
 """Faults of one kind that are kept of a mask: a photograph read as a map of segments has one for each of its colours."""
 MAX_PLANES = 1024
@@ -280,18 +281,16 @@ class ClassTable:
 def class_table(things: Iterable[tuple[int | None, str]]) -> ClassTable:
     """Table of the background and of thing classes, given as (source id, name) in the order of their codes.
 
-    A name that has been given gets a number: weights are told by names.
+    Weights are told by names, so a thing that is called as the background is gets another one.
 
     Examples
     --------
-    >>> [entry.name for entry in class_table([(0, "background"), (1, "cell"), (2, "cell")]).entries]
-    ['background', 'background 2', 'cell', 'cell 2']
+    >>> [entry.name for entry in class_table([(0, "background"), (1, "cell")]).entries]
+    ['background', 'background 2', 'cell']
     """
-    entries = [ClassEntry(0, None, "background", is_thing=False)]
-    taken = {"background"}
-    for code, (id_, name) in enumerate(things, start=1):
-        numbered = (f"{name} {number}" for number in count(2))
-        own = name if name not in taken else next(each for each in numbered if each not in taken)
-        taken.add(own)
-        entries.append(ClassEntry(code, id_, own, is_thing=True))
+    entries = [ClassEntry(0, None, BACKGROUND, is_thing=False)]
+    entries += [
+        ClassEntry(code, id_, f"{BACKGROUND} 2" if name == BACKGROUND else name, is_thing=True)
+        for code, (id_, name) in enumerate(things, start=1)
+    ]
     return ClassTable(tuple(entries))
