@@ -26,8 +26,8 @@ IGNORE = -1
 VOID = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled"})
 """Names, in lower case, of what is no class but a place without truth."""
 
-_FOLDERS = ("masks", "labels", "gt", "gtleft", "semseg")
-"""Folders that hold the masks."""
+_FOLDERS = ("masks", "labels", "gt", "gtleft", "semseg", "defaultannot")
+"""Folders that hold the masks; the last is what CVAT writes where nothing is said of splits."""
 _DIVIDED = re.compile(rf"({'|'.join(FOLDERS)})(?:annot|_labels)", re.IGNORECASE)
 """Folders that hold the masks of one split, as trainannot/ and train_labels/."""
 _MAX_TEXT = 2**20

@@ -98,6 +98,12 @@ def test_folders_of_splits_are_obeyed(tmp_path, layout):
     assert sorted(by_folder(keys).tolist()) == [0, 1, 2]
 
 
+def test_a_folder_of_cvat_without_splits_is_read(tmp_path):
+    write(tmp_path / "defaultannot/a.png", RED)
+    (tmp_path / "label_colors.txt").write_text(PALETTES["label_colors.txt"])
+    assert [ref.key for ref in find(tmp_path).refs] == ["defaultannot/a.png"]
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "I;16", "1"])
 def test_masks_of_one_channel_are_another_layout(tmp_path, mode):
     (tmp_path / "label_colors.txt").write_text("no palette at all")
