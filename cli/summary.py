@@ -13,6 +13,7 @@ from segprep.errors import OptionError, StorageError
 from segprep.places import Place
 from segprep.plan import stored_product
 from segprep.products import Product
+from segprep.scanning import printable
 from segprep.stats import Counts
 from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
 
@@ -54,7 +55,7 @@ def as_text(path: Place, info: StoreInfo) -> str:
             "",
             "code  class                      instances          pixels",
             *(
-                f"{each.code:>4}  {each.name:<24.24}{each.all.instances:>12,}{each.all.pixels:>16,}"
+                f"{each.code:>4}  {printable(each.name):<24.24}{each.all.instances:>12,}{each.all.pixels:>16,}"
                 for each in info.classes
             ),
             *(f"warning: {line}" for line in warnings(info)),
@@ -95,7 +96,7 @@ def report_text(report: Report) -> str:
         f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
         f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
         "sizes    " + ", ".join(f"{size} ({count})" for size, count in report.sizes.items()),
-        "classes  " + ", ".join(f"{each.name} ({each.instances})" for each in report.classes if each.pixels),
+        "classes  " + ", ".join(f"{printable(each.name)} ({each.instances})" for each in report.classes if each.pixels),
     ]
     for kind, count in report.kinds.items():
         lines.append(f"{kind}: {count}")
@@ -131,7 +132,7 @@ def _finding(finding: verify.Finding) -> str:
 def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
     """One line for the classes without a pixel, and one for each whose weight would drown the others."""
     absent = [
-        (each.name, weight)
+        (printable(each.name), weight)
         for each, weight in zip(info.classes, vector, strict=True)
         if each.code and not each.train.pixels
     ]
@@ -179,7 +180,10 @@ def class_vector(info: StoreInfo, formula: str, shaping: Shaping) -> list[float]
 
 def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
     """Vector to paste, and a line for each class."""
-    lines = [f"{each.code:>4}  {each.name:<24} {weight:.6g}" for each, weight in zip(info.classes, vector, strict=True)]
+    lines = [
+        f"{each.code:>4}  {printable(each.name):<24} {weight:.6g}"
+        for each, weight in zip(info.classes, vector, strict=True)
+    ]
     return "\n".join([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
 
 

@@ -63,17 +63,17 @@ class Found(NamedTuple):
         ]
         unreadable = [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return [
-            (key, Fault(fault.kind, _printable(fault.where)))
+            (key, Fault(fault.kind, printable(fault.where)))
             for key, fault in (*self.masks.faults, *within, *unreadable)
         ]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     r"""Text on one line: faults quote from files, which may hold what moves a terminal's cursor.
 
     Examples
     --------
-    >>> print(_printable("größe\n"))
+    >>> print(printable("größe\n"))
     größe\n
     """
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

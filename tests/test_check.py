@@ -156,3 +156,15 @@ def test_what_faults_quote_from_a_file_is_printed_on_one_line(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(document))
     (fault,) = check(tmp_path / "a.json", workers=ONE).faults
     assert fault.where == r"annotation '\xfc\n\x1b[2J': '\r!'"
+
+
+def test_a_class_whose_name_would_move_the_cursor_is_told_on_one_line(segprep_here, tmp_path):
+    square = {"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]}
+    image = {"id": 0, "file_name": "a.jpg", "height": 4, "width": 5}
+    category = {"id": 1, "name": "x\x1b[2Jy\nz"}
+    (tmp_path / "a.json").write_text(json.dumps({"images": [image], "annotations": [square], "categories": [category]}))
+    checked = segprep_here("check", tmp_path / "a.json")
+    assert "x\\x1b[2Jy\\nz (1)" in checked.stdout
+    segprep_here("weights", tmp_path / "a.json", tmp_path / "out.zarr")
+    for command in ("info", "classes"):
+        assert "x\\x1b[2Jy\\nz" in segprep_here(command, tmp_path / "out.zarr").stdout
