@@ -427,9 +427,9 @@ def test_a_note_of_other_masks_is_not_believed(cells, made):
         (Rules(instances=InstanceRule(overlap="last")), "instances overlap was smallest, now last"),
         (Rules(reading=ReadOptions(crowd="instance")), r"1 is changed \(größe/05\.jpg\)"),
         (Rules(canvas=(1500, 1500)), "canvas sizes was "),
-        (Rules(split=SplitRule(seed=1)), "split seed was 0, now 1"),
+        (Rules(split=SplitRule((1.0, 0.0, 0.0))), "split fractions was None, now "),
     ],
-    ids=["separate", "overlap", "crowd", "canvas", "seed"],
+    ids=["separate", "overlap", "crowd", "canvas", "split"],
 )
 def test_other_settings_are_refused_as_ever(rules, said, varied, varied_store, files_of):
     before = files_of(varied_store)
