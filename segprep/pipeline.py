@@ -187,12 +187,10 @@ def _kept_splits(
     root: Place, found: Found, rules: Rules, before: store.StoreInfo | None
 ) -> tuple[SplitArray, SplitArray] | None:
     """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
-    if before is None or before.status != "complete" or rules.split != SplitRule():
+    if before is None or rules.split != SplitRule():
         return None
     digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
-    if digest != before.input or not store.are_intact(root, ("split", "fold")):
-        return None
-    return store.read_table(root, "split"), store.read_table(root, "fold")
+    return store.read_splits(root, before) if digest == before.input else None
 
 
 def _reconciled(

@@ -304,8 +304,9 @@ def _other_masks(root: Place, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
 
 def _other_splits(root: Place, before: store.StoreInfo, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
     """Says how many masks the same rule splits otherwise now, as it does where its file has changed."""
-    if before.status == "complete" and store.are_intact(root, ("split",)):
-        other = np.flatnonzero(store.read_table(root, "split") != tables["split"])
+    kept = store.read_splits(root, before)
+    if kept is not None:
+        other = np.flatnonzero(kept[0] != tables["split"])
         if other.size:
             key = store.decode_keys(tables["key"])[other[0]]
             yield f"{other.size} masks are in another split than they were ({key} first)"

@@ -663,6 +663,21 @@ def are_intact(root: Place, tables: Sequence[str] = ()) -> bool:
         return False
 
 
+def read_splits(root: Place, info: StoreInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """Split and fold of each mask, where their tables are known to be those of the rule that the root attributes name.
+
+    They are not where they are damaged, or where a run with another rule was ended before it had written them.
+    """
+    try:
+        listed = read_info(root, ROOT_COPY)
+    except (IntegrityError, StorageError):
+        return None
+    is_same = (listed.input, listed.split_rule) == (info.input, info.split_rule)
+    if not (is_same and are_intact(root, ("split", "fold"))):
+        return None
+    return read_table(root, "split"), read_table(root, "fold")
+
+
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     """Names as bytes in UTF-8, zero padded, shape (masks, length of the longest): a type that every Zarr reader knows.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 from PIL import Image
 
 import segprep
@@ -162,3 +163,33 @@ def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_s
     ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
     assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
     assert "weights: class weights were fitted on the former train split" in ended.stderr
+
+
+def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(labels: Path, tmp_path: Path) -> None:
+    root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
+    file.write_text("".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20)))
+    preprocess(labels, root, rules=Rules(split=SplitRule(file=str(file))), workers=ONE)
+    before = preprocess(labels, root, products=[Distance()], workers=ONE)
+    file.unlink()
+    store.put_info(root, structs.replace(before, status="incomplete"))
+    (root / "24x32/distance/records/0.json").unlink()
+    assert preprocess(labels, root, products=[Distance()], workers=ONE) == before
+    assert split_sizes(root) == [10, 10, 0]
+
+
+def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path, tmp_path: Path) -> None:
+    root, other = tmp_path / "out.zarr", tmp_path / "other.zarr"
+    for path, rule in ((root, HALVES), (other, OTHER_HALVES)):
+        preprocess(labels, path, rules=Rules(split=rule), workers=ONE)
+    store.put_info(root, structs.replace(read_info(other), status="incomplete"))  # the tables are still the former ones
+    split_store(root, SplitRule(), refit=True, workers=ONE)
+    assert files(root) == files(other)
+
+
+def test_splits_that_are_damaged_and_of_no_rule_are_refused(labels: Path, tmp_path: Path) -> None:
+    preprocess(labels, tmp_path / "out.zarr", workers=ONE)
+    (tmp_path / "out.zarr/split/c/0").write_bytes(b"")
+    with pytest.raises(
+        IntegrityError, match="its splits are damaged, and say nothing of how they were made; add --split"
+    ):
+        split_store(tmp_path / "out.zarr", SplitRule(folds=2), workers=ONE)
