@@ -210,7 +210,7 @@ def test_a_signal_gives_the_lease_up(bucket, tmp_path):
     process = start(write_data(tmp_path, 24), root)
     wait_for_shards(process, root, 1)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=SECONDS)
+    _, said = process.communicate(timeout=10)
     assert process.returncode == 143, said
     assert not (root / store.LOCK).exists()
 

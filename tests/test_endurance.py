@@ -19,7 +19,7 @@ def test_whichever_moment_a_signal_comes_at_a_run_ends_and_the_same_command_goes
 
 
 def test_of_two_starts_at_once_one_goes_on_and_the_other_is_refused():
-    double_starts.main(3, masks=6, limit=runs.SECONDS)  # others may want the cores too
+    double_starts.main(3, masks=6)
 
 
 def test_whatever_is_damaged_is_found_and_repaired():

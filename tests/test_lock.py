@@ -56,7 +56,7 @@ def spawned(process):
 
 
 def assert_all_end(processes):
-    _, alive = psutil.wait_procs(processes, timeout=SECONDS)
+    _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive
 
 
@@ -145,7 +145,7 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
     wait_for_shards(process, root, 1)
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, number)  # as terminals and schedulers of clusters do: to all processes
-    stdout, stderr = process.communicate(timeout=SECONDS)
+    stdout, stderr = process.communicate(timeout=10)
     assert (process.returncode, stdout) == (status, "")
     assert stderr.splitlines()[-1].endswith("; the same command again goes on")
     assert_all_end(children)

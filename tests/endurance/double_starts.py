@@ -40,13 +40,13 @@ def run(data, root):
     return End(status, word + said, ended - begun, ended - spoken)
 
 
-def start_two(data, root, expected, limit):
+def start_two(data, root, expected):
     """End of the run that was refused."""
     with ThreadPoolExecutor(2) as both:
         winner, loser = sorted(both.map(run, [data] * 2, [root] * 2))
     assert (winner.status, loser.status) == (0, 4), f"{winner}, {loser}"
     assert "is being written by process" in loser.said.splitlines()[0], loser
-    assert loser.after_word < limit, loser
+    assert loser.after_word < LIMIT, loser
     assert files(root) == expected, "another store than that of an undisturbed run"
     return loser
 
@@ -58,12 +58,12 @@ def bare():
     return time.monotonic() - begun
 
 
-def main(count=50, masks=24, limit=LIMIT):
+def main(count=50, masks=24):
     """See the module."""
     with tempfile.TemporaryDirectory() as folder:
         data = write_data(Path(folder), masks)
         expected, _ = undisturbed(data, Path(folder) / "whole.zarr")
-        losers = [start_two(data, Path(folder) / f"{number}.zarr", expected, limit) for number in range(count)]
+        losers = [start_two(data, Path(folder) / f"{number}.zarr", expected) for number in range(count)]
     seconds = [each.seconds for each in losers]
     print(
         f"{count} double starts: one ended whole, and the other was refused (exit code 4) and ended "
