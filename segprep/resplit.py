@@ -97,22 +97,27 @@ def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, pr
 
 def _assigned(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
     """Rule, split and fold of each mask: what is not said stays as it is."""
+    if rule.fractions is None and rule.file is None:
+        before, kept = _kept(root, dataset, rule)
+        rule = replace(before, folds=rule.folds or before.folds)
+        if kept is not None:
+            split_of, fold_of = kept
+            groups = groups_of(dataset.keys, rule.group)
+            return rule, split_of, fold_of if rule == before else folds_of(groups, split_of, rule.folds, rule.seed)
     counts = np.hstack([dataset.class_pixels, dataset.class_instances])
-    if rule.fractions is not None or rule.file is not None:
-        return rule, *assign(dataset.keys, counts, rule, None)
+    return rule, *assign(dataset.keys, counts, rule, None)
+
+
+def _kept(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:
+    """Rule of a store, which another one adds folds to at most, and its splits, if they are whole."""
     before = msgspec.convert(dataset.info.split_rule, type=SplitRule)
     for option, said, was in (("--group", rule.group, before.group), ("--seed", rule.seed, before.seed)):
         if said and said != was:
             raise OptionError(f"{option}: says how to split; add --split")
-    now = replace(before, folds=rule.folds or before.folds)
     kept = store.read_splits(root, dataset.info)
-    if kept is not None:
-        split_of, fold_of = kept
-        groups = groups_of(dataset.keys, before.group)
-        return now, split_of, fold_of if now == before else folds_of(groups, split_of, now.folds, now.seed)
-    if before.fractions is None and before.file is None:
+    if kept is None and before.fractions is None and before.file is None:
         raise IntegrityError(f"{root}: its splits are damaged, and say nothing of how they were made; add --split")
-    return now, *assign(dataset.keys, counts, now, None)
+    return before, kept
 
 
 def _counts(dataset: Dataset, chosen: np.typing.NDArray[np.bool_]) -> Counts:
