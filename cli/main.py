@@ -16,7 +16,6 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-BUG = 70
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """What a signal that asks for the end has done; the exit code is 128 and its number."""
 AGAIN_SECONDS = 0.05
@@ -33,16 +32,16 @@ class Ended(KeyboardInterrupt):
 
 def run() -> None:
     """Run the command line and end the process."""
-    drop = sys.unraisablehook
+    hook = sys.unraisablehook
     _open_streams()
     try:
         _take_signals(_end)
-        sys.unraisablehook = partial(_dropped, drop)
+        sys.unraisablehook = partial(_dropped, hook)
         try:
             status = _status()
         finally:
             _take_signals(_ignore)  # all is done: what is left takes no time
-            sys.unraisablehook = drop
+            sys.unraisablehook = hook
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
         _explain(_origin(error))
     sys.exit(status)
@@ -78,7 +77,7 @@ def _explain(error: BaseException) -> NoReturn:
     """Say in one line what went wrong, and end."""
     import click  # noqa: PLC0415 - see the module
 
-    from segprep.errors import SegprepError  # noqa: PLC0415
+    from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
 
     from .output import say  # noqa: PLC0415
 
@@ -95,7 +94,7 @@ def _explain(error: BaseException) -> NoReturn:
         for line in others:
             say(line)
         _fail(last, error.exit_code)
-    _fail(f"{type(error).__name__}: {error}: this is a bug in segprep; --debug shows where", BUG)
+    _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}", JobError.exit_code)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called

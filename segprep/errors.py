@@ -5,6 +5,8 @@ A message is one line: where, what, the value, how to mend it. The command line 
 
 from typing import ClassVar
 
+IS_A_BUG = "this is a bug in segprep; --debug shows where"
+
 
 class SegprepError(Exception):
     """Any failure that segprep foresees; never raised itself."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from segprep.cluster import GONE, LOOK_SECONDS, cluster
-from segprep.errors import JobError, OptionError, SegprepError, StorageError
+from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, StorageError
 from segprep.mask import MaskRef
 from segprep.places import Place, place
 from segprep.processes import Processes
@@ -187,7 +187,7 @@ class Crew(NamedTuple):
             name = type(error).__name__
             if name in {"CancelledError", "FutureCancelledError", "CommClosedError"}:  # of distributed
                 raise StorageError(f"{what}: {GONE}") from error
-            raise JobError(f"{what}: {name}: {error}: this is a bug in segprep; --debug shows where") from error
+            raise JobError(f"{what}: {name}: {error}: {IS_A_BUG}") from error
 
 
 def _check_use(death: Died, given_up: int, done: int) -> None:
