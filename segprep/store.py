@@ -29,11 +29,11 @@ import inspect
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -51,6 +51,9 @@ from segprep.object_path import ObjectPath
 from segprep.places import Place, remove_tree, storage_words, total_bytes
 from segprep.products import Product
 from segprep.stats import INSTANCE_ROW, Counts
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 FORMAT = 1
 """Version of the store's layout; a reader refuses a larger one."""
@@ -435,10 +438,13 @@ def is_written(root: Place, spec: ArraySpec, number: int, fingerprint: str) -> b
 
 
 def are_written(root: Place, shards: Sequence[tuple[ArraySpec, int, str]]) -> list[bool]:
-    """As `is_written`, for many shards; of a bucket, many are asked for at once, since each answer takes a while to come."""
-    if not isinstance(root, ObjectPath):
-        return [is_written(root, *each) for each in shards]
-    return heard_at_once(lambda each: is_written(root, *each), shards, REQUESTS)
+    """As `is_written`, for many shards."""
+    return list(_answers(root, lambda each: is_written(root, *each), shards))
+
+
+def _answers(root: Place, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+    """What is asked of many objects; of a bucket, many are asked for at once, since each answer takes a while to come."""
+    return heard_at_once(ask, items, REQUESTS) if isinstance(root, ObjectPath) else map(ask, items)
 
 
 def shard_name(spec: ArraySpec, number: int) -> str:
@@ -584,7 +590,7 @@ def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
     except NO_JSON as error:
         raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
     for each in info.buckets:  # these names are of folders that may be removed
-        if each.name != f"{each.height}x{each.width}":
+        if each.name != Bucket((each.height, each.width), ()).name:
             raise IntegrityError(f"{root}: no segprep store: {name}: bucket {each.name!r} is not named after its size")
     return info
 
@@ -658,7 +664,7 @@ def are_intact(root: Place, tables: Sequence[str] = ()) -> bool:
         asked = [path for path in listed if not tables or path.startswith(tuple(f"{name}/" for name in tables))]
         if not listed or not all(f"{name}/zarr.json" in listed for name in tables):
             return False
-        return all(heard_at_once(is_intact, asked, REQUESTS) if isinstance(root, ObjectPath) else map(is_intact, asked))
+        return all(_answers(root, is_intact, asked))
     except OSError:
         return False
 
