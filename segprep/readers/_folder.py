@@ -41,6 +41,12 @@ def listing(folder: Place) -> Listing:
     return Listing(_visible(folders), _visible(files))
 
 
+def below(folder: Place) -> list[Listing]:
+    """Contents of a folder and of all folders in it."""
+    inside = listing(folder)
+    return [inside, *(each for child in inside.folders for each in below(child))]
+
+
 def _visible(places: list[Place]) -> list[Place]:
     """Those that are neither hidden nor litter, by name."""
     return sorted((each for each in places if _is_visible(each.name)), key=lambda each: each.name)

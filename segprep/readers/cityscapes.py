@@ -17,7 +17,7 @@ from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_
 from segprep.readers._folder import listing
 from segprep.readers._image import PNG
 from segprep.readers._masks import Masks, ReadOptions
-from segprep.readers.colour_png import text_of
+from segprep.readers.colour_png import lines_of
 
 EVALUATED = (
     (7, "road", False),
@@ -43,18 +43,8 @@ EVALUATED = (
 """Label id, name, and whether it has instances, of the classes that are evaluated, in the order of their trainId."""
 
 _UNEVALUATED = (
-    *(
-        "unlabeled",
-        "ego vehicle",
-        "rectification border",
-        "out of roi",
-        "static",
-        "dynamic",
-        "ground",
-        "parking",
-        "rail track",
-    ),
-    *("guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer", "license plate", "background"),
+    *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "parking"),
+    *("rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer", "license plate", "background"),
 )
 """Names of the other classes, and what tools call all that is none."""
 _OWN_CLASSES = "label_colors.txt"
@@ -97,11 +87,10 @@ def check_own_classes(folder: Place) -> None:
     InputError
         Where it has such a file, with the name of a class that is not one of Cityscapes.
     """
-    known = {name.replace(" ", "") for _, name, _ in EVALUATED} | {name.replace(" ", "") for name in _UNEVALUATED}
+    known = {name.replace(" ", "") for name in (*(name for _, name, _ in EVALUATED), *_UNEVALUATED)}
     for file in (each for each in listing(folder).files if each.name.lower() == _OWN_CLASSES):
-        rows = [line.split() for line in text_of(file).splitlines()]
-        names = [" ".join(row[3:]) for row in rows if len(row) > 3 and not row[0].startswith("#")]  # noqa: PLR2004 - R G B
-        other = next((name for name in names if name.lower().replace(" ", "") not in known), None)
+        names = [" ".join(line.split()[3:]) for line in lines_of(file)]  # after red, green and blue
+        other = next((name for name in names if name and name.lower().replace(" ", "") not in known), None)
         if other is not None:
             raise InputError(
                 f"{file}: has the class {other!a}, which is not one of Cityscapes; export the data as COCO"

@@ -237,9 +237,8 @@ def _parts(value: list[list[float] | float]) -> list[list[float]]:
     numbers = [number for number in value if not isinstance(number, list)]
     if parts and numbers:
         raise BadRegionError("segmentation is neither polygons nor runs", "polygons and numbers in one list")
-    areas = [
-        part for part in parts if len(part) >= TRIANGLE
-    ]  # a point or a line has none, and adds no pixel to the others
+    # A point or a line has no area, and adds no pixel to the others.
+    areas = [part for part in parts if len(part) >= TRIANGLE]
     return areas or parts or [numbers]
 
 

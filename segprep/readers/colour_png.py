@@ -195,20 +195,20 @@ def stuff_classes(
 
 def labelmap_palette(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``labelmap.txt`` with lines name:R,G,B:parts:actions, as of Pascal VOC."""
-    rows = [line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":") for line in _lines(path)]  # noqa: PLR2004
+    rows = [line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":") for line in lines_of(path)]  # noqa: PLR2004
     return _palette(path, [(row[0], row[1].split(",") if len(row) > 1 else []) for row in rows])
 
 
 def _label_colours(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``label_colors.txt`` with lines R G B name, as of CamVid."""
-    rows = [line.split(maxsplit=3) for line in _lines(path)]
+    rows = [line.split(maxsplit=3) for line in lines_of(path)]
     return _palette(path, [(row[3] if len(row) > 3 else "", row[:3]) for row in rows])  # noqa: PLR2004
 
 
 def _class_dict(path: Place) -> tuple[Colour, ...]:
     """Palette in a ``class_dict.csv`` with a heading and lines name,r,g,b."""
     try:
-        rows = list(csv.reader(_lines(path)))
+        rows = list(csv.reader(lines_of(path)))
     except csv.Error as error:
         raise InputError(f"{path}: no valid CSV: {error}; mend or export it anew") from error
     start = 1 if rows and [cell.strip().lower() for cell in rows[0][1:4]] == ["r", "g", "b"] else 0
@@ -302,7 +302,7 @@ def _value(where: str, name: str, rgb: list[str]) -> int:
     return red << 16 | green << 8 | blue
 
 
-def _lines(path: Place) -> list[str]:
+def lines_of(path: Place) -> list[str]:
     """Lines of a text file, but for empty ones and comments."""
     return [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
 

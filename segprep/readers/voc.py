@@ -1,7 +1,7 @@
 """Pascal VOC: one picture of the classes and one of the objects per image, told apart by palette index or colour."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, first_faults
 from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, listing
+from segprep.readers._folder import Listing, below, listing
 from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._masks import Masks, ReadOptions, check_instances
 from segprep.readers.colour_png import (
@@ -219,16 +219,12 @@ def mask_of_pair(
 
 def _pictures(inside: Listing, name: str) -> dict[str, Place]:
     """PNG files in the folder of this name and below, by their names without suffix as seen from there."""
-    files = ((folder, file) for folder in inside.named(name) for file in _files_below(folder))
-    return {without_suffix(name_in(folder, file)): file for folder, file in files}
-
-
-def _files_below(folder: Place) -> Iterator[Place]:
-    """PNG files in a folder and below."""
-    inside = listing(folder)
-    yield from inside.with_suffix(*PNG)
-    for child in inside.folders:
-        yield from _files_below(child)
+    return {
+        without_suffix(name_in(folder, file)): file
+        for folder in inside.named(name)
+        for part in below(folder)
+        for file in part.with_suffix(*PNG)
+    }
 
 
 def _object_file(objects: dict[str, Place], name: str, class_file: Place) -> Place | None:

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from segprep.errors import InputError
 from segprep.mask import Fault, InstanceMask, Piece, class_table
 from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, listing
+from segprep.readers._folder import Listing, below, listing
 from segprep.readers._image import PNG, TIFF, _translated, check_size
 from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.readers._polygon import polygon_runs
@@ -182,22 +182,16 @@ def _images(parent: Place) -> Place | None:
     return next(iter(listing(parent).named("images")), None)
 
 
-def _below(folder: Place) -> list[Listing]:
-    """Contents of a folder and of all folders in it."""
-    inside = listing(folder)
-    return [inside, *(below for child in inside.folders for below in _below(child))]
-
-
 def _texts(labels: Place) -> list[Place]:
     """Texts below a folder, by name."""
-    texts = [file for inside in _below(labels) for file in inside.with_suffix(".txt")]
+    texts = [file for inside in below(labels) for file in inside.with_suffix(".txt")]
     return sorted(file for file in texts if file.name.lower() != _CLASSES)
 
 
 def _pictures(images: Place) -> dict[str, Place]:
     """Pictures below a folder by their names without suffix."""
     pictures: dict[str, Place] = {}
-    for inside in _below(images):
+    for inside in below(images):
         for file in inside.with_suffix(*_PICTURES):
             other = pictures.setdefault(without_suffix(name_in(images, file)), file)
             if other != file:
