@@ -18,7 +18,7 @@ from segprep.products import Classes, Labels, Product, Weights
 from segprep.readers import Masks, ReadOptions, find_masks
 from segprep.scanning import Found, OnBad, checked, scan
 from segprep.splits import SplitArray, SplitRule
-from segprep.stats import MaskStats, input_digest
+from segprep.stats import MaskStats
 from segprep.workers import Progress, Stage, Workers, crew, silent
 from segprep.writing import Part, Work, write
 
@@ -135,11 +135,10 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
             known = {} if hash_input else _known(root, files, masks, rules)
             found = checked(scan(workforce, masks, rules.instances, progress, known), rules.on_bad)
             before = store.existing(root)  # only now: another part may have made the store meanwhile
-            made = _planned(source, found, wanted, rules, before, _kept_splits(root, found, rules, before))
+            made = _planned(source, root, found, wanted, rules, before)
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
-            digests = [each.digest for each in found.stats]
-            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, digests)
+            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
             return write(workforce, work, progress, before)
 
 
@@ -163,11 +162,11 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 def _planned(
     source: Place,
+    root: Place,
     found: Found,
     wanted: Sequence[Product],
     rules: Rules,
     before: store.StoreInfo | None,
-    kept: tuple[SplitArray, SplitArray] | None,
 ) -> Plan:
     """What goes where, as if nothing were there."""
     return plan(
@@ -179,7 +178,7 @@ def _planned(
         data=source,
         canvas=rules.canvas,
         reading=reading(rules),
-        kept=kept,
+        kept=_kept_splits(root, found, rules, before),
     )
 
 
@@ -189,8 +188,7 @@ def _kept_splits(
     """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
     if before is None or rules.split != SplitRule():
         return None
-    digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
-    return store.read_splits(root, before) if digest == before.input else None
+    return store.read_splits(root, before) if found.input() == before.input else None
 
 
 def _reconciled(

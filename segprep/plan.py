@@ -21,7 +21,7 @@ from segprep.products import PRODUCTS, Product
 from segprep.readers import ReadOptions
 from segprep.scanning import Found
 from segprep.splits import SplitArray, SplitRule
-from segprep.stats import INSTANCE_ROW, Counts, MaskStats, input_digest, total
+from segprep.stats import INSTANCE_ROW, Counts, MaskStats, total
 
 NAMED = 3
 """How many masks a message names."""
@@ -91,7 +91,7 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
-    digest = input_digest(keys, [each.digest for each in stats])
+    digest = found.input()
     info = store.StoreInfo(
         format=store.FORMAT,
         status="incomplete",

@@ -16,7 +16,6 @@ from segprep.places import Place
 from segprep.plan import Plan, plan, product_info, stored_product
 from segprep.scanning import Found, checked, scan
 from segprep.splits import SplitRule
-from segprep.stats import input_digest
 from segprep.verify import Finding, Known, Report, found_again, known_of, parts_of, verify
 from segprep.workers import Progress, Workers, crew, silent
 from segprep.writing import Work, write
@@ -84,8 +83,7 @@ def _mended(
         found = checked(scan(workforce, masks, rule, progress), "skip-mask")
         made = _plan_again(root, source, known.info, found, damage)
         _drop_records(root, known, damage)
-        digests = [each.digest for each in found.stats]
-        write(workforce, Work(root, found.masks.refs, rule, made, digests=digests), progress, None)
+        write(workforce, Work(root, found.masks.refs, rule, made, digests=found.digests), progress, None)
     return tuple(Finding(path, OTHER) for path, record in _listed(root).items() if listed.get(path, record) != record)
 
 
@@ -106,8 +104,7 @@ def _plan_again(root: Place, source: Place, info: store.StoreInfo, found: Found,
     """Plan of the run that made the store."""
     products = tuple(map(stored_product, info.products))
     rule = msgspec.convert(info.instance_rule, type=InstanceRule)
-    digest = input_digest([ref.key for ref in found.masks.refs], [each.digest for each in found.stats])
-    if digest != info.input:
+    if found.input() != info.input:
         raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
     kept = _kept_tables(root, info, findings)
     made = plan(

@@ -8,7 +8,7 @@ from segprep.errors import InputError, OptionError
 from segprep.instances import InstanceRule
 from segprep.mask import Fault, MaskRef
 from segprep.readers import Masks
-from segprep.stats import MaskStats, mask_stats
+from segprep.stats import MaskStats, input_digest, mask_stats
 from segprep.workers import DEATHS, Crew, Died, Job, Progress, names
 
 OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
@@ -55,6 +55,15 @@ class Found(NamedTuple):
     masks: Masks
     stats: tuple[MaskStats, ...]
     unreadable: dict[str, str]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Fingerprint of each mask that can be read."""
+        return [each.digest for each in self.stats]
+
+    def input(self) -> str:
+        """Fingerprint of them all; see `segprep.store.StoreInfo`."""
+        return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def faults(self) -> list[tuple[str, Fault]]:
         """All that was left out, in words that can be printed, with the key of its mask or the name of its file."""
