@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import tell
@@ -25,7 +25,7 @@ def check(data: Place, as_json: bool, **chosen: Any) -> int:
 
     Ends with exit code 1 if anything is.
     """
-    from segprep.check import check as checked  # noqa: PLC0415 - half a second, not for --help
+    from segprep.runs.check import check as checked  # noqa: PLC0415 - half a second, not for --help
 
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415

@@ -9,13 +9,13 @@ import click
 
 from segprep import Workers
 from segprep.errors import OptionError
-from segprep.instances import InstanceRule
-from segprep.pipeline import Rules
-from segprep.products import PRODUCTS, Product, Weights
-from segprep.products.weights import PRESETS
+from segprep.masks.instances import InstanceRule
+from segprep.masks.splits import SplitRule
 from segprep.readers import ReadOptions
-from segprep.splits import SplitRule
-from segprep.writing import Part
+from segprep.runs.preprocess import Rules
+from segprep.runs.write import Part
+from segprep.targets import PRODUCTS, Product, Weights
+from segprep.targets.weights import PRESETS
 
 Settings = dict[str, Any]
 """Values of a command's options, by their names."""

@@ -2,7 +2,7 @@
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import say, tell
@@ -25,8 +25,8 @@ def classes(
     as_json: bool,
 ) -> None:
     """Print the class weights of STORE, ready for a loss, in the order of the class codes."""
-    from segprep.class_weights import Shaping  # noqa: PLC0415 - half a second, not for --help
-    from segprep.store import read_info  # noqa: PLC0415
+    from segprep.store.metadata import read_info  # noqa: PLC0415
+    from segprep.targets.class_weights import Shaping  # noqa: PLC0415 - half a second, not for --help
 
     from . import summary  # noqa: PLC0415
 

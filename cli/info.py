@@ -2,7 +2,7 @@
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import tell
@@ -14,7 +14,7 @@ from .output import tell
 @options.debug
 def info(store: Place, as_json: bool) -> None:
     """Say what is in STORE."""
-    from segprep.store import read_info  # noqa: PLC0415 - half a second, not for --help
+    from segprep.store.metadata import read_info  # noqa: PLC0415 - half a second, not for --help
 
     from . import summary  # noqa: PLC0415
 

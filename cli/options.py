@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from segprep.places import Place, place
+from segprep.paths.anypath import Place, place
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -14,7 +14,7 @@ LINE_SECONDS = 10
 
 
 class Bars:
-    """Callable that `segprep.pipeline` tells how far it is; use it in a ``with`` statement."""
+    """Callable that `segprep.runs.preprocess` tells how far it is; use it in a ``with`` statement."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None

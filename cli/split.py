@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import say, tell
@@ -22,7 +22,7 @@ def split(store: Place, refit: bool, as_json: bool, **chosen: Any) -> None:
 
     Weights stay as they were fitted on the former train split, unless --refit writes them again.
     """
-    from segprep.resplit import split_store  # noqa: PLC0415 - half a second, not for --help
+    from segprep.runs.resplit import split_store  # noqa: PLC0415 - half a second, not for --help
 
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from segprep import verify
-from segprep.check import Report
-from segprep.class_weights import Shaping, class_weights
 from segprep.errors import OptionError, StorageError
-from segprep.places import Place
-from segprep.plan import stored_product
-from segprep.products import Product
-from segprep.scanning import printable
-from segprep.stats import Counts
-from segprep.store import StoreInfo, bytes_on_disk, read_table, train_counts
+from segprep.masks.stats import Counts
+from segprep.paths.anypath import Place
+from segprep.runs import verify
+from segprep.runs.check import Report
+from segprep.runs.plan import stored_product
+from segprep.runs.scan import printable
+from segprep.store.metadata import StoreInfo, bytes_on_disk, read_table, train_counts
+from segprep.targets import Product
+from segprep.targets.class_weights import Shaping, class_weights
 
 NAMED = 3
 """How many masks a warning names."""

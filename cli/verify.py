@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import tell
@@ -38,8 +38,8 @@ def verify(store: Place, as_json: bool, repair: Place | None, **chosen: Any) -> 
 
     Ends with exit code 5 if anything is. Without --deep the size of every shard is looked at, and the checksum of all else.
     """
-    from segprep.repair import repair as repaired  # noqa: PLC0415 - half a second, not for --help
-    from segprep.verify import verify as verified  # noqa: PLC0415
+    from segprep.runs.repair import repair as repaired  # noqa: PLC0415 - half a second, not for --help
+    from segprep.runs.verify import verify as verified  # noqa: PLC0415
 
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from segprep.places import Place
+from segprep.paths.anypath import Place
 
 from . import options
 from .output import say, tell
@@ -66,7 +66,7 @@ def weights(data: Place, store: Place, as_json: bool, errors: Path | None, **cho
     d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
     """  # noqa: D301 - click takes a real backspace for "keep these lines"
     from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
-    from segprep.scanning import LEFT_OUT  # noqa: PLC0415
+    from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415
 
     from . import choices, summary  # noqa: PLC0415
     from .progress import Bars  # noqa: PLC0415

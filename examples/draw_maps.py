@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import segprep
-from segprep.instances import InstanceRule
-from segprep.pipeline import Rules
-from segprep.products import Border, Boundaries, Distance, Weights
-from segprep.products.weights import PRESETS
+from segprep.masks.instances import InstanceRule
+from segprep.runs.preprocess import Rules
+from segprep.targets import Border, Boundaries, Distance, Weights
+from segprep.targets.weights import PRESETS
 
 HERE = Path(__file__).parent
 ONE = segprep.Workers(1)  # process

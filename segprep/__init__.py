@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segprep.errors import SegprepError
-    from segprep.instances import InstanceRule
-    from segprep.loader import open  # noqa: A004 - segprep.open, as in zarr.open and tifffile.open
-    from segprep.mask import ClassTable, InstanceMask
-    from segprep.pipeline import Rules, preprocess
-    from segprep.products import Border, Boundaries, Classes, Distance, Labels, Weights
+    from segprep.masks.instances import InstanceRule
+    from segprep.masks.mask import ClassTable, InstanceMask
+    from segprep.masks.splits import SplitRule
     from segprep.readers import ReadOptions
-    from segprep.resplit import split_store
-    from segprep.splits import SplitRule
-    from segprep.workers import Workers
+    from segprep.runs.preprocess import Rules, preprocess
+    from segprep.runs.resplit import split_store
+    from segprep.store.dataset import open  # noqa: A004 - segprep.open, as in zarr.open and tifffile.open
+    from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Weights
+    from segprep.workers.jobs import Workers
 
 __version__: str
 
 _HOMES = {
-    "Border": "products",
-    "Boundaries": "products",
-    "ClassTable": "mask",
-    "Classes": "products",
-    "Distance": "products",
-    "InstanceMask": "mask",
-    "InstanceRule": "instances",
-    "Labels": "products",
+    "Border": "targets",
+    "Boundaries": "targets",
+    "ClassTable": "masks.mask",
+    "Classes": "targets",
+    "Distance": "targets",
+    "InstanceMask": "masks.mask",
+    "InstanceRule": "masks.instances",
+    "Labels": "targets",
     "ReadOptions": "readers",
-    "Rules": "pipeline",
+    "Rules": "runs.preprocess",
     "SegprepError": "errors",
-    "SplitRule": "splits",
-    "Weights": "products",
-    "Workers": "workers",
-    "open": "loader",
-    "preprocess": "pipeline",
-    "split_store": "resplit",
+    "SplitRule": "masks.splits",
+    "Weights": "targets",
+    "Workers": "workers.jobs",
+    "open": "store.dataset",
+    "preprocess": "runs.preprocess",
+    "split_store": "runs.resplit",
 }
 """Module of each public name; imported when first used, so that ``segprep --help`` is quick."""
 

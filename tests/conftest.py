@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from buckets import serving
-from clusters import scheduler, wait_for_workers, workers_of
+from helpers.buckets import serving
+from helpers.clusters import scheduler, wait_for_workers, workers_of
 from hypothesis import settings
 
 import segprep
 from segprep.cli.main import ENDINGS, run
-from segprep.store import NOTE
+from segprep.store.metadata import NOTE
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"

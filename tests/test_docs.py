@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import yaml
 from benchmarks.worker_memory import SIDES, rows_of
-from buckets import make_bucket, upload
 from click.testing import CliRunner
-from commands import COMMAND, finished
+from helpers.buckets import make_bucket, upload
+from helpers.commands import COMMAND, finished
 from PIL import Image
 
 from segprep import preprocess
-from segprep.class_weights import FORMULAS
 from segprep.cli.commands import main
 from segprep.cli.weights import weights
-from segprep.products import PRODUCTS
-from segprep.products.weights import IMAGE_RULES, PRESETS
-from segprep.store import read_info as info_of
+from segprep.store.metadata import read_info as info_of
+from segprep.targets import PRODUCTS
+from segprep.targets.class_weights import FORMULAS
+from segprep.targets.weights import IMAGE_RULES, PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -8,7 +8,7 @@ import sys
 import zlib
 
 import pytest
-from commands import COMMAND
+from helpers.commands import COMMAND
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux limits the memory of a process by address space"

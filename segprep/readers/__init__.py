@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from segprep.errors import InputError, OptionError
-from segprep.places import Place, listed_once
+from segprep.paths.anypath import Place, listed_once
+from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
     cityscapes,
@@ -25,8 +26,7 @@ from segprep.readers import (
     voc,
     yolo,
 )
-from segprep.readers._folder import Listing, listing
-from segprep.readers._masks import MAX_INSTANCES, MAX_PIXELS, Crowd, Find, Masks, ReadOptions
+from segprep.readers._reader import MAX_INSTANCES, MAX_PIXELS, Crowd, Find, Masks, ReadOptions
 
 __all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
 

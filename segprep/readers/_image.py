@@ -19,8 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
-from segprep.mask import Piece
-from segprep.places import Place
+from segprep.masks.mask import Piece
+from segprep.paths.anypath import Place
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")

@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from segprep.errors import InputError
-from segprep.object_path import ObjectPath
-from segprep.places import Place
+from segprep.paths.anypath import Place
+from segprep.paths.bucket import ObjectPath
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 The rule draws the outline at five times the resolution, in the coordinates of the whole image; moved by whole pixels,
 an outline rounds otherwise (x = 10.7 becomes 54 fifths, but 10.7 - 10 becomes 3). So nothing is moved: the native code
-gives runs, whose memory follows the outline, not the image, and `segprep.rle` turns them into a bitmap within
+gives runs, whose memory follows the outline, not the image, and `segprep.masks.rle` turns them into a bitmap within
 its bounding box.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.kernels.compiled import compiled
-from segprep.rle import BadRegionError, Runs, string_runs
+from segprep.masks.rle import BadRegionError, Runs, string_runs
 
 TRIANGLE = 6
 """Numbers of the smallest polygon."""

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in
-from segprep.readers._folder import Listing, listing, start_of
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import PNG, png_visible
-from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances, each_readable
+from segprep.readers._reader import Masks, ReadOptions, assembled, check_instances, each_readable
 from segprep.readers.colour_png import png_colours
-from segprep.splits import FOLDERS
 
 _ROOTS = ("images", "ade", *FOLDERS)
 """Folders that lead to images, as images/ADE/training/."""

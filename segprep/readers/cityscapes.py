@@ -12,11 +12,11 @@ cityscapesscripts/helpers/labels.py.
 from collections.abc import Iterator
 
 from segprep.errors import InputError
-from segprep.places import Place
-from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_stuff
-from segprep.readers._folder import listing
+from segprep.paths.anypath import Place
+from segprep.paths.listing import listing
+from segprep.readers._coded import IGNORED, Meaning, coded_refs, things_and_stuff
 from segprep.readers._image import PNG
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._reader import Masks, ReadOptions
 from segprep.readers.colour_png import lines_of
 
 EVALUATED = (

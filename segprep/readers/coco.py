@@ -17,15 +17,15 @@ import numpy as np
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in
-from segprep.readers._folder import listing
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.rle import BadRegionError, listed_runs, runs_piece, string_runs
+from segprep.masks.splits import FOLDERS, split_name
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.listing import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions, assembled, check_instances
 from segprep.readers._polygon import TRIANGLE, polygon_runs
-from segprep.rle import BadRegionError, listed_runs, runs_piece, string_runs
-from segprep.splits import FOLDERS, split_name
+from segprep.readers._reader import Masks, ReadOptions, assembled, check_instances
 
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")

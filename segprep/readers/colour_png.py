@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import ClassEntry, ClassTable, Fault, InstanceMask
-from segprep.places import Place
-from segprep.readers._folder import Listing, listing, start_of
+from segprep.masks.mask import ClassEntry, ClassTable, Fault, InstanceMask
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import Place
+from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import PNG, is_picture, png_pixels
-from segprep.readers._masks import Masks, ReadOptions
-from segprep.splits import FOLDERS
+from segprep.readers._reader import Masks, ReadOptions
 
 Colours = NDArray[np.int32]
 """(H, W) colours as numbers, ``65536 R + 256 G + B``."""

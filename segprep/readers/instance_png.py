@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from segprep.errors import InputError, OptionError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in
-from segprep.readers._folder import PICTURES, Listing, listing
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._masks import Masks, ReadOptions, assembled
+from segprep.readers._reader import Masks, ReadOptions, assembled
 
 _DEPTH = 4
 """Folders below the given one in which images are looked for."""

@@ -5,11 +5,11 @@ A value is 256 times the class plus the instance; classes are those of Cityscape
 Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018; the benchmark's development kit.
 """
 
-from segprep.places import Place
-from segprep.readers._coded_png import Meaning, coded_refs, is_wide, parents_of, things_and_stuff
-from segprep.readers._folder import listing
+from segprep.paths.anypath import Place
+from segprep.paths.listing import listing
+from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of, things_and_stuff
 from segprep.readers._image import PNG
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._reader import Masks, ReadOptions
 from segprep.readers.cityscapes import EVALUATED, check_own_classes, label_meaning
 
 _BASE = 256

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from segprep.arrays import LabelArray
 from segprep.errors import InputError
-from segprep.mask import InstanceMask, class_table
-from segprep.object_path import ObjectPath
-from segprep.places import Place, name_in
-from segprep.readers._folder import PICTURES, Listing, listing
+from segprep.masks.mask import InstanceMask, class_table
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.bucket import ObjectPath
+from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
-from segprep.readers._masks import Masks, ReadOptions, check_instances
+from segprep.readers._reader import Masks, ReadOptions, check_instances
 from segprep.readers.instance_png import holds_instances
-from segprep.splits import FOLDERS
 
 NPY = (".npy",)
 

@@ -15,15 +15,15 @@ from PIL.PngImagePlugin import PngImageFile
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in
-from segprep.readers._folder import listing
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.rle import BadRegionError, runs_piece
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.listing import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
-from segprep.readers._masks import Masks, ReadOptions, assembled, each_readable
 from segprep.readers._polygon import polygon_runs
-from segprep.rle import BadRegionError, runs_piece
-from segprep.splits import FOLDERS
+from segprep.readers._reader import Masks, ReadOptions, assembled, each_readable
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""

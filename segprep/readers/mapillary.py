@@ -12,12 +12,12 @@ from functools import partial
 import msgspec
 
 from segprep.errors import InputError
-from segprep.places import Place
-from segprep.readers._coded_png import IGNORED, Meaning, coded_refs, things_and_stuff
-from segprep.readers._folder import listing
+from segprep.paths.anypath import Place
+from segprep.paths.listing import listing
+from segprep.readers._coded import IGNORED, Meaning, coded_refs, things_and_stuff
 from segprep.readers._image import PNG
 from segprep.readers._json import has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._reader import Masks, ReadOptions
 
 _BASE = 256
 _CONFIG = re.compile(r"config(_(?P<version>v[0-9.]+))?\.json", re.IGNORECASE)

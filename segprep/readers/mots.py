@@ -8,19 +8,12 @@ Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation,
 from functools import partial
 
 from segprep.errors import InputError
-from segprep.mask import class_table
-from segprep.places import Place
-from segprep.readers._coded_png import (
-    BACKGROUND,
-    IGNORED,
-    Meaning,
-    coded_refs,
-    mask_of_values,
-    parents_of,
-)
-from segprep.readers._folder import listing
+from segprep.masks.mask import class_table
+from segprep.paths.anypath import Place
+from segprep.paths.listing import listing
+from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, mask_of_values, parents_of
 from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._masks import Masks, ReadOptions
+from segprep.readers._reader import Masks, ReadOptions
 
 _BASE = 1000
 _NO_TRUTH = 10000

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.mask import ClassTable, Fault, InstanceMask, first_faults
-from segprep.places import Place, is_within, name_in
-from segprep.readers._coded_png import IGNORED, Meaning, mask_of_values, things_and_stuff
-from segprep.readers._folder import listing
+from segprep.masks.mask import ClassTable, Fault, InstanceMask, first_faults
+from segprep.masks.splits import split_name
+from segprep.paths.anypath import Place, is_within, name_in
+from segprep.paths.listing import listing
+from segprep.readers._coded import IGNORED, Meaning, mask_of_values, things_and_stuff
 from segprep.readers._image import png_pixels
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._masks import Masks, ReadOptions
-from segprep.splits import split_name
+from segprep.readers._reader import Masks, ReadOptions
 
 _COLOURS = frozenset({"RGB", "RGBA", "P"})
 """Pillow's modes of pictures that hold colours."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import msgspec
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, listing, start_of
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.rle import BadRegionError, runs_piece, string_runs
+from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import check_size
-from segprep.readers._masks import Masks, ReadOptions, assembled
-from segprep.rle import BadRegionError, runs_piece, string_runs
+from segprep.readers._reader import Masks, ReadOptions, assembled
 
 _DEPTH = 2
 """Folders below the given one in which files are looked for, as sa_000000/."""

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, first_faults
-from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, below, listing
+from segprep.masks.mask import Fault, InstanceMask, first_faults
+from segprep.masks.splits import FOLDERS, SPLITS
+from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._masks import Masks, ReadOptions, check_instances
+from segprep.readers._reader import Masks, ReadOptions, check_instances
 from segprep.readers.colour_png import (
     IGNORE,
     Colour,
@@ -25,7 +26,6 @@ from segprep.readers.colour_png import (
     text_of,
 )
 from segprep.readers.label_image import numbered
-from segprep.splits import FOLDERS, SPLITS
 
 _VOID = 255
 """Palette index of the seams between objects, where nothing is known."""

@@ -14,14 +14,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
-from segprep.mask import Fault, InstanceMask, Piece, class_table
-from segprep.places import Place, name_in, without_suffix
-from segprep.readers._folder import Listing, below, listing
+from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.rle import BadRegionError, runs_piece
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, TIFF, _translated, check_size
-from segprep.readers._masks import Masks, ReadOptions, assembled
 from segprep.readers._polygon import polygon_runs
-from segprep.rle import BadRegionError, runs_piece
-from segprep.splits import FOLDERS
+from segprep.readers._reader import Masks, ReadOptions, assembled
 
 _YAML = (".yaml", ".yml")
 _CLASSES = "classes.txt"

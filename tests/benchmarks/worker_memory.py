@@ -37,7 +37,7 @@ def write_data(folder, side, masks):
 
 def rows_of(side):
     """Rows of a full shard."""
-    from segprep.layout import SHARD_PIXELS, Bucket  # noqa: PLC0415 - not before the child measures itself
+    from segprep.store.layout import SHARD_PIXELS, Bucket  # noqa: PLC0415 - not before the child measures itself
 
     return Bucket((side, side), (0,) * SHARD_PIXELS).shard_shape[0]
 
@@ -47,7 +47,7 @@ def measure(side, kind):
     import distributed.worker  # noqa: F401, PLC0415 - what a Dask worker imports
 
     import segprep  # noqa: PLC0415
-    from segprep.products import PRODUCTS as KINDS  # noqa: PLC0415
+    from segprep.targets import PRODUCTS as KINDS  # noqa: PLC0415
 
     if kind != "none":
         with tempfile.TemporaryDirectory() as folder:

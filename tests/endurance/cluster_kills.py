@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 
 sys.path.append(str(Path(__file__).parents[1]))
-from buckets import make_bucket, objects_in, upload
-from buckets import serving as object_store
-from clusters import scheduler, wait_for_workers, workers_of
-from commands import COMMAND
 from endurance.runs import files, write_squares
+from helpers.buckets import make_bucket, objects_in, upload
+from helpers.buckets import serving as object_store
+from helpers.clusters import scheduler, wait_for_workers, workers_of
+from helpers.commands import COMMAND
 
-from segprep.store import NOTE
+from segprep.store.metadata import NOTE
 
 BETWEEN_SECONDS = 2
 END_SECONDS = 3600

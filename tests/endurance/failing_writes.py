@@ -24,7 +24,7 @@ from PIL import Image
 import segprep
 from segprep.cli import main as cli
 from segprep.errors import IntegrityError
-from segprep.verify import verify
+from segprep.runs.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1]))
 from endurance.runs import assert_none_hidden, files

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from segprep import Distance, Rules, SplitRule, Weights, Workers, preprocess
-from segprep.repair import repair
-from segprep.verify import verify
+from segprep.runs.repair import repair
+from segprep.runs.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1]))
-from damage import any_fault
+from helpers.damage import any_fault
 
 ONE = Workers(processes=1)
 FAST_FINDS = ("delete", "cut", "append")

@@ -8,10 +8,10 @@ import time
 from contextlib import suppress
 
 import psutil
-from commands import COMMAND
+from helpers.commands import COMMAND
 
 from segprep import Workers, preprocess
-from segprep.store import NOTE
+from segprep.store.metadata import NOTE
 
 WORKERS = 2
 SECONDS = 120

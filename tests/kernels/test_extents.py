@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from helpers.strategies import SEEDS, masks, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import find_objects
-from strategies import SEEDS, masks, unhurried
 
 from segprep.kernels.extents import extents, fill_runs, front
 

@@ -1,10 +1,10 @@
 import numpy as np
-import oracles
 import pytest
+from helpers.strategies import masks, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
+from oracles import unet as oracles
 from scipy.spatial import KDTree
-from strategies import masks, unhurried
 
 from segprep.kernels.nearest import BEYOND, nearest_two
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, ade20k
-from segprep.splits import by_folder
 
 TABLE = '001 # 0 # 1 # sky # sky # ""\n002 # 0 # 0 # car, auto # car # "red"\n001 # 1 # 0 # wheel # wheel # ""\n'
 

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.cityscapes import EVALUATED, class_meaning, find, instance_meaning
-from segprep.splits import by_folder
 
 VALUES = np.array([[0, 7, 26, 26000], [26001, 24001, 4, 23]], np.uint16)
 ROAD, SKY, PERSON, CAR = 1, 11, 12, 14

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers.coco import region_piece
-from segprep.splits import by_folder
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, colour_png
-from segprep.splits import by_folder
 
 BLACK, RED, GREEN, STRANGE = (0, 0, 0), (255, 0, 0), (0, 255, 0), (1, 2, 3)
 PALETTES = {

@@ -1,11 +1,11 @@
 """Decoding against COCO's own code, on many random masks and polygons."""
 
-import coco_oracle
 import numpy as np
 import pytest
+from oracles import coco as coco_oracle
 
+from segprep.masks.rle import bitmap_runs, listed_runs, runs_bitmap, runs_piece, runs_string, string_runs
 from segprep.readers._polygon import polygon_runs
-from segprep.rle import bitmap_runs, listed_runs, runs_bitmap, runs_piece, runs_string, string_runs
 
 pytest.importorskip("pycocotools")
 

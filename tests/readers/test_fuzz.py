@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from bad_strategies import (
+from helpers.bad_strategies import (
     PNG_MODES,
     TIFF_KINDS,
     coco_documents,
@@ -24,10 +24,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
+from segprep.masks.rle import BadRegionError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._polygon import polygon_runs
 from segprep.readers.coco import region_piece
-from segprep.rle import BadRegionError
 
 
 def fuzzed(examples):

@@ -9,9 +9,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic
-from segprep.readers._coded_png import BACKGROUND, IGNORED, Meaning, mask_of_values
-from segprep.splits import by_folder
+from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 
 FINDS = [reader.find for reader in (cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic)]
 MEANINGS = {

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError, OptionError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, find_masks
-from segprep.splits import by_folder
 
 
 def write(file, *, shape=(4, 5), at=np.s_[1:3, 1:3]):

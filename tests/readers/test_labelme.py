@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.labelme import find
-from segprep.splits import by_folder
 
 SQUARE = [[1, 1], [3, 1], [3, 3], [1, 3]]
 SIZE = {"imageHeight": 4, "imageWidth": 6}

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from faster_coco_eval.mask_api_new_cpp import decode, frPoly, merge
+from helpers.strategies import polygons
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import polygons
 
+from segprep.masks.rle import BadRegionError, runs_piece
 from segprep.readers._polygon import polygon_runs
-from segprep.rle import BadRegionError, runs_piece
 
 SQUARE = [1.0, 1, 3, 1, 3, 3, 1, 3]
 

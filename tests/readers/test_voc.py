@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.mask import Fault
+from segprep.masks.mask import Fault
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, voc
-from segprep.splits import by_folder
 
 PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128] + [0] * 250 * 3 + [224, 224, 192]
 """Colours of the indices 0 to 4, as the VOC development kit prints them, and of 255."""

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.yolo import find, picture_shape
-from segprep.splits import by_folder
 
 SQUARE = "2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75"
 """Pixels 1 and 2 in both directions of a picture of 4 x 5."""

@@ -1,0 +1,1 @@
+"""Ground truth of one image, and what is known of many: instances, classes, statistics, splits."""

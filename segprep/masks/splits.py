@@ -1,0 +1,300 @@
+"""Which masks are for training, which for validation and testing.
+
+A mask's group, by default its own key, decides together with a seed: the hash of both is a number in [0, 1), and the
+fractions cut that interval. So adding masks moves no other, and masks of one slide, patient or video stay together. Folds are
+filled evenly instead: there are few of them, and an empty one is of no use.
+"""
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError, OptionError
+from segprep.paths.anypath import Place
+
+SPLITS = ("train", "val", "test")
+"""In the order of their codes."""
+FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
+"""Names of folders that are splits."""
+FILES = ("splits.json", "splits.csv")
+"""Names of files that tell the splits of the data set beside them."""
+
+SplitArray = NDArray[np.uint8]
+"""Index into `SPLITS` of each mask."""
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How masks are split.
+
+    Attributes
+    ----------
+    fractions : (float, float, float) or None
+        Shares of train, val and test, which sum to 1. None obeys what the data set says by folders or a file, and else
+        takes everything for training.
+    seed : int
+        Another seed, another split.
+    group : str or None
+        Regular expression; masks whose keys give the same first match, or its groups if it has any, stay together.
+    stratify : bool
+        Whether to balance classes over the splits; adding masks may then move others.
+    folds : int or None
+        Number of folds for cross-validation, at least 2; test masks are in none.
+    file : str or None
+        JSON or CSV file that names the split of each key.
+    """
+
+    fractions: tuple[float, float, float] | None = None
+    seed: int = 0
+    group: str | None = None
+    stratify: bool = False
+    folds: int | None = None
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fractions is not None:
+            _check_fractions(self.fractions)
+        if self.stratify and self.fractions is None:
+            raise OptionError("--stratify needs the shares that it shall keep, as --split 0.8,0.1,0.1")
+        if self.fractions is not None and self.file is not None:
+            raise OptionError("--split takes shares or a file, not both")
+        if self.folds is not None and not 2 <= self.folds <= 254:  # noqa: PLR2004 - a byte, and one value for none
+            raise OptionError(f"--folds {self.folds}: must be from 2 to 254")
+        if self.group is not None:
+            try:
+                re.compile(self.group)
+            except (re.error, OverflowError) as error:
+                raise OptionError(f"--group {self.group!r} is no regular expression: {error}") from None
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    """Refuse shares that do not cut [0, 1)."""
+    shown = ",".join(f"{share:g}" for share in fractions)
+    if len(fractions) != len(SPLITS):
+        raise OptionError(f"--split {shown}: give three shares, of train, val and test")
+    if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
+        raise OptionError(
+            f"--split {shown}: the shares sum to {sum(fractions):g}; they must be at least 0 and sum to 1"
+        )
+    if fractions[0] == 0:
+        raise OptionError(f"--split {shown}: nothing would be left for training")
+
+
+def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
+    r"""Group of each key.
+
+    Raises
+    ------
+    OptionError
+        Where a key does not match.
+
+    Examples
+    --------
+    >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
+    ['slide1', 'slide1', 'slide2']
+    """
+    if pattern is None:
+        return list(keys)
+    matches = [re.search(pattern, key) for key in keys]
+    if None in matches:
+        raise OptionError(f"--group {pattern!r} does not match {keys[matches.index(None)]!r}")
+    return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
+
+
+def fraction_of(group: str, seed: int) -> float:
+    """Number in [0, 1) that depends on nothing else.
+
+    Examples
+    --------
+    >>> round(fraction_of("slide1", 0), 3)
+    0.909
+    """
+    digest = hashlib.blake2b(f"{seed}/{group}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> SplitArray:
+    """Split of each mask, by its group alone."""
+    bounds = np.cumsum(fractions)[:-1]
+    return np.searchsorted(bounds, [fraction_of(group, seed) for group in groups], side="right").astype(np.uint8)
+
+
+def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
+    """Fold of each mask, 255 for masks in none: test masks, or all where there are no folds.
+
+    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
+
+    Raises
+    ------
+    OptionError
+        Where there are fewer groups than folds.
+    """
+    found = np.full(len(groups), 255, np.uint8)
+    if folds is None:
+        return found
+    outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
+    sizes = Counter(groups[mask] for mask in outside)
+    if len(sizes) < folds:
+        raise OptionError(f"--folds {folds}: there are {len(sizes)} groups of masks outside test: take fewer folds")
+    filled = [0] * folds
+    fold_of: dict[str, int] = {}
+    for group in sorted(sizes, key=lambda each: (-sizes[each], fraction_of(f"fold/{each}", seed))):
+        fold_of[group] = filled.index(min(filled))
+        filled[fold_of[group]] += sizes[group]
+    found[outside] = [fold_of[groups[mask]] for mask in outside]
+    return found
+
+
+def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
+    """Split of each mask so that every column of `counts` is shared as `fractions` say, as well as whole groups allow.
+
+    Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
+    error of the shares most; the last ones go to splits that would otherwise be empty.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group of each mask.
+    counts : (masks, columns) int64 array
+        What to balance: pixels and instances of each class.
+    fractions : sequence of float
+        Shares of the splits.
+    seed : int
+        Breaks ties.
+    """
+    names, member = np.unique(np.array(groups), return_inverse=True)
+    share = np.zeros((len(names), counts.shape[1] + 1))
+    np.add.at(share, member, np.column_stack([counts, np.ones(len(groups))]))
+    share = share[:, share.sum(axis=0) > 0]
+    share /= share.sum(axis=0)
+    order = sorted(range(len(names)), key=lambda i: (-share[i].max(), fraction_of(str(names[i]), seed)))
+    target = np.array(fractions)[:, None]
+    have = np.zeros((len(fractions), share.shape[1]))
+    chosen = np.zeros(len(names), np.uint8)
+    for left, i in zip(range(len(order), 0, -1), order, strict=True):
+        empty = (target[:, 0] > 0) & (have.sum(axis=1) == 0)
+        open_to = empty if np.count_nonzero(empty) >= left else target[:, 0] > 0
+        gain = (((target - have) * share[i] - share[i] ** 2 / 2) / np.maximum(target, 1e-12)).sum(axis=1)
+        chosen[i] = np.argmax(np.where(open_to, gain, -np.inf))
+        have[chosen[i]] += share[i]
+    return chosen[member]
+
+
+def by_folder(keys: Sequence[str]) -> SplitArray | None:
+    """Split of each mask by the first folder of its key that is a split; None unless every key has one.
+
+    Examples
+    --------
+    >>> by_folder(["train/a.png", "val/b.png"])
+    array([0, 1], dtype=uint8)
+    >>> by_folder(["train/a.png", "b.png"]) is None
+    True
+    """
+    found = [next((FOLDERS[part] for part in key.lower().split("/")[:-1] if part in FOLDERS), None) for key in keys]
+    return None if None in found else np.array(found, np.uint8)
+
+
+def by_file(keys: Sequence[str], path: Place) -> SplitArray:
+    """Split of each mask as a file says.
+
+    JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
+    or without.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, names another split, or leaves a mask out.
+    """
+    said = _read_file(path)
+    said = {key: split.strip().lower() for key, split in said.items()}
+    unknown = next((name for name in said.values() if name not in FOLDERS), None)
+    if unknown is not None:
+        raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
+    missing = [key for key in keys if key not in said]
+    if missing:
+        raise InputError(
+            f"{path}: says nothing of {len(missing)} masks, {missing[0]!r} first; name the split of each key"
+        )
+    return np.array([FOLDERS[said[key]] for key in keys], np.uint8)
+
+
+def _read_file(path: Place) -> Mapping[str, str]:
+    """Split of each key, as the file has it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            said = json.loads(text)
+            if all(isinstance(value, list) for value in said.values()):
+                return _once((str(key), split) for split, keys in said.items() for key in keys)
+            return {str(key): str(split) for key, split in said.items()}
+        rows = [row for row in csv.reader(text.splitlines()) if row]
+        head = bool(rows) and [cell.strip().lower() for cell in rows[0][1:]] == ["split"]
+        return _once((key, split) for key, split in rows[head:])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, AttributeError, RecursionError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of splits: {error}") from None
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Split of each key, which may be named again but not with another split."""
+    said: dict[str, str] = {}
+    for key, split in pairs:
+        if said.setdefault(key, split) != split:
+            raise ValueError(f"{key!r} is in {said[key]} and in {split}")
+    return said
+
+
+def check_filled(splits: SplitArray, rule: SplitRule) -> None:
+    """Raise OptionError where a split got no mask although a share of it was asked for."""
+    for code, (name, share) in enumerate(zip(SPLITS, rule.fractions or (), strict=False)):
+        if share > 0 and not (splits == code).any():
+            remedy = "" if rule.stratify else "--stratify, another --seed, or "
+            raise OptionError(
+                f"--split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
+                f"there are too few groups; try {remedy}other shares"
+            )
+
+
+def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray) -> None:
+    """Raise OptionError where the masks of a group are in several splits, as a file or folders may have it."""
+    first: dict[str, int] = {}
+    for mask, group in enumerate(groups):
+        other = first.setdefault(group, mask)
+        if splits[mask] != splits[other]:
+            raise OptionError(
+                f"--group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
+                f"{SPLITS[splits[mask]]}, as the data set or the file of --split says: mend that, or leave --group out"
+            )
+
+
+def file_of(rule: SplitRule, data: Place | None) -> Place | None:
+    """File that tells the splits: the rule's, or one of `FILES` in the folder of the data."""
+    if rule.file is not None:
+        return Path(rule.file)
+    if data is None or not data.is_dir():
+        return None
+    files = (data / name for name in FILES)
+    return next((file for file in files if file.is_file() and not file.is_symlink()), None)
+
+
+def split_name(file: Place) -> str | None:
+    """Split that the name of a file tells, else that of its folder; None where neither or several are told.
+
+    Examples
+    --------
+    >>> split_name(Path("a/instances_train2017.json")), split_name(Path("valid/_annotations.coco.json"))
+    ('train', 'val')
+    """
+    words = re.findall(r"[a-z]+", file.stem.lower())
+    told = {FOLDERS[word] for word in words if word in FOLDERS}
+    told = told or {FOLDERS[word] for word in [file.parent.name.lower()] if word in FOLDERS}
+    return SPLITS[told.pop()] if len(told) == 1 else None

@@ -1,0 +1,188 @@
+"""What the scan keeps of one mask: enough to plan the store and to weigh the classes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.arrays import CountArray
+from segprep.masks.mask import ClassTable, Fault, InstanceMask
+from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
+
+INSTANCE_ROW = np.dtype(
+    [
+        ("number", np.int32),
+        ("class", np.int32),
+        ("area", np.int64),
+        ("y", np.int32),
+        ("x", np.int32),
+        ("height", np.int32),
+        ("width", np.int32),
+        ("plane", np.int32),
+    ]
+)
+"""One instance: its number, class code, whole area in pixels, bounding box in pixels, and the plane it lies in."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskStats:
+    """Size and counts of one mask.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    class_pixels : (C,) int64 array
+        Visible pixels of each class code, ignored pixels excluded.
+    class_instances : (C,) int64 array
+        Instances of each class code; 0 for the background.
+    instances : (N,) array of `INSTANCE_ROW`
+        The whole instances ``1..N``.
+    runs : tuple of (R,) int64 arrays
+        Runs of each instance within its bounding box, where the labels do not show it whole; else empty.
+    ignored : int
+        Pixels without truth.
+    hidden : int
+        Instance pixels that lie behind another instance.
+    filled : bool
+        Whether instances and stuff cover the whole image.
+    faults : tuple of Fault
+        What was left out of the mask.
+    digest : bytes
+        Fingerprint of every pixel, class and ignored place of the whole mask.
+    """
+
+    shape: tuple[int, int]
+    class_pixels: CountArray
+    class_instances: CountArray
+    instances: NDArray[np.void]
+    runs: tuple[Runs, ...]
+    ignored: int
+    hidden: int
+    filled: bool
+    faults: tuple[Fault, ...]
+    digest: bytes
+
+
+def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
+    """Fingerprint of a data set: every name, and every pixel, as the digests of the masks have it."""
+    masks = [(key, digest.hex()) for key, digest in zip(keys, digests, strict=True)]
+    return hashlib.sha256(repr(masks).encode()).hexdigest()
+
+
+def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
+    """Size and counts of a mask, whose class codes lie below `n_classes`.
+
+    `shown` is what the products show of it, where that is less: the instance table keeps the whole instances.
+    """
+    shown = shown or whole
+    rows = _instance_rows(whole)
+    return MaskStats(
+        shape=whole.shape,
+        class_pixels=class_pixels(shown, n_classes),
+        class_instances=np.bincount(whole.classes[1:], minlength=n_classes),
+        instances=rows,
+        runs=_hidden_runs(whole, shown, rows),
+        ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
+        hidden=int(whole.areas.sum() - whole.visible[1:].sum()),
+        filled=_is_filled(shown),
+        faults=whole.faults,
+        digest=mask_digest(whole),
+    )
+
+
+def mask_digest(mask: InstanceMask) -> bytes:
+    """Fingerprint of every pixel, class and ignored place of a mask."""
+    digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
+    for array in (mask.extents.runs, mask.classes, mask.ignore, mask.stuff):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+def _is_filled(mask: InstanceMask) -> bool:
+    """Whether instances and stuff cover the whole image."""
+    return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.codes > 0).all()))
+
+
+def _hidden_runs(whole: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
+    """Runs of the instances that the labels do not show whole."""
+    runs = [NO_RUNS] * len(rows)
+    for index in np.flatnonzero(shown.visible[1:] != whole.areas[1:]):
+        row = rows[index]
+        window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
+        runs[index] = bitmap_runs(whole.planes[row["plane"]][window] == row["number"])
+    return tuple(runs)
+
+
+def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
+    """Visible pixels of each class code below `n_classes`, ignored pixels excluded, shape (n_classes,)."""
+    pixels = np.zeros(n_classes, np.int64)
+    if mask.stuff is None and mask.ignore is None:
+        shown = mask.visible > 0
+        np.add.at(pixels, mask.classes[shown], mask.visible[shown])
+        return pixels
+    visible = mask.codes if mask.ignore is None else mask.codes[~mask.ignore]
+    return np.bincount(visible.ravel(), minlength=n_classes)
+
+
+def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
+    """One `INSTANCE_ROW` per instance, in the order of their numbers."""
+    count = len(mask.classes) - 1
+    rows = np.zeros(count, INSTANCE_ROW)
+    rows["number"] = np.arange(1, count + 1)
+    rows["class"] = mask.classes[1:]
+    rows["area"] = mask.areas[1:]
+    rows["y"], rows["x"], rows["height"], rows["width"] = mask.extents.boxes[1:].T
+    rows["plane"] = mask.extents.planes[1:]
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Totals over masks.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Name of each class.
+    pixels, instances, images, image_pixels : (C,) int64 arrays
+        Per class code: valid pixels, instances, the images in which the class occurs, and the valid pixels of these images.
+    most_instances : int
+        Instances of the fullest mask.
+    """
+
+    names: tuple[str, ...]
+    pixels: CountArray
+    instances: CountArray
+    images: CountArray
+    image_pixels: CountArray
+    most_instances: int
+
+    @classmethod
+    def of_pixels(cls, pixels: Sequence[int]) -> "Counts":
+        """Counts of one image without instances, for trying a formula."""
+        return cls.of_images(np.array([pixels], np.int64), np.zeros((1, len(pixels)), np.int64))
+
+    @classmethod
+    def of_images(cls, pixels: CountArray, instances: CountArray, names: Sequence[str] | None = None) -> "Counts":
+        """Counts of images, from arrays of shape (images, C)."""
+        return cls(
+            names=tuple(names or map(str, range(pixels.shape[1]))),
+            pixels=pixels.sum(axis=0),
+            instances=instances.sum(axis=0),
+            images=np.count_nonzero(pixels, axis=0),
+            image_pixels=np.where(pixels > 0, pixels.sum(axis=1, keepdims=True), 0).sum(axis=0),
+            most_instances=int(instances.sum(axis=1).max(initial=0)),
+        )
+
+
+def total(stats: Sequence[MaskStats], classes: ClassTable) -> Counts:
+    """Counts over `stats`, which may be empty."""
+    shape = (len(stats), len(classes))
+    return Counts.of_images(
+        np.array([each.class_pixels for each in stats], np.int64).reshape(shape),
+        np.array([each.class_instances for each in stats], np.int64).reshape(shape),
+        [entry.name for entry in classes.entries],
+    )

@@ -1,0 +1,181 @@
+"""PNG files whose values tell class and instance at once: what the formats of this kind have in common."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError
+from segprep.masks.mask import ClassEntry, ClassTable, Fault, InstanceMask, first_faults
+from segprep.paths.anypath import Place, name_in
+from segprep.paths.listing import listing
+from segprep.readers._image import label_values
+from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_instances
+
+_TABLE = 2**16
+"""Values below which a table finds the distinct ones; above it, sorting takes less memory."""
+
+
+class Meaning(NamedTuple):
+    """What a value of a PNG stands for.
+
+    Attributes
+    ----------
+    kind : {"background", "thing", "group", "stuff", "ignore"}
+        ``thing``: one instance. ``group``: things that were not told apart. ``ignore``: nothing is known.
+    code : int
+        Class code.
+    fault : str
+        What is wrong with the value; empty where nothing is.
+    """
+
+    kind: Literal["background", "thing", "group", "stuff", "ignore"]
+    code: int = 0
+    fault: str = ""
+
+
+BACKGROUND = Meaning("background")
+IGNORED = Meaning("ignore")
+
+
+@dataclass(frozen=True)
+class CodedPngRef:
+    """One PNG.
+
+    Attributes
+    ----------
+    key : str
+        Its path relative to the data set.
+    file : Place
+        Where it is.
+    meaning : callable
+        Meaning of a value; a function of a module, so that it can be pickled.
+    options : ReadOptions
+        How to read it.
+    """
+
+    key: str
+    file: Place
+    meaning: Callable[[int], Meaning]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Read the PNG; values without a meaning are ignored and recorded as faults."""
+        values = label_values(self.file, max_pixels=self.options.max_pixels)
+        return mask_of_values(
+            values,
+            self.meaning,
+            crowd=self.options.crowd,
+            max_instances=self.options.max_instances,
+            where=str(self.file),
+        )
+
+
+def coded_refs(
+    folder: Place, files: Iterable[Place], meaning: Callable[[int], Meaning], options: ReadOptions
+) -> tuple[CodedPngRef, ...]:
+    """One ref per file, in the given order, with keys relative to `folder`."""
+    return tuple(CodedPngRef(name_in(folder, file), file, meaning, options) for file in files)
+
+
+def mask_of_values(
+    values: NDArray[Any],
+    meaning: Callable[[int], Meaning],
+    *,
+    crowd: Crowd = "ignore",
+    max_instances: int = MAX_INSTANCES,
+    noun: str = "value",
+    where: str = "mask",
+) -> InstanceMask:
+    """Mask in which each value of a thing is an instance, numbered in the order of values.
+
+    Parameters
+    ----------
+    values : (H, W) integer array
+        Values that stand for a class and an instance.
+    meaning : callable
+        Meaning of a value; it is asked once for each value that occurs.
+    crowd : {"ignore", "instance"}
+        Whether a group of things is a place without truth or an instance.
+    max_instances : int
+        How many instances there may be.
+    noun : str
+        What faults call a value.
+    where : str
+        File, for messages.
+
+    Raises
+    ------
+    InputError
+        Where there are too many instances.
+
+    Examples
+    --------
+    >>> def meaning(value: int) -> Meaning:
+    ...     return Meaning("thing", 5) if value > 9 else Meaning("stuff", value)
+    >>> mask = mask_of_values(np.array([[3, 3, 20, 30]]), meaning)
+    >>> mask.planes, mask.classes, mask.stuff
+    (array([[[0, 0, 1, 2]]], dtype=int32), array([0, 5, 5], dtype=int32), array([[3, 3, 0, 0]], dtype=int32))
+    """
+    distinct, ranks = _ranked(values)
+    meanings = [meaning(value) for value in distinct.tolist()]
+    as_thing = {"thing", "group"} if crowd == "instance" else {"thing"}
+    is_thing = np.array([each.kind in as_thing for each in meanings], np.bool_)
+    check_instances(where, int(is_thing.sum()), max_instances)
+    is_stuff = np.array([each.kind == "stuff" for each in meanings], np.bool_)
+    is_ignored = np.array([each.kind in {"ignore", "group"} for each in meanings], np.bool_) & ~is_thing
+    codes = np.array([each.code for each in meanings], np.int32)
+    numbers = np.where(is_thing, np.cumsum(is_thing), 0).astype(np.int32)
+    return InstanceMask(
+        numbers[ranks][np.newaxis],
+        np.concatenate([np.zeros(1, np.int32), codes[is_thing]]),
+        is_ignored[ranks] if is_ignored.any() else None,
+        first_faults(
+            Fault(each.fault, f"{noun} {value}")
+            for value, each in zip(distinct.tolist(), meanings, strict=True)
+            if each.fault
+        ),
+        stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
+    )
+
+
+def _ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Distinct values in ascending order, and for each pixel the index of its own, shape (H, W)."""
+    if int(values.max()) >= _TABLE:
+        distinct, ranks = np.unique(values, return_inverse=True)
+        return distinct, ranks.reshape(values.shape)
+    present = np.zeros(int(values.max()) + 1, np.bool_)
+    indices = values.astype(np.intp)  # a bool array would select, not index
+    present[indices] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[indices]
+
+
+def things_and_stuff(rows: Iterable[tuple[int, str, bool]]) -> ClassTable:
+    """Table of the background and of classes given as (source id, name, whether it is a thing), in the order of codes.
+
+    Examples
+    --------
+    >>> [(entry.code, entry.id, entry.is_thing) for entry in things_and_stuff([(7, "road", False)]).entries]
+    [(0, None, False), (1, 7, False)]
+    """
+    entries = [ClassEntry(0, None, "background", is_thing=False)]
+    entries += [ClassEntry(code, id_, name, is_thing=thing) for code, (id_, name, thing) in enumerate(rows, start=1)]
+    return ClassTable(tuple(entries))
+
+
+def parents_of(path: Place, name: str, depth: int) -> list[Place]:
+    """Folders with a folder `name` in them: `path` or those up to `depth` below; none is looked for below one found."""
+    inside = listing(path)
+    if inside.named(name):
+        return [path]
+    return [found for child in inside.folders for found in parents_of(child, name, depth - 1)] if depth else []
+
+
+def is_wide(file: Place, options: ReadOptions) -> bool:
+    """Whether a file is a PNG of one channel with more than 8 bits; False where it is damaged, as loading will say."""
+    try:
+        return label_values(file, max_pixels=options.max_pixels).dtype.itemsize > 1
+    except InputError:
+        return False

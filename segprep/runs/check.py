@@ -1,0 +1,95 @@
+"""Reading everything and writing nothing: what a run would read, and all that is wrong with it."""
+
+import os
+from collections import Counter
+
+import msgspec
+
+from segprep.masks.stats import total
+from segprep.paths.anypath import Place
+from segprep.readers import find_masks
+from segprep.runs.preprocess import Rules, reading
+from segprep.runs.scan import Found, scan
+from segprep.store.metadata import FaultInfo
+from segprep.workers.jobs import Progress, Workers, crew, silent
+
+
+class ClassReport(msgspec.Struct, frozen=True):
+    """One class: its id in the source, name, instances, and visible pixels."""
+
+    id: int | None
+    name: str
+    instances: int
+    pixels: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a data set holds.
+
+    `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `faults` has all that is
+    wrong, masks that cannot be read included, and `kinds` counts it.
+    """
+
+    source: str
+    format: str
+    masks: int
+    instances: int
+    sizes: dict[str, int]
+    classes: tuple[ClassReport, ...]
+    overlap_pixels: int
+    ignored_pixels: int
+    kinds: dict[str, int]
+    faults: tuple[FaultInfo, ...]
+
+
+def check(
+    data: str | os.PathLike[str] | Place,
+    *,
+    rules: Rules | None = None,
+    workers: Workers | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Read all masks of a data set and report what is there and all that is wrong.
+
+    Parameters are those of `segprep.preprocess`.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be known at all what the data are.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
+    >>> report = check(folder)
+    >>> report.format, report.masks, report.instances, report.faults
+    ('label-image', 1, 2, ())
+    """
+    rules, workers = rules or Rules(), workers or Workers()
+    masks = find_masks(workers.place(data), format=rules.format, options=reading(rules))
+    with crew(workers, len(masks.refs)) as workforce:
+        found = scan(workforce, masks, rules.instances, progress)
+    return _report(str(data), found)
+
+
+def _report(source: str, found: Found) -> Report:
+    """Report of what was found."""
+    counts = total(found.stats, found.masks.classes)
+    columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
+    faults = tuple(FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults())
+    return Report(
+        source=source,
+        format=found.masks.format,
+        masks=len(found.stats) + len(found.unreadable),
+        instances=int(counts.instances.sum()),
+        sizes=dict(Counter(f"{height}x{width}" for height, width in sorted(each.shape for each in found.stats))),
+        classes=tuple(ClassReport(entry.id, entry.name, int(number), int(pixels)) for entry, number, pixels in columns),
+        overlap_pixels=sum(each.hidden for each in found.stats),
+        ignored_pixels=sum(each.ignored for each in found.stats),
+        kinds=dict(Counter(fault.kind for fault in faults)),
+        faults=faults,
+    )

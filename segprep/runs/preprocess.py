@@ -1,0 +1,229 @@
+"""From masks to a store: scan, plan, write."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from segprep.errors import OptionError, OutputError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.splits import SplitArray, SplitRule
+from segprep.masks.stats import MaskStats
+from segprep.paths.anypath import Place
+from segprep.paths.lock import sole_writer
+from segprep.readers import Masks, ReadOptions, find_masks
+from segprep.runs.plan import Plan, change, merged, plan
+from segprep.runs.resume import is_told_by, quick, recalled
+from segprep.runs.scan import Found, OnBad, checked, scan
+from segprep.runs.write import Part, Work, write
+from segprep.store.layout import Size
+from segprep.store.metadata import Note, StoreInfo, discard, existing, read_note, read_splits
+from segprep.targets import Classes, Labels, Product, Weights
+from segprep.workers.jobs import Progress, Stage, Workers, crew, silent
+
+ALWAYS: tuple[Product, ...] = (Labels(), Classes())
+"""Written to every store: all the others can be computed again from these and the instance table."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides about masks before any product is computed.
+
+    Attributes
+    ----------
+    format : str or None
+        Name of the input's format; None finds it out.
+    reading : ReadOptions
+        How masks are read.
+    instances : InstanceRule
+        How instances are told apart.
+    split : SplitRule
+        How masks are split into train, val and test.
+    canvas : (int, int) or None
+        One canvas for all masks, in pixels; None fits a few.
+    on_bad : str
+        ``skip``: what is bad within a mask is left out, and a mask that cannot be read ends the run before anything is
+        written. ``skip-mask``: such a mask is left out. ``fail``: a bad annotation ends the run too.
+    """
+
+    format: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    instances: InstanceRule = field(default_factory=InstanceRule)
+    split: SplitRule = field(default_factory=SplitRule)
+    canvas: Size | None = None
+    on_bad: OnBad = "skip"
+
+
+def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
+    data: str | os.PathLike[str] | Place,
+    out: str | os.PathLike[str] | Place,
+    *,
+    products: Sequence[Product] = (Weights(),),
+    rules: Rules | None = None,
+    workers: Workers | None = None,
+    overwrite: bool = False,
+    part: Part | None = None,
+    hash_input: bool = False,
+    progress: Progress = silent,
+) -> StoreInfo:
+    """Read all masks of a data set, compute the products of each, and write them to a store.
+
+    What the store already has is not computed again: products are added to it, and a run that was ended goes on.
+
+    Parameters
+    ----------
+    data : path
+        COCO file, label image, or a folder of masks; see `segprep.readers`.
+    out : path
+        The store: a new one, or one of the same masks and rules.
+    products : sequence of Product
+        What to compute besides labels and classes, which are always written.
+    rules : Rules or None
+        What decides about the masks.
+    workers : Workers or None
+        Where the work is done. The store is the same, to the byte, wherever that is.
+    overwrite : bool
+        Whether to replace what the store has of other masks, rules or parameters, instead of refusing it. What is the same
+        stays, so that this run too can be ended and goes on. Only a store of segprep is ever replaced.
+    part : Part or None
+        Which part of the shards to write, where runs side by side share the work; when all have ended, a run without it
+        completes the store.
+    hash_input : bool
+        Whether to load every mask of the input also where the store has them all and no file has another name, size or time
+        than when they were loaded. A file that was changed in place, and has its former size and time, is noticed only so.
+    progress : Progress
+        Is told how far the run is.
+
+    Returns
+    -------
+    StoreInfo
+        What the store holds.
+
+    Raises
+    ------
+    InputError, OutputError, OptionError, StorageError
+        Before anything is written, unless a mask changes or the disk fails during the run.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
+    >>> info = preprocess(folder / "cells.png", folder / "out.zarr")
+    >>> info.masks, info.instances, info.status
+    (1, 2, 'complete')
+    """
+    rules = rules or Rules()
+    wanted = _with_always(products)
+    workers = workers or Workers()
+    source, root = workers.place(data), workers.place(out)
+    existing(root)  # nothing is written, not even a lock, where something else is
+    if part is not None and overwrite:
+        raise OptionError(
+            "--shard-range and --overwrite exclude each other: the parts would replace each other's shards"
+        )
+    with sole_writer(root, "" if part is None else part.name) as check_sole:
+        progress = _checked(progress, check_sole)
+        files = quick(source, root)  # before any file is read: a change from now on is noticed next time
+        masks = find_masks(source, format=rules.format, options=reading(rules))
+        if not is_told_by(source, masks.format):
+            files = None
+        with crew(workers, len(masks.refs)) as workforce:
+            known = {} if hash_input else _known(root, files, masks, rules)
+            found = checked(scan(workforce, masks, rules.instances, progress, known), rules.on_bad)
+            before = existing(root)  # only now: another part may have made the store meanwhile
+            made = _planned(source, root, found, wanted, rules, before)
+            if before is not None:
+                made, before = _reconciled(root, before, made, overwrite)
+            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
+            return write(workforce, work, progress, before)
+
+
+def _known(root: Place, files: str | None, masks: Masks, rules: Rules) -> dict[str, MaskStats]:
+    """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
+    before = existing(root)
+    if before is None or files is None or read_note(root) != Note(files, before.input):
+        return {}
+    return recalled(root, before, masks, rules.instances, reading(rules))
+
+
+def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
+    """Progress that asks, at every step, whether the run may go on."""
+
+    def checked_progress(stage: Stage, done: int, masks: int) -> None:
+        check()
+        progress(stage, done, masks)
+
+    return checked_progress
+
+
+def _planned(
+    source: Place,
+    root: Place,
+    found: Found,
+    wanted: Sequence[Product],
+    rules: Rules,
+    before: StoreInfo | None,
+) -> Plan:
+    """What goes where, as if nothing were there."""
+    return plan(
+        source.absolute().name.encode(errors="replace").decode(),
+        found,
+        products=wanted,
+        instances=rules.instances,
+        split=_split(rules, before),
+        data=source,
+        canvas=rules.canvas,
+        reading=reading(rules),
+        kept=_kept_splits(root, found, rules, before),
+    )
+
+
+def _kept_splits(
+    root: Place, found: Found, rules: Rules, before: StoreInfo | None
+) -> tuple[SplitArray, SplitArray] | None:
+    """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
+    if before is None or rules.split != SplitRule():
+        return None
+    return read_splits(root, before) if found.input() == before.input else None
+
+
+def _reconciled(root: Place, before: StoreInfo, made: Plan, overwrite: bool) -> tuple[Plan, StoreInfo | None]:
+    """Plan for a place where a store is, and what of the store stays."""
+    both = merged(before, made)
+    changed = change(root, before, both)
+    words = [*changed.of_masks, *(word for own in changed.of_products.values() for word in own)]
+    if words and not overwrite:
+        raise OutputError(
+            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by --overwrite"
+        )
+    if changed.of_masks:
+        discard(root, before)
+        return made, None
+    for product in changed.of_products:
+        discard(root, before, product)
+    return both, before
+
+
+def _with_always(products: Sequence[Product]) -> list[Product]:
+    """Products, with those that every store has; each name once."""
+    names = [product.name for product in products]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(f"--products: {twice} is named twice; a store has one array of each name")
+    return [*(each for each in ALWAYS if each.name not in names), *products]
+
+
+def reading(rules: Rules) -> ReadOptions:
+    """How masks are read: where instances are found anew, the values of label images are classes."""
+    return replace(rules.reading, values="instances" if rules.instances.origin == "as-is" else "classes")
+
+
+def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:
+    """How masks are split: where nothing is said, as they are."""
+    if before is None or rules.split != SplitRule():
+        return rules.split
+    return msgspec.convert(before.split_rule, type=SplitRule)

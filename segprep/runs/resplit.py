@@ -1,0 +1,153 @@
+"""Splitting the masks of a store anew, and fitting class weights again, without the input."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from segprep.errors import IntegrityError, OptionError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import ClassEntry, ClassTable
+from segprep.masks.splits import SplitArray, SplitRule, folds_of, groups_of
+from segprep.masks.stats import Counts
+from segprep.paths.anypath import Place
+from segprep.paths.lock import sole_writer
+from segprep.runs.plan import Plan, assign, class_infos, product_info, stored_product
+from segprep.runs.write import Work, write
+from segprep.store.dataset import Dataset, StoredRef
+from segprep.store.dataset import open as open_store
+from segprep.store.layout import Layout
+from segprep.store.metadata import (
+    TABLES,
+    StoreInfo,
+    are_written,
+    array_spec,
+    plain,
+    read_layout,
+    read_splits,
+    read_table,
+)
+from segprep.targets import Classes, Labels
+from segprep.workers.jobs import Progress, Workers, crew, silent
+
+
+def split_store(
+    out: str | os.PathLike[str] | Place,
+    rule: SplitRule,
+    *,
+    refit: bool = False,
+    workers: Workers | None = None,
+    progress: Progress = silent,
+) -> StoreInfo:
+    """Split the masks of a store anew.
+
+    Parameters
+    ----------
+    out : path
+        The store.
+    rule : SplitRule
+        How to split. Without shares or a file the splits stay as they are, and only folds are made anew, if any are asked for.
+    refit : bool
+        Whether to fit class weights on the new train split and write the products that depend on them again; from the
+        store alone, without the input. Otherwise they stay as they were fitted on the former train split.
+    workers, progress
+        As in `preprocess`.
+
+    Returns
+    -------
+    StoreInfo
+        What the store holds now.
+
+    Raises
+    ------
+    IntegrityError
+        Where there is no store, or its labels and classes are not all written.
+    OptionError
+        Where the rule makes no sense for these masks.
+    """
+    workers = workers or Workers()
+    root = workers.place(out)
+    open_store(root, incomplete=True)
+    with sole_writer(root):
+        return _split_store(root, rule, refit, workers, progress)
+
+
+def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
+    """As `split_store`, where nobody else writes the store."""
+    dataset = open_store(root, incomplete=True)
+    info = dataset.info
+    layout = read_layout(root, info)
+    _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.products])
+    rule, split_of, fold_of = _assigned(root, dataset, rule)
+    everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
+    products = tuple(map(stored_product, info.products))
+    rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
+    infos = info.products
+    if refit:
+        products = tuple(each.fit(train, everything) for each in products)
+        infos = tuple(product_info(each, layout, rule_of_instances, info.input) for each in products)
+    now = msgspec.structs.replace(
+        info,
+        status="incomplete",
+        split_rule=plain(rule),
+        classes=class_infos(_class_table(info), everything, train),
+        products=infos,
+    )
+    tables = {name: read_table(root, name) for name in TABLES} | {"split": split_of, "fold": fold_of}
+    made = Plan(now, layout, products, tables)
+    fresh = Dataset(root, info, dataset.rows)  # without the tables it has read by now: it travels with every job
+    refs = [StoredRef(fresh, index, key) for index, key in enumerate(dataset.keys)]
+    as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
+    with crew(workers, len(refs)) as workforce:
+        return write(workforce, Work(root, refs, as_stored, made), progress, info)
+
+
+def _assigned(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
+    """Rule, split and fold of each mask: what is not said stays as it is."""
+    if rule.fractions is None and rule.file is None:
+        before, kept = _kept(root, dataset, rule)
+        rule = replace(before, folds=rule.folds or before.folds)
+        if kept is not None:
+            split_of, fold_of = kept
+            groups = groups_of(dataset.keys, rule.group)
+            return rule, split_of, fold_of if rule == before else folds_of(groups, split_of, rule.folds, rule.seed)
+    counts = np.hstack([dataset.class_pixels, dataset.class_instances])
+    return rule, *assign(dataset.keys, counts, rule, None)
+
+
+def _kept(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:
+    """Rule of a store, which another one adds folds to at most, and its splits, if they are whole."""
+    before = msgspec.convert(dataset.info.split_rule, type=SplitRule)
+    for option, said, was in (("--group", rule.group, before.group), ("--seed", rule.seed, before.seed)):
+        if said and said != was:
+            raise OptionError(f"{option}: says how to split; add --split")
+    kept = read_splits(root, dataset.info)
+    if kept is None and before.fractions is None and before.file is None:
+        raise IntegrityError(f"{root}: its splits are damaged, and say nothing of how they were made; add --split")
+    return before, kept
+
+
+def _counts(dataset: Dataset, chosen: np.typing.NDArray[np.bool_]) -> Counts:
+    """Counts over the chosen masks."""
+    names = [entry.name for entry in dataset.info.classes]
+    return Counts.of_images(dataset.class_pixels[chosen], dataset.class_instances[chosen], names)
+
+
+def _class_table(info: StoreInfo) -> ClassTable:
+    """Classes of a store."""
+    return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
+
+
+def _check_written(root: Place, info: StoreInfo, layout: Layout, names: Sequence[str]) -> None:
+    """Raise IntegrityError unless all shards of these products are written."""
+    needed = [(stored_product(each), each.fingerprint) for each in info.products if each.name in names]
+    asked = [
+        (array_spec(layout.buckets[shard.bucket], product), shard.number, fingerprint)
+        for shard in layout.shards()
+        for product, fingerprint in needed
+    ]
+    for (spec, number, _), written in zip(asked, are_written(root, asked), strict=True):
+        if not written:
+            raise IntegrityError(f"{root}: {spec.path} lacks shard {number}: end the run first")

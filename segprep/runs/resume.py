@@ -1,0 +1,191 @@
+"""Telling cheaply whether a data set is what it was, and what is known of its masks then.
+
+Names, sizes and times of files are compared, as backup programs do. Whoever changes a file in place and sets its time back is
+not noticed; contents tell that.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import segprep
+from segprep.errors import InputError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import Fault
+from segprep.masks.rle import Runs
+from segprep.masks.stats import INSTANCE_ROW, MaskStats, input_digest
+from segprep.paths.anypath import Place
+from segprep.paths.bucket import ObjectPath
+from segprep.paths.listing import listing
+from segprep.readers import Masks, ReadOptions
+from segprep.runs.scan import LEFT_OUT, Found
+from segprep.store.metadata import TABLES, StoreInfo, are_intact, decode_keys, plain, read_table
+
+ALONE = frozenset({"coco", "label-image", "labelme", "segment-anything"})
+"""Formats of which a single file is all there is: their readers open no other."""
+
+Tables = dict[str, NDArray[Any]]
+
+
+def quick(data: Place, out: Place) -> str | None:
+    """Fingerprint of the names, sizes and times of all files of a data set.
+
+    Parameters
+    ----------
+    data : Place
+        A file, or a folder; in it hidden files and links are passed over, as readers do, and so are stores named ``*.zarr``.
+    out : Place
+        Folder that counts as no part of the data, if it lies in there.
+
+    Returns
+    -------
+    str or None
+        SHA-256 in hexadecimal digits; None where a folder or file cannot be looked at.
+    """
+    digest = hashlib.sha256()
+    try:
+        for name, size, changed in _objects(data, out) if isinstance(data, ObjectPath) else _files(data, out):
+            digest.update(b"%b\0%d %b\0" % (name, size, changed.encode()))
+    except (OSError, InputError):
+        return None
+    return digest.hexdigest()
+
+
+def _files(data: Path, out: Place) -> Iterator[tuple[bytes, int, str]]:
+    """Name, size and time of each file of this machine, always in the same order."""
+    whole, skipped = (Path(os.path.realpath(str(each))) for each in (data, out))
+    for file in _visible(whole, skipped) if whole.is_dir() else [whole]:
+        found = file.stat()
+        yield os.fsencode(file.relative_to(whole)), found.st_size, str(found.st_mtime_ns)
+
+
+def _visible(folder: Path, out: Path) -> Iterator[Path]:
+    """Visible files below a folder, always in the same order."""
+    folders: list[Place] = [folder]
+    while folders:
+        inside = listing(folders.pop())
+        yield from (file for file in inside.files if isinstance(file, Path))
+        folders += [child for child in inside.folders if child != out and not _is_store(child)]
+
+
+def _is_store(folder: Place) -> bool:
+    """Whether a folder is a Zarr store, also by its name: masks may lie in any other."""
+    return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
+
+
+def _objects(data: ObjectPath, out: Place) -> Iterator[tuple[bytes, int, str]]:
+    """Name, size, and time and tag of each object in a folder, or of a single one, always in the same order."""
+    found = list(data.walk()) or [(data, data.stat())]
+    stores = [path.parent for path, _ in found if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
+    skipped = frozenset(each.key for each in [*stores, out] if isinstance(each, ObjectPath))
+    for path, stat in sorted(found):
+        inside = path.key.relative_to(data.key)
+        is_hidden = any(part.startswith(".") for part in inside.parts)
+        if not is_hidden and skipped.isdisjoint(path.key.parents):
+            yield inside.as_posix().encode(), stat.st_size, f"{stat.st_mtime_ns} {stat.tag and stat.tag.e_tag}"
+
+
+def is_told_by(data: Place, form: str) -> bool:
+    """Whether `quick` sees all files that the reader of a format opens: those beside a single file are not looked at."""
+    return data.is_dir() or form in ALONE
+
+
+def recalled(
+    root: Place, info: StoreInfo, masks: Masks, instances: InstanceRule, reading: ReadOptions
+) -> dict[str, MaskStats]:
+    """Statistics of all masks of a store by their keys, as loading them again would give.
+
+    Parameters
+    ----------
+    root : Place
+        The store.
+    info : StoreInfo
+        Its root attributes.
+    masks : Masks
+        What was found now, in files that have not changed since the store was made.
+    instances : InstanceRule
+        How instances are told apart now.
+    reading : ReadOptions
+        How masks are read now.
+
+    Returns
+    -------
+    dict of str to MaskStats
+        Empty where masks are read otherwise than for the store, or where its tables are not whole.
+    """
+    if not _is_alike(info, masks, instances, reading) or not are_intact(root, TABLES):
+        return {}
+    tables = {name: read_table(root, name) for name in TABLES}
+    keys = decode_keys(tables["key"])
+    if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
+        return {}
+    faults = _faults(info, len(masks.faults))
+    return {
+        key: replace(each, faults=tuple(faults.get(key, ())))
+        for key, each in zip(keys, _stats(tables, len(info.classes)), strict=True)
+    }
+
+
+def _is_alike(info: StoreInfo, masks: Masks, instances: InstanceRule, reading: ReadOptions) -> bool:
+    """Whether the masks are read as those of a store were, by the same version of segprep."""
+    of_files = Found(replace(masks, refs=()), (), {}).faults()
+    return (
+        (info.segprep, info.source_format) == (segprep.__version__, masks.format)
+        and info.reading == plain(reading)
+        and info.instance_rule == plain(instances)
+        and [(each.code, each.id, each.name, each.is_thing) for each in info.classes]
+        == [(each.code, each.id, each.name, each.is_thing) for each in masks.classes.entries]
+        and [(each.key, Fault(each.kind, each.where)) for each in info.faults[: len(of_files)]] == of_files
+    )
+
+
+def _faults(info: StoreInfo, of_files: int) -> dict[str, list[Fault]]:
+    """Faults within each mask; before them stand those of whole files."""
+    faults: dict[str, list[Fault]] = {}
+    for each in info.faults[of_files:]:
+        if each.kind != LEFT_OUT:
+            faults.setdefault(each.key, []).append(Fault(each.kind, each.where))
+    return faults
+
+
+def _stats(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
+    """Statistics of each mask, without its faults."""
+    rows, runs = _instance_rows(tables), _runs(tables)
+    class_instances = np.zeros((len(tables["key"]), n_classes), np.int64)
+    np.add.at(class_instances, (tables["instances/mask"], rows["class"]), 1)
+    class_pixels = tables["class_pixels"].astype(np.int64)
+    stops = np.cumsum(tables["instance_count"], dtype=np.int64).tolist()
+    for mask, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
+        yield MaskStats(
+            shape=(int(tables["height"][mask]), int(tables["width"][mask])),
+            class_pixels=class_pixels[mask],
+            class_instances=class_instances[mask],
+            instances=rows[start:stop],
+            runs=tuple(runs[start:stop]),
+            ignored=int(tables["ignored"][mask]),
+            hidden=int(tables["hidden"][mask]),
+            filled=bool(tables["filled_foreground"][mask]),
+            faults=(),
+            digest=bytes(tables["digest"][mask]),
+        )
+
+
+def _instance_rows(tables: Tables) -> NDArray[np.void]:
+    """One `INSTANCE_ROW` per instance of all masks."""
+    rows = np.zeros(len(tables["instances/mask"]), INSTANCE_ROW)
+    for name in INSTANCE_ROW.names or ():
+        rows[name] = tables[f"instances/{name}"]
+    return rows
+
+
+def _runs(tables: Tables) -> list[Runs]:
+    """Runs of each instance of all masks; none where the labels show it whole."""
+    runs = tables["instances/runs"].astype(np.int64)
+    stops = np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()
+    return [runs[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]

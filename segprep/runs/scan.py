@@ -1,0 +1,173 @@
+"""Loading every mask once, for what must be known before the first pixel is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+from segprep.errors import InputError, OptionError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import Fault, MaskRef
+from segprep.masks.stats import MaskStats, input_digest, mask_stats
+from segprep.readers import Masks
+from segprep.workers.jobs import DEATHS, Crew, Died, Job, Progress, names
+
+OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
+"""What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
+
+LEFT_OUT = "mask left out"
+SCAN_BATCH = 8
+"""Masks in one job of the scan: enough that a job outweighs its message."""
+
+
+class Unreadable(NamedTuple):
+    """A mask that cannot be read, and why."""
+
+    message: str
+
+
+class BadMasksError(InputError):
+    """Some masks cannot be read.
+
+    Attributes
+    ----------
+    messages : tuple of str
+        One line for each.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__(f"{len(messages)} masks cannot be read: {'; '.join(messages)}")
+        self.messages = tuple(messages)
+
+
+class Found(NamedTuple):
+    """Masks that can be read, what is known of them, and what was left out.
+
+    Attributes
+    ----------
+    masks : Masks
+        Those that can be read.
+    stats : tuple of MaskStats
+        Statistics of each.
+    unreadable : dict of str to str
+        Why each of the others cannot be read, by its key.
+    """
+
+    masks: Masks
+    stats: tuple[MaskStats, ...]
+    unreadable: dict[str, str]
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Fingerprint of each mask that can be read."""
+        return [each.digest for each in self.stats]
+
+    def input(self) -> str:
+        """Fingerprint of them all; see `segprep.store.metadata.StoreInfo`."""
+        return input_digest([ref.key for ref in self.masks.refs], self.digests)
+
+    def faults(self) -> list[tuple[str, Fault]]:
+        """All that was left out, in words that can be printed, with the key of its mask or the name of its file."""
+        within = [
+            (ref.key, fault) for ref, each in zip(self.masks.refs, self.stats, strict=True) for fault in each.faults
+        ]
+        unreadable = [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
+        return [
+            (key, Fault(fault.kind, printable(fault.where)))
+            for key, fault in (*self.masks.faults, *within, *unreadable)
+        ]
+
+
+def printable(text: str) -> str:
+    r"""Text on one line: faults quote from files, which may hold what moves a terminal's cursor.
+
+    Examples
+    --------
+    >>> print(printable("größe\n"))
+    größe\n
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def scan(
+    workforce: Crew,
+    masks: Masks,
+    instances: InstanceRule,
+    progress: Progress,
+    known: Mapping[str, MaskStats] | None = None,
+) -> Found:
+    """Load every mask once, but for those whose statistics are known.
+
+    Parameters
+    ----------
+    workforce : Crew
+        Who does it.
+    masks : Masks
+        What was found.
+    instances : InstanceRule
+        How instances are told apart.
+    progress : Progress
+        Is told how far it is.
+    known : mapping of str to MaskStats, optional
+        Statistics of masks by their keys.
+    """
+    known = known or {}
+    found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
+    unknown = tuple(ref for ref in masks.refs if ref.key not in found)
+    batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
+    single = False
+    while batches:
+        jobs = [
+            Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
+        ]
+        suspects: list[MaskRef] = []
+        for index, results in workforce.attempted(jobs, DEATHS if single else 1):
+            if not isinstance(results, Died):
+                found |= zip((ref.key for ref in batches[index]), results, strict=True)
+            elif single:
+                found[batches[index][0].key] = Unreadable(results.message)
+            else:
+                suspects += batches[index]
+            progress("scan", len(found), len(masks.refs))
+        batches, single = [(ref,) for ref in suspects], True  # one by one, to tell which of them it was
+    pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
+    readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
+    return Found(
+        replace(masks, refs=tuple(ref for ref, _ in readable)),
+        tuple(each for _, each in readable),
+        {ref.key: each.message for ref, each in pairs if isinstance(each, Unreadable)},
+    )
+
+
+def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
+    """Statistics of masks, which are loaded for these alone."""
+    return [_scanned(ref, instances, n_classes) for ref in refs]
+
+
+def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats | Unreadable:
+    try:
+        whole = instances.whole(ref.load(), ref.key)
+    except InputError as error:
+        return Unreadable(str(error))
+    return mask_stats(whole, n_classes, instances.shown(whole))
+
+
+def checked(found: Found, on_bad: OnBad) -> Found:
+    """What was found, if that is good enough.
+
+    Raises
+    ------
+    BadMasksError
+        Where masks cannot be read and shall not be left out, or something within a mask shall not be.
+    InputError
+        Where no mask is left.
+    """
+    if on_bad not in get_args(OnBad):
+        raise OptionError(f"--on-bad {on_bad}: choose one of {', '.join(get_args(OnBad))}")
+    if found.unreadable and on_bad != "skip-mask":
+        raise BadMasksError(tuple(found.unreadable.values()))
+    faults = found.faults()
+    if faults and on_bad == "fail":
+        raise BadMasksError([f"{key}: {fault.kind}: {fault.where}" for key, fault in faults])
+    if not found.stats:
+        raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
+    return found

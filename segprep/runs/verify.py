@@ -1,0 +1,496 @@
+"""Proving that a store is whole, or saying what of it is not.
+
+Metadata, tables and records are small: their checksums are always asked for. Of shards that is their size alone, which
+finds all that is missing or cut short; a deep pass reads and decodes every one.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import InputError, IntegrityError, OptionError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import MaskRef
+from segprep.paths.anypath import Place
+from segprep.readers import Masks, ReadOptions, find_masks
+from segprep.runs.plan import stored_product
+from segprep.runs.ranges import Truth, broken
+from segprep.store.dataset import Dataset
+from segprep.store.layout import Bucket, Layout, Shard
+from segprep.store.metadata import (
+    OBJECTS,
+    ROOT_COPY,
+    TABLES,
+    ArraySpec,
+    ObjectRecord,
+    Record,
+    StoreInfo,
+    are_written,
+    array_spec,
+    bytes_on_disk,
+    decode_keys,
+    decode_objects,
+    decode_record,
+    decode_shard,
+    read_info,
+    read_layout,
+    read_table,
+    record_name,
+    shard_name,
+)
+from segprep.targets import Product
+from segprep.workers.jobs import Crew, Job, Progress, Workers, crew, silent
+
+T = TypeVar("T")
+
+SAMPLE = 16
+"""How many masks are computed again unless told otherwise."""
+UNLISTED = "the metadata and tables have no valid checksums; --repair DATA writes them"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A damaged object: its path, what is wrong, and which masks a shard holds, first to last."""
+
+    path: str
+    what: str
+    masks: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was looked at, in numbers, and what is damaged; `mended` was, before a repair."""
+
+    store: str
+    shards: int
+    objects: int
+    bytes: int
+    compared: int
+    findings: tuple[Finding, ...]
+    mended: tuple[Finding, ...] = ()
+
+
+class Part(NamedTuple):
+    """One shard of one product.
+
+    Attributes
+    ----------
+    product : Product
+        As it was bound.
+    spec : ArraySpec
+        Its array.
+    number, rows : int
+        Number of the shard in the array, and rows of it that hold masks.
+    fingerprint : str
+        That its record must have.
+    """
+
+    product: Product
+    spec: ArraySpec
+    number: int
+    rows: int
+    fingerprint: str
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the store."""
+        return f"{self.spec.path}/{shard_name(self.spec, self.number)}"
+
+    @property
+    def record(self) -> str:
+        """Where its record lies in the store."""
+        return f"{self.spec.path}/{record_name(self.number)}"
+
+
+class Known(NamedTuple):
+    """What is known of a store that may be damaged.
+
+    Attributes
+    ----------
+    info : StoreInfo
+        What it holds.
+    objects : int
+        How many objects it has that are neither shards nor records.
+    findings : tuple of Finding
+        Those of them that are damaged.
+    intact : frozenset of str
+        Tables that are whole.
+    layout : Layout
+        Bucket and row of every mask; where it is damaged, masks count from 0 in every bucket.
+    keys : list of str or None
+        Names of the masks; None where these or the layout are damaged.
+    """
+
+    info: StoreInfo
+    objects: int
+    findings: tuple[Finding, ...]
+    intact: frozenset[str]
+    layout: Layout
+    keys: list[str] | None
+
+
+def verify(
+    out: str | os.PathLike[str] | Place,
+    *,
+    deep: bool = False,
+    against: str | os.PathLike[str] | Place | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    incomplete: bool = False,
+    workers: Workers | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Find all damage of a store.
+
+    Parameters
+    ----------
+    out : path
+        The store.
+    deep : bool
+        Whether to read and decode every shard: finds also damage that leaves its size as it is, and values that make no
+        sense.
+    against : path or None
+        The data set that the store was made from; some masks are computed again and compared exactly.
+    sample, seed : int
+        How many masks, and which.
+    incomplete : bool
+        Whether what an incomplete store lacks is damage; otherwise such a store is refused.
+    workers, progress
+        As in `segprep.preprocess`.
+
+    Raises
+    ------
+    IntegrityError
+        Where there is no store, or it is incomplete.
+    InputError
+        Where the data set lacks a mask of the store.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from segprep import preprocess
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
+    >>> info = preprocess(folder / "cells.png", folder / "out.zarr")
+    >>> (folder / "out.zarr" / "1x5" / "labels" / "c" / "0" / "0" / "0").unlink()
+    >>> verify(folder / "out.zarr").findings
+    (Finding(path='1x5/labels/c/0/0/0', what='is missing', masks='cells.png'),)
+    """
+    if sample < 1:
+        raise OptionError(f"--sample {sample}: must be at least 1")
+    workers = workers or Workers()
+    root = workers.place(out)
+    known = known_of(root)
+    if known.info.status != "complete" and not incomplete:
+        raise IntegrityError(_incomplete(root, known))
+    source = None if against is None else workers.place(against)
+    chosen = _chosen(root, known, source, sample, seed)
+    with crew(workers if deep or chosen else Workers(processes=1), known.info.masks) as workforce:
+        findings = [*known.findings, *_shard_findings(workforce, root, known, progress, deep=deep)]
+        findings += _differing(workforce, root, known, chosen)
+    return Report(
+        store=str(out),
+        shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
+        objects=known.objects,
+        bytes=bytes_on_disk(root),
+        compared=len(chosen),
+        findings=tuple(dict.fromkeys(findings)),
+    )
+
+
+def known_of(root: Place) -> Known:
+    """What is known of a store, and which of its metadata and tables are damaged, or not yet written.
+
+    Raises
+    ------
+    IntegrityError
+        Where there is no store.
+    """
+    data = _bytes(root / OBJECTS)
+    objects = decode_objects(data) if isinstance(data, bytes) else None
+    info = _info(root, objects)
+    findings = []
+    if objects is not None and not _is_list_of(objects, root, info):
+        objects = None
+        findings.append(Finding(OBJECTS, f"is of a former run: {UNLISTED}"))
+    elif objects is None:
+        what = "is damaged" if isinstance(data, bytes) else data
+        findings.append(Finding(OBJECTS, f"{what}: {UNLISTED}"))
+    listed = objects or {}
+    copies = {ROOT_COPY: listed["zarr.json"]} if objects else {}
+    for path, record in (listed | copies).items():
+        if fault := _fault(_bytes(root / path), record):
+            begun = path == "zarr.json" and info.status != "complete"
+            findings.append(Finding(path, "says that the store is incomplete" if begun else fault))
+    if objects is None:
+        findings += _unlisted(root, info)
+    damaged = {each.path.partition("/c/")[0].removesuffix("/zarr.json") for each in findings}
+    intact = frozenset(TABLES) - damaged if objects is not None else frozenset()
+    named = {"key", "bucket", "row"} <= intact
+    layout = read_layout(root, info) if named else _rows_alone(info)
+    keys = decode_keys(read_table(root, "key")) if named else None
+    return Known(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
+
+
+def _info(root: Place, objects: dict[str, ObjectRecord] | None) -> StoreInfo:
+    """Root attributes, by the copy of them where they are damaged themselves."""
+    found = [each for name in ("zarr.json", ROOT_COPY) if (each := _readable(root, name))]
+    if not found:
+        return read_info(root)
+    if found[0].status != "complete":
+        return found[0]
+    if objects is None and found[0] == found[-1]:
+        return found[0]
+    if objects is not None:
+        for name in ("zarr.json", ROOT_COPY):
+            if not _fault(_bytes(root / name), objects["zarr.json"]):
+                return read_info(root, name)
+    raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
+
+
+def _is_list_of(objects: dict[str, ObjectRecord], root: Place, info: StoreInfo) -> bool:
+    """Whether a list of objects was written by the run that wrote the root attributes; if not, that run was ended before."""
+    if info.status == "complete":
+        return True
+    made = _readable(root, ROOT_COPY)
+    is_listed = _fault(_bytes(root / ROOT_COPY), objects["zarr.json"]) is None
+    return is_listed and made is not None and msgspec.structs.replace(made, status=info.status) == info
+
+
+def _readable(root: Place, name: str) -> StoreInfo | None:
+    """Root attributes, or those in the copy of them, if they can be read."""
+    try:
+        return read_info(root, name)
+    except IntegrityError:
+        return None
+
+
+def _unlisted(root: Place, info: StoreInfo) -> Iterator[Finding]:
+    """Metadata that are plainly not there, where no list says what there must be."""
+    groups = ["", "instances/", *(f"{bucket.name}/" for bucket in info.buckets)]
+    arrays = [f"{bucket.name}/{product.name}/" for bucket in info.buckets for product in info.products]
+    for path in (f"{name}zarr.json" for name in (*groups, *arrays, *(f"{table}/" for table in TABLES))):
+        if not (root / path).is_file():
+            yield Finding(path, "is missing")
+    if _readable(root, "zarr.json") is None:
+        yield Finding("zarr.json", "is damaged")
+
+
+def _incomplete(root: Place, known: Known) -> str:
+    """What there is to say of an incomplete store."""
+    parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
+    missing = are_written(root, [(part.spec, part.number, part.fingerprint) for part in parts]).count(False)
+    return (
+        f"{root}: is incomplete: {missing} of {len(parts)} shards are missing; "
+        "the same segprep weights command goes on where it was"
+    )
+
+
+def _rows_alone(info: StoreInfo) -> Layout:
+    """Layout as far as the root attributes know it."""
+    return Layout(tuple(Bucket((each.height, each.width), tuple(range(each.rows))) for each in info.buckets))
+
+
+def parts_of(known: Known, shard: Shard) -> list[Part]:
+    """The shard of every product."""
+    bucket = known.layout.buckets[shard.bucket]
+    products = [(stored_product(each), each.fingerprint) for each in known.info.products]
+    return [
+        Part(product, array_spec(bucket, product), shard.number, len(shard.masks), fingerprint)
+        for product, fingerprint in products
+    ]
+
+
+def _bytes(path: Place) -> bytes | str:
+    """Bytes of an object, or why there are none."""
+    return _answer(path.read_bytes)
+
+
+def _answer(ask: Callable[[], T]) -> T | str:
+    """What is asked of an object, or why there is no answer."""
+    try:
+        return ask()
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _fault(data: bytes | str, record: ObjectRecord | Record) -> str | None:
+    """What is wrong with an object's bytes, or why there are none, by its record."""
+    if isinstance(data, str):
+        return data
+    if fault := _size_fault(len(data), record.bytes):
+        return fault
+    return (
+        None if hashlib.sha256(data).hexdigest() == record.sha256 else "is damaged: its SHA-256 is not the recorded one"
+    )
+
+
+def _size_fault(found: int, size: int) -> str | None:
+    """What is wrong with the size of an object."""
+    return None if found == size else f"has {found:,} bytes instead of {size:,}"
+
+
+def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
+    """Damage of all shards and their records."""
+    shards = list(known.layout.shards())
+    truths = _truths(root, known) if deep else None
+    jobs = [
+        Job(
+            f"verification of shard {shard.number} of {known.layout.buckets[shard.bucket].name}",
+            _check_shard,
+            (root, parts_of(known, shard), None if truths is None else [truths[mask] for mask in shard.masks], deep),
+        )
+        for shard in shards
+    ]
+    found: list[list[Finding]] = [[] for _ in jobs]
+    done = 0
+    for index, faults in workforce.completed(jobs):
+        masks = _names(known, shards[index])
+        found[index] = [Finding(path, what, masks) for path, what in faults]
+        done += len(shards[index].masks)
+        progress("verify", done, known.info.masks)
+    return [finding for each in found for finding in each]
+
+
+def _names(known: Known, shard: Shard) -> str:
+    """First and last mask of a shard."""
+    first, last = shard.masks[0], shard.masks[-1]
+    if known.keys is None:
+        return f"row {first}" if first == last else f"rows {first} to {last}"
+    return known.keys[first] if first == last else f"{known.keys[first]} to {known.keys[last]}"
+
+
+def _truths(root: Place, known: Known) -> list[Truth] | None:
+    """What the tables say of each mask; None where they are damaged."""
+    names = ("height", "width", "instance_count", "instances/area", "instances/run_count")
+    if known.keys is None or not known.intact.issuperset(names):
+        return None
+    heights, widths, counts, areas, runs = (read_table(root, name).astype(np.int64) for name in names)
+    stops = np.cumsum(counts)
+    return [
+        Truth(
+            key,
+            (int(height), int(width)),
+            areas[stop - count : stop],
+            runs[stop - count : stop],
+            len(known.info.classes),
+        )
+        for key, height, width, count, stop in zip(known.keys, heights, widths, counts, stops, strict=True)
+    ]
+
+
+def _check_shard(
+    root: Place, parts: Sequence[Part], truths: Sequence[Truth] | None, deep: bool
+) -> list[tuple[str, str]]:
+    """Paths of what is damaged of a shard of all products, and what is wrong."""
+    return [fault for part in parts if (fault := _part_fault(root, part, truths, deep))]
+
+
+def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: bool) -> tuple[str, str] | None:
+    """Place and fault of a shard of one product, or of its record."""
+    written = _bytes(root / part.record)
+    if isinstance(written, str):
+        return part.record, written
+    record = decode_record(written)
+    if record is None:
+        return part.record, "is damaged"
+    if record.fingerprint != part.fingerprint:
+        return part.record, "is of a run with other settings"
+    fault = _shard_fault(root / part.path, record, part, truths) if deep else _known_size(root / part.path, record)
+    return None if fault is None else (part.path, fault)
+
+
+def _known_size(path: Place, record: Record) -> str | None:
+    """What is wrong with a shard, by its size alone."""
+    found = _answer(lambda: path.stat().st_size)
+    return found if isinstance(found, str) else _size_fault(found, record.bytes)
+
+
+def _shard_fault(path: Place, record: Record, part: Part, truths: Sequence[Truth] | None) -> str | None:
+    """What is wrong with a shard, by its bytes, and then by the values in them."""
+    data = _bytes(path)
+    if isinstance(data, str):
+        return data
+    return _fault(data, record) or _decoded_fault(data, part, truths)
+
+
+def _decoded_fault(data: bytes, part: Part, truths: Sequence[Truth] | None) -> str | None:
+    """What is wrong with the values of a shard; truths are None where the tables are damaged."""
+    try:
+        rows = decode_shard(part.spec, part.rows, data)
+    except IntegrityError as error:
+        return str(error)
+    for row, truth in zip(rows, truths or (), strict=False):
+        if fault := broken(part.product, row, truth):
+            return f"{truth.key}: {fault}"
+    return None
+
+
+def found_again(data: Place, info: StoreInfo) -> Masks:
+    """Masks of a data set, read as those of a store were."""
+    values = "instances" if info.instance_rule.get("origin") == "as-is" else "classes"
+    options = msgspec.convert({"values": values} | info.reading, type=ReadOptions)
+    return find_masks(data, format=info.source_format, options=options)
+
+
+def _chosen(root: Place, known: Known, source: Place | None, sample: int, seed: int) -> list[tuple[int, MaskRef]]:
+    """Masks to compute again; none where the tables are damaged, since it is not known then where they lie."""
+    if source is None or known.keys is None or not known.intact.issuperset(("height", "width")):
+        return []
+    refs = {ref.key: ref for ref in found_again(source, known.info).refs}
+    lost = next((key for key in known.keys if key not in refs), None)
+    if lost is not None:
+        raise InputError(f"{source}: has no mask {lost!r}, which {root} holds; give the data that it was made from")
+    count = min(sample, len(known.keys))
+    picked = sorted(np.random.default_rng(seed).choice(len(known.keys), count, replace=False).tolist())
+    return [(mask, refs[known.keys[mask]]) for mask in picked]
+
+
+def _differing(workforce: Crew, root: Place, known: Known, chosen: Sequence[tuple[int, MaskRef]]) -> list[Finding]:
+    """Arrays of the chosen masks that are not what is computed from the input."""
+    rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
+    dataset = Dataset(root, known.info, np.arange(known.info.masks))
+    shard_of = {mask: shard for shard in known.layout.shards() for mask in shard.masks}
+    jobs = [
+        Job(f"comparison of {ref.key}", _compare, (dataset, mask, ref, rule, parts_of(known, shard_of[mask])))
+        for mask, ref in chosen
+    ]
+    found: list[list[Finding]] = [[] for _ in jobs]
+    for index, faults in workforce.completed(jobs):
+        key = chosen[index][1].key
+        found[index] = [
+            Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in faults
+        ]
+    return [finding for each in found for finding in each]
+
+
+def _compare(
+    dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[Part]
+) -> list[tuple[str, str]]:
+    """Paths of the shards whose array of a mask is another, and in how many pixels."""
+    mask = rule.shown(rule.whole(ref.load(), ref.key))
+    faults = []
+    for part in parts:
+        expected = part.product.compute(mask)
+        try:
+            fault = _difference(dataset.array(index, part.product.name), expected)
+        except IntegrityError as error:
+            fault = str(error)
+        if fault:
+            faults.append((part.path, fault))
+    return faults
+
+
+def _difference(stored: NDArray[Any], expected: NDArray[Any]) -> str | None:
+    """How an array differs from the expected one."""
+    if stored.shape != expected.shape:
+        return f"has shape {stored.shape}, and computed again {expected.shape}"
+    count = int(np.count_nonzero(stored != expected))
+    return f"differs from the input in {count:,} of {stored.size:,} values" if count else None

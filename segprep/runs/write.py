@@ -1,0 +1,209 @@
+"""Filling a store: every shard that it lacks, then the mark that it is complete.
+
+What is missing is told from the records, so that one way serves a new store, one to which a product is added, and one whose
+run was ended.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from segprep.errors import InputError, OptionError, StorageError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import MaskRef
+from segprep.masks.stats import mask_digest
+from segprep.paths.anypath import Place
+from segprep.runs.plan import Plan
+from segprep.store.layout import Shard
+from segprep.store.metadata import (
+    ArraySpec,
+    Note,
+    StoreInfo,
+    are_intact,
+    are_written,
+    array_spec,
+    create,
+    is_written,
+    padded,
+    put_info,
+    put_note,
+    write_shard,
+)
+from segprep.targets import Product
+from segprep.workers.jobs import Crew, Job, Progress, names
+
+
+class Part(NamedTuple):
+    """The shards of one run of several: every `parts`-th, from the `number`-th on.
+
+    Attributes
+    ----------
+    number : int
+        From 1 to `parts`.
+    parts : int
+        How many runs share the work.
+
+    Examples
+    --------
+    >>> [shard for shard in range(7) if Part(2, 3).has(shard)]
+    [1, 4]
+    """
+
+    number: int
+    parts: int
+
+    @property
+    def name(self) -> str:
+        """Name among all parts."""
+        return f"{self.number}-of-{self.parts}"
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard, counted from 0 over all buckets, is of this part."""
+        return shard % self.parts == self.number - 1
+
+
+class Work(NamedTuple):
+    """What the jobs of a run have in common.
+
+    Attributes
+    ----------
+    root : Path
+        The store.
+    refs : sequence of MaskRef
+        The masks.
+    instances : InstanceRule
+        How instances are told apart.
+    made : Plan
+        What goes where.
+    part : Part
+        Which shards this run writes.
+    files : str or None
+        Fingerprint of the input's files, to be noted; None where there is none.
+    digests : sequence of bytes or None
+        Fingerprint that each mask must have still; None where the masks come from the store itself.
+    """
+
+    root: Place
+    refs: Sequence[MaskRef]
+    instances: InstanceRule
+    made: Plan
+    part: Part = Part(1, 1)
+    files: str | None = None
+    digests: Sequence[bytes] | None = None
+
+
+class Target(NamedTuple):
+    """One product of one shard."""
+
+    product: Product
+    spec: ArraySpec
+    fingerprint: str
+
+
+def write(workforce: Crew, work: Work, progress: Progress, before: StoreInfo | None) -> StoreInfo:
+    """Write all that the store lacks, and mark it as complete.
+
+    Parameters
+    ----------
+    workforce : Crew
+        Who does it.
+    work : Work
+        What there is to do.
+    progress : Progress
+        Is told how far it is.
+    before : StoreInfo or None
+        What the store holds already.
+
+    Returns
+    -------
+    StoreInfo
+        What it holds then. A store that has everything is left as it is, but for the note.
+    """
+    made = work.made
+    jobs, sizes = _jobs(work)
+    complete = msgspec.structs.replace(made.info, status="complete")
+    if before == complete and not jobs and are_intact(work.root):
+        _note(work)
+        return complete
+    create(work.root, made.info, made.layout, made.products, made.tables)
+    _note(work)
+    masks = sum(len(shard.masks) for shard in _shards(work))
+    done = masks - sum(sizes)
+    for index, _ in workforce.completed(jobs):
+        done += sizes[index]
+        progress("write", done, masks)
+    if missing := _jobs(work)[0]:
+        raise StorageError(
+            f"{work.root}: {missing[0].what}: was written but is not there: do all workers share this folder?"
+        )
+    if work.part.parts > 1:
+        return made.info
+    put_info(work.root, complete)
+    return complete
+
+
+def _note(work: Work) -> None:
+    """Note what the input looks like, so that the next run need not load what has not changed."""
+    if work.files is not None:
+        put_note(work.root, Note(work.files, work.made.info.input))
+
+
+def _jobs(work: Work) -> tuple[list[Job], list[int]]:
+    """Jobs that fill the shards which are not there yet, and the number of masks of each."""
+    made, shards = work.made, _shards(work)
+    fingerprints = {info.name: info.fingerprint for info in made.info.products}
+    targets = [
+        [
+            Target(product, array_spec(made.layout.buckets[shard.bucket], product), fingerprints[product.name])
+            for product in made.products
+        ]
+        for shard in shards
+    ]
+    asked = [
+        (each.spec, shard.number, each.fingerprint) for shard, own in zip(shards, targets, strict=True) for each in own
+    ]
+    written = iter(are_written(work.root, asked))
+    jobs, sizes = [], []
+    for shard, own in zip(shards, targets, strict=True):
+        missing = [each for each in own if not next(written)]
+        if missing:
+            refs = [work.refs[mask] for mask in shard.masks]
+            digests = None if work.digests is None else [work.digests[mask] for mask in shard.masks]
+            what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {names(refs)}"
+            jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, digests, work.instances, missing)))
+            sizes.append(len(refs))
+    return jobs, sizes
+
+
+def _shards(work: Work) -> list[Shard]:
+    """Shards of this run."""
+    return [shard for index, shard in enumerate(work.made.layout.shards()) if work.part.has(index)]
+
+
+def _write_shard(
+    root: Place,
+    number: int,
+    refs: Sequence[MaskRef],
+    digests: Sequence[bytes] | None,
+    instances: InstanceRule,
+    targets: Sequence[Target],
+) -> None:
+    """Compute one shard of every product from the input, and write it; unless a worker did, and died before it had said so."""
+    targets = [each for each in targets if not is_written(root, each.spec, number, each.fingerprint)]
+    if not targets:
+        return
+    arrays = [padded(target.spec, len(refs)) for target in targets]
+    for row, ref in enumerate(refs):
+        whole = instances.whole(ref.load(), ref.key)
+        if digests is not None and mask_digest(whole) != digests[row]:
+            raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --hash-input says more")
+        mask = instances.shown(whole)
+        height, width = mask.shape
+        for target, array in zip(targets, arrays, strict=True):
+            try:
+                array[row, ..., :height, :width] = target.product.compute(mask)
+            except OptionError as error:
+                raise OptionError(f"{ref.key}: {error}") from error
+    for target, array in zip(targets, arrays, strict=True):
+        write_shard(root, target.spec, number, array, target.fingerprint)

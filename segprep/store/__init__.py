@@ -1,0 +1,1 @@
+"""How arrays, tables and attributes lie in Zarr, and how they are read."""

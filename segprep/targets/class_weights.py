@@ -1,0 +1,275 @@
+"""Class weights from counts: how much a pixel of each class counts in the loss.
+
+Counts are integers of 64 bits and formulas are float64. Ignored pixels are in no count; the background is a class. No
+formula gives NaN or infinity for any counts: a class without a pixel has no weight of its own, and `class_weights` says
+what it gets.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.errors import OptionError
+from segprep.masks.stats import Counts
+
+ClassVector: TypeAlias = NDArray[np.float64]
+"""One number per class code."""
+Absent: TypeAlias = Literal["zero", "cap", "error"]
+
+BETA = 0.9999
+"""Of `effective_number`: the value that Cui et al. use for large data sets."""
+
+
+def inverse(counts: Counts) -> ClassVector:
+    """N / (C n_c): every class has the same weight in all, and the mean over the pixels is 1.
+
+    N valid pixels, n_c of them of class c, C classes that have any; scikit-learn calls it "balanced".
+
+    Examples
+    --------
+    >>> inverse(Counts.of_pixels([60, 30, 10])).round(2)
+    array([0.56, 1.11, 3.33])
+    >>> inverse(Counts.of_pixels([75, 0, 25])).round(2)
+    array([0.67, 0.  , 2.  ])
+    """
+    present = counts.pixels > 0
+    return _ratio(counts.pixels.sum(), int(np.count_nonzero(present)) * counts.pixels.astype(np.float64))
+
+
+def inverse_sqrt(counts: Counts) -> ClassVector:
+    """sqrt(N / n_c), scaled to a mean of 1 over the pixels: milder than `inverse`.
+
+    Examples
+    --------
+    >>> inverse_sqrt(Counts.of_pixels([64, 36])).round(3)
+    array([0.893, 1.19 ])
+    """
+    return mean_one(np.sqrt(_ratio(counts.pixels.sum(), counts.pixels)), counts)
+
+
+def median_frequency(counts: Counts) -> ClassVector:
+    """median(f) / f_c, where f_c is n_c over the pixels of the images in which c occurs; the median is of classes that do.
+
+    D. Eigen, R. Fergus: Predicting depth, surface normals and semantic labels, ICCV 2015, section 6.3.2.
+
+    Examples
+    --------
+    >>> median_frequency(Counts.of_images(np.array([[50, 50, 0], [90, 0, 10]]), np.zeros((2, 3), int))).round(2)
+    array([0.71, 1.  , 5.  ])
+    """
+    frequency = _ratio(counts.pixels, counts.image_pixels)
+    present = frequency > 0
+    median = float(np.median(frequency[present])) if present.any() else 0.0
+    return _ratio(median, frequency)
+
+
+def enet(counts: Counts) -> ClassVector:
+    """1 / ln(1.02 + n_c / N), between 1.42 and 50.5.
+
+    A. Paszke et al.: ENet, 2016, section 4.1.
+
+    Examples
+    --------
+    >>> enet(Counts.of_pixels([100, 0])).round(2)
+    array([1.42, 0.  ])
+    """
+    weights = 1 / np.log(1.02 + _ratio(counts.pixels, counts.pixels.sum()))
+    return np.where(counts.pixels > 0, weights, 0.0)
+
+
+def effective_number(counts: Counts) -> ClassVector:
+    """(1 - beta) / (1 - beta^I_c) with beta = `BETA`, times C / sum: balance by what further instances still tell.
+
+    I_c counts instances; a class that has none (background, stuff) counts once in each image where it occurs. Pixels would
+    not do: they are so many that every class would have the same weight.
+
+    Y. Cui et al.: Class-balanced loss based on effective number of samples, CVPR 2019, eq. 4.
+
+    Examples
+    --------
+    >>> effective_number(Counts.of_images(np.array([[9, 1, 1]]), np.array([[0, 1, 10]]))).round(2)
+    array([1.43, 1.43, 0.14])
+    """
+    number = np.where(counts.instances > 0, counts.instances, counts.images) * (counts.pixels > 0)
+    weights = _ratio(1 - BETA, -np.expm1(number * math.log(BETA)))
+    return _ratio(weights * np.count_nonzero(weights), weights.sum())
+
+
+def dice(counts: Counts) -> ClassVector:
+    """1 / n_c^2, of the generalised Dice loss.
+
+    C. Sudre et al.: Generalised Dice overlap, DLMIA 2017, section 2.
+
+    Examples
+    --------
+    >>> dice(Counts.of_pixels([10, 2]))
+    array([0.01, 0.25])
+    """
+    return _ratio(1.0, counts.pixels.astype(np.float64) ** 2)
+
+
+def pos_weight(counts: Counts) -> ClassVector:
+    """(N - n_c) / n_c: negative over positive pixels of each class, as BCEWithLogitsLoss in PyTorch takes it.
+
+    Examples
+    --------
+    >>> pos_weight(Counts.of_pixels([75, 25]))
+    array([0.33333333, 3.        ])
+    """
+    return _ratio(counts.pixels.sum() - counts.pixels, counts.pixels)
+
+
+def wbce(counts: Counts) -> ClassVector:
+    """1 - n_fg / N for every class of the foreground, n_fg / N for the background: weighted binary cross-entropy.
+
+    Examples
+    --------
+    >>> wbce(Counts.of_pixels([80, 15, 5]))
+    array([0.2, 0.8, 0.8])
+    """
+    foreground = float(_ratio(counts.pixels[1:].sum(), counts.pixels.sum()))
+    weights = np.where(np.arange(len(counts.pixels)) == 0, foreground, 1 - foreground)
+    return np.where(counts.pixels > 0, weights, 0.0)
+
+
+def focal_alpha(counts: Counts) -> ClassVector:
+    """1 - n_c / N, the alpha of the focal loss.
+
+    T.-Y. Lin et al.: Focal loss for dense object detection, ICCV 2017, section 3.1.
+
+    Examples
+    --------
+    >>> focal_alpha(Counts.of_pixels([75, 25]))
+    array([0.25, 0.75])
+    """
+    return np.where(counts.pixels > 0, 1 - _ratio(counts.pixels, counts.pixels.sum()), 0.0)
+
+
+def none(counts: Counts) -> ClassVector:
+    """1 for every class.
+
+    Examples
+    --------
+    >>> none(Counts.of_pixels([60, 30, 10]))
+    array([1., 1., 1.])
+    """
+    return np.ones(len(counts.pixels))
+
+
+FORMULAS: dict[str, Callable[[Counts], ClassVector]] = {
+    "inverse": inverse,
+    "inverse-sqrt": inverse_sqrt,
+    "median-frequency": median_frequency,
+    "enet": enet,
+    "effective-number": effective_number,
+    "dice": dice,
+    "pos-weight": pos_weight,
+    "wbce": wbce,
+    "focal-alpha": focal_alpha,
+    "none": none,
+}
+"""By the name that options and attributes use; a class without a pixel gets 0 from each but ``none``."""
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """What is done to class weights after their formula, in this order.
+
+    Attributes
+    ----------
+    absent : str
+        What a class without a pixel gets: ``zero`` (what is given by name stays, and so does the 1 of ``none``), ``cap`` (the
+        largest weight of the others), or ``error``.
+    normalise : bool
+        Whether to scale to a mean of 1 over the pixels.
+    clip : (float, float) or None
+        Least and largest weight of the classes that have pixels.
+    """
+
+    absent: Absent = "zero"
+    normalise: bool = False
+    clip: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.absent not in get_args(Absent):
+            raise OptionError(f"--absent {self.absent}: choose one of {', '.join(get_args(Absent))}")
+        if self.clip is not None and not 0 <= self.clip[0] <= self.clip[1] < math.inf:
+            raise OptionError(f"--clip-class-weights {self.clip[0]},{self.clip[1]}: must be 0 <= LO <= HI")
+
+
+def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
+    """Weight of each class code.
+
+    Parameters
+    ----------
+    rule : str or mapping of str to float
+        Name of a formula in `FORMULAS`, or the weights themselves by the names of the classes.
+    counts : Counts
+        Of the train split.
+    shaping : Shaping or None
+        What is done to them afterwards.
+
+    Raises
+    ------
+    OptionError
+        Where there is no such formula, names and classes differ, a weight is negative or not finite, or a class has no
+        pixel and shall not be left without.
+
+    Examples
+    --------
+    >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), Shaping(absent="cap", clip=(0, 4))).round(2)
+    array([0.56, 4.  , 4.  ])
+    """
+    shaping = shaping or Shaping()
+    weights = _formula(rule)(counts) if isinstance(rule, str) else _by_name(rule, counts.names)
+    absent = counts.pixels == 0
+    lost = [
+        name for name, gone in zip(counts.names[1:], absent[1:], strict=True) if gone
+    ]  # a scene may have no background
+    if lost and shaping.absent == "error":
+        raise OptionError(f"--absent error: no pixel of {', '.join(lost)} in the train split")
+    if shaping.normalise:
+        weights = mean_one(weights, counts)
+    if shaping.clip is not None:
+        weights = np.where(absent, weights, np.clip(weights, *shaping.clip))
+    if shaping.absent == "cap":
+        weights = np.where(absent, weights[~absent].max(initial=0.0), weights)
+    return weights
+
+
+def mean_one(weights: ClassVector, counts: Counts) -> ClassVector:
+    """Weights, scaled so that their mean over the pixels is 1."""
+    return _ratio(weights * counts.pixels.sum(), (weights * counts.pixels).sum())
+
+
+def _formula(name: str) -> Callable[[Counts], ClassVector]:
+    """Formula of this name."""
+    if name not in FORMULAS:
+        raise OptionError(f"class weights {name!r} are unknown; choose one of {', '.join(FORMULAS)}")
+    return FORMULAS[name]
+
+
+def _by_name(weights: Mapping[str, float], names: tuple[str, ...]) -> ClassVector:
+    """Given weights, in the order of the class codes."""
+    if set(weights) != set(names):
+        missing, unknown = sorted(set(names) - set(weights)), sorted(set(weights) - set(names))
+        raise OptionError(
+            f"class weights: missing {missing or 'none'}, unknown {unknown or 'none'}: name each class once"
+        )
+    vector = np.array([weights[name] for name in names], np.float64)
+    if not (np.isfinite(vector).all() and (vector >= 0).all()):
+        raise OptionError(f"class weights: {dict(weights)}: each must be a finite number of at least 0")
+    return vector
+
+
+def _ratio(
+    numerator: ClassVector | NDArray[np.int64] | float, denominator: ClassVector | NDArray[np.int64]
+) -> ClassVector:
+    """Quotient in float64, 0 where the denominator is 0."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    quotient: ClassVector = np.divide(top, bottom, out=np.zeros(top.shape), where=bottom > 0)
+    return quotient

@@ -1,0 +1,623 @@
+import dataclasses
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import msgspec
+import numpy as np
+import pytest
+import zarr
+from click import Choice
+from helpers.commands import COMMAND, SECONDS, finished, has_ended, segprep_
+from PIL import Image
+
+import segprep
+from segprep.cli.classes import classes as classes_command
+from segprep.cli.commands import main
+from segprep.cli.options import FORMULAS
+from segprep.cli.options import PRODUCTS as OPTIONAL
+from segprep.cli.weights import weights as weights_command
+from segprep.masks.instances import InstanceRule, Origin
+from segprep.masks.mask import Overlap
+from segprep.masks.splits import SplitRule
+from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
+from segprep.store.metadata import NOTE, read_info
+from segprep.targets import PRODUCTS, Weights
+from segprep.targets.border import BorderOn, Compete, Single
+from segprep.targets.class_weights import FORMULAS as LIBRARY_FORMULAS
+from segprep.targets.class_weights import Absent
+from segprep.targets.distance import Per
+from segprep.targets.weights import PRESETS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COMMANDS = [[], *([name] for name in main.commands)]
+HEAVY = {"cv2", "dask", "distributed", "numba", "numpy", "PIL", "scipy", "skimage", "tifffile", "zarr"}
+
+
+def spelled(value):
+    """Test id of a list of arguments; of anything else, what pytest makes of it."""
+    return " ".join(["segprep", *value]) if isinstance(value, list) else None
+
+
+def state(folder):
+    """Bytes and time of the last change of every file, by path."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_one_line(ended, status):
+    """The command has failed as it should: one line, no traceback, no result; returns the line."""
+    lines = [line for line in ended.stderr.splitlines() if not re.fullmatch(r"segprep: scan \d+/\d+ masks", line)]
+    assert (ended.returncode, ended.stdout, len(lines)) == (status, "", 1), ended
+    assert lines[0].startswith("segprep: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder of two stores, made by the command from the two forms of the coins, and what it said."""
+    folder = tmp_path_factory.mktemp("made")
+    said = {name: segprep_("weights", EXAMPLES / name, folder / f"{name}.zarr") for name in ("coins", "coins_coco")}
+    return folder, said
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["coins", "coins_coco"])
+def test_weights_prints_one_line_of_result_and_plain_lines_of_progress(made, name):
+    folder, said = made
+    assert said[name].returncode == 0
+    (line,) = said[name].stdout.splitlines()
+    assert line.startswith(f"{folder / name}.zarr: complete: 1 mask, 24 instances, ")
+    assert said[name].stderr.splitlines() == ["segprep: scan 1/1 masks", "segprep: write 1/1 masks"]
+
+
+def test_both_forms_of_the_coins_give_the_same_arrays(made):
+    folder, _ = made
+    label_image, coco = (segprep.open(folder / f"{name}.zarr")[0] for name in ("coins", "coins_coco"))
+    for product in ("labels", "classes", "weights"):
+        np.testing.assert_array_equal(label_image[product], coco[product])
+
+
+def test_the_store_of_the_command_is_that_of_preprocess(made, coins_store, files_of):
+    folder, _ = made
+    assert files_of(folder / "coins.zarr") == files_of(coins_store)
+
+
+def test_options_reach_the_store(tmp_path):
+    options = ["--w0", "3", "--sigma", "2.5", "--class-weights", "none", "--dtype", "float32", "--canvas", "400x500"]
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", "--format", "label-image", *options)
+    assert ended.returncode == 0, ended
+    info = read_info(tmp_path / "out.zarr")
+    (parameters,) = [product.parameters for product in info.products if product.name == "weights"]
+    chosen = {"w0": 3, "sigma": 2.5, "class_weights": "none", "dtype": "float32", "vector": [1, 1]}
+    assert parameters.items() > chosen.items()
+    array = zarr.open_array(tmp_path / "out.zarr", path="400x500/weights", mode="r")
+    assert (array.dtype, array.shape, array.attrs["parameters"]) == ("float32", (1, 400, 500), parameters)
+
+
+def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
+    root = tmp_path / "out.zarr"
+    made, found = segprep_("weights", EXAMPLES / "coins", root, "--json"), segprep_("info", root, "--json")
+    assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
+    summary = json.loads(made.stdout)
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / NOTE)
+    attributes = msgspec.to_builtins(read_info(root))
+    assert json.loads(found.stdout) == summary
+    assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
+
+
+def test_info_says_what_is_in_a_store(varied_store):
+    ended = segprep_("info", varied_store)
+    info = read_info(varied_store)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for word in (
+        str(varied_store),
+        "complete",
+        "13 masks",
+        "36 instances",
+        "varied (coco)",
+        "64 ignored",
+        "108 hidden",
+        "sigma=5.0",
+        "warning: ",
+        *(each.name for each in (*info.classes, *info.products, *info.buckets)),
+        *(f"{each.all.pixels:,}" for each in info.classes),
+    ):
+        assert word in ended.stdout
+
+
+def test_what_was_left_out_is_a_warning_on_stderr(varied, tmp_path):
+    ended = segprep_("weights", varied, tmp_path / "out.zarr", "--workers", "1")
+    (fault,) = read_info(tmp_path / "out.zarr").faults
+    (warning,) = [line for line in ended.stderr.splitlines() if fault.kind in line]
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 1)
+    assert warning == f"segprep: warning: {fault.kind}: 1 left out: {fault.key}: {fault.where}"
+
+
+def test_version_is_that_of_the_package():
+    ended = segprep_("--version")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split()[-1] == segprep.__version__
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=spelled)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_is_a_result(command, option):
+    ended = segprep_(*command, option)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"Usage: {' '.join(['segprep', *command])} [OPTIONS]")
+    assert "\\b" not in ended.stdout
+
+
+def test_help_keeps_the_lines_of_its_examples():
+    assert re.search(r"^ +segprep info STORE +what is in it$", segprep_("--help").stdout, re.MULTILINE)
+
+
+def imported(*arguments):
+    """Top-level names of all modules that a run of the command imports."""
+    lines = segprep_(*arguments, PYTHONPROFILEIMPORTTIME="1").stderr.splitlines()
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ["--version"]], ids=spelled)
+def test_help_imports_nothing_heavy(command):
+    modules = imported(*command, "--help")
+    assert {"click", "segprep"} <= modules
+    assert not modules & HEAVY
+
+
+def test_work_imports_what_is_heavy(coins_store):
+    assert {"numpy", "zarr"} <= imported("info", coins_store)
+
+
+@pytest.mark.parametrize("command", [main, *main.commands.values()], ids=lambda command: command.name)
+def test_every_command_and_every_option_has_a_help_text(command):
+    assert command.help
+    for param in command.params:
+        assert param.param_type_name == "argument" or param.help, param.name
+
+
+# --- options and what they stand for ---------------------------------------------------------------------------------
+
+
+def options(command):
+    return {param.name: param for param in command.params if param.param_type_name == "option"}
+
+
+BOUND = {"labels": {"dtype"}, "classes": {"dtype"}, "weights": {"vector"}, "distance": {"channels"}}
+"""Fields of products that follow from the data and are not for the user to choose."""
+
+
+def fields():
+    """Fields that are for the user to choose: option's name and default, by kind and name."""
+    for kind in PRODUCTS:
+        for field in dataclasses.fields(kind):
+            if field.name not in BOUND.get(kind.name, ()):
+                yield pytest.param(field.name, field.default, id=f"{kind.name} {field.name}")
+    for kind in (InstanceRule, SplitRule):
+        for field in dataclasses.fields(kind):
+            if field.name not in ("file", "fractions"):
+                name = "instances" if field.name == "origin" else field.name
+                yield pytest.param(name, field.default, id=f"{kind.__name__} {field.name}")
+
+
+@pytest.mark.parametrize(("name", "default"), list(fields()))
+def test_option_has_the_name_and_the_default_of_the_field(name, default):
+    option = options(weights_command)[name]
+    assert option.opts == [f"--{name.replace('_', '-')}"]
+    shown = weights_command.make_context("weights", ["data", "out.zarr"]).params[name]
+    assert shown == default
+    assert type(shown) is type(default)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("border_on", get_args(BorderOn)),
+        ("single", get_args(Single)),
+        ("compete", get_args(Compete)),
+        ("absent", get_args(Absent)),
+        ("per", get_args(Per)),
+        ("instances", get_args(Origin)),
+        ("overlap", get_args(Overlap)),
+        ("preset", tuple(PRESETS)),
+        ("dtype", get_args(get_type_hints(Weights)["dtype"])),
+        ("crowd", get_args(Crowd)),
+        ("format", tuple(READERS)),
+    ],
+)
+def test_option_has_the_choices_that_the_library_has(name, choices):
+    option = options(weights_command)[name]
+    assert isinstance(option.type, Choice)
+    assert tuple(option.type.choices) == choices
+
+
+def test_formulas_and_products_are_those_of_the_library():
+    assert options(classes_command)["formula"].type.choices == FORMULAS == tuple(LIBRARY_FORMULAS)
+    assert all(name in options(weights_command)["class_weights"].help for name in FORMULAS)
+    assert ("labels", "classes", *OPTIONAL) == tuple(kind.name for kind in PRODUCTS)
+
+
+def test_defaults_of_reading_are_those_of_the_library():
+    found = options(weights_command)
+    reading = segprep.readers.ReadOptions()
+    assert found["max_pixels"].default == MAX_PIXELS == reading.max_pixels
+    assert found["max_instances"].default == MAX_INSTANCES == reading.max_instances
+    assert found["crowd"].default == reading.crowd
+
+
+def test_a_pattern_of_classes_reaches_the_reader(tmp_path):
+    (tmp_path / "cell/masks").mkdir(parents=True)
+    Image.new("L", (5, 4), 255).save(tmp_path / "cell/masks/7-nucleus.png")
+    assert "nucleus (1)" in segprep_("check", tmp_path, "--class-pattern", "-(?P<class>[a-z]+)[.]").stdout
+
+
+@pytest.mark.parametrize("command", list(main.commands.values()), ids=lambda command: command.name)
+def test_every_command_has_json_and_debug(command):
+    assert {"--json", "--debug"} <= {name for option in options(command).values() for name in option.opts}
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--nonsense"], "--nonsense"),
+        (["--canvas", "512"], "--canvas"),
+        (["--canvas", "0x512"], "--canvas"),
+        (["--canvas", "axb"], "--canvas"),
+        (["--canvas", "300x300"], "--canvas 300x300"),
+        (["--sigma", "wide"], "--sigma"),
+        (["--sigma", "0"], "--sigma 0.0"),
+        (["--sigma", "nan"], "--sigma nan"),
+        (["--sigma", "-1"], "--sigma -1.0"),
+        (["--w0", "-1"], "--w0 -1.0"),
+        (["--w0", "inf"], "--w0 inf"),
+        (["--w0", "70000"], "float16"),
+        (["--dtype", "float64"], "--dtype"),
+        (["--class-weights", "some"], "--class-weights"),
+        (["--format", "tiff"], "--format"),
+        (["--workers", "0"], "--workers 0"),
+        (["--workers", "two"], "--workers"),
+        (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
+        (["--max-pixels", "0"], "max"),
+        (["--max-instances", "0"], "max_instances: 0"),
+        (["--products", "weights,labels"], "--products labels"),
+        (["--products", "weights,weights"], "weights is named twice"),
+        (["--preset", "mine"], "--preset"),
+        (["--class-weights", "mine.json"], "--class-weights mine.json: cannot be read"),
+        (["--clip-class-weights", "1"], "--clip-class-weights"),
+        (["--clip-class-weights", "2,1"], "--clip-class-weights 2.0,1.0"),
+        (["--separate", "-1"], "--separate"),
+        (["--instances", "watershed", "--min-distance", "0"], "--min-distance 0"),
+        (["--min-distance", "9"], "--min-distance is for --instances components or watershed"),
+        (["--clip", "20"], "--clip is of distance, which is not asked for: add it to --products"),
+        (["--products", "distance", "--w0", "5"], "--w0 is of weights, which is not asked for"),
+        (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
+        (["--products", "distance", "--clip", "0"], "--clip 0.0"),
+        (["--products", "boundaries", "--width", "0"], "--width 0"),
+        (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
+        (["--split", "0.5"], "--split 0.5"),
+        (["--split", "0,1"], "nothing would be left for training"),
+        (["--split", "0.5,0.5"], "no mask of 1 is in "),
+        (["--stratify"], "--stratify needs the shares"),
+        (["--folds", "1"], "--folds 1"),
+        (["--group", "("], "--group"),
+        (["--folds", "2"], "--folds 2: there are 1 groups of masks outside test"),
+        (["--group", "slide"], "does not match 'labels/coins.png'"),
+        (["one too many"], "one too many"),
+    ],
+    ids=spelled,
+)
+def test_a_usage_error_is_one_line_that_names_what_is_wrong(tmp_path, segprep_here, arguments, named):
+    ended = segprep_here("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
+    assert named in assert_one_line(ended, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--sigma", "0"]], ids=spelled)
+def test_a_usage_error_of_the_installed_command_is_one_line_too(tmp_path, arguments):
+    assert_one_line(segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments), 2)
+
+
+@pytest.mark.parametrize("arguments", [["weights"], ["info"], ["weights", "data"], ["nonsense"], ["--nonsense"]])
+def test_a_missing_argument_or_unknown_command_is_a_usage_error_of_one_line(arguments):
+    assert_one_line(segprep_(*arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("missing.json", None),
+        ("no json.json", "{"),
+        ("no address.json", "{}"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_reached_is_one_line_that_names_it(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    ended = segprep_("weights", EXAMPLES / "coins", "out.zarr", "--scheduler", name, cwd=tmp_path)
+    assert f"--scheduler {name}: cannot be reached" in assert_one_line(ended, 2)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_missing_input_is_one_line_that_names_it(tmp_path):
+    ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr")
+    assert assert_one_line(ended, 3) == f"segprep: {tmp_path / 'nowhere'}: no such file or folder"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_without_masks_is_one_line_that_names_it(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "notes.txt").touch()
+    line = assert_one_line(segprep_("weights", tmp_path / "data", tmp_path / "out.zarr"), 3)
+    assert line.startswith(f"segprep: {tmp_path / 'data'}: ")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
+    good = (EXAMPLES / "coins" / "labels" / "coins.png").read_bytes()
+    (tmp_path / "data").mkdir()
+    for name in "abcdefghi":
+        (tmp_path / "data" / f"{name}.png").write_bytes(good if name != "d" else good[: len(good) // 2])
+    ended = segprep_("weights", tmp_path / "data", tmp_path / "out.zarr", "--workers", workers)
+    assert assert_one_line(ended, 3).startswith(f"segprep: {tmp_path / 'data' / 'd.png'}: cannot be read as PNG")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_workers_import_nothing_from_the_working_directory(tmp_path):
+    for name in ("segprep", "numpy", "click"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')")
+    shutil.copytree(EXAMPLES / "coins" / "labels", tmp_path / "data")
+    for number in range(2):
+        shutil.copy(tmp_path / "data" / "coins.png", tmp_path / "data" / f"{number}.png")
+    ended = segprep_("weights", "data", "out.zarr", "--workers", "2", cwd=tmp_path)
+    assert ended.returncode == 0, ended
+
+
+def _store(root):
+    segprep.preprocess(EXAMPLES / "coins", root, products=(Weights(sigma=4),))
+
+
+def _folder(root):
+    root.mkdir()
+    (root / "notes.txt").write_text("mine")
+
+
+def _zarr(root):
+    zarr.create_group(root, attributes={"title": "mine"})
+
+
+@pytest.mark.parametrize("make", [_store, _folder, _zarr, Path.touch], ids=["other store", "folder", "zarr", "file"])
+def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp_path, make):
+    root = tmp_path / "out.zarr"
+    make(root)
+    before = state(tmp_path)
+    line = assert_one_line(segprep_("weights", EXAMPLES / "coins", root), 4)
+    assert line.startswith(f"segprep: {root}: exists ")
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_info_of_no_store_is_an_integrity_error_of_one_line(tmp_path, name):
+    assert "no segprep store" in assert_one_line(segprep_("info", tmp_path / name), 5)
+
+
+def test_an_output_that_cannot_be_written_is_a_storage_error_of_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    line = assert_one_line(segprep_("weights", EXAMPLES / "coins", tmp_path / "file" / "out.zarr"), 6)
+    assert line.startswith(f"segprep: {tmp_path / 'file'}")
+    assert "cannot be written" in line
+
+
+def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_path):
+    root = tmp_path / "out.zarr"
+    first = segprep_("weights", EXAMPLES / "coins", root)
+    before = state(tmp_path)
+    again = segprep_("weights", EXAMPLES / "coins", root)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert state(tmp_path) == before
+
+
+def test_the_same_command_again_loads_masks_only_if_it_is_told_to(tmp_path):
+    command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"
+    assert segprep_(*command).stderr == ""
+    assert segprep_(*command, "--hash-input").stderr == "segprep: scan 1/1 masks\n"
+
+
+def test_classes_prints_a_vector_for_a_loss(made):
+    folder, _ = made
+    ended = segprep_("classes", folder / "coins.zarr", "--formula", "pos-weight")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    vector = json.loads(ended.stdout.splitlines()[0])
+    pixels = [each.train.pixels for each in read_info(folder / "coins.zarr").classes]
+    np.testing.assert_allclose(vector, [pixels[1] / pixels[0], pixels[0] / pixels[1]], rtol=1e-5)
+    in_json = json.loads(segprep_("classes", folder / "coins.zarr", "--formula", "pos-weight", "--json").stdout)
+    np.testing.assert_allclose(in_json["vector"], vector, rtol=1e-5)
+    assert list(in_json["weights"]) == ["background", "instance"]
+
+
+def test_class_weights_may_stand_in_a_file(tmp_path):
+    (tmp_path / "mine.json").write_text('{"background": 0.5, "instance": 3}')
+    data, root = EXAMPLES / "coins", tmp_path / "out.zarr"
+    ended = segprep_("weights", data, root, "--class-weights", str(tmp_path / "mine.json"))
+    assert ended.returncode == 0, ended
+    assert read_info(root).products[2].parameters["vector"] == [0.5, 3]
+
+
+def test_a_preset_stands_for_what_is_not_said(tmp_path):
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "falk2019", "--sigma", "4")
+    assert ended.returncode == 0, ended
+    info = read_info(tmp_path / "a.zarr")
+    said = {"w0": 50, "sigma": 4, "compete": "class", "class_weights": "falk2019"}
+    assert info.products[2].parameters.items() > said.items()
+    assert info.instance_rule["separate"] == "falk2019"
+
+
+def test_debug_shows_a_traceback(tmp_path):
+    ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr", "--debug")
+    assert ended.returncode == 3
+    assert "Traceback (most recent call last)" in ended.stderr
+    assert f"InputError: {tmp_path / 'nowhere'}: no such file or folder" in ended.stderr
+
+
+# --- terminals and signals -------------------------------------------------------------------------------------------
+
+
+def on_terminal(*arguments):
+    """Exit code and what a terminal of 80 columns shows of stderr."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen([COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # how Linux says that nobody holds the other end any more
+            pass
+        finally:
+            os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_a_bar_is_drawn_on_a_terminal(tmp_path):
+    status, shown = on_terminal("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert status == 0
+    assert re.search(r"\rscan: 100%\|.+\| 1/1 ", shown)
+    assert re.search(r"\rwrite: 100%\|.+\| 1/1 ", shown)
+    assert "segprep: " not in shown
+
+
+def test_no_bar_is_drawn_elsewhere(made):
+    _, said = made
+    assert "\r" not in said["coins"].stderr
+    assert "%" not in said["coins"].stderr
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """COCO file of two small masks, whose shards are written first, and of one that keeps a core busy long after."""
+    sides = [64, 128, 5000]
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": side, "width": side} for n, side in enumerate(sides)]
+    annotations = [
+        {"image_id": n, "category_id": 1, "segmentation": [[8, 8, side - 8, 8, side - 8, side - 8, 8, side - 8]]}
+        for n, side in enumerate(sides)
+    ]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
+    file = tmp_path_factory.mktemp("squares") / "squares.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+@pytest.mark.parametrize("workers", ["1", "3"], ids=["in this process", "idle workers"])
+def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(squares, tmp_path, workers):
+    root = tmp_path / "out.zarr"
+    command = [COMMAND, "weights", squares, root, "--workers", workers]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr.readline() == "segprep: scan 3/3 masks\n"
+        deadline = time.monotonic() + SECONDS
+        while len(list(root.glob("*/weights/records/0.json"))) < 2:
+            assert not has_ended(process)
+            assert time.monotonic() < deadline, "the small shards are not written"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        stdout, stderr = process.communicate(timeout=SECONDS)
+    assert (process.returncode, stdout, stderr.strip()) == (
+        130,
+        "",
+        "segprep: interrupted; the same command again goes on",
+    )
+    assert read_info(root).status == "incomplete"
+    assert not list(root.rglob("*.partial"))
+
+
+def test_a_reader_of_stdout_that_goes_away_is_no_error(coins_store):
+    with subprocess.Popen([COMMAND, "info", coins_store], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+    assert stderr == b""
+
+
+SIGNAL_DURING_IMPORT = """
+import signal, sys
+from segprep.cli.main import run
+
+class Late:
+    def {method}(self, *_):
+        signal.raise_signal(signal.SIGTERM)
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "segprep.runs.preprocess":
+            {use}
+
+sys.meta_path.insert(0, Finder())
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),  # what is raised there Python 3.11 wraps, and drops
+    [("__set_name__", 'type("Any", (), {"late": Late()})'), ("__del__", "Late()")],
+)
+def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method, use, tmp_path):
+    script = SIGNAL_DURING_IMPORT.format(method=method, use=use)
+    words = [sys.executable, "-c", script, "weights", EXAMPLES / "coins", tmp_path / "out.zarr"]
+    # Elsewhere than in the repository, whose folder segprep/ is not all that is installed.
+    process = finished(words, cwd=tmp_path)
+    assert process.stderr.strip() == "segprep: terminated; the same command again goes on"
+    assert process.returncode == 143
+
+
+# --- streams that cannot be written ----------------------------------------------------------------------------------
+
+
+def in_bash(line, *words):
+    """A line of bash, whose $1, $2, ... are these words and whose ``segprep`` is the command."""
+    return finished(["bash", "-c", f'segprep() {{ "$0" "$@"; }}; {line}', COMMAND, *words])
+
+
+@pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(head -n 1 > /dev/null)"])
+def test_a_run_goes_on_where_nobody_can_read_how_far_it_is(stderr, tmp_path):
+    ended = in_bash(f'segprep weights "$1" "$2" {stderr}', EXAMPLES / "coins", tmp_path / "out.zarr")
+    assert ended.returncode == 0
+    assert ": complete: 1 mask, 24 instances" in ended.stdout
+
+
+@pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-"])
+def test_the_exit_code_of_an_error_is_the_same_where_nobody_can_read_it(stderr, tmp_path):
+    assert in_bash(f'segprep check "$1" {stderr}', tmp_path / "nothing").returncode == 3
+
+
+@pytest.mark.parametrize("stdout", ["| true", ">&-"])
+def test_the_exit_code_of_a_result_is_the_same_where_nobody_reads_it(stdout, coins_copy):
+    (coins_copy / "320x384/labels/c/0/0/0").unlink()
+    ended = in_bash(f'segprep verify "$1" {stdout}; exit "${{PIPESTATUS[0]}}"', coins_copy)
+    assert (ended.returncode, ended.stderr) == (5, "segprep: verify 1/1 masks\n")
+
+
+def test_a_result_that_cannot_be_written_is_a_storage_error(coins_store):
+    ended = in_bash('segprep info "$1" > /dev/full', coins_store)
+    assert ended.returncode == 6
+    assert ended.stderr == "segprep: standard output: cannot be written: No space left on device\n"

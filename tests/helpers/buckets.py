@@ -1,0 +1,68 @@
+"""An object store on this machine, over HTTP."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+
+from segprep.paths.bucket import ObjectPath
+from segprep.store.metadata import NOTE
+
+SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of nobody
+_SERVE = """
+import logging, sys
+logging.disable()
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def serving():
+    """Variables of the environment by which a server is reached that ends with this context, or with this process."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _SERVE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{int(process.stdout.readline())}",
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_ACCESS_KEY_ID": "someone",
+                "AWS_SECRET_ACCESS_KEY": SECRET,
+                "AWS_REGION": "us-east-1",
+            }
+        finally:
+            process.kill()
+
+
+def make_bucket(name):
+    """New bucket of the server that the environment names."""
+    import boto3  # noqa: PLC0415 - half a second
+
+    boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket=name)
+    return ObjectPath(f"s3://{name}", PurePosixPath())
+
+
+def upload(folder, place):
+    """Copy a folder, or a file, into a bucket."""
+    if folder.is_file():
+        place.write_bytes(folder.read_bytes())
+        return place
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (place / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+    return place
+
+
+def objects_in(place):
+    """Every object below a place, by its relative name, but for notes, which are no part of a store."""
+    paths = (path for path, _ in place.walk() if not str(path).endswith(NOTE))
+    return {path.key.relative_to(place.key).as_posix(): path.read_bytes() for path in paths}

@@ -1,0 +1,180 @@
+"""Places in buckets answer as those on this machine do."""
+
+import io
+import os
+import pickle
+import re
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from helpers.buckets import make_bucket, upload
+
+from segprep.errors import OptionError
+from segprep.paths import bucket as object_path
+from segprep.paths.anypath import listed_once, name_in, place, remove_tree, scanned, total_bytes
+
+FILES = {"a.txt": b"first", "größe/b c.png": b"\0" * 9, "größe/tief/d": b"", "größe-2/e": b"e"}
+
+
+@pytest.fixture(scope="module")
+def twins(object_store, tmp_path_factory):  # noqa: ARG001 - a fixture needs another by its name alone
+    """The same files in a folder and in a bucket."""
+    folder = tmp_path_factory.mktemp("twins") / "data"
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder, upload(folder, make_bucket("twins") / "data")
+
+
+@pytest.fixture(params=[False, True], ids=["asked", "listed-once"])
+def both(twins, request):
+    """The twins, asked for each thing anew, or listed once."""
+    if not request.param:
+        yield twins
+        return
+    with listed_once(twins[1]):
+        yield twins
+
+
+@pytest.mark.parametrize(
+    "name", ["a.txt", "größe", "größe/b c.png", "größe/tief", "größe/tief/d", "größe-2", "none", "größ"]
+)
+def test_what_is_there_is_told_as_of_files(both, name):
+    file, in_bucket = (each / name for each in both)
+    for what in ("exists", "is_file", "is_dir"):
+        assert getattr(in_bucket, what)() == getattr(file, what)(), what
+    if not file.exists():
+        with pytest.raises(FileNotFoundError) as error:
+            in_bucket.stat()
+        assert (error.value.strerror, error.value.filename) == ("No such file or directory", str(in_bucket))
+    elif file.is_file():
+        assert in_bucket.stat().st_size == file.stat().st_size
+        assert in_bucket.open().read() == in_bucket.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "größe", "größe/tief"])
+def test_folders_hold_the_same(both, name):
+    here, there = (
+        tuple(sorted(name_in(root, each) for each in found) for found in scanned(root / name)) for root in both
+    )
+    assert there == here
+
+
+def test_all_that_is_in_a_folder_has_the_same_size(twins):
+    assert total_bytes(twins[1]) == total_bytes(twins[0]) == sum(map(len, FILES.values()))
+
+
+@pytest.mark.parametrize("what", ["name", "stem", "suffix"])
+@pytest.mark.parametrize("name", ["a.txt", "größe/b c.png", "größe/tief/d", "x.tar.gz"])
+def test_parts_of_names_are_those_of_paths(name, what):
+    assert getattr(place(f"s3://cells/{name}"), what) == getattr(Path(name), what)
+
+
+def test_neighbours_are_those_of_paths():
+    path = place("s3://cells/train/a.png")
+    assert str(path.with_name("b.png")) == "s3://cells/train/b.png"
+    assert str(path.with_suffix(".txt")) == "s3://cells/train/a.txt"
+    assert [str(each) for each in path.parents] == ["s3://cells/train", "s3://cells"]
+    assert str(place("s3://cells").parent) == "s3://cells"
+    assert place("s3://cells/").name == "cells"
+
+
+def test_a_place_is_sent_to_other_processes_by_its_name_alone(twins):
+    assert pickle.loads(pickle.dumps(twins[1])) == twins[1]  # noqa: S301 - its own
+    assert len(pickle.dumps(twins[1])) < 250
+
+
+def test_large_objects_are_read_piece_by_piece_as_a_file_is(twins, monkeypatch):
+    content = bytes(range(256)) * 4096
+    (twins[1].parent / "large").write_bytes(content)
+    monkeypatch.setattr(object_path, "_WHOLE", 1000)
+    with (twins[1].parent / "large").open() as file:
+        assert isinstance(file, io.BufferedReader)
+        assert (file.read(5), file.seek(-7, 2), file.read()) == (content[:5], len(content) - 7, content[-7:])
+        file.seek(300_001)
+        assert file.read(70_000) == content[300_001:370_001]
+
+
+@pytest.mark.usefixtures("object_store")
+def test_a_tree_is_removed_and_nothing_beside_it():
+    root = make_bucket("felled")
+    for name in ("a/b", "a/c/d", "ab"):
+        (root / name).write_bytes(b"")
+    remove_tree(root / "a")
+    assert [str(path) for path, _ in root.walk()] == ["s3://felled/ab"]
+    remove_tree(root / "a")
+
+
+@pytest.mark.usefixtures("object_store")
+def test_objects_that_stand_for_folders_are_no_files():
+    import boto3  # noqa: PLC0415 - half a second
+
+    root = make_bucket("consoles") / "data"
+    server = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for name in ("data/", "data/labels/", "data/labels/a.png"):
+        server.put_object(Bucket="consoles", Key=name, Body=b"")
+    for asked_once in (False, True):
+        with listed_once(root) if asked_once else nullcontext():
+            assert (root.is_file(), (root / "labels").is_file(), (root / "labels/a.png").is_file()) == (
+                False,
+                False,
+                True,
+            )
+            assert scanned(root) == ([root / "labels"], [])
+            assert scanned(root / "labels") == ([], [root / "labels/a.png"])
+
+
+@pytest.mark.usefixtures("object_store")
+def test_an_object_is_put_only_where_it_is_as_it_was():
+    path = make_bucket("conditions") / "one"
+    first = path.put_if(b"1", None)
+    assert first is not None
+    assert path.put_if(b"2", None) is None
+    second = path.put_if(b"2", first)
+    assert second is not None
+    assert path.put_if(b"3", first) is None
+    assert path.read_bytes() == b"2"
+
+
+@pytest.mark.usefixtures("object_store")
+def test_a_bucket_that_is_not_there_is_an_error_that_says_so():
+    path = place("s3://nowhere/a")
+    with pytest.raises(FileNotFoundError, match="No such file or directory: 's3://nowhere/a'"):
+        path.write_bytes(b"")
+    with pytest.raises(OSError, match="The specified bucket does not exist"):
+        list(path.parent.walk())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ftp://host/a", "ftp://host/a: segprep reads and writes s3://, gs:// and az:// alone"),
+        ("s3:///a", "s3:///a: names no bucket"),
+        ("s3://key:secret@cells/a", "s3://...: has credentials or a query in it"),
+        ("az://cells/a?sig=secret", "az://...: has credentials or a query in it"),
+        ("s3://cells/a/../../b", "has .. in it; give the plain name"),
+    ],
+)
+def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, said):
+    with pytest.raises(OptionError, match=re.escape(said)) as error:
+        place(text)
+    assert "secret" not in str(error.value)
+
+
+def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    said = "s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'"
+    with pytest.raises(OptionError, match=re.escape(said)):
+        place("s3://cells/a")
+
+
+@pytest.mark.parametrize("text", ["s3://cells/a", "S3://cells/a", "gs://cells/a/", "az://cells//a"])
+def test_addresses_of_buckets_are_places_in_them(text):
+    assert str(place(text)) == f"{text[:2].lower()}://cells/a"
+
+
+@pytest.mark.parametrize("text", ["data", "s3:/cells", "C:\\data", "/data//x", "."])
+def test_all_else_is_a_path(text):
+    assert place(text) == Path(text)

@@ -1,0 +1,114 @@
+"""Rebuilding instances from a store."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segprep
+from segprep.errors import IntegrityError, OptionError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import InstanceMask
+from segprep.masks.rle import runs_bitmap, string_runs
+from segprep.masks.splits import SplitRule
+from segprep.readers import find_masks
+from segprep.runs.preprocess import Rules, preprocess
+from segprep.store.dataset import Dataset
+
+
+def whole_instances(mask: InstanceMask) -> np.ndarray:
+    """One mask per instance, from the planes."""
+    numbers = range(1, len(mask.classes))
+    return np.array([(mask.planes == number).any(axis=0) for number in numbers]).reshape(-1, *mask.shape)
+
+
+def check_rebuilt(data: Path, out: Path, instances: InstanceRule, every: int = 1) -> None:
+    preprocess(data, out, rules=Rules(instances=instances))
+    refs = find_masks(data).refs
+    dataset = segprep.open(out)
+    assert len(dataset) == len(refs)
+    for index in range(0, len(refs), every):
+        mask = refs[index].load()
+        rebuilt = dataset.instances(index)
+        masks = whole_instances(mask)
+        np.testing.assert_array_equal(rebuilt.masks, masks)
+        np.testing.assert_array_equal(rebuilt.classes, mask.classes[1:])
+        for (x, y, width, height), each in zip(rebuilt.boxes, masks, strict=True):
+            ys, xs = np.nonzero(each)
+            assert (x, y, width, height) == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
+
+
+def test_rebuilds_every_instance_that_was_cut_apart(data_dir: Path, tmp_path: Path) -> None:
+    data = data_dir / "dsb2018" / "stage1_train"
+    check_rebuilt(data, tmp_path / "out.zarr", InstanceRule(separate=2), every=4)
+
+
+def test_rebuilds_hidden_pixels_and_planes(data_dir: Path, tmp_path: Path) -> None:
+    data = data_dir / "taco" / "annotations_small.json"
+    check_rebuilt(data, tmp_path / "out.zarr", InstanceRule(overlap="first"), every=4)
+    dataset = segprep.open(tmp_path / "out.zarr")
+    for index, ref in enumerate(find_masks(data).refs[:12]):
+        mask, rebuilt = ref.load(), dataset.mask(index)
+        np.testing.assert_array_equal(rebuilt.planes, mask.planes)
+        np.testing.assert_array_equal(rebuilt.classes, mask.classes)
+
+
+def test_rle_is_that_of_the_whole_image(tmp_path: Path) -> None:
+    dataset = coins(tmp_path)
+    instances = dataset.instances(0)
+    for mask, rle in zip(instances.masks, instances.rle(), strict=True):
+        assert rle["size"] == [303, 384]
+        np.testing.assert_array_equal(runs_bitmap(string_runs(rle["counts"]), (303, 384)), mask)
+
+
+def test_mask_without_instances_has_none(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(tmp_path / "empty.png")
+    preprocess(tmp_path / "empty.png", tmp_path / "out.zarr")
+    instances = segprep.open(tmp_path / "out.zarr").instances(0)
+    assert len(instances) == 0
+    assert instances.masks.shape == (0, 5, 7)
+    assert instances.boxes.shape == (0, 4)
+
+
+def test_folds_part_the_masks(tmp_path: Path) -> None:
+    many(tmp_path / "labels", 40)
+    rules = Rules(split=SplitRule(fractions=(0.8, 0.0, 0.2), folds=4))
+    preprocess(tmp_path / "labels", tmp_path / "out.zarr", rules=rules)
+    keys = {fold: set(segprep.open(tmp_path / "out.zarr", split="val", fold=fold).keys) for fold in range(4)}
+    test = set(segprep.open(tmp_path / "out.zarr", split="test").keys)
+    everything = set(segprep.open(tmp_path / "out.zarr").keys)
+    assert set.union(*keys.values(), test) == everything
+    assert sum(map(len, keys.values())) + len(test) == 40
+    for fold in range(4):
+        train = set(segprep.open(tmp_path / "out.zarr", split="train", fold=fold).keys)
+        assert train == everything - keys[fold] - test
+    with pytest.raises(OptionError, match="no fold 4"):
+        segprep.open(tmp_path / "out.zarr", fold=4)
+
+
+def test_unknown_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no split 'dev', only train, val, test"):
+        coins(tmp_path).part("dev")
+
+
+def test_missing_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="no segprep store"):
+        segprep.open(tmp_path / "nothing.zarr")
+
+
+def coins(folder: Path) -> Dataset:
+    preprocess(Path(__file__).parents[2] / "examples" / "coins", folder / "coins.zarr")
+    return segprep.open(folder / "coins.zarr")
+
+
+def many(folder: Path, count: int) -> None:
+    """Label images with one to four instances."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        labels = np.zeros((12, 16), np.uint8)
+        for number in range(1, 2 + index % 4):
+            y, x = rng.integers(0, 9), rng.integers(0, 13)
+            labels[y : y + 3, x : x + 3] = number
+        Image.fromarray(labels).save(folder / f"{index:02}.png")
