@@ -9,11 +9,13 @@ import msgspec
 from segprep.errors import OptionError, StorageError
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import Place
-from segprep.runs import verify
-from segprep.runs.check import Report
-from segprep.runs.plan import stored_product
+from segprep.runs.audit import Finding
+from segprep.runs.check import CheckReport
 from segprep.runs.scan import printable
-from segprep.store.metadata import StoreInfo, bytes_on_disk, read_table, train_counts
+from segprep.runs.verify import VerifyReport
+from segprep.store.metadata import bytes_on_disk
+from segprep.store.schema import StoreInfo, stored_product, train_counts
+from segprep.store.tables import read_table
 from segprep.targets import Product
 from segprep.targets.class_weights import Shaping, class_weights
 
@@ -85,12 +87,12 @@ def write_faults(path: Path, info: StoreInfo) -> None:
         raise StorageError(f"--errors {path}: cannot be written: {error.strerror}") from error
 
 
-def report_json(report: Report) -> str:
+def report_json(report: CheckReport) -> str:
     """All of a report."""
     return msgspec.json.format(msgspec.json.encode(report)).decode()
 
 
-def report_text(report: Report) -> str:
+def report_text(report: CheckReport) -> str:
     """A report for a person: every fault, by kind."""
     lines = [
         f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
@@ -104,12 +106,12 @@ def report_text(report: Report) -> str:
     return "\n".join([*lines, "" if report.faults else "nothing is wrong"]).rstrip()
 
 
-def findings_json(report: verify.Report) -> str:
+def findings_json(report: VerifyReport) -> str:
     """All that a verification found."""
     return msgspec.json.format(msgspec.json.encode(report)).decode()
 
 
-def findings_text(report: verify.Report) -> str:
+def findings_text(report: VerifyReport) -> str:
     """One line for each damaged object and for each that was mended, and one for the store."""
     lines = [f"mended: {_finding(each)}" for each in report.mended] + [_finding(each) for each in report.findings]
     if report.findings:
@@ -125,7 +127,7 @@ def findings_text(report: verify.Report) -> str:
     return "\n".join([*lines, f"{report.store}: {end}"])
 
 
-def _finding(finding: verify.Finding) -> str:
+def _finding(finding: Finding) -> str:
     return f"{finding.path}: {finding.what}" + (f" (masks: {finding.masks})" if finding.masks else "")
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segprep.errors import SegprepError
+    from segprep.masks.classes import ClassTable
     from segprep.masks.instances import InstanceRule
-    from segprep.masks.mask import ClassTable, InstanceMask
+    from segprep.masks.mask import InstanceMask
     from segprep.masks.splits import SplitRule
     from segprep.readers import ReadOptions
     from segprep.runs.preprocess import Rules, preprocess

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.ndimage import generate_binary_structure, label, maximum, maximum_filter, maximum_position, minimum_filter
+from scipy.ndimage import generate_binary_structure, label, maximum, maximum_position
 from skimage.feature import peak_local_max
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import InputError, OptionError
+from segprep.kernels.boundaries import FARTHEST, near_others
 from segprep.kernels.to_other import distance_to_other
 from segprep.masks.mask import InstanceMask, Overlap
 
@@ -22,37 +23,6 @@ Separation: TypeAlias = int | Literal["falk2019"]
 
 NECK = 0.75
 """Pixels by which the depth falls between two centres: less is a step of the grid on a ridge, and no neck."""
-FARTHEST = 10_000
-"""Largest distance between two centres that can be asked for, in pixels."""
-NO_LABEL = np.iinfo(np.int32).max
-
-
-def near_others(planes: LabelArray, distance: int) -> BoolArray:
-    """Whether another instance lies within `distance` of each pixel of an instance.
-
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances.
-    distance : int
-        Chessboard distance in pixels, at least 1.
-
-    Returns
-    -------
-    (K, H, W) bool array
-        False on the background.
-
-    Examples
-    --------
-    >>> near_others(np.array([[[1, 1, 1, 2, 2]]], np.int32), 1)
-    array([[[False, False,  True,  True, False]]])
-    """
-    size = 2 * distance + 1
-    largest = np.max([maximum_filter(plane, size, mode="nearest") for plane in planes], axis=0)
-    filled = np.where(planes > 0, planes, NO_LABEL)
-    smallest = np.min([minimum_filter(plane, size, mode="nearest") for plane in filled], axis=0)
-    near: BoolArray = (planes > 0) & ((planes != largest) | (planes != smallest))
-    return near
 
 
 def separated(mask: InstanceMask, how: Separation) -> InstanceMask:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segprep.kernels.compiled import compiled
 from segprep.kernels.extents import fill_runs
-from segprep.masks.mask import Piece
+from segprep.masks.crops import Piece
 
 Runs: TypeAlias = NDArray[np.int64]
 """(R,) lengths of runs in pixels, background first."""

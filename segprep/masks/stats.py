@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
-from segprep.masks.mask import ClassTable, Fault, InstanceMask
+from segprep.masks.classes import ClassTable
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(

@@ -18,7 +18,7 @@ import msgspec
 
 from segprep.errors import OutputError, StorageError
 from segprep.paths.bucket import ObjectPath, Tag
-from segprep.store.metadata import LOCK
+from segprep.paths.files import LOCK
 
 RENEWAL = 10
 """Seconds after which a lease is renewed."""

@@ -21,8 +21,8 @@ import msgspec
 from segprep.errors import OutputError
 from segprep.paths.anypath import Place
 from segprep.paths.bucket import ObjectPath
+from segprep.paths.files import LOCK, make_folder, storage_errors, sweep
 from segprep.paths.lease import Owner, leased
-from segprep.store.metadata import LOCK, make_folder, storage_errors, sweep
 
 PATIENCE = 1
 """Seconds that a run waits for what passes: of a part, that another part which ends holds the lock alone while it removes the

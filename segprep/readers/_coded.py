@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.mask import ClassEntry, ClassTable, Fault, InstanceMask, first_faults
+from segprep.masks.mask import Fault, InstanceMask, first_faults
 from segprep.paths.anypath import Place, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import label_values
+from segprep.readers._labels import ranked
 from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_instances
-
-_TABLE = 2**16
-"""Values below which a table finds the distinct ones; above it, sorting takes less memory."""
 
 
 class Meaning(NamedTuple):
@@ -119,7 +117,7 @@ def mask_of_values(
     >>> mask.planes, mask.classes, mask.stuff
     (array([[[0, 0, 1, 2]]], dtype=int32), array([0, 5, 5], dtype=int32), array([[3, 3, 0, 0]], dtype=int32))
     """
-    distinct, ranks = _ranked(values)
+    distinct, ranks = ranked(values)
     meanings = [meaning(value) for value in distinct.tolist()]
     as_thing = {"thing", "group"} if crowd == "instance" else {"thing"}
     is_thing = np.array([each.kind in as_thing for each in meanings], np.bool_)
@@ -139,30 +137,6 @@ def mask_of_values(
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
-
-
-def _ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Distinct values in ascending order, and for each pixel the index of its own, shape (H, W)."""
-    if int(values.max()) >= _TABLE:
-        distinct, ranks = np.unique(values, return_inverse=True)
-        return distinct, ranks.reshape(values.shape)
-    present = np.zeros(int(values.max()) + 1, np.bool_)
-    indices = values.astype(np.intp)  # a bool array would select, not index
-    present[indices] = True
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[indices]
-
-
-def things_and_stuff(rows: Iterable[tuple[int, str, bool]]) -> ClassTable:
-    """Table of the background and of classes given as (source id, name, whether it is a thing), in the order of codes.
-
-    Examples
-    --------
-    >>> [(entry.code, entry.id, entry.is_thing) for entry in things_and_stuff([(7, "road", False)]).entries]
-    [(0, None, False), (1, 7, False)]
-    """
-    entries = [ClassEntry(0, None, "background", is_thing=False)]
-    entries += [ClassEntry(code, id_, name, is_thing=thing) for code, (id_, name, thing) in enumerate(rows, start=1)]
-    return ClassTable(tuple(entries))
 
 
 def parents_of(path: Place, name: str, depth: int) -> list[Place]:

@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
-from segprep.masks.mask import Piece
+from segprep.masks.crops import Piece
 from segprep.paths.anypath import Place
 
 PNG = (".png",)
@@ -88,7 +88,7 @@ def png_foreground(path: Place, *, max_pixels: int) -> Foreground:
 
 def jpeg_foreground(path: Place, *, max_pixels: int) -> Foreground:
     """Pixels of a grey JPEG of at least half of white, 128: its compression leaves faint greys around an instance."""
-    with _translated(path, "JPEG"), path.open("rb") as file, JpegImageFile(file) as image:
+    with decode_errors(path, "JPEG"), path.open("rb") as file, JpegImageFile(file) as image:
         if image.mode != "L":
             raise InputError(f"{path}: a picture in {image.mode}; a JPEG of an instance is grey, so save it as such")
         check_size(str(path), (image.height, image.width), max_pixels)
@@ -178,7 +178,7 @@ def _channels(tiff: Any) -> int:
 def _png(path: Place) -> Iterator[tuple[BinaryIO, PngImageFile]]:
     """File of a PNG, and the picture, whose header is read; errors while it is open are translated."""
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
-    with _translated(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
+    with decode_errors(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
         yield file, image
 
 
@@ -257,12 +257,12 @@ def _tiff(path: Place) -> Iterator[Any]:
 
     # What describes several files would have it open others by the names that stand there.
     alone = {"is_ome": False, "is_mmstack": False, "is_micromanager": False}
-    with _translated(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file, **alone) as tiff:
+    with decode_errors(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file, **alone) as tiff:
         yield tiff
 
 
 @contextmanager
-def _translated(path: Place, kind: str) -> Iterator[None]:
+def decode_errors(path: Place, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises into an InputError that names the file."""
     try:
         yield

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
-from segprep.masks.mask import ClassTable, Fault, InstanceMask, MaskRef, Piece, mask_of_pieces
+from segprep.masks.classes import ClassTable
+from segprep.masks.crops import Piece, mask_of_pieces
+from segprep.masks.mask import Fault, InstanceMask, MaskRef
 from segprep.paths.anypath import Place
 
 T = TypeVar("T")

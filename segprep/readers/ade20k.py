@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import Place, name_in
 from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import PNG, png_visible
+from segprep.readers._palette import png_colours
 from segprep.readers._reader import Masks, ReadOptions, assembled, check_instances, each_readable
-from segprep.readers.colour_png import png_colours
 
 _ROOTS = ("images", "ade", *FOLDERS)
 """Folders that lead to images, as images/ADE/training/."""

@@ -12,12 +12,13 @@ cityscapesscripts/helpers/labels.py.
 from collections.abc import Iterator
 
 from segprep.errors import InputError
+from segprep.masks.classes import things_and_stuff
 from segprep.paths.anypath import Place
 from segprep.paths.listing import listing
-from segprep.readers._coded import IGNORED, Meaning, coded_refs, things_and_stuff
+from segprep.readers._coded import IGNORED, Meaning, coded_refs
 from segprep.readers._image import PNG
+from segprep.readers._palette import lines_of
 from segprep.readers._reader import Masks, ReadOptions
-from segprep.readers.colour_png import lines_of
 
 EVALUATED = (
     (7, "road", False),

@@ -17,7 +17,9 @@ import numpy as np
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import BadRegionError, listed_runs, runs_piece, string_runs
 from segprep.masks.splits import FOLDERS, split_name
 from segprep.paths.anypath import Place, name_in

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from segprep.errors import InputError, OptionError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.paths.anypath import Place, name_in
 from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground

@@ -5,9 +5,10 @@ A value is 256 times the class plus the instance; classes are those of Cityscape
 Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018; the benchmark's development kit.
 """
 
+from segprep.masks.classes import things_and_stuff
 from segprep.paths.anypath import Place
 from segprep.paths.listing import listing
-from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of, things_and_stuff
+from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of
 from segprep.readers._image import PNG
 from segprep.readers._reader import Masks, ReadOptions
 from segprep.readers.cityscapes import EVALUATED, check_own_classes, label_meaning

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import LabelArray
 from segprep.errors import InputError
-from segprep.masks.mask import InstanceMask, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import Place, name_in
 from segprep.paths.bucket import ObjectPath
 from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
+from segprep.readers._labels import distinct, numbered
 from segprep.readers._reader import Masks, ReadOptions, check_instances
 from segprep.readers.instance_png import holds_instances
 
@@ -87,42 +88,6 @@ def _classes_in(files: list[Place], options: ReadOptions) -> tuple[int, ...]:
     for file in files:
         found.update(distinct(_values_of(file, options.max_pixels)).tolist())
     return tuple(sorted(found))
-
-
-def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """Distinct values other than 0, in ascending order."""
-    found = np.unique(values)
-    return np.asarray(found[found != 0])
-
-
-def numbered(values: NDArray[Any]) -> LabelArray:
-    """Labels without gaps: the distinct values other than 0, in ascending order, become ``1..N``.
-
-    Parameters
-    ----------
-    values : (H, W) integer or bool array
-        0 is background; none is negative.
-
-    Returns
-    -------
-    (H, W) int32 array
-
-    Examples
-    --------
-    >>> numbered(np.array([[0, 70000, 3, 70000]]))
-    array([[0, 2, 1, 2]], dtype=int32)
-    """
-    codes = values.astype(np.uint8) if values.dtype == np.bool_ else values
-    peak = int(codes.max())
-    if peak >= codes.size + 2**16:  # too large for a table, which is ten times faster than sorting
-        distinct, codes = np.unique(codes, return_inverse=True)
-        offset = int(distinct[0] != 0)
-        return np.asarray(codes.reshape(values.shape) + offset, np.int32)
-    present = np.zeros(peak + 1, np.bool_)
-    present[codes] = True
-    present[0] = False
-    labels: LabelArray = np.cumsum(present, dtype=np.int32)[codes]
-    return labels
 
 
 def _values_of(file: Place, max_pixels: int) -> NDArray[Any]:

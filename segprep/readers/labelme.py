@@ -15,7 +15,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import BadRegionError, runs_piece
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import Place, name_in

@@ -12,9 +12,10 @@ from functools import partial
 import msgspec
 
 from segprep.errors import InputError
+from segprep.masks.classes import things_and_stuff
 from segprep.paths.anypath import Place
 from segprep.paths.listing import listing
-from segprep.readers._coded import IGNORED, Meaning, coded_refs, things_and_stuff
+from segprep.readers._coded import IGNORED, Meaning, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._json import has_keys, mapped
 from segprep.readers._reader import Masks, ReadOptions

@@ -8,7 +8,7 @@ Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation,
 from functools import partial
 
 from segprep.errors import InputError
-from segprep.masks.mask import class_table
+from segprep.masks.classes import class_table
 from segprep.paths.anypath import Place
 from segprep.paths.listing import listing
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, mask_of_values, parents_of

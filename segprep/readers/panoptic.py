@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.mask import ClassTable, Fault, InstanceMask, first_faults
+from segprep.masks.classes import ClassTable, things_and_stuff
+from segprep.masks.mask import Fault, InstanceMask, first_faults
 from segprep.masks.splits import split_name
 from segprep.paths.anypath import Place, is_within, name_in
 from segprep.paths.listing import listing
-from segprep.readers._coded import IGNORED, Meaning, mask_of_values, things_and_stuff
+from segprep.readers._coded import IGNORED, Meaning, mask_of_values
 from segprep.readers._image import png_pixels
 from segprep.readers._json import decoded, first_character, has_keys, mapped
 from segprep.readers._reader import Masks, ReadOptions

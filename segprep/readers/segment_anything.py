@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import msgspec
 
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import BadRegionError, runs_piece, string_runs
 from segprep.paths.anypath import Place, name_in, without_suffix
 from segprep.paths.listing import Listing, listing, start_of

@@ -14,8 +14,8 @@ from segprep.masks.splits import FOLDERS, SPLITS
 from segprep.paths.anypath import Place, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._reader import Masks, ReadOptions, check_instances
-from segprep.readers.colour_png import (
+from segprep.readers._labels import numbered
+from segprep.readers._palette import (
     IGNORE,
     Colour,
     class_codes,
@@ -25,7 +25,7 @@ from segprep.readers.colour_png import (
     stuff_classes,
     text_of,
 )
-from segprep.readers.label_image import numbered
+from segprep.readers._reader import Masks, ReadOptions, check_instances
 
 _VOID = 255
 """Palette index of the seams between objects, where nothing is known."""

@@ -14,12 +14,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, Piece, class_table
+from segprep.masks.classes import class_table
+from segprep.masks.crops import Piece
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import BadRegionError, runs_piece
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import Place, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
-from segprep.readers._image import PNG, TIFF, _translated, check_size
+from segprep.readers._image import PNG, TIFF, check_size, decode_errors
 from segprep.readers._polygon import polygon_runs
 from segprep.readers._reader import Masks, ReadOptions, assembled
 
@@ -165,7 +167,7 @@ def picture_shape(path: Place) -> tuple[int, int]:
     InputError
         Where it cannot be read.
     """
-    with _translated(path, "a picture"):
+    with decode_errors(path, "a picture"):
         with path.open("rb") as file:
             start = file.read(4)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
@@ -203,7 +205,7 @@ def _is_yolo(files: list[Place]) -> bool:
     """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
     looked_at = 0
     for file in files:
-        with _translated(file, "text"), file.open("rb") as opened:
+        with decode_errors(file, "text"), file.open("rb") as opened:
             lines = opened.read(_START).strip().splitlines()
         if any(map(_LINE.match, lines)):
             return True

@@ -10,7 +10,7 @@ from segprep.paths.anypath import Place
 from segprep.readers import find_masks
 from segprep.runs.preprocess import Rules, reading
 from segprep.runs.scan import Found, scan
-from segprep.store.metadata import FaultInfo
+from segprep.store.schema import FaultInfo
 from segprep.workers.jobs import Progress, Workers, crew, silent
 
 
@@ -23,7 +23,7 @@ class ClassReport(msgspec.Struct, frozen=True):
     pixels: int
 
 
-class Report(msgspec.Struct, frozen=True):
+class CheckReport(msgspec.Struct, frozen=True):
     """What a data set holds.
 
     `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `faults` has all that is
@@ -48,7 +48,7 @@ def check(
     rules: Rules | None = None,
     workers: Workers | None = None,
     progress: Progress = silent,
-) -> Report:
+) -> CheckReport:
     """Read all masks of a data set and report what is there and all that is wrong.
 
     Parameters are those of `segprep.preprocess`.
@@ -76,12 +76,12 @@ def check(
     return _report(str(data), found)
 
 
-def _report(source: str, found: Found) -> Report:
-    """Report of what was found."""
+def _report(source: str, found: Found) -> CheckReport:
+    """CheckReport of what was found."""
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
     faults = tuple(FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults())
-    return Report(
+    return CheckReport(
         source=source,
         format=found.masks.format,
         masks=len(found.stats) + len(found.unreadable),

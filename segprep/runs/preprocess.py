@@ -13,12 +13,14 @@ from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import Place
 from segprep.paths.lock import sole_writer
 from segprep.readers import Masks, ReadOptions, find_masks
-from segprep.runs.plan import Plan, change, merged, plan
+from segprep.runs.changes import change, merged
+from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import is_told_by, quick, recalled
 from segprep.runs.scan import Found, OnBad, checked, scan
 from segprep.runs.write import Part, Work, write
 from segprep.store.layout import Size
-from segprep.store.metadata import Note, StoreInfo, discard, existing, read_note, read_splits
+from segprep.store.metadata import discard, existing, read_note, read_splits
+from segprep.store.schema import Note, StoreInfo
 from segprep.targets import Classes, Labels, Product, Weights
 from segprep.workers.jobs import Progress, Stage, Workers, crew, silent
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
+from segprep.kernels.boundaries import IGNORE, SHARED
 from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Product, Weights
-from segprep.targets.boundaries import IGNORE, SHARED
 
 SLACK = 1 + 2**-9
 """Of a limit: sums are rounded to float32, and once more to float16."""

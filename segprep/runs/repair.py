@@ -13,11 +13,15 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import Place
 from segprep.paths.lock import sole_writer
-from segprep.runs.plan import Plan, plan, product_info, stored_product
+from segprep.runs.audit import Finding, Known, known_of
+from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Found, checked, scan
-from segprep.runs.verify import Finding, Known, Report, found_again, known_of, parts_of, verify
+from segprep.runs.verify import VerifyReport, found_again, parts_of, verify
 from segprep.runs.write import Work, write
-from segprep.store.metadata import OBJECTS, ObjectRecord, StoreInfo, decode_objects, drop_record, read_table
+from segprep.store.metadata import OBJECTS
+from segprep.store.schema import ObjectRecord, StoreInfo, decode_objects, product_info, stored_product
+from segprep.store.shards import drop_record
+from segprep.store.tables import read_table
 from segprep.workers.jobs import Progress, Workers, crew, silent
 
 SPLIT_TABLES = ("split", "fold")
@@ -33,7 +37,7 @@ def repair(
     *,
     workers: Workers | None = None,
     progress: Progress = silent,
-) -> Report:
+) -> VerifyReport:
     """Find all damage of a store, and write what is damaged anew.
 
     The store is then, to the byte, what it was before the damage. Shards that are whole stay as they are; metadata, tables
@@ -50,7 +54,7 @@ def repair(
 
     Returns
     -------
-    Report
+    VerifyReport
         What is damaged still, and what was mended.
 
     Raises

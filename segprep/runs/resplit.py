@@ -8,27 +8,21 @@ import msgspec
 import numpy as np
 
 from segprep.errors import IntegrityError, OptionError
+from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import ClassEntry, ClassTable
 from segprep.masks.splits import SplitArray, SplitRule, folds_of, groups_of
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import Place
 from segprep.paths.lock import sole_writer
-from segprep.runs.plan import Plan, assign, class_infos, product_info, stored_product
+from segprep.runs.plan import Plan, assign, class_infos
 from segprep.runs.write import Work, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.dataset import open as open_store
 from segprep.store.layout import Layout
-from segprep.store.metadata import (
-    TABLES,
-    StoreInfo,
-    are_written,
-    array_spec,
-    plain,
-    read_layout,
-    read_splits,
-    read_table,
-)
+from segprep.store.metadata import read_splits
+from segprep.store.schema import StoreInfo, plain, product_info, stored_product
+from segprep.store.shards import are_written, array_spec
+from segprep.store.tables import TABLES, read_layout, read_table
 from segprep.targets import Classes, Labels
 from segprep.workers.jobs import Progress, Workers, crew, silent
 

@@ -9,28 +9,23 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import segprep
 from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import Fault
-from segprep.masks.rle import Runs
-from segprep.masks.stats import INSTANCE_ROW, MaskStats, input_digest
+from segprep.masks.stats import MaskStats, input_digest
 from segprep.paths.anypath import Place
 from segprep.paths.bucket import ObjectPath
 from segprep.paths.listing import listing
 from segprep.readers import Masks, ReadOptions
 from segprep.runs.scan import LEFT_OUT, Found
-from segprep.store.metadata import TABLES, StoreInfo, are_intact, decode_keys, plain, read_table
+from segprep.store.metadata import are_intact
+from segprep.store.schema import StoreInfo, plain
+from segprep.store.tables import TABLES, decode_keys, read_table, stats_in
 
 ALONE = frozenset({"coco", "label-image", "labelme", "segment-anything"})
 """Formats of which a single file is all there is: their readers open no other."""
-
-Tables = dict[str, NDArray[Any]]
 
 
 def quick(data: Place, out: Place) -> str | None:
@@ -128,7 +123,7 @@ def recalled(
     faults = _faults(info, len(masks.faults))
     return {
         key: replace(each, faults=tuple(faults.get(key, ())))
-        for key, each in zip(keys, _stats(tables, len(info.classes)), strict=True)
+        for key, each in zip(keys, stats_in(tables, len(info.classes)), strict=True)
     }
 
 
@@ -152,40 +147,3 @@ def _faults(info: StoreInfo, of_files: int) -> dict[str, list[Fault]]:
         if each.kind != LEFT_OUT:
             faults.setdefault(each.key, []).append(Fault(each.kind, each.where))
     return faults
-
-
-def _stats(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
-    """Statistics of each mask, without its faults."""
-    rows, runs = _instance_rows(tables), _runs(tables)
-    class_instances = np.zeros((len(tables["key"]), n_classes), np.int64)
-    np.add.at(class_instances, (tables["instances/mask"], rows["class"]), 1)
-    class_pixels = tables["class_pixels"].astype(np.int64)
-    stops = np.cumsum(tables["instance_count"], dtype=np.int64).tolist()
-    for mask, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
-        yield MaskStats(
-            shape=(int(tables["height"][mask]), int(tables["width"][mask])),
-            class_pixels=class_pixels[mask],
-            class_instances=class_instances[mask],
-            instances=rows[start:stop],
-            runs=tuple(runs[start:stop]),
-            ignored=int(tables["ignored"][mask]),
-            hidden=int(tables["hidden"][mask]),
-            filled=bool(tables["filled_foreground"][mask]),
-            faults=(),
-            digest=bytes(tables["digest"][mask]),
-        )
-
-
-def _instance_rows(tables: Tables) -> NDArray[np.void]:
-    """One `INSTANCE_ROW` per instance of all masks."""
-    rows = np.zeros(len(tables["instances/mask"]), INSTANCE_ROW)
-    for name in INSTANCE_ROW.names or ():
-        rows[name] = tables[f"instances/{name}"]
-    return rows
-
-
-def _runs(tables: Tables) -> list[Runs]:
-    """Runs of each instance of all masks; none where the labels show it whole."""
-    runs = tables["instances/runs"].astype(np.int64)
-    stops = np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()
-    return [runs[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]

@@ -9,7 +9,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import Fault, MaskRef
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.readers import Masks
-from segprep.workers.jobs import DEATHS, Crew, Died, Job, Progress, names
+from segprep.workers.jobs import DEATHS, Crew, Died, Job, Progress
 
 OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
 """What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
@@ -62,7 +62,7 @@ class Found(NamedTuple):
         return [each.digest for each in self.stats]
 
     def input(self) -> str:
-        """Fingerprint of them all; see `segprep.store.metadata.StoreInfo`."""
+        """Fingerprint of them all; see `segprep.store.schema.StoreInfo`."""
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def faults(self) -> list[tuple[str, Fault]]:
@@ -171,3 +171,8 @@ def checked(found: Found, on_bad: OnBad) -> Found:
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found
+
+
+def names(refs: Sequence[MaskRef]) -> str:
+    """First and last key."""
+    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

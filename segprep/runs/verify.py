@@ -4,10 +4,9 @@ Metadata, tables and records are small: their checksums are always asked for. Of
 finds all that is missing or cut short; a deep pass reads and decodes every one.
 """
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,50 +17,22 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import Place
 from segprep.readers import Masks, ReadOptions, find_masks
-from segprep.runs.plan import stored_product
+from segprep.runs.audit import Finding, Known, ask, bytes_of, fault_of, known_of, size_fault
 from segprep.runs.ranges import Truth, broken
 from segprep.store.dataset import Dataset
-from segprep.store.layout import Bucket, Layout, Shard
-from segprep.store.metadata import (
-    OBJECTS,
-    ROOT_COPY,
-    TABLES,
-    ArraySpec,
-    ObjectRecord,
-    Record,
-    StoreInfo,
-    are_written,
-    array_spec,
-    bytes_on_disk,
-    decode_keys,
-    decode_objects,
-    decode_record,
-    decode_shard,
-    read_info,
-    read_layout,
-    read_table,
-    record_name,
-    shard_name,
-)
+from segprep.store.layout import Shard
+from segprep.store.metadata import bytes_on_disk
+from segprep.store.schema import Record, StoreInfo, decode_record, stored_product
+from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shard, record_name, shard_name
+from segprep.store.tables import read_table
 from segprep.targets import Product
 from segprep.workers.jobs import Crew, Job, Progress, Workers, crew, silent
 
-T = TypeVar("T")
-
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
-UNLISTED = "the metadata and tables have no valid checksums; --repair DATA writes them"
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """A damaged object: its path, what is wrong, and which masks a shard holds, first to last."""
-
-    path: str
-    what: str
-    masks: str = ""
-
-
-class Report(msgspec.Struct, frozen=True):
+class VerifyReport(msgspec.Struct, frozen=True):
     """What was looked at, in numbers, and what is damaged; `mended` was, before a repair."""
 
     store: str
@@ -105,33 +76,6 @@ class Part(NamedTuple):
         return f"{self.spec.path}/{record_name(self.number)}"
 
 
-class Known(NamedTuple):
-    """What is known of a store that may be damaged.
-
-    Attributes
-    ----------
-    info : StoreInfo
-        What it holds.
-    objects : int
-        How many objects it has that are neither shards nor records.
-    findings : tuple of Finding
-        Those of them that are damaged.
-    intact : frozenset of str
-        Tables that are whole.
-    layout : Layout
-        Bucket and row of every mask; where it is damaged, masks count from 0 in every bucket.
-    keys : list of str or None
-        Names of the masks; None where these or the layout are damaged.
-    """
-
-    info: StoreInfo
-    objects: int
-    findings: tuple[Finding, ...]
-    intact: frozenset[str]
-    layout: Layout
-    keys: list[str] | None
-
-
 def verify(
     out: str | os.PathLike[str] | Place,
     *,
@@ -142,7 +86,7 @@ def verify(
     incomplete: bool = False,
     workers: Workers | None = None,
     progress: Progress = silent,
-) -> Report:
+) -> VerifyReport:
     """Find all damage of a store.
 
     Parameters
@@ -193,7 +137,7 @@ def verify(
     with crew(workers if deep or chosen else Workers(processes=1), known.info.masks) as workforce:
         findings = [*known.findings, *_shard_findings(workforce, root, known, progress, deep=deep)]
         findings += _differing(workforce, root, known, chosen)
-    return Report(
+    return VerifyReport(
         store=str(out),
         shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
         objects=known.objects,
@@ -201,84 +145,6 @@ def verify(
         compared=len(chosen),
         findings=tuple(dict.fromkeys(findings)),
     )
-
-
-def known_of(root: Place) -> Known:
-    """What is known of a store, and which of its metadata and tables are damaged, or not yet written.
-
-    Raises
-    ------
-    IntegrityError
-        Where there is no store.
-    """
-    data = _bytes(root / OBJECTS)
-    objects = decode_objects(data) if isinstance(data, bytes) else None
-    info = _info(root, objects)
-    findings = []
-    if objects is not None and not _is_list_of(objects, root, info):
-        objects = None
-        findings.append(Finding(OBJECTS, f"is of a former run: {UNLISTED}"))
-    elif objects is None:
-        what = "is damaged" if isinstance(data, bytes) else data
-        findings.append(Finding(OBJECTS, f"{what}: {UNLISTED}"))
-    listed = objects or {}
-    copies = {ROOT_COPY: listed["zarr.json"]} if objects else {}
-    for path, record in (listed | copies).items():
-        if fault := _fault(_bytes(root / path), record):
-            begun = path == "zarr.json" and info.status != "complete"
-            findings.append(Finding(path, "says that the store is incomplete" if begun else fault))
-    if objects is None:
-        findings += _unlisted(root, info)
-    damaged = {each.path.partition("/c/")[0].removesuffix("/zarr.json") for each in findings}
-    intact = frozenset(TABLES) - damaged if objects is not None else frozenset()
-    named = {"key", "bucket", "row"} <= intact
-    layout = read_layout(root, info) if named else _rows_alone(info)
-    keys = decode_keys(read_table(root, "key")) if named else None
-    return Known(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
-
-
-def _info(root: Place, objects: dict[str, ObjectRecord] | None) -> StoreInfo:
-    """Root attributes, by the copy of them where they are damaged themselves."""
-    found = [each for name in ("zarr.json", ROOT_COPY) if (each := _readable(root, name))]
-    if not found:
-        return read_info(root)
-    if found[0].status != "complete":
-        return found[0]
-    if objects is None and found[0] == found[-1]:
-        return found[0]
-    if objects is not None:
-        for name in ("zarr.json", ROOT_COPY):
-            if not _fault(_bytes(root / name), objects["zarr.json"]):
-                return read_info(root, name)
-    raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
-
-
-def _is_list_of(objects: dict[str, ObjectRecord], root: Place, info: StoreInfo) -> bool:
-    """Whether a list of objects was written by the run that wrote the root attributes; if not, that run was ended before."""
-    if info.status == "complete":
-        return True
-    made = _readable(root, ROOT_COPY)
-    is_listed = _fault(_bytes(root / ROOT_COPY), objects["zarr.json"]) is None
-    return is_listed and made is not None and msgspec.structs.replace(made, status=info.status) == info
-
-
-def _readable(root: Place, name: str) -> StoreInfo | None:
-    """Root attributes, or those in the copy of them, if they can be read."""
-    try:
-        return read_info(root, name)
-    except IntegrityError:
-        return None
-
-
-def _unlisted(root: Place, info: StoreInfo) -> Iterator[Finding]:
-    """Metadata that are plainly not there, where no list says what there must be."""
-    groups = ["", "instances/", *(f"{bucket.name}/" for bucket in info.buckets)]
-    arrays = [f"{bucket.name}/{product.name}/" for bucket in info.buckets for product in info.products]
-    for path in (f"{name}zarr.json" for name in (*groups, *arrays, *(f"{table}/" for table in TABLES))):
-        if not (root / path).is_file():
-            yield Finding(path, "is missing")
-    if _readable(root, "zarr.json") is None:
-        yield Finding("zarr.json", "is damaged")
 
 
 def _incomplete(root: Place, known: Known) -> str:
@@ -291,11 +157,6 @@ def _incomplete(root: Place, known: Known) -> str:
     )
 
 
-def _rows_alone(info: StoreInfo) -> Layout:
-    """Layout as far as the root attributes know it."""
-    return Layout(tuple(Bucket((each.height, each.width), tuple(range(each.rows))) for each in info.buckets))
-
-
 def parts_of(known: Known, shard: Shard) -> list[Part]:
     """The shard of every product."""
     bucket = known.layout.buckets[shard.bucket]
@@ -304,37 +165,6 @@ def parts_of(known: Known, shard: Shard) -> list[Part]:
         Part(product, array_spec(bucket, product), shard.number, len(shard.masks), fingerprint)
         for product, fingerprint in products
     ]
-
-
-def _bytes(path: Place) -> bytes | str:
-    """Bytes of an object, or why there are none."""
-    return _answer(path.read_bytes)
-
-
-def _answer(ask: Callable[[], T]) -> T | str:
-    """What is asked of an object, or why there is no answer."""
-    try:
-        return ask()
-    except (FileNotFoundError, NotADirectoryError):
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-
-
-def _fault(data: bytes | str, record: ObjectRecord | Record) -> str | None:
-    """What is wrong with an object's bytes, or why there are none, by its record."""
-    if isinstance(data, str):
-        return data
-    if fault := _size_fault(len(data), record.bytes):
-        return fault
-    return (
-        None if hashlib.sha256(data).hexdigest() == record.sha256 else "is damaged: its SHA-256 is not the recorded one"
-    )
-
-
-def _size_fault(found: int, size: int) -> str | None:
-    """What is wrong with the size of an object."""
-    return None if found == size else f"has {found:,} bytes instead of {size:,}"
 
 
 def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
@@ -395,7 +225,7 @@ def _check_shard(
 
 def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: bool) -> tuple[str, str] | None:
     """Place and fault of a shard of one product, or of its record."""
-    written = _bytes(root / part.record)
+    written = bytes_of(root / part.record)
     if isinstance(written, str):
         return part.record, written
     record = decode_record(written)
@@ -409,16 +239,16 @@ def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: b
 
 def _known_size(path: Place, record: Record) -> str | None:
     """What is wrong with a shard, by its size alone."""
-    found = _answer(lambda: path.stat().st_size)
-    return found if isinstance(found, str) else _size_fault(found, record.bytes)
+    found = ask(lambda: path.stat().st_size)
+    return found if isinstance(found, str) else size_fault(found, record.bytes)
 
 
 def _shard_fault(path: Place, record: Record, part: Part, truths: Sequence[Truth] | None) -> str | None:
     """What is wrong with a shard, by its bytes, and then by the values in them."""
-    data = _bytes(path)
+    data = bytes_of(path)
     if isinstance(data, str):
         return data
-    return _fault(data, record) or _decoded_fault(data, part, truths)
+    return fault_of(data, record) or _decoded_fault(data, part, truths)
 
 
 def _decoded_fault(data: bytes, part: Part, truths: Sequence[Truth] | None) -> str | None:

@@ -15,23 +15,13 @@ from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import Place
 from segprep.runs.plan import Plan
+from segprep.runs.scan import names
 from segprep.store.layout import Shard
-from segprep.store.metadata import (
-    ArraySpec,
-    Note,
-    StoreInfo,
-    are_intact,
-    are_written,
-    array_spec,
-    create,
-    is_written,
-    padded,
-    put_info,
-    put_note,
-    write_shard,
-)
+from segprep.store.metadata import are_intact, create, put_info, put_note
+from segprep.store.schema import Note, StoreInfo
+from segprep.store.shards import ArraySpec, are_written, array_spec, is_written, padded, write_shard
 from segprep.targets import Product
-from segprep.workers.jobs import Crew, Job, Progress, names
+from segprep.workers.jobs import Crew, Job, Progress
 
 
 class Part(NamedTuple):

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray
 from segprep.errors import IntegrityError, OptionError
-from segprep.masks.mask import InstanceMask, Piece
+from segprep.masks.crops import Piece
+from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
 from segprep.paths.anypath import Place, place, storage_words
-from segprep.store.metadata import StoreInfo, decode_keys, read_info, read_table, zarr_store
+from segprep.store.metadata import read_info
+from segprep.store.schema import StoreInfo
+from segprep.store.tables import decode_keys, read_table, zarr_store
 
 NO_FOLD = 255
 

@@ -6,135 +6,15 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
-from segprep.arrays import BoolArray, FloatArray, LabelArray
+from segprep.arrays import FloatArray, LabelArray
 from segprep.errors import OptionError
-from segprep.kernels.compiled import compiled
-from segprep.kernels.nearest import SquaredArray, nearest_two_bands
+from segprep.kernels.border import BorderOn, Single, border_weights
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 
-NEGLIGIBLE = 1e-7
-"""Border terms below this are 0: it is about the smallest step of float16."""
-
-BorderOn: TypeAlias = Literal["background", "all"]
-Single: TypeAlias = Literal["zero", "d1"]
 Compete: TypeAlias = Literal["all", "class"]
 Dtype: TypeAlias = Literal["float16", "float32"]
-
-
-def border_weights(
-    planes: LabelArray, *, w0: float = 10.0, sigma: float = 5.0, on: BorderOn = "background", single: Single = "zero"
-) -> FloatArray:
-    """Border term of the U-Net weights, ``w0 exp(-(d1 + d2)^2 / (2 sigma^2))``.
-
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances; one plane where nothing overlaps.
-    w0 : float
-        Height of the term between two instances that touch, at least 0.
-    sigma : float
-        Its width in pixels, above 0.
-    on : {"background", "all"}
-        ``background``: d is the distance to the nearest pixel of an instance, and the term is 0 on instances. ``all``: d is
-        the distance to the nearest inner boundary pixel, so that the term goes on inside; on the background it is the same.
-        An inner boundary pixel has a 4-neighbour in the image that is not of the instance; an instance that fills the image
-        has none.
-    single : {"zero", "d1"}
-        With a single instance the term is 0, or ``w0 exp(-d1^2 / (2 sigma^2))``.
-
-    Returns
-    -------
-    (H, W) float32 array
-        In ``[0, w0]``. d1 and d2 are the distances to the nearest and to the second nearest distinct instance, in pixels
-        between pixel centres. 0 without an instance, and beyond `reach`, where the term would be below `NEGLIGIBLE`. It does
-        not depend on how the instances are numbered.
-
-    References
-    ----------
-    O. Ronneberger, P. Fischer, T. Brox: U-Net, MICCAI 2015, eq. 2.
-
-    Examples
-    --------
-    >>> border_weights(np.array([[[1, 0, 0, 0, 2]]], np.int32)).round(2)
-    array([[0.  , 7.26, 7.26, 7.26, 0.  ]], dtype=float32)
-    """
-    sites = planes if on == "background" else inner_boundaries(planes)
-    border = np.zeros(planes.shape[1:], np.float32)
-    span = reach(w0, sigma)
-    if span == 0:
-        return border
-    if single == "d1" and _is_single(sites):
-        border[:] = falloff((sites == 0).all(axis=0), w0, sigma)
-        if on == "background":
-            border[(planes > 0).any(axis=0)] = 0
-    else:
-        for rows, squared in nearest_two_bands(sites, reach=span):
-            _border_term(squared, float(w0), 2.0 * sigma * sigma, on == "all", border[rows])
-    return border
-
-
-def falloff(outside: BoolArray, height: float, sigma: float) -> FloatArray:
-    """``height exp(-d^2 / (2 sigma^2))``, where d is the distance from each pixel to the nearest that is not `outside`.
-
-    `outside` is a (H, W) bool array; the result is (H, W) float32, and 0 everywhere if no pixel is inside.
-    """
-    if outside.all():
-        return np.zeros(outside.shape, np.float32)
-    distance = distance_transform_edt(outside)
-    return np.asarray(height * np.exp(-(distance**2) / (2 * sigma * sigma)), np.float32)
-
-
-def inner_boundaries(planes: LabelArray) -> LabelArray:
-    """Labels of the pixels that have a 4-neighbour in the image outside their instance, 0 elsewhere; shape (K, H, W).
-
-    Examples
-    --------
-    >>> inner_boundaries(np.array([[[0, 1, 1, 1, 2]]], np.int32))
-    array([[[0, 1, 0, 1, 2]]], dtype=int32)
-    """
-    boundary = np.zeros(planes.shape, np.bool_)
-    for axis in (1, 2):
-        ahead = [slice(None)] * 3
-        behind = [slice(None)] * 3
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        differs = planes[tuple(ahead)] != planes[tuple(behind)]
-        boundary[tuple(ahead)] |= differs
-        boundary[tuple(behind)] |= differs
-    return np.where(boundary, planes, 0)
-
-
-def reach(w0: float, sigma: float) -> int:
-    """Pixels beyond which d1 + d2 gives a border term below `NEGLIGIBLE`.
-
-    Examples
-    --------
-    >>> reach(10, 5)
-    31
-    """
-    if w0 <= NEGLIGIBLE:
-        return 0
-    return math.ceil(sigma * math.sqrt(2 * math.log(w0 / NEGLIGIBLE)))
-
-
-def _is_single(planes: LabelArray) -> bool:
-    """Whether there is exactly one instance."""
-    numbers = planes[planes > 0]
-    return bool(numbers.size and (numbers == numbers[0]).all())
-
-
-@compiled
-def _border_term(squared: SquaredArray, w0: float, width: float, inside: bool, out: FloatArray) -> None:
-    """Fill `out` with the border term of squared distances within reach; `inside` also where d1 is 0."""
-    beyond = np.uint32(np.iinfo(np.uint32).max)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            first = squared[0, y, x]
-            if first != beyond and (inside or first > 0):
-                d = math.sqrt(first) + math.sqrt(squared[1, y, x])
-                out[y, x] = w0 * math.exp(-d * d / width)
 
 
 @dataclass(frozen=True)

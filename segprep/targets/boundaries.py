@@ -6,43 +6,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import LabelArray
 from segprep.errors import OptionError
-from segprep.masks.instances import near_others
+from segprep.kernels.boundaries import IGNORE, boundaries
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
-
-BACKGROUND, INTERIOR, BORDER, SHARED = range(4)
-IGNORE = 255
-
-
-def boundaries(labels: LabelArray, *, width: int = 1) -> NDArray[np.uint8]:
-    """Part of its instance that each pixel belongs to.
-
-    Parameters
-    ----------
-    labels : (H, W) int32 array
-        0 is background, positive numbers are instances.
-    width : int
-        Width of a border in pixels, at least 1.
-
-    Returns
-    -------
-    (H, W) uint8 array
-        0 background; 3 where another instance lies within `width` (chessboard distance); 2 where something else that is not
-        the instance does; 1 elsewhere on instances. The image's edge is no border.
-
-    Examples
-    --------
-    >>> boundaries(np.array([[0, 1, 1, 1, 2, 2, 2]], np.int32))
-    array([[0, 2, 1, 3, 3, 1, 1]], dtype=uint8)
-    """
-    inside = labels > 0
-    shared = near_others(labels[None], width)[0]
-    # As an instance of its own the background is 'another one' too.
-    everything = np.where(inside, labels, labels.max(initial=0) + 1)
-    border = near_others(everything[None], width)[0]
-    return np.select([~inside, shared, border], [BACKGROUND, SHARED, BORDER], INTERIOR).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray
 from segprep.errors import OptionError
+from segprep.kernels.border import BorderOn, Single, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
-from segprep.targets.border import Border, BorderOn, Compete, Dtype, Single, check_end, class_planes, falloff
+from segprep.targets.border import Border, Compete, Dtype, check_end, class_planes
 from segprep.targets.class_weights import FORMULAS, Absent, Shaping, class_weights, inverse
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, StorageError
-from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import Place, place
 from segprep.workers.dask_cluster import GONE, LOOK_SECONDS, cluster
 from segprep.workers.processes import Processes
@@ -240,8 +239,3 @@ def _cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def names(refs: Sequence[MaskRef]) -> str:
-    """First and last key."""
-    return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

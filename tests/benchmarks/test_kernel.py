@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from oracles import unet as oracles
 
+from segprep.kernels.border import border_weights
+from segprep.kernels.distance import instance_distance, signed_distance
 from segprep.kernels.nearest import nearest_two
-from segprep.targets.border import border_weights
-from segprep.targets.distance import instance_distance, signed_distance
 
 IMAGES = [(480, 640, 8), (512, 512, 100), (1024, 1024, 500), (1024, 1024, 6500), (2048, 2048, 2900)]
 """Height, width, instances."""

@@ -28,13 +28,14 @@ from segprep.cli.commands import main
 from segprep.cli.options import FORMULAS
 from segprep.cli.options import PRODUCTS as OPTIONAL
 from segprep.cli.weights import weights as weights_command
+from segprep.kernels.border import BorderOn, Single
 from segprep.masks.instances import InstanceRule, Origin
 from segprep.masks.mask import Overlap
 from segprep.masks.splits import SplitRule
 from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
 from segprep.store.metadata import NOTE, read_info
 from segprep.targets import PRODUCTS, Weights
-from segprep.targets.border import BorderOn, Compete, Single
+from segprep.targets.border import Compete
 from segprep.targets.class_weights import FORMULAS as LIBRARY_FORMULAS
 from segprep.targets.class_weights import Absent
 from segprep.targets.distance import Per

@@ -5,7 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segprep.masks.mask import InstanceMask, Piece, mask_of_pieces
+from segprep.masks.crops import Piece, mask_of_pieces
+from segprep.masks.mask import InstanceMask
 
 unhurried = settings(deadline=None, max_examples=100)
 """Decorator of tests that may have to compile a kernel first."""

@@ -7,7 +7,8 @@ from oracles import targets as oracles
 from scipy.ndimage import generate_binary_structure, label
 
 from segprep.errors import InputError, OptionError
-from segprep.masks.instances import InstanceRule, near_others, separated, split_instances
+from segprep.kernels.boundaries import near_others
+from segprep.masks.instances import InstanceRule, separated, split_instances
 from segprep.masks.mask import InstanceMask
 
 DISTANCES = st.integers(1, 4) | st.just(50)

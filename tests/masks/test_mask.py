@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from oracles import unet as oracles
 
 from segprep.errors import InputError
-from segprep.masks.mask import ClassEntry, InstanceMask, Piece, class_table, mask_of_pieces
+from segprep.masks.classes import ClassEntry, class_table
+from segprep.masks.crops import Piece, mask_of_pieces
+from segprep.masks.mask import InstanceMask
 from segprep.readers import ReadOptions
 from segprep.readers._reader import assembled
 

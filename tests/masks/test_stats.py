@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import unet as oracles
 
+from segprep.masks.classes import class_table
 from segprep.masks.instances import separated
-from segprep.masks.mask import Fault, InstanceMask, class_table
+from segprep.masks.mask import Fault, InstanceMask
 from segprep.masks.rle import runs_bitmap
 from segprep.masks.stats import Counts, class_pixels, mask_stats, total
 

@@ -26,11 +26,12 @@ from segprep.errors import InputError, OutputError, StorageError
 from segprep.paths import lease
 from segprep.paths.anypath import place
 from segprep.paths.client import client, heard_at_once
+from segprep.paths.files import LOCK
 from segprep.paths.lock import sole_writer
 from segprep.readers import find_masks
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
-from segprep.store.metadata import LOCK, bytes_on_disk
+from segprep.store.metadata import bytes_on_disk
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"
 ONE = Workers(processes=1)

@@ -20,8 +20,8 @@ from helpers.commands import has_ended
 
 from segprep import Workers, preprocess
 from segprep.errors import OutputError, StorageError
+from segprep.paths.files import LOCK, PARTIAL
 from segprep.paths.lock import sole_writer
-from segprep.store.metadata import LOCK, PARTIAL
 
 SECONDS = 60
 

@@ -10,8 +10,8 @@ import pytest
 from segprep.errors import InputError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._image import label_values, png_foreground
+from segprep.readers._palette import png_colours
 from segprep.readers.coco import region_piece
-from segprep.readers.colour_png import png_colours
 
 
 def facts_of(data_dir, name):

@@ -11,7 +11,8 @@ from PIL import Image
 from segprep.errors import InputError
 from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, find_masks
-from segprep.readers.label_image import find, numbered
+from segprep.readers._labels import numbered
+from segprep.readers.label_image import find
 
 LABELS = np.array([[0, 7, 7], [300, 0, 2]], np.uint16)
 PHOTOGRAPH = np.zeros((2, 3, 3), np.uint8)

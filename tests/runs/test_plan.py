@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from segprep.errors import OptionError
+from segprep.masks.classes import class_table
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import class_table
 from segprep.masks.rle import NO_RUNS
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import INSTANCE_ROW, MaskStats, mask_stats
 from segprep.readers import Masks, find_masks
 from segprep.runs.plan import plan
 from segprep.runs.scan import Found
-from segprep.store.metadata import decode_keys
+from segprep.store.tables import decode_keys
 from segprep.targets import Classes, Labels, Weights
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"

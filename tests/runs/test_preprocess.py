@@ -31,7 +31,8 @@ from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
-from segprep.store.metadata import MASK_TABLES, ROOT_COPY, decode_keys, discard, put_info, read_info, read_table
+from segprep.store.metadata import ROOT_COPY, discard, put_info, read_info
+from segprep.store.tables import MASK_TABLES, decode_keys, read_table
 from segprep.targets import PRODUCTS, Border, Boundaries, Distance, Weights
 from segprep.workers import dask_cluster as cluster_module
 from segprep.workers.jobs import Crew, Job, Workers, crew

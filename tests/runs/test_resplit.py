@@ -15,7 +15,9 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.runs.preprocess import Rules, preprocess
 from segprep.runs.resplit import split_store
-from segprep.store.metadata import plain, put_info, read_info, read_table
+from segprep.store.metadata import put_info, read_info
+from segprep.store.schema import plain
+from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
 from segprep.workers.jobs import Workers
 

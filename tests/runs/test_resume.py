@@ -21,7 +21,8 @@ from segprep.runs.resplit import split_store
 from segprep.runs.resume import ALONE, is_told_by, quick, recalled
 from segprep.runs.scan import LEFT_OUT, scan
 from segprep.runs.write import Part
-from segprep.store.metadata import NOTE, OBJECTS, put_note, read_info, read_note, read_table
+from segprep.store.metadata import NOTE, OBJECTS, put_note, read_info, read_note
+from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
 from segprep.workers.jobs import Workers, crew, silent
 

@@ -20,7 +20,9 @@ from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.runs.ranges import Truth, broken
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
-from segprep.store.metadata import OBJECTS, ROOT_COPY, array_spec, put_info, read_info, read_layout, write_shard
+from segprep.store.metadata import OBJECTS, ROOT_COPY, put_info, read_info
+from segprep.store.shards import array_spec, write_shard
+from segprep.store.tables import read_layout
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.weights import IMAGE_RULES, PRESETS
 

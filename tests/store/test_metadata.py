@@ -20,24 +20,10 @@ from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.masks.splits import SPLITS
 from segprep.readers import find_masks
 from segprep.store.layout import Layout
-from segprep.store.metadata import (
-    FORMAT,
-    StoreInfo,
-    array_spec,
-    bytes_on_disk,
-    create,
-    decode_keys,
-    encode_keys,
-    encode_shard,
-    existing,
-    is_written,
-    padded,
-    put_info,
-    read_info,
-    read_table,
-    record_name,
-    write_shard,
-)
+from segprep.store.metadata import bytes_on_disk, create, existing, put_info, read_info
+from segprep.store.schema import FORMAT, StoreInfo
+from segprep.store.shards import array_spec, encode_shard, is_written, padded, record_name, write_shard
+from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import PRODUCTS, Classes, Labels, Weights
 
 EVERY_PRODUCT = (Labels(), Classes(), Weights())

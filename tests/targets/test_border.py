@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from oracles import targets as oracles
 
 from segprep.errors import OptionError
+from segprep.kernels.border import NEGLIGIBLE, border_weights, inner_boundaries
 from segprep.masks.mask import InstanceMask
-from segprep.targets.border import NEGLIGIBLE, Border, border_weights, inner_boundaries
+from segprep.targets.border import Border
 
 W0 = st.floats(0, 100)
 SIGMA = st.floats(0.05, 12)

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from oracles import targets as oracles
 
 from segprep.errors import OptionError
+from segprep.kernels.boundaries import boundaries
 from segprep.masks.mask import InstanceMask
-from segprep.targets.boundaries import Boundaries, boundaries
+from segprep.targets.boundaries import Boundaries
 
 WIDTHS = st.integers(1, 4) | st.just(50)
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from oracles import targets as oracles
 
 from segprep.errors import OptionError
+from segprep.kernels.distance import signed_distance
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
-from segprep.targets.distance import Distance, signed_distance
+from segprep.targets.distance import Distance
 
 PER = ["foreground", "class", "instance"]
 COUNTS = Counts.of_pixels([1] * 6)

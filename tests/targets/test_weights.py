@@ -7,10 +7,10 @@ from oracles import unet as oracles
 
 import segprep
 from segprep.errors import OptionError
+from segprep.kernels.border import NEGLIGIBLE, border_weights, reach
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.readers import find_masks
-from segprep.targets.border import NEGLIGIBLE, border_weights, reach
 from segprep.targets.weights import Weights
 
 W0 = st.floats(0, 100)

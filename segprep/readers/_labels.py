@@ -1,0 +1,58 @@
+"""Numbers of instances from the values of a label image."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.arrays import LabelArray
+
+_TABLE = 2**16
+"""Values below which a table finds the distinct ones; above it, sorting takes less memory."""
+
+
+def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Distinct values in ascending order, and for each pixel the index of its own, shape (H, W)."""
+    if int(values.max()) >= _TABLE:
+        distinct, ranks = np.unique(values, return_inverse=True)
+        return distinct, ranks.reshape(values.shape)
+    present = np.zeros(int(values.max()) + 1, np.bool_)
+    indices = values.astype(np.intp)  # a bool array would select, not index
+    present[indices] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[indices]
+
+
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Distinct values other than 0, in ascending order."""
+    found = np.unique(values)
+    return np.asarray(found[found != 0])
+
+
+def numbered(values: NDArray[Any]) -> LabelArray:
+    """Labels without gaps: the distinct values other than 0, in ascending order, become ``1..N``.
+
+    Parameters
+    ----------
+    values : (H, W) integer or bool array
+        0 is background; none is negative.
+
+    Returns
+    -------
+    (H, W) int32 array
+
+    Examples
+    --------
+    >>> numbered(np.array([[0, 70000, 3, 70000]]))
+    array([[0, 2, 1, 2]], dtype=int32)
+    """
+    codes = values.astype(np.uint8) if values.dtype == np.bool_ else values
+    peak = int(codes.max())
+    if peak >= codes.size + 2**16:  # too large for a table, which is ten times faster than sorting
+        distinct, codes = np.unique(codes, return_inverse=True)
+        offset = int(distinct[0] != 0)
+        return np.asarray(codes.reshape(values.shape) + offset, np.int32)
+    present = np.zeros(peak + 1, np.bool_)
+    present[codes] = True
+    present[0] = False
+    labels: LabelArray = np.cumsum(present, dtype=np.int32)[codes]
+    return labels
