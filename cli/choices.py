@@ -14,7 +14,7 @@ from segprep.masks.splits import SplitRule
 from segprep.readers import ReadOptions
 from segprep.runs.preprocess import Rules
 from segprep.runs.write import Part
-from segprep.targets import PRODUCTS, Product, Weights
+from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.weights import PRESETS
 
 Settings = dict[str, Any]
@@ -35,17 +35,17 @@ def with_preset(ctx: click.Context, settings: Settings) -> Settings:
 def check_used(ctx: click.Context, settings: Settings) -> None:
     """Refuse options that were said although nothing that was asked for has them."""
     said = {name for name in settings if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    used = {field for product in products(settings) for field in _fields(type(product))}
-    for kind in PRODUCTS:
+    used = {field for target in targets(settings) for field in _fields(type(target))}
+    for kind in TARGETS:
         lost = next((field for field in _fields(kind) if field in said - used), None)
         if lost is not None and kind.name not in ("labels", "classes"):
-            raise OptionError(f"{_spelled(lost)} is of {kind.name}, which is not asked for: add it to --products")
-    if settings["instances"] == "as-is" and (lost := next(iter(said & {"connectivity", "min_distance"}), None)):
-        raise OptionError(f"{_spelled(lost)} is for --instances components or watershed")
+            raise OptionError(f"{_spelled(lost)} is of {kind.name}, which is not asked for: add it to --targets")
+    if settings["instances_from"] == "as-is" and (lost := next(iter(said & {"connectivity", "min_distance"}), None)):
+        raise OptionError(f"{_spelled(lost)} is for --instances-from components or watershed")
 
 
 def _fields(kind: Any) -> list[str]:
-    """Names of the parameters of a kind of product."""
+    """Names of the parameters of a kind of target."""
     return [field.name for field in fields(kind)]
 
 
@@ -54,23 +54,23 @@ def _spelled(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def products(settings: Settings) -> list[Product]:
-    """Products that were asked for, with their parameters."""
-    kinds = {kind.name: kind for kind in PRODUCTS if kind.name not in ("labels", "classes")}
-    named = [name.strip() for name in settings["products"].split(",") if name.strip()]
+def targets(settings: Settings) -> list[Target]:
+    """Targets that were asked for, with their parameters."""
+    kinds = {kind.name: kind for kind in TARGETS if kind.name not in ("labels", "classes")}
+    named = [name.strip() for name in settings["targets"].split(",") if name.strip()]
     unknown = [name for name in named if name not in kinds]
     if unknown:
         raise OptionError(
-            f"--products {unknown[0]}: choose of {', '.join(kinds)}; labels and classes are always written"
+            f"--targets {unknown[0]}: choose of {', '.join(kinds)}; labels and classes are always written"
         )
     settings = settings | {"class_weights": class_weights(settings["class_weights"])}
     return [_made(kinds[name], settings) for name in named]
 
 
-def _made(kind: Any, settings: Settings) -> Product:
-    """Product with the settings that are fields of it."""
-    product: Product = kind(**{each: settings[each] for each in _fields(kind) if each in settings})
-    return product
+def _made(kind: Any, settings: Settings) -> Target:
+    """Target with the settings that are fields of it."""
+    target: Target = kind(**{each: settings[each] for each in _fields(kind) if each in settings})
+    return target
 
 
 def class_weights(said: str) -> str | dict[str, float]:
@@ -96,7 +96,7 @@ def class_weights(said: str) -> str | dict[str, float]:
 def rules(settings: Settings) -> Rules:
     """What decides about the masks."""
     return replace(
-        reading_rules(settings), split=split_rule(settings), canvas=settings["canvas"], on_bad=settings["on_bad"]
+        reading_rules(settings), split=split_rule(settings), canvas=settings["canvas"], on_error=settings["on_error"]
     )
 
 
@@ -111,7 +111,7 @@ def reading_rules(settings: Settings) -> Rules:
             class_pattern=settings["class_pattern"],
         ),
         instances=InstanceRule(
-            settings["instances"],
+            settings["instances_from"],
             settings["connectivity"],
             settings["min_distance"],
             settings["overlap"],
@@ -148,7 +148,7 @@ def _fractions(said: str) -> tuple[float, float, float] | None:
 
 def part(settings: Settings) -> Part | None:
     """Part of the shards that is to be written."""
-    said = settings["shard_range"]
+    said = settings["part"]
     return None if said is None else Part(*said)
 
 

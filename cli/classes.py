@@ -2,24 +2,24 @@
 
 import click
 
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import say, tell
+from .output import print_message, print_result
 
 
 @click.command()
 @options.store
 @options.choice("--formula", *options.FORMULAS, text="How weights follow from the counts of the train split.")
-@options.choice("--absent", "zero", "cap", "error", text="Weight of a class without a pixel.")
+@options.choice("--absent-class", "zero", "cap", "error", text="Weight of a class without a pixel.")
 @click.option("--normalise", is_flag=True, help="Scale to a mean of 1 over the pixels.")
 @click.option("--clip-class-weights", type=options.Numbers("LO", "HI"), help="Least and largest class weight.")
 @options.as_json
 @options.debug
 def classes(
-    store: Place,
+    store: AnyPath,
     formula: str,
-    absent: str,
+    absent_class: str,
     normalise: bool,
     clip_class_weights: tuple[float, float] | None,
     as_json: bool,
@@ -31,7 +31,7 @@ def classes(
     from . import summary  # noqa: PLC0415
 
     info = read_info(store)
-    found = summary.class_vector(info, formula, Shaping(absent, normalise, clip_class_weights))  # type: ignore[arg-type]
+    found = summary.class_vector(info, formula, Shaping(absent_class, normalise, clip_class_weights))  # type: ignore[arg-type]
     for line in summary.class_warnings(info, found):
-        say(f"warning: {line}")
-    tell(summary.vector_json(info, formula, found) if as_json else summary.vector_text(info, found))
+        print_message(f"warning: {line}")
+    print_result(summary.vector_json(info, formula, found) if as_json else summary.vector_text(info, found))

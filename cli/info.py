@@ -2,21 +2,21 @@
 
 import click
 
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import tell
+from .output import print_result
 
 
 @click.command()
 @options.store
 @options.as_json
 @options.debug
-def info(store: Place, as_json: bool) -> None:
+def info(store: AnyPath, as_json: bool) -> None:
     """Say what is in STORE."""
     from segprep.store.metadata import read_info  # noqa: PLC0415 - half a second, not for --help
 
     from . import summary  # noqa: PLC0415
 
     found = read_info(store)
-    tell(summary.as_json(store, found) if as_json else summary.as_text(store, found))
+    print_result(summary.as_json(store, found) if as_json else summary.as_text(store, found))

@@ -1,7 +1,7 @@
 """Entry point: finds the command, and turns errors into one line and an exit code.
 
 Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
-settings, 5 integrity fault, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
+settings, 5 integrity problem, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
 
 It imports nothing that takes time before `run` has taken charge of signals.
 """
@@ -22,7 +22,7 @@ AGAIN_SECONDS = 0.05
 """How long it takes at most until an object is destroyed."""
 
 
-class Ended(KeyboardInterrupt):
+class Terminated(KeyboardInterrupt):
     """A signal has asked for the end."""
 
     def __init__(self, number: int) -> None:
@@ -35,15 +35,15 @@ def run() -> None:
     hook = sys.unraisablehook
     _open_streams()
     try:
-        _take_signals(_end)
-        sys.unraisablehook = partial(_dropped, hook)
+        _install_handlers(_end)
+        sys.unraisablehook = partial(_resend_lost_signal, hook)
         try:
             status = _status()
         finally:
-            _take_signals(_ignore)  # all is done: what is left takes no time
+            _install_handlers(_ignore)  # all is done: what is left takes no time
             sys.unraisablehook = hook
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
-        _explain(_origin(error))
+        _explain(_root_cause(error))
     sys.exit(status)
 
 
@@ -65,10 +65,10 @@ def _status() -> int:
     return status if isinstance(status, int) else 0
 
 
-def _origin(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     """What an error comes of: a signal, whatever has been made of it on its way; otherwise the error itself."""
     found: BaseException | None = error
-    while found is not None and not isinstance(found, Ended):
+    while found is not None and not isinstance(found, Terminated):
         found = found.__cause__ or found.__context__
     return found or error
 
@@ -79,10 +79,10 @@ def _explain(error: BaseException) -> NoReturn:
 
     from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
 
-    from .output import say  # noqa: PLC0415
+    from .output import print_message  # noqa: PLC0415
 
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        number = error.number if isinstance(error, Ended) else signal.SIGINT
+        number = error.number if isinstance(error, Terminated) else signal.SIGINT
         _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
@@ -92,23 +92,23 @@ def _explain(error: BaseException) -> NoReturn:
     if isinstance(error, SegprepError):
         *others, last = getattr(error, "messages", (str(error),))
         for line in others:
-            say(line)
+            print_message(line)
         _fail(last, error.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}", JobError.exit_code)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
-    """Raise `Ended`, once: further signals do not disturb the tidying up."""
-    _take_signals(_ignore)
-    raise Ended(number)
+    """Raise `Terminated`, once: further signals do not disturb the tidying up."""
+    _install_handlers(_ignore)
+    raise Terminated(number)
 
 
-def _dropped(drop: Callable[[Any], object], dropped: Any) -> None:
+def _resend_lost_signal(drop: Callable[[Any], object], dropped: Any) -> None:
     """Send a signal again that came while an object was destroyed: what is raised there goes nowhere."""
-    if not isinstance(dropped.exc_value, Ended):
+    if not isinstance(dropped.exc_value, Terminated):
         drop(dropped)
         return
-    _take_signals(_end)
+    _install_handlers(_end)
     threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), dropped.exc_value.number)).start()
 
 
@@ -116,7 +116,7 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     """Do nothing, in this process alone: others that it starts would inherit that a signal is ignored by the system."""
 
 
-def _take_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
     """Let signals that ask for the end call this, unless whoever started this process has them ignored, as nohup does."""
     for each in ENDINGS:
         if signal.getsignal(each) is not signal.SIG_IGN:
@@ -127,11 +127,11 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
     """How warnings are shown: ours in one line, others as before."""
     from segprep.errors import SegprepWarning  # noqa: PLC0415
 
-    from .output import say  # noqa: PLC0415
+    from .output import print_message  # noqa: PLC0415
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, SegprepWarning):
-            say(f"warning: {message}")
+            print_message(f"warning: {message}")
         else:
             others(message, category, *where)
 
@@ -140,11 +140,11 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str, status: int) -> NoReturn:
     """Say what went wrong and end; with --debug, show where."""
-    from .output import say  # noqa: PLC0415 - see the module
+    from .output import print_message  # noqa: PLC0415 - see the module
 
     if "--debug" in sys.argv:
         import traceback  # noqa: PLC0415
 
         traceback.print_exc()
-    say(" ".join(message.split()))
+    print_message(" ".join(message.split()))
     sys.exit(status)

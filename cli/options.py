@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import click
 
-from segprep.paths.anypath import Place, place
+from segprep.paths.anypath import AnyPath, parse_path
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -25,14 +25,14 @@ class Canvas(click.ParamType):  # type: ignore[type-arg]  # generic in the newes
         return int(height), int(width)
 
 
-class PlaceType(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
+class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
     """File or folder, or the address of one in a bucket."""
 
     name = "path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ARG002
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> AnyPath:  # noqa: ARG002
         """Parse ``data/`` or ``s3://bucket/data``."""
-        return place(value)
+        return parse_path(value)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -81,7 +81,7 @@ class Separation(click.ParamType):  # type: ignore[type-arg]  # generic in the n
         return text if text == "falk2019" else int(text)
 
 
-def together(*decorators: Decorator) -> Decorator:
+def option_group(*decorators: Decorator) -> Decorator:
     """Decorators as one; the first option comes first in the help."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,13 +92,14 @@ def together(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def choice(option: str, *choices: str, text: str) -> Decorator:
+def choice(option: str, *choices: str, text: str, name: str | None = None) -> Decorator:
     """Option with a few values, of which the first is the default."""
-    return click.option(option, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
+    names = [option] if name is None else [option, name]
+    return click.option(*names, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
 
 
-data: Decorator = click.argument("data", type=PlaceType())
-store: Decorator = click.argument("store", type=PlaceType())
+data: Decorator = click.argument("data", type=PathType())
+store: Decorator = click.argument("store", type=PathType())
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 debug: Decorator = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error.")
 
@@ -118,14 +119,14 @@ FORMATS = (
     "instance-png",
     "label-image",
 )
-PRODUCTS = ("weights", "border", "boundaries", "distance")
+TARGETS = ("weights", "border", "boundaries", "distance")
 PRESETS = ("paper", "deshpande2018", "falk2019")
 FORMULAS = (
     *("inverse", "inverse-sqrt", "median-frequency", "enet", "effective-number", "dice", "pos-weight", "wbce"),
     *("focal-alpha", "none"),
 )
 
-reading = together(
+reading = option_group(
     click.option("--format", type=click.Choice(FORMATS), help="Format of DATA.  [default: found out]"),
     choice("--crowd", "ignore", "instance", text="What COCO's iscrowd regions are."),
     click.option("--max-pixels", default=2**28, show_default=True, help="Refuse larger masks."),
@@ -134,9 +135,9 @@ reading = together(
 )
 """How masks are read."""
 
-instances = together(
+instances = option_group(
     choice(
-        "--instances",
+        "--instances-from",
         *("as-is", "components", "watershed"),
         text="Where instances come from; other than as-is, values of label images are classes.",
     ),
@@ -155,7 +156,7 @@ instances = together(
 )
 """How instances are told apart."""
 
-splitting = together(
+splitting = option_group(
     click.option(
         "--split",
         metavar="TRAIN,VAL,TEST|FILE",
@@ -168,16 +169,16 @@ splitting = together(
 )
 """How masks are split."""
 
-border = together(
+border = option_group(
     click.option("--w0", default=10.0, show_default=True, help="Height of the border term."),
     click.option("--sigma", default=5.0, show_default=True, help="Width of the border term, in pixels."),
     choice("--border-on", "background", "all", text="Where the border term is: also inside instances?"),
-    choice("--single", "zero", "d1", text="Border term of an image with one instance."),
-    choice("--compete", "all", "class", text="Whose distances make the border term: sum it over classes?"),
+    choice("--single-instance", "zero", "d1", text="Border term of an image with one instance."),
+    choice("--border-between", "all", "same-class", text="Whose distances make the border term: sum it over classes?"),
 )
 """Border term of the weights."""
 
-class_weighting = together(
+class_weighting = option_group(
     click.option(
         "--class-weights",
         metavar="NAME|FILE",
@@ -185,13 +186,13 @@ class_weighting = together(
         show_default=True,
         help=f"Weight of each class: {', '.join(FORMULAS)} over the train split; per-image; or a JSON file by class name.",
     ),
-    choice("--absent", "zero", "cap", "error", text="Weight of a class without a pixel."),
+    choice("--absent-class", "zero", "cap", "error", text="Weight of a class without a pixel."),
     click.option("--normalise", is_flag=True, help="Scale class weights to a mean of 1 over the pixels."),
     click.option("--clip-class-weights", type=Numbers("LO", "HI"), help="Least and largest class weight."),
 )
 """First term of the weights."""
 
-running = together(
+running = option_group(
     click.option("--workers", type=int, help="Processes on this machine.  [default: one per core]"),
     click.option(
         "--scheduler",

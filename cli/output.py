@@ -9,7 +9,7 @@ import click
 from segprep.errors import StorageError
 
 
-def tell(result: str) -> None:
+def print_result(result: str) -> None:
     """Print a result; that its reader has gone away, as ``head`` does, is no error.
 
     Raises
@@ -20,20 +20,20 @@ def tell(result: str) -> None:
     try:
         click.echo(result)
     except OSError as error:
-        drop(sys.stdout)
+        silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             raise StorageError(f"standard output: cannot be written: {error.strerror}") from error
 
 
-def say(line: str) -> None:
+def print_message(line: str) -> None:
     """Print a line besides; no work stops because nobody can read it."""
     try:
         click.echo(f"segprep: {line}", err=True)
     except OSError:
-        drop(sys.stderr)
+        silence(sys.stderr)
 
 
-def drop(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Let what goes to a stream from now on, and what it holds still, go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -7,13 +7,13 @@ from typing import Self
 
 from tqdm import tqdm
 
-from .output import say
+from .output import print_message
 
 LINE_SECONDS = 10
 """Between two lines where there is no terminal."""
 
 
-class Bars:
+class ProgressBar:
     """Callable that `segprep.runs.preprocess` tells how far it is; use it in a ``with`` statement."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Bars:
             self._draw(stage, done, masks)
         elif done == masks or time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
-            say(f"{stage} {done}/{masks} masks")
+            print_message(f"{stage} {done}/{masks} masks")
 
     def _draw(self, stage: str, done: int, masks: int) -> None:
         """Move the bar of this stage, or begin it."""

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import say, tell
+from .output import print_message, print_result
 
 
 @click.command()
@@ -17,20 +17,20 @@ from .output import say, tell
 @options.running
 @options.as_json
 @options.debug
-def split(store: Place, refit: bool, as_json: bool, **chosen: Any) -> None:
+def split(store: AnyPath, refit: bool, as_json: bool, **chosen: Any) -> None:
     """Split the masks of STORE anew into train, val and test.
 
     Weights stay as they were fitted on the former train split, unless --refit writes them again.
     """
-    from segprep.runs.resplit import split_store  # noqa: PLC0415 - half a second, not for --help
+    from segprep.runs.resplit import resplit  # noqa: PLC0415 - half a second, not for --help
 
     from . import choices, summary  # noqa: PLC0415
-    from .progress import Bars  # noqa: PLC0415
+    from .progress import ProgressBar  # noqa: PLC0415
 
-    with Bars() as progress:
-        info = split_store(
+    with ProgressBar() as progress:
+        info = resplit(
             store, choices.split_rule(chosen), refit=refit, workers=choices.workers(chosen), progress=progress
         )
     for line in summary.stale(store, info):
-        say(f"warning: {line}")
-    tell(summary.as_json(store, info) if as_json else summary.split_line(store, info))
+        print_message(f"warning: {line}")
+    print_result(summary.as_json(store, info) if as_json else summary.split_line(store, info))

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import tell
+from .output import print_result
 
 DAMAGED = 5
 """Exit code where something is damaged, as of an IntegrityError."""
@@ -19,7 +19,7 @@ DAMAGED = 5
 @click.option(
     "--against",
     metavar="DATA",
-    type=options.PlaceType(),
+    type=options.PathType(),
     help="Compute some masks of DATA again, and compare all their arrays.",
 )
 @click.option("--sample", default=16, show_default=True, help="How many masks --against computes.")
@@ -27,13 +27,13 @@ DAMAGED = 5
 @click.option(
     "--repair",
     metavar="DATA",
-    type=options.PlaceType(),
+    type=options.PathType(),
     help="Look as --deep does, and write what is damaged anew from DATA.",
 )
 @options.running
 @options.as_json
 @options.debug
-def verify(store: Place, as_json: bool, repair: Place | None, **chosen: Any) -> int:
+def verify(store: AnyPath, as_json: bool, repair: AnyPath | None, **chosen: Any) -> int:
     """Say whether STORE is whole, or what of it is damaged.
 
     Ends with exit code 5 if anything is. Without --deep the size of every shard is looked at, and the checksum of all else.
@@ -42,16 +42,16 @@ def verify(store: Place, as_json: bool, repair: Place | None, **chosen: Any) -> 
     from segprep.runs.verify import verify as verified  # noqa: PLC0415
 
     from . import choices, summary  # noqa: PLC0415
-    from .progress import Bars  # noqa: PLC0415
+    from .progress import ProgressBar  # noqa: PLC0415
 
     if repair is not None and chosen["against"] is not None:
         raise click.UsageError("--repair and --against exclude each other: repair first")
     workers = choices.workers(chosen)
-    with Bars() as progress:
+    with ProgressBar() as progress:
         if repair is not None:
             report = repaired(store, repair, workers=workers, progress=progress)
         else:
             how = {name: chosen[name] for name in ("deep", "against", "sample", "seed")}
             report = verified(store, **how, workers=workers, progress=progress)
-    tell(summary.findings_json(report) if as_json else summary.findings_text(report))
+    print_result(summary.findings_json(report) if as_json else summary.findings_text(report))
     return DAMAGED if report.findings else 0

@@ -37,15 +37,15 @@ def discs():
     return np.where(distances.min(axis=0) <= 0, distances.argmin(axis=0) + 1, 0).astype(np.uint8)
 
 
-def maps(data, *products, **rule):
+def maps(data, *targets, **rule):
     """Arrays of a label image, as `segprep weights` writes them; `data` is a file, a folder, or the labels."""
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(data, np.ndarray):
             source = Path(folder) / "labels.png"
             Image.fromarray(data).save(source)
-            return maps(source, *products, **rule)
+            return maps(source, *targets, **rule)
         store = Path(folder) / "maps.zarr"
-        segprep.preprocess(data, store, products=products, rules=Rules(instances=InstanceRule(**rule)), workers=ONE)
+        segprep.preprocess(data, store, targets=targets, rules=Rules(instances=InstanceRule(**rule)), workers=ONE)
         return segprep.open(store)[0]
 
 

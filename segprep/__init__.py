@@ -1,8 +1,8 @@
 """segprep: precomputed ground truth for segmentation networks.
 
-A *reader* finds masks and hands out *refs*. A ref loads one `InstanceMask` where it runs. A *product* computes one
+A *reader* finds masks and hands out *refs*. A ref loads one `InstanceMask` where it runs. A *target* computes one
 array from one mask. The pipeline *scans* all masks once, *plans* a *layout* from what it saw, and *writes*: one task
-fills one *shard* of every product. A training loop *opens* the *store*.
+fills one *shard* of every target. A training loop *opens* the *store*.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segprep.masks.splits import SplitRule
     from segprep.readers import ReadOptions
     from segprep.runs.preprocess import Rules, preprocess
-    from segprep.runs.resplit import split_store
+    from segprep.runs.resplit import resplit
     from segprep.store.dataset import open  # noqa: A004 - segprep.open, as in zarr.open and tifffile.open
     from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Weights
     from segprep.workers.jobs import Workers
@@ -40,7 +40,7 @@ _HOMES = {
     "Workers": "workers.jobs",
     "open": "store.dataset",
     "preprocess": "runs.preprocess",
-    "split_store": "runs.resplit",
+    "resplit": "runs.resplit",
 }
 """Module of each public name; imported when first used, so that ``segprep --help`` is quick."""
 
@@ -62,7 +62,7 @@ __all__ = [
     "__version__",
     "open",
     "preprocess",
-    "split_store",
+    "resplit",
 ]
 
 

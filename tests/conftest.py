@@ -15,7 +15,7 @@ from hypothesis import settings
 
 import segprep
 from segprep.cli.main import ENDINGS, run
-from segprep.store.metadata import NOTE
+from segprep.store.metadata import INPUT_STAMP
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"
@@ -110,7 +110,7 @@ def files_of():
     """Callable: every file below a folder, by its relative name, but for notes, which are no part of a store."""
 
     def files(folder):
-        paths = (path for path in folder.rglob("*") if path.is_file() and not path.as_posix().endswith(NOTE))
+        paths = (path for path in folder.rglob("*") if path.is_file() and not path.as_posix().endswith(INPUT_STAMP))
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     return files

@@ -319,7 +319,7 @@ def test_check_tells_what_is_wrong_from_what_is_no_data_set(row, write, segprep_
 
 def test_an_annotation_of_an_unknown_image_ends_the_run_on_request(write, segprep_here, tmp_path):
     file, store = write(second(image_id=9)), tmp_path / "out.zarr"
-    ended = segprep_here("weights", file, store, "--workers", "1", "--on-bad", "fail")
+    ended = segprep_here("weights", file, store, "--workers", "1", "--on-error", "fail")
     assert ended.returncode == RUN_ENDS[REFUSED]
     assert "a.json: image that the file does not list: annotation 17: image_id 9" in ended.stderr
     assert not store.exists()

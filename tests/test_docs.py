@@ -21,7 +21,7 @@ from segprep import preprocess
 from segprep.cli.commands import main
 from segprep.cli.weights import weights
 from segprep.store.metadata import read_info as info_of
-from segprep.targets import PRODUCTS
+from segprep.targets import TARGETS
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.weights import IMAGE_RULES, PRESETS
 
@@ -137,7 +137,10 @@ def test_a_cluster_that_is_started_as_the_page_says_does_the_work(file, tmp_path
         if line.startswith("dask "):
             script.append(f"{sys.executable} -m {line} 2> /dev/null &")
         elif line.startswith("segprep "):
-            script += [f"{sys.executable} -c 'import clusters; clusters.wait_for_workers(\"{file}\", 2)'", line]
+            script += [
+                f"{sys.executable} -c 'from helpers import clusters; clusters.wait_for_workers(\"{file}\", 2)'",
+                line,
+            ]
         else:
             script.append(line)
     ended = in_shell("\n".join(script), tmp_path)
@@ -189,7 +192,7 @@ def test_python_of_the_page_about_clusters_is_python():
 def test_options_that_the_page_about_clusters_names_are_those_of_the_commands():
     lines = re.findall(r"segprep weights [^`\n]*", CLUSTERS_PAGE)
     named = {option for line in lines for option in re.findall(r"(?<![\w-])--[a-z-]+", line)}
-    assert named >= {"--shard-range", "--scheduler", "--workers"}
+    assert named >= {"--part", "--scheduler", "--workers"}
     assert named <= options_of(weights)
 
 
@@ -275,7 +278,7 @@ def test_every_command_of_the_first_page_is_one(arguments):
     assert main.commands[name].make_context(name, rest)
 
 
-@pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(product.name for product in PRODUCTS)])
+@pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(target.name for target in TARGETS)])
 def test_every_formula_preset_and_product_is_explained(name):
     assert f"`{name}`" in FORMULAS_PAGE
 

@@ -17,11 +17,16 @@ NEGLIGIBLE = 1e-7
 BorderOn: TypeAlias = Literal["background", "all"]
 
 
-Single: TypeAlias = Literal["zero", "d1"]
+SingleInstance: TypeAlias = Literal["zero", "d1"]
 
 
 def border_weights(
-    planes: LabelArray, *, w0: float = 10.0, sigma: float = 5.0, on: BorderOn = "background", single: Single = "zero"
+    planes: LabelArray,
+    *,
+    w0: float = 10.0,
+    sigma: float = 5.0,
+    on: BorderOn = "background",
+    single_instance: SingleInstance = "zero",
 ) -> FloatArray:
     """Border term of the U-Net weights, ``w0 exp(-(d1 + d2)^2 / (2 sigma^2))``.
 
@@ -62,7 +67,7 @@ def border_weights(
     span = reach(w0, sigma)
     if span == 0:
         return border
-    if single == "d1" and _is_single(sites):
+    if single_instance == "d1" and _is_single(sites):
         border[:] = falloff((sites == 0).all(axis=0), w0, sigma)
         if on == "background":
             border[(planes > 0).any(axis=0)] = 0

@@ -7,8 +7,8 @@ import numpy as np
 
 from segprep.arrays import BoolArray, LabelArray
 from segprep.errors import InputError
-from segprep.kernels.extents import put_if_free
-from segprep.masks.mask import Fault, InstanceMask, first_faults
+from segprep.kernels.regions import paste_if_free
+from segprep.masks.mask import InstanceMask, Problem, first_problems
 
 MAX_PLANES = 1024
 """Planes of one mask: each further instance is compared with all of them, so that more would take minutes."""
@@ -23,7 +23,7 @@ _FEW = 4
 """Planes that any image may have, however large, since its size was allowed."""
 
 
-class Piece(NamedTuple):
+class InstanceCrop(NamedTuple):
     """Pixels of one instance: a bitmap and where its upper left corner lies.
 
     Attributes
@@ -39,13 +39,13 @@ class Piece(NamedTuple):
     pixels: BoolArray
 
 
-def mask_of_pieces(
+def mask_from_crops(
     shape: tuple[int, int],
-    pieces: Iterable[Piece],
+    crops: Iterable[InstanceCrop],
     classes: Sequence[int],
     *,
     ignore: BoolArray | None = None,
-    faults: Iterable[Fault] = (),
+    problems: Iterable[Problem] = (),
     where: str = "mask",
 ) -> InstanceMask:
     """Mask of instances that may overlap: each goes to the first plane that is free under it.
@@ -54,14 +54,14 @@ def mask_of_pieces(
     ----------
     shape : (int, int)
         Height and width of the image in pixels.
-    pieces : iterable of Piece
+    crops : iterable of InstanceCrop
         Pixels of the instances ``1..N``, in this order.
     classes : sequence of int
-        Class codes of the instances ``1..N``; read after the pieces, and so may grow with them.
+        Class codes of the instances ``1..N``; read after the crops, and so may grow with them.
     ignore
         As in `InstanceMask`.
-    faults : iterable of Fault
-        What was left out; read after the pieces too.
+    problems : iterable of Problem
+        What was left out; read after the crops too.
     where : str
         File, or file and image, for the message of an error.
 
@@ -73,8 +73,8 @@ def mask_of_pieces(
 
     Examples
     --------
-    >>> both = [Piece(0, 0, np.ones((1, 2), bool)), Piece(0, 1, np.ones((1, 2), bool))]
-    >>> mask_of_pieces((1, 3), both, [1, 1]).planes
+    >>> both = [InstanceCrop(0, 0, np.ones((1, 2), bool)), InstanceCrop(0, 1, np.ones((1, 2), bool))]
+    >>> mask_from_crops((1, 3), both, [1, 1]).planes
     array([[[1, 1, 0]],
     <BLANKLINE>
            [[0, 2, 2]]], dtype=int32)
@@ -82,8 +82,8 @@ def mask_of_pieces(
     planes = np.zeros((1, *shape), np.int32)
     used = 1
     most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes.nbytes))
-    for number, (y, x, pixels) in enumerate(pieces, start=1):
-        if not any(put_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
+    for number, (y, x, pixels) in enumerate(crops, start=1):
+        if not any(paste_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
             if used == most:
                 raise InputError(
                     f"{where}: instance {number} lies over {most} others, more than fit {shape[0]} x {shape[1]} pixels "
@@ -91,9 +91,9 @@ def mask_of_pieces(
                 )
             if used == len(planes):
                 planes = _with_room(planes, min(2 * used, most))
-            put_if_free(planes[used], pixels, y, x, number)
+            paste_if_free(planes[used], pixels, y, x, number)
             used += 1
-    return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_faults(faults))
+    return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_problems(problems))
 
 
 def _with_room(planes: LabelArray, count: int) -> LabelArray:

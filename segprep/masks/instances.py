@@ -156,7 +156,7 @@ class InstanceRule:
 
     Attributes
     ----------
-    origin, connectivity, min_distance
+    instances_from, connectivity, min_distance
         As in `split_instances`.
     overlap : str
         Which instance is in front where some overlap: ``smallest`` (of equals the last), ``last``, ``first``; or ``error``.
@@ -164,14 +164,18 @@ class InstanceRule:
         As in `separated`.
     """
 
-    origin: Origin = "as-is"
+    instances_from: Origin = "as-is"
     connectivity: int = 8
     min_distance: int = 5
     overlap: Overlap = "smallest"
     separate: Separation = 0
 
     def __post_init__(self) -> None:
-        for option, choices in (("origin", get_args(Origin)), ("connectivity", (4, 8)), ("overlap", get_args(Overlap))):
+        for option, choices in (
+            ("instances_from", get_args(Origin)),
+            ("connectivity", (4, 8)),
+            ("overlap", get_args(Overlap)),
+        ):
             if getattr(self, option) not in choices:
                 raise OptionError(f"{option} {getattr(self, option)!r}: choose one of {', '.join(map(str, choices))}")
         if not 1 <= self.min_distance <= FARTHEST:
@@ -187,7 +191,9 @@ class InstanceRule:
         InputError
             Where instances overlap and shall not.
         """
-        found = split_instances(mask, self.origin, connectivity=self.connectivity, min_distance=self.min_distance)
+        found = split_instances(
+            mask, self.instances_from, connectivity=self.connectivity, min_distance=self.min_distance
+        )
         if self.overlap == "error" and (count := int(np.count_nonzero((found.planes > 0).sum(axis=0) > 1))):
             raise InputError(
                 f"{key}: instances overlap in {count} pixels; --overlap smallest puts the smaller in front"
@@ -195,5 +201,5 @@ class InstanceRule:
         return replace(found, overlap=self.overlap)
 
     def shown(self, whole: InstanceMask) -> InstanceMask:
-        """Mask with background between instances that touch, as the products show it."""
+        """Mask with background between instances that touch, as the targets show it."""
         return separated(whole, self.separate)

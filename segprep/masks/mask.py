@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
-from segprep.kernels.extents import Extents, extents, front
+from segprep.kernels.regions import Regions, front_labels, regions
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Which instance is in front where some overlap; ``error`` allows no overlap."""
 
-MAX_FAULTS = 100
-"""Faults of one kind that are kept of a mask: a photograph read as a map of segments has one for each of its colours."""
+MAX_PROBLEMS = 100
+"""Problems of one kind that are kept of a mask: a photograph read as a map of segments has one for each of its colours."""
 
 
-class Fault(NamedTuple):
+class Problem(NamedTuple):
     """Something bad within a mask that was left out, so that the rest could be read.
 
     Attributes
     ----------
     kind : str
-        What is wrong, in words that are the same for every fault of this kind.
+        What is wrong, in words that are the same for every problem of this kind.
     where : str
         Annotation or file within the mask, and the value that is wrong.
     """
@@ -46,7 +46,7 @@ class InstanceMask:
         Class code of each instance; ``classes[0]`` is 0, the background.
     ignore : (H, W) bool array or None
         True where nothing is known (COCO crowd, void). None stands for nowhere.
-    faults : tuple of Fault
+    problems : tuple of Problem
         What was left out of the mask.
     overlap : str
         Which instance is in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
@@ -57,7 +57,7 @@ class InstanceMask:
     planes: LabelArray
     classes: NDArray[np.int32]
     ignore: BoolArray | None = None
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[Problem, ...] = ()
     overlap: Overlap = "smallest"
     stuff: LabelArray | None = None
 
@@ -70,12 +70,12 @@ class InstanceMask:
     @property
     def areas(self) -> CountArray:
         """Pixels of each whole instance, shape (N + 1,); entry 0 is 0."""
-        return self.extents.areas
+        return self.regions.areas
 
     @cached_property
-    def extents(self) -> Extents:
+    def regions(self) -> Regions:
         """Area, bounding box and plane of each whole instance."""
-        return extents(self.planes, len(self.classes) - 1)
+        return regions(self.planes, len(self.classes) - 1)
 
     @property
     def labels(self) -> LabelArray:
@@ -91,10 +91,10 @@ class InstanceMask:
     def _front(self) -> tuple[LabelArray, CountArray]:
         """Labels, and how many pixels show each."""
         ranks = self._ranks() if len(self.planes) > 1 else np.zeros(0, np.intp)
-        return front(self.planes, ranks, self.areas)
+        return front_labels(self.planes, ranks, self.areas)
 
     @cached_property
-    def codes(self) -> LabelArray:
+    def class_map(self) -> LabelArray:
         """Class code at each pixel, shape (H, W): of the instance in front, else of stuff, else 0."""
         codes: LabelArray = self.classes[self.labels]
         return codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff)
@@ -111,21 +111,21 @@ class InstanceMask:
         return ranks
 
 
-def first_faults(faults: Iterable[Fault], *, most: int = MAX_FAULTS) -> tuple[Fault, ...]:
-    """Faults without those of a kind that has too many; one more says how many they are.
+def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:
+    """Problems without those of a kind that has too many; one more says how many they are.
 
     Examples
     --------
-    >>> first_faults([Fault("empty", "a"), Fault("empty", "b"), Fault("empty", "c")], most=1)
-    (Fault(kind='empty', where='a'), Fault(kind='empty', where='and 2 more'))
+    >>> first_problems([Problem("empty", "a"), Problem("empty", "b"), Problem("empty", "c")], most=1)
+    (Problem(kind='empty', where='a'), Problem(kind='empty', where='and 2 more'))
     """
     counts: dict[str, int] = {}
-    kept: list[Fault] = []
-    for fault in faults:
-        counts[fault.kind] = counts.get(fault.kind, 0) + 1
-        if counts[fault.kind] <= most:
-            kept.append(fault)
-    return (*kept, *(Fault(kind, f"and {count - most} more") for kind, count in counts.items() if count > most))
+    kept: list[Problem] = []
+    for problem in problems:
+        counts[problem.kind] = counts.get(problem.kind, 0) + 1
+        if counts[problem.kind] <= most:
+            kept.append(problem)
+    return (*kept, *(Problem(kind, f"and {count - most} more") for kind, count in counts.items() if count > most))
 
 
 class MaskRef(Protocol):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.kernels.compiled import compiled
-from segprep.kernels.extents import fill_runs
-from segprep.masks.crops import Piece
+from segprep.kernels.regions import fill_runs
+from segprep.masks.crops import InstanceCrop
 
 Runs: TypeAlias = NDArray[np.int64]
 """(R,) lengths of runs in pixels, background first."""
@@ -102,7 +102,7 @@ def listed_runs(counts: list[int]) -> Runs:
     return np.array(counts, np.int64)
 
 
-def runs_piece(runs: Runs, shape: tuple[int, int]) -> Piece:
+def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
     """Bitmap of runs within its bounding box, in an image of this height and width.
 
     Raises
@@ -112,7 +112,7 @@ def runs_piece(runs: Runs, shape: tuple[int, int]) -> Piece:
 
     Examples
     --------
-    >>> y, x, pixels = runs_piece(np.array([1, 2, 3]), (2, 3))
+    >>> y, x, pixels = runs_crop(np.array([1, 2, 3]), (2, 3))
     >>> y, x, pixels.astype(int)
     (0, 0, array([[0, 1],
            [1, 0]]))
@@ -130,7 +130,7 @@ def runs_piece(runs: Runs, shape: tuple[int, int]) -> Piece:
     top, below = _rows(starts, stops - 1, height)
     pixels = np.zeros((below - top, right - left), np.bool_)
     fill_runs(starts, stops, height, pixels, (top, left))
-    return Piece(top, left, pixels)
+    return InstanceCrop(top, left, pixels)
 
 
 def _rows(first: Runs, last: Runs, height: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, OptionError
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 
 SPLITS = ("train", "val", "test")
 """In the order of their codes."""
@@ -176,13 +176,13 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     share = share[:, share.sum(axis=0) > 0]
     share /= share.sum(axis=0)
     order = sorted(range(len(names)), key=lambda i: (-share[i].max(), fraction_of(str(names[i]), seed)))
-    target = np.array(fractions)[:, None]
+    goal = np.array(fractions)[:, None]
     have = np.zeros((len(fractions), share.shape[1]))
     chosen = np.zeros(len(names), np.uint8)
     for left, i in zip(range(len(order), 0, -1), order, strict=True):
-        empty = (target[:, 0] > 0) & (have.sum(axis=1) == 0)
-        open_to = empty if np.count_nonzero(empty) >= left else target[:, 0] > 0
-        gain = (((target - have) * share[i] - share[i] ** 2 / 2) / np.maximum(target, 1e-12)).sum(axis=1)
+        empty = (goal[:, 0] > 0) & (have.sum(axis=1) == 0)
+        open_to = empty if np.count_nonzero(empty) >= left else goal[:, 0] > 0
+        gain = (((goal - have) * share[i] - share[i] ** 2 / 2) / np.maximum(goal, 1e-12)).sum(axis=1)
         chosen[i] = np.argmax(np.where(open_to, gain, -np.inf))
         have[chosen[i]] += share[i]
     return chosen[member]
@@ -202,7 +202,7 @@ def by_folder(keys: Sequence[str]) -> SplitArray | None:
     return None if None in found else np.array(found, np.uint8)
 
 
-def by_file(keys: Sequence[str], path: Place) -> SplitArray:
+def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
     """Split of each mask as a file says.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
@@ -226,7 +226,7 @@ def by_file(keys: Sequence[str], path: Place) -> SplitArray:
     return np.array([FOLDERS[said[key]] for key in keys], np.uint8)
 
 
-def _read_file(path: Place) -> Mapping[str, str]:
+def _read_file(path: AnyPath) -> Mapping[str, str]:
     """Split of each key, as the file has it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -276,7 +276,7 @@ def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray)
             )
 
 
-def file_of(rule: SplitRule, data: Place | None) -> Place | None:
+def file_of(rule: SplitRule, data: AnyPath | None) -> AnyPath | None:
     """File that tells the splits: the rule's, or one of `FILES` in the folder of the data."""
     if rule.file is not None:
         return Path(rule.file)
@@ -286,7 +286,7 @@ def file_of(rule: SplitRule, data: Place | None) -> Place | None:
     return next((file for file in files if file.is_file() and not file.is_symlink()), None)
 
 
-def split_name(file: Place) -> str | None:
+def split_name(file: AnyPath) -> str | None:
     """Split that the name of a file tells, else that of its folder; None where neither or several are told.
 
     Examples

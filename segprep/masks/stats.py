@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.masks.classes import ClassTable
-from segprep.masks.mask import Fault, InstanceMask
+from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(
@@ -49,7 +49,7 @@ class MaskStats:
         Instance pixels that lie behind another instance.
     filled : bool
         Whether instances and stuff cover the whole image.
-    faults : tuple of Fault
+    problems : tuple of Problem
         What was left out of the mask.
     digest : bytes
         Fingerprint of every pixel, class and ignored place of the whole mask.
@@ -63,7 +63,7 @@ class MaskStats:
     ignored: int
     hidden: int
     filled: bool
-    faults: tuple[Fault, ...]
+    problems: tuple[Problem, ...]
     digest: bytes
 
 
@@ -76,7 +76,7 @@ def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
 def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
     """Size and counts of a mask, whose class codes lie below `n_classes`.
 
-    `shown` is what the products show of it, where that is less: the instance table keeps the whole instances.
+    `shown` is what the targets show of it, where that is less: the instance table keeps the whole instances.
     """
     shown = shown or whole
     rows = _instance_rows(whole)
@@ -89,7 +89,7 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
         ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
         hidden=int(whole.areas.sum() - whole.visible[1:].sum()),
         filled=_is_filled(shown),
-        faults=whole.faults,
+        problems=whole.problems,
         digest=mask_digest(whole),
     )
 
@@ -97,14 +97,14 @@ def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None =
 def mask_digest(mask: InstanceMask) -> bytes:
     """Fingerprint of every pixel, class and ignored place of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
-    for array in (mask.extents.runs, mask.classes, mask.ignore, mask.stuff):
+    for array in (mask.regions.runs, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.digest()
 
 
 def _is_filled(mask: InstanceMask) -> bool:
     """Whether instances and stuff cover the whole image."""
-    return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.codes > 0).all()))
+    return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.class_map > 0).all()))
 
 
 def _hidden_runs(whole: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
@@ -124,7 +124,7 @@ def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
         shown = mask.visible > 0
         np.add.at(pixels, mask.classes[shown], mask.visible[shown])
         return pixels
-    visible = mask.codes if mask.ignore is None else mask.codes[~mask.ignore]
+    visible = mask.class_map if mask.ignore is None else mask.class_map[~mask.ignore]
     return np.bincount(visible.ravel(), minlength=n_classes)
 
 
@@ -135,8 +135,8 @@ def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
     rows["number"] = np.arange(1, count + 1)
     rows["class"] = mask.classes[1:]
     rows["area"] = mask.areas[1:]
-    rows["y"], rows["x"], rows["height"], rows["width"] = mask.extents.boxes[1:].T
-    rows["plane"] = mask.extents.planes[1:]
+    rows["y"], rows["x"], rows["height"], rows["width"] = mask.regions.boxes[1:].T
+    rows["plane"] = mask.regions.planes[1:]
     return rows
 
 

@@ -13,19 +13,19 @@ from typing import TypeAlias
 
 from segprep.errors import OptionError
 from segprep.paths import client as connection
-from segprep.paths.bucket import ObjectPath, tree_kept
+from segprep.paths.bucket import BucketPath, tree_kept
 
 SCHEMES = ("s3", "gs", "az")
 """What an address of a bucket begins with."""
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<bucket>[^/]*)/*(?P<key>.*)", re.DOTALL)
 
-Place: TypeAlias = Path | ObjectPath
+AnyPath: TypeAlias = Path | BucketPath
 """Where something is, on this machine or in a bucket."""
 
 
-def place(path: "str | os.PathLike[str] | ObjectPath") -> Place:
-    """Place that the user means.
+def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
+    """Path that the user means.
 
     Raises
     ------
@@ -34,13 +34,13 @@ def place(path: "str | os.PathLike[str] | ObjectPath") -> Place:
 
     Examples
     --------
-    >>> place("data/a.png")
+    >>> parse_path("data/a.png")
     PosixPath('data/a.png')
-    >>> place("ftp://host/a.png")
+    >>> parse_path("ftp://host/a.png")
     Traceback (most recent call last):
     segprep.errors.OptionError: ftp://host/a.png: segprep reads and writes s3://, gs:// and az:// alone
     """
-    if isinstance(path, ObjectPath):
+    if isinstance(path, BucketPath):
         return path
     text = os.fspath(path)
     match = _ADDRESS.fullmatch(text)
@@ -59,25 +59,25 @@ def place(path: "str | os.PathLike[str] | ObjectPath") -> Place:
         import obstore  # noqa: F401, PLC0415 - an extra
     except ImportError:
         raise OptionError(f"{text}: buckets need obstore; install it by: pip install 'segprep[cloud]'") from None
-    found = ObjectPath(f"{scheme}://{bucket}", PurePosixPath(key))
+    found = BucketPath(f"{scheme}://{bucket}", PurePosixPath(key))
     if any(part in {"..", "/"} for part in found.key.parts):
         raise OptionError(f"{text}: has .. in it; give the plain name")
     return found
 
 
-def is_within(path: Place, folder: Place) -> bool:
+def is_within(path: AnyPath, folder: AnyPath) -> bool:
     """Whether a place is a folder, or lies in it."""
     if isinstance(path, PurePath) and isinstance(folder, PurePath):
         return path.absolute().is_relative_to(folder.absolute())
-    if isinstance(path, ObjectPath) and isinstance(folder, ObjectPath):
+    if isinstance(path, BucketPath) and isinstance(folder, BucketPath):
         return path.bucket == folder.bucket and path.key.is_relative_to(folder.key)
     return False
 
 
 @contextmanager
-def listed_once(folder: Place) -> Iterator[None]:
+def listed_once(folder: AnyPath) -> Iterator[None]:
     """List all of a bucket's folder now, and answer from that until the context ends; see `segprep.paths.bucket.tree_kept`."""
-    if isinstance(folder, ObjectPath):
+    if isinstance(folder, BucketPath):
         with tree_kept(folder):
             yield
     else:
@@ -85,16 +85,16 @@ def listed_once(folder: Place) -> Iterator[None]:
 
 
 @contextmanager
-def storage_words(root: Place) -> Iterator[None]:
+def storage_words(root: AnyPath) -> Iterator[None]:
     """Translate what obstore says, where others than segprep call it, into what the system says of files."""
-    if isinstance(root, ObjectPath):
-        with connection.translated(str(root)):
+    if isinstance(root, BucketPath):
+        with connection.as_os_errors(str(root)):
             yield
     else:
         yield
 
 
-def name_in(folder: Place, path: Place) -> str:
+def name_in(folder: AnyPath, path: AnyPath) -> str:
     """Name of a place as seen from a folder around it, with slashes.
 
     Examples
@@ -102,7 +102,7 @@ def name_in(folder: Place, path: Place) -> str:
     >>> name_in(Path("data"), Path("data/train/a.png"))
     'train/a.png'
     """
-    if isinstance(path, ObjectPath) and isinstance(folder, ObjectPath):
+    if isinstance(path, BucketPath) and isinstance(folder, BucketPath):
         return path.key.relative_to(folder.key).as_posix()
     return path.relative_to(folder).as_posix()  # type: ignore[union-attr, arg-type]  # never one of each
 
@@ -118,9 +118,9 @@ def without_suffix(name: str) -> str:
     return PurePosixPath(name).with_suffix("").as_posix()
 
 
-def scanned(folder: Place) -> tuple[list[Place], list[Place]]:
+def scanned(folder: AnyPath) -> tuple[list[AnyPath], list[AnyPath]]:
     """Folders and files in a folder, without links, in no order."""
-    if isinstance(folder, ObjectPath):
+    if isinstance(folder, BucketPath):
         folders, files = folder.listed()
         return [*folders], [*files]
     with os.scandir(folder) as scan:
@@ -131,16 +131,16 @@ def scanned(folder: Place) -> tuple[list[Place], list[Place]]:
     )
 
 
-def remove_tree(folder: Place) -> None:
+def remove_tree(folder: AnyPath) -> None:
     """Remove a folder with all that is in it, if there is one."""
-    if isinstance(folder, ObjectPath):
+    if isinstance(folder, BucketPath):
         folder.remove_tree()
     elif folder.exists():
         shutil.rmtree(folder)
 
 
-def total_bytes(folder: Place) -> int:
+def total_bytes(folder: AnyPath) -> int:
     """Size of all files in a folder and below, but for hidden ones."""
-    if isinstance(folder, ObjectPath):
+    if isinstance(folder, BucketPath):
         return sum(stat.st_size for path, stat in folder.walk() if not path.name.startswith("."))
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from segprep.paths.client import client, heard, translated
+from segprep.paths.client import as_os_errors, client, interruptible
 
 _WHOLE = 256 << 20
 """Objects of up to so many bytes are fetched whole when they are opened; of larger ones only what is read."""
@@ -25,7 +25,7 @@ class Tag(NamedTuple):
     version: str | None
 
 
-class ObjectStat(NamedTuple):
+class BucketStat(NamedTuple):
     """What a listing says of an object; the names are those of `os.stat_result`."""
 
     st_size: int
@@ -34,7 +34,7 @@ class ObjectStat(NamedTuple):
 
 
 @dataclass(frozen=True, order=True)
-class ObjectPath:
+class BucketPath:
     """An object in a bucket, or all whose names begin with this one and a slash: a folder.
 
     Attributes
@@ -46,7 +46,7 @@ class ObjectPath:
 
     Examples
     --------
-    >>> path = ObjectPath("s3://cells", PurePosixPath("train/a.png"))
+    >>> path = BucketPath("s3://cells", PurePosixPath("train/a.png"))
     >>> str(path), path.name, path.suffix, str(path.parent / "b.png")
     ('s3://cells/train/a.png', 'a.png', '.png', 's3://cells/train/b.png')
     """
@@ -57,8 +57,8 @@ class ObjectPath:
     def __str__(self) -> str:
         return f"{self.bucket}/{self.key}" if self.key.parts else self.bucket
 
-    def __truediv__(self, name: str | PurePosixPath) -> "ObjectPath":
-        return ObjectPath(self.bucket, self.key / name)
+    def __truediv__(self, name: str | PurePosixPath) -> "BucketPath":
+        return BucketPath(self.bucket, self.key / name)
 
     @property
     def name(self) -> str:
@@ -81,30 +81,30 @@ class ObjectPath:
         return (self.bucket, *self.key.parts)
 
     @property
-    def parent(self) -> "ObjectPath":
+    def parent(self) -> "BucketPath":
         """Folder around it; of a whole bucket, itself."""
-        return ObjectPath(self.bucket, self.key.parent)
+        return BucketPath(self.bucket, self.key.parent)
 
     @property
-    def parents(self) -> Sequence["ObjectPath"]:
+    def parents(self) -> Sequence["BucketPath"]:
         """All folders around it, the nearest first."""
-        return [ObjectPath(self.bucket, each) for each in self.key.parents]
+        return [BucketPath(self.bucket, each) for each in self.key.parents]
 
-    def with_name(self, name: str) -> "ObjectPath":
+    def with_name(self, name: str) -> "BucketPath":
         """Neighbour of this name."""
-        return ObjectPath(self.bucket, self.key.with_name(name))
+        return BucketPath(self.bucket, self.key.with_name(name))
 
-    def with_suffix(self, suffix: str) -> "ObjectPath":
+    def with_suffix(self, suffix: str) -> "BucketPath":
         """Neighbour with another suffix."""
-        return ObjectPath(self.bucket, self.key.with_suffix(suffix))
+        return BucketPath(self.bucket, self.key.with_suffix(suffix))
 
-    def absolute(self) -> "ObjectPath":
+    def absolute(self) -> "BucketPath":
         """Itself: there is no working directory in a bucket."""
         return self
 
     resolve = absolute
 
-    def stat(self) -> ObjectStat:
+    def stat(self) -> BucketStat:
         """Size and time of the last change; a folder has neither.
 
         Raises
@@ -119,7 +119,7 @@ class ObjectPath:
             pass
         if not self.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
-        return ObjectStat(0, 0, None)
+        return BucketStat(0, 0, None)
 
     lstat = stat
 
@@ -138,8 +138,8 @@ class ObjectPath:
         """Whether there are objects in a folder of this name."""
         if tree := _tree_of(self):
             return self.key in tree.folders
-        with translated(str(self)):
-            return bool(heard(next, client(self.bucket).list(self._prefix, chunk_size=1), ()))
+        with as_os_errors(str(self)):
+            return bool(interruptible(next, client(self.bucket).list(self._prefix, chunk_size=1), ()))
 
     def is_symlink(self) -> bool:
         """No: buckets have no links."""
@@ -151,13 +151,13 @@ class ObjectPath:
             raise ValueError(f"{self}: mode {mode}: objects are opened to be read")
         if _tree_of(self) and self.stat().st_size <= _WHOLE:
             return io.BytesIO(self.read_bytes())
-        with translated(str(self)):
-            found = heard(client(self.bucket).get, str(self.key))
+        with as_os_errors(str(self)):
+            found = interruptible(client(self.bucket).get, str(self.key))
             if found.meta["size"] <= _WHOLE:
-                return io.BytesIO(memoryview(heard(found.bytes)))
+                return io.BytesIO(memoryview(interruptible(found.bytes)))
             from obstore import open_reader  # noqa: PLC0415 - an extra
 
-            reader = heard(open_reader, client(self.bucket), str(self.key))
+            reader = interruptible(open_reader, client(self.bucket), str(self.key))
         return cast("BinaryIO", io.BufferedReader(_Raw(str(self), reader)))
 
     def read_bytes(self) -> bytes:
@@ -165,8 +165,8 @@ class ObjectPath:
         tree = _tree_of(self)
         if tree and self.key in tree.contents:
             return tree.contents[self.key]
-        with translated(str(self)):
-            content = bytes(memoryview(heard(heard(client(self.bucket).get, str(self.key)).bytes)))
+        with as_os_errors(str(self)):
+            content = bytes(memoryview(interruptible(interruptible(client(self.bucket).get, str(self.key)).bytes)))
         if tree:
             tree.keep(self.key, content)
         return content
@@ -177,8 +177,8 @@ class ObjectPath:
 
     def write_bytes(self, data: bytes) -> None:
         """Put the object in place: whole or not at all."""
-        with translated(str(self)):
-            heard(client(self.bucket).put, str(self.key), data)
+        with as_os_errors(str(self)):
+            interruptible(client(self.bucket).put, str(self.key), data)
 
     def put_if(self, data: bytes, tag: Tag | None) -> Tag | None:
         """Put the object in place if there is none, or only the very one with this tag; its new tag, or None.
@@ -193,72 +193,72 @@ class ObjectPath:
         mode: Any = "create"
         if tag is not None:
             mode = {name: value for name, value in tag._asdict().items() if value is not None}
-        with translated(str(self)):
+        with as_os_errors(str(self)):
             try:
-                found = heard(client(self.bucket).put, str(self.key), data, mode=mode, use_multipart=False)
+                found = interruptible(client(self.bucket).put, str(self.key), data, mode=mode, use_multipart=False)
                 return Tag(found["e_tag"], found["version"])
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove the object."""
-        with translated(str(self)):
+        with as_os_errors(str(self)):
             try:
-                heard(client(self.bucket).delete, str(self.key))
+                interruptible(client(self.bucket).delete, str(self.key))
             except FileNotFoundError:  # S3 does not say so
                 if not missing_ok:
                     raise
 
-    def iterdir(self) -> Iterator["ObjectPath"]:
+    def iterdir(self) -> Iterator["BucketPath"]:
         """Objects and folders in this folder."""
         folders, files = self.listed()
         yield from (*folders, *files)
 
-    def listed(self) -> tuple[list["ObjectPath"], list["ObjectPath"]]:
+    def listed(self) -> tuple[list["BucketPath"], list["BucketPath"]]:
         """Folders and objects in this folder, by one listing."""
         if tree := _tree_of(self):
             return tree.folders.get(self.key, ([], []))
-        with translated(str(self)):
-            found = heard(client(self.bucket).list_with_delimiter, self._prefix)
-        folders = [ObjectPath(self.bucket, PurePosixPath(each)) for each in found["common_prefixes"]]
-        files = [ObjectPath(self.bucket, PurePosixPath(each["path"])) for each in found["objects"]]
+        with as_os_errors(str(self)):
+            found = interruptible(client(self.bucket).list_with_delimiter, self._prefix)
+        folders = [BucketPath(self.bucket, PurePosixPath(each)) for each in found["common_prefixes"]]
+        files = [BucketPath(self.bucket, PurePosixPath(each["path"])) for each in found["objects"]]
         return folders, [file for file in files if file != self]
 
-    def walk(self) -> Iterator[tuple["ObjectPath", ObjectStat]]:
+    def walk(self) -> Iterator[tuple["BucketPath", BucketStat]]:
         """Every object in this folder and below, with what the listing says of it."""
-        with translated(str(self)):
+        with as_os_errors(str(self)):
             batches = client(self.bucket).list(self._prefix, chunk_size=1000)
-            while batch := heard(next, batches, ()):
+            while batch := interruptible(next, batches, ()):
                 for each in batch:
-                    yield ObjectPath(self.bucket, PurePosixPath(each["path"])), _stat(each)
+                    yield BucketPath(self.bucket, PurePosixPath(each["path"])), _stat(each)
 
     def remove_tree(self) -> None:
         """Remove all objects in this folder and below."""
-        with translated(str(self)):
-            heard(client(self.bucket).delete, [str(path.key) for path, _ in self.walk()])
+        with as_os_errors(str(self)):
+            interruptible(client(self.bucket).delete, [str(path.key) for path, _ in self.walk()])
 
     @property
     def _prefix(self) -> str | None:
         """What the names of all objects in this folder begin with."""
         return f"{self.key}/" if self.key.parts else None
 
-    def _head(self) -> ObjectStat:
+    def _head(self) -> BucketStat:
         """What the bucket says of the object."""
         if tree := _tree_of(self):
             if self.key not in tree.stats:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
             return tree.stats[self.key]
-        with translated(str(self)):
-            return _stat(heard(client(self.bucket).head, str(self.key)))
+        with as_os_errors(str(self)):
+            return _stat(interruptible(client(self.bucket).head, str(self.key)))
 
 
 @dataclass
 class _Tree:
     """All that is in a folder of a bucket: what is in every folder and known of every object, and what was read."""
 
-    root: ObjectPath
-    folders: dict[PurePosixPath, tuple[list[ObjectPath], list[ObjectPath]]] = field(default_factory=dict)
-    stats: dict[PurePosixPath, ObjectStat] = field(default_factory=dict)
+    root: BucketPath
+    folders: dict[PurePosixPath, tuple[list[BucketPath], list[BucketPath]]] = field(default_factory=dict)
+    stats: dict[PurePosixPath, BucketStat] = field(default_factory=dict)
     contents: dict[PurePosixPath, bytes] = field(default_factory=dict)
     kept: int = 0
 
@@ -272,7 +272,7 @@ class _Tree:
 _TREE: ContextVar[_Tree | None] = ContextVar("tree", default=None)
 
 
-def _tree_of(path: ObjectPath) -> _Tree | None:
+def _tree_of(path: BucketPath) -> _Tree | None:
     """Listing that is kept of a folder around this place."""
     tree = _TREE.get()
     inside = tree is not None and path.bucket == tree.root.bucket and path.key.is_relative_to(tree.root.key)
@@ -280,7 +280,7 @@ def _tree_of(path: ObjectPath) -> _Tree | None:
 
 
 @contextmanager
-def tree_kept(folder: ObjectPath) -> Iterator[None]:
+def tree_kept(folder: BucketPath) -> Iterator[None]:
     """List all of a bucket's folder now, and answer from that, and from what is read, until the context ends.
 
     A thousand objects come with each request. Every reader looks into the folders and at the beginnings of files, and each
@@ -293,7 +293,7 @@ def tree_kept(folder: ObjectPath) -> Iterator[None]:
         _TREE.reset(token)
 
 
-def _listed_tree(root: ObjectPath) -> _Tree:
+def _listed_tree(root: BucketPath) -> _Tree:
     """Listing of a folder and all below, or of a single object.
 
     Consoles of providers make a folder by an empty object, whose name is then that of the folder: it is passed over.
@@ -309,7 +309,7 @@ def _listed_tree(root: ObjectPath) -> _Tree:
     return tree
 
 
-def _folder_in(tree: _Tree, folder: ObjectPath) -> tuple[list[ObjectPath], list[ObjectPath]]:
+def _folder_in(tree: _Tree, folder: BucketPath) -> tuple[list[BucketPath], list[BucketPath]]:
     """Content of a folder in a tree, with all folders around it."""
     if folder.key not in tree.folders:
         tree.folders[folder.key] = ([], [])
@@ -336,11 +336,11 @@ class _Raw(io.RawIOBase):
         return int(self._reader.seek(offset, whence))
 
     def readinto(self, buffer: Any) -> int:
-        with translated(self._path):
-            data = memoryview(heard(self._reader.read, len(buffer)))
+        with as_os_errors(self._path):
+            data = memoryview(interruptible(self._reader.read, len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 
 
-def _stat(meta: Mapping[str, Any]) -> ObjectStat:
-    return ObjectStat(meta["size"], int(meta["last_modified"].timestamp() * 1e9), Tag(meta["e_tag"], meta["version"]))
+def _stat(meta: Mapping[str, Any]) -> BucketStat:
+    return BucketStat(meta["size"], int(meta["last_modified"].timestamp() * 1e9), Tag(meta["e_tag"], meta["version"]))

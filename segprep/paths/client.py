@@ -92,7 +92,7 @@ def _credentials(address: str) -> dict[str, Any]:
     return {"credential_provider": Boto3CredentialProvider(session), **region}
 
 
-def heard(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def interruptible(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Result of a call that waits for the network; signals are heard meanwhile.
 
     Python hears them in its main thread alone, and not before a call into other code returns, which may try for minutes to
@@ -100,10 +100,10 @@ def heard(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments, **options)
-    return heard_at_once(lambda _: function(*arguments, **options), [None], 1)[0]
+    return map_requests(lambda _: function(*arguments, **options), [None], 1)[0]
 
 
-def heard_at_once(function: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
+def map_requests(function: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
     """Results of a call for each item, at most so many at once; signals are heard meanwhile.
 
     The threads end with the process, whatever they wait for; it would wait for those of an executor.
@@ -128,7 +128,7 @@ def heard_at_once(function: Callable[[T], R], items: Sequence[T], most: int) -> 
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
+def as_os_errors(address: str) -> Iterator[None]:
     """Translate what obstore says into what the system says of files."""
     from obstore import exceptions  # noqa: PLC0415 - an extra
 

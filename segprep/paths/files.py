@@ -10,8 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from segprep.errors import StorageError
-from segprep.paths.anypath import Place
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 
 LOCK = ".lock"
 """File that is in a store while it is written; see `segprep.paths.lock`."""
@@ -24,13 +24,13 @@ PARTIAL = ".partial"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def sweep(root: Place) -> None:
+def remove_partials(root: AnyPath) -> None:
     """Remove files that were never put in place; objects in a bucket always are."""
-    for path in [] if isinstance(root, ObjectPath) else root.rglob(f".*{PARTIAL}"):
+    for path in [] if isinstance(root, BucketPath) else root.rglob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
-def exists(path: Place) -> bool:
+def exists(path: AnyPath) -> bool:
     """Whether there is something, a dangling link included; unlike `Path.exists` it does not take an error for a no."""
     try:
         path.lstat()
@@ -39,9 +39,9 @@ def exists(path: Place) -> bool:
     return True
 
 
-def put(path: Place, data: bytes) -> None:
+def put(path: AnyPath, data: bytes) -> None:
     """Put an object in place: whole or not at all, and on the disk or in the bucket when this returns."""
-    if isinstance(path, ObjectPath):
+    if isinstance(path, BucketPath):
         path.write_bytes(data)
         return
     make_folder(path.parent)
@@ -79,7 +79,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def storage_errors(root: Place) -> Iterator[None]:
+def storage_errors(root: AnyPath) -> Iterator[None]:
     """Translate what the system says of the disk."""
     try:
         yield

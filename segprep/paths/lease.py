@@ -17,14 +17,14 @@ from pathlib import Path
 import msgspec
 
 from segprep.errors import OutputError, StorageError
-from segprep.paths.bucket import ObjectPath, Tag
+from segprep.paths.bucket import BucketPath, Tag
 from segprep.paths.files import LOCK
 
-RENEWAL = 10
+RENEW_INTERVAL = 10
 """Seconds after which a lease is renewed."""
-FAREWELL = 4
+RELEASE_TIMEOUT = 4
 """Seconds that a run waits for the bucket when it ends."""
-LAPSE = 60
+EXPIRY = 60
 """Seconds without renewal after which a lease is looked at for whether it has been left behind."""
 
 
@@ -51,10 +51,10 @@ class Owner(msgspec.Struct, frozen=True):
 
     def is_of_here(self) -> bool:
         """Whether its number means something here: containers may share a name, and count processes each for itself."""
-        return self.host == socket.gethostname() and self.space in {"", _space()}
+        return self.host == socket.gethostname() and self.space in {"", _pid_namespace()}
 
 
-def _space() -> str:
+def _pid_namespace() -> str:
     """Name of the space in which processes are numbered, where the system has several."""
     with suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
@@ -62,14 +62,14 @@ def _space() -> str:
 
 
 @contextmanager
-def leased(root: ObjectPath, part: str = "") -> Iterator[Callable[[], None]]:
+def lease(root: BucketPath, part: str = "") -> Iterator[Callable[[], None]]:
     """Keep other runs from writing the store at `root`.
 
     A run of all shards and those of parts keep each other away: each first takes its own lease, then looks for the others'.
 
     Parameters
     ----------
-    root : ObjectPath
+    root : BucketPath
         The store.
     part : str
         Name of the part of the shards that this run writes. Empty for all.
@@ -98,7 +98,7 @@ def leased(root: ObjectPath, part: str = "") -> Iterator[Callable[[], None]]:
         _HELD.discard(lease.owner.run)
 
 
-def _check_others(root: ObjectPath, own: "_Lease", part: str) -> None:
+def _check_others(root: BucketPath, own: "_Lease", part: str) -> None:
     """Raise where a run is writing that this one excludes."""
     _, files = root.listed()
     names = [file.name for file in files if file.name.startswith(LOCK)]
@@ -121,10 +121,10 @@ def _was_here(owner: Owner) -> bool:
 class _Lease:
     """An object that says who may write; it changes with every renewal."""
 
-    def __init__(self, root: ObjectPath, name: str) -> None:
+    def __init__(self, root: BucketPath, name: str) -> None:
         self.root = root
         self.path = root / name
-        self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, space=_space())
+        self.owner = Owner(socket.gethostname(), os.getpid(), uuid.uuid4().hex, space=_pid_namespace())
         self.tag: Tag | None = None
         self._renewed = time.monotonic()
         self._ended = threading.Event()
@@ -157,9 +157,9 @@ class _Lease:
             return
         who = f"process {owner.process} on {owner.host}" if owner else "another process"
         message = f"{self.root}: is being written by {who}; wait for it to end (the lease is {self.path})"
-        if time.time() - self.path.stat().st_mtime_ns / 1e9 < LAPSE:
-            raise OutputError(f"{message}; if it was killed, its lease lapses after {LAPSE} s")
-        time.sleep(2 * RENEWAL)
+        if time.time() - self.path.stat().st_mtime_ns / 1e9 < EXPIRY:
+            raise OutputError(f"{message}; if it was killed, its lease lapses after {EXPIRY} s")
+        time.sleep(2 * RENEW_INTERVAL)
         if self.path.stat().tag != tag:
             raise OutputError(message)
 
@@ -173,7 +173,7 @@ class _Lease:
         """Remove the object, unless it is another's by now; where the bucket does not answer soon, it is left behind."""
         thread = threading.Thread(target=self._remove, daemon=True)
         thread.start()
-        thread.join(FAREWELL)
+        thread.join(RELEASE_TIMEOUT)
 
     def _remove(self) -> None:
         with suppress(OSError):
@@ -182,9 +182,9 @@ class _Lease:
 
     def check(self) -> None:
         """Raise StorageError once the lease is lost."""
-        if self._lost.is_set() or time.monotonic() - self._renewed > LAPSE:
+        if self._lost.is_set() or time.monotonic() - self._renewed > EXPIRY:
             raise StorageError(
-                f"{self.root}: its lease could not be renewed for {LAPSE} s or was taken over by another run; "
+                f"{self.root}: its lease could not be renewed for {EXPIRY} s or was taken over by another run; "
                 "the same command goes on once that has ended"
             )
 
@@ -197,11 +197,11 @@ class _Lease:
             yield
         finally:
             self._ended.set()
-            thread.join(FAREWELL)
+            thread.join(RELEASE_TIMEOUT)
 
     def _renew(self) -> None:
         self._renewed = time.monotonic()
-        while not self._ended.wait(RENEWAL):
+        while not self._ended.wait(RENEW_INTERVAL):
             owner = msgspec.structs.replace(self.owner, renewals=self.owner.renewals + 1)
             try:
                 tag = self._put(owner, self.tag)

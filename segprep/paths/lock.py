@@ -19,26 +19,26 @@ from pathlib import Path
 import msgspec
 
 from segprep.errors import OutputError
-from segprep.paths.anypath import Place
-from segprep.paths.bucket import ObjectPath
-from segprep.paths.files import LOCK, make_folder, storage_errors, sweep
-from segprep.paths.lease import Owner, leased
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
+from segprep.paths.files import LOCK, make_folder, remove_partials, storage_errors
+from segprep.paths.lease import Owner, lease
 
-PATIENCE = 1
+RETRY_SECONDS = 1
 """Seconds that a run waits for what passes: of a part, that another part which ends holds the lock alone while it removes the
 file; of any, that the one which has just taken the lock writes its name into it."""
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
 @contextmanager
-def sole_writer(root: Place, part: str = "") -> Iterator[Callable[[], None]]:
+def write_lock(root: AnyPath, part: str = "") -> Iterator[Callable[[], None]]:
     """Keep other runs from writing the store at `root`, and sweep what killed ones left half written.
 
     The folder is made where it is missing; if nothing is written to it, it is gone again at the end.
 
     Parameters
     ----------
-    root : Place
+    root : AnyPath
         The store.
     part : str
         Name of the part of the shards that this run writes: runs of other parts are not kept away. Empty for all.
@@ -55,8 +55,8 @@ def sole_writer(root: Place, part: str = "") -> Iterator[Callable[[], None]]:
     StorageError
         Where the place cannot be written.
     """
-    if isinstance(root, ObjectPath):
-        with storage_errors(root), leased(root, part) as check:
+    if isinstance(root, BucketPath):
+        with storage_errors(root), lease(root, part) as check:
             yield check
     else:
         with _locked_folder(root, part):
@@ -69,7 +69,7 @@ def _always_held() -> None:
 
 @contextmanager
 def _locked_folder(root: Path, part: str) -> Iterator[None]:
-    """As `sole_writer`, for a store on this machine."""
+    """As `write_lock`, for a store on this machine."""
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     held: list[tuple[Path, int]] = []
     try:
@@ -79,12 +79,12 @@ def _locked_folder(root: Path, part: str) -> Iterator[None]:
             if part:
                 held.append(_locked(root, f"{LOCK}-{part}"))
             else:
-                sweep(root)
+                remove_partials(root)
         yield
     finally:
         if held and not part:
             with suppress(OSError):
-                sweep(root)
+                remove_partials(root)
         for path, file in reversed(held):
             _release(path, file)
         with suppress(OSError):  # as soon as one is not empty
@@ -95,12 +95,12 @@ def _locked_folder(root: Path, part: str) -> Iterator[None]:
 def _release(path: Path, file: int) -> None:
     """Let go of a lock, and remove its file unless others share it."""
     with suppress(OSError):
-        if _holds_alone(file):
+        if _try_upgrade(file):
             path.unlink()
     os.close(file)
 
 
-def _holds_alone(file: int) -> bool:
+def _try_upgrade(file: int) -> bool:
     """Whether a lock that this process holds is shared with no other; from then on it cannot be."""
     return _is_free(file, None)
 
@@ -108,7 +108,7 @@ def _holds_alone(file: int) -> bool:
 def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
     """Lock's file, and its descriptor that is held by this process."""
     path = root / name
-    patience = time.monotonic() + PATIENCE
+    patience = time.monotonic() + RETRY_SECONDS
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -119,13 +119,13 @@ def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
             os.close(file)
             raise
         if ours:
-            _sign(path, file)
+            _write_owner(path, file)
             return path, file
         os.close(file)
         if free:
             continue
         if (shared or owner is None or owner.is_gone()) and time.monotonic() < patience:
-            time.sleep(PATIENCE / 20)
+            time.sleep(RETRY_SECONDS / 20)
             continue
         who = f"process {owner.process} on {owner.host}" if owner else "another process"
         raise OutputError(f"{root}: is being written by {who}; wait for it to end (the lock is {path})")
@@ -139,7 +139,7 @@ def _is_at(path: Path, file: int) -> bool:
         return False
 
 
-def _sign(path: Path, file: int) -> None:
+def _write_owner(path: Path, file: int) -> None:
     """Write into a lock's file who holds it."""
     try:
         os.ftruncate(file, 0)

@@ -1,6 +1,6 @@
 """Finding masks: each reader knows one layout of files, and exactly one must recognise what the user gives.
 
-A reader is one file with a `Find` callable and a ref. What its `find` says in the first line of its docstring is what
+A reader is one file with a `Reader` callable and a ref. What its `find` says in the first line of its docstring is what
 the user reads about the layout.
 """
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from segprep.errors import InputError, OptionError
-from segprep.paths.anypath import Place, listed_once
+from segprep.paths.anypath import AnyPath, listed_once
 from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
@@ -26,11 +26,11 @@ from segprep.readers import (
     voc,
     yolo,
 )
-from segprep.readers._reader import MAX_INSTANCES, MAX_PIXELS, Crowd, Find, Masks, ReadOptions
+from segprep.readers._reader import MAX_INSTANCES, MAX_PIXELS, Crowd, MaskSet, Reader, ReadOptions
 
-__all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "Find", "Masks", "ReadOptions", "find_masks"]
+__all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "Find", "MaskSet", "ReadOptions", "find_masks"]
 
-READERS: dict[str, Find] = {
+READERS: dict[str, Reader] = {
     "coco": coco.find,
     "panoptic": panoptic.find,
     "labelme": labelme.find,
@@ -53,18 +53,18 @@ _CHILDREN = 10
 
 
 def find_masks(
-    path: Place,
+    path: AnyPath,
     *,
     format: str | None = None,  # noqa: A002 - the option's name
     options: ReadOptions | None = None,
-) -> Masks:
+) -> MaskSet:
     """Masks at a path, found but not yet read.
 
     Hidden files and links inside the folder are passed over, so that nothing outside of it is read.
 
     Parameters
     ----------
-    path : Place
+    path : AnyPath
         A file or folder.
     format : str, optional
         Name of a reader in `READERS`; without it the one that recognises the layout.
@@ -102,7 +102,7 @@ def find_masks(
     return masks
 
 
-def _found(path: Place, readers: dict[str, Find], options: ReadOptions) -> Masks:
+def _found(path: AnyPath, readers: dict[str, Reader], options: ReadOptions) -> MaskSet:
     """Answer of the one reader that recognises the layout."""
     found = _answers(path, readers, options)
     if not found:
@@ -110,7 +110,7 @@ def _found(path: Place, readers: dict[str, Find], options: ReadOptions) -> Masks
     return _only(path, found)
 
 
-def _readers(name: str | None) -> dict[str, Find]:
+def _readers(name: str | None) -> dict[str, Reader]:
     """Readers to try."""
     if name is None:
         return READERS
@@ -119,9 +119,9 @@ def _readers(name: str | None) -> dict[str, Find]:
     return {name: READERS[name]}
 
 
-def _answers(path: Place, readers: dict[str, Find], options: ReadOptions) -> list[Masks]:
+def _answers(path: AnyPath, readers: dict[str, Reader], options: ReadOptions) -> list[MaskSet]:
     """What the readers recognise; label images are refused only where nobody else knows what the pictures are."""
-    found: list[Masks] = []
+    found: list[MaskSet] = []
     for name, find in readers.items():
         try:
             masks = find(path, options)
@@ -134,7 +134,7 @@ def _answers(path: Place, readers: dict[str, Find], options: ReadOptions) -> lis
     return found
 
 
-def _only(path: Place, found: list[Masks]) -> Masks:
+def _only(path: AnyPath, found: list[MaskSet]) -> MaskSet:
     """Answer of the one reader that had one."""
     if len(found) > 1:
         names = [masks.format for masks in found]
@@ -142,7 +142,7 @@ def _only(path: Place, found: list[Masks]) -> Masks:
     return found[0]
 
 
-def _advice(path: Place, readers: dict[str, Find], options: ReadOptions) -> str:
+def _advice(path: AnyPath, readers: dict[str, Reader], options: ReadOptions) -> str:
     """What follows in the message where nothing is recognised: the folder that may be meant, or what was tried."""
     inside = listing(path) if path.is_dir() else Listing([], [])
     for child in inside.folders[:_CHILDREN]:
@@ -156,7 +156,7 @@ def _advice(path: Place, readers: dict[str, Find], options: ReadOptions) -> str:
     return "; tried " + "; ".join(f"{name} ({_layout(find)})" for name, find in readers.items())
 
 
-def _knows(find: Find, path: Place, options: ReadOptions) -> bool:
+def _knows(find: Reader, path: AnyPath, options: ReadOptions) -> bool:
     """Whether a reader recognises a path without objecting."""
     try:
         return find(path, options) is not None
@@ -164,12 +164,12 @@ def _knows(find: Find, path: Place, options: ReadOptions) -> bool:
         return False
 
 
-def _layout(find: Find) -> str:
+def _layout(find: Reader) -> str:
     """Layout that a reader looks for, in its own words."""
     return (find.__doc__ or "").partition("\n")[0].removeprefix("Find ").rstrip(".")
 
 
-def _check_keys(path: Place, keys: Iterable[str]) -> None:
+def _check_keys(path: AnyPath, keys: Iterable[str]) -> None:
     """Raise where there is no mask, or where masks have no names of their own that can be written."""
     counts = Counter(keys)
     if not counts:

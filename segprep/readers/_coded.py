@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, first_faults
-from segprep.paths.anypath import Place, name_in
+from segprep.masks.mask import InstanceMask, Problem, first_problems
+from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import label_values
 from segprep.readers._labels import ranked
@@ -25,13 +25,13 @@ class Meaning(NamedTuple):
         ``thing``: one instance. ``group``: things that were not told apart. ``ignore``: nothing is known.
     code : int
         Class code.
-    fault : str
+    problem : str
         What is wrong with the value; empty where nothing is.
     """
 
     kind: Literal["background", "thing", "group", "stuff", "ignore"]
     code: int = 0
-    fault: str = ""
+    problem: str = ""
 
 
 BACKGROUND = Meaning("background")
@@ -46,7 +46,7 @@ class CodedPngRef:
     ----------
     key : str
         Its path relative to the data set.
-    file : Place
+    file : AnyPath
         Where it is.
     meaning : callable
         Meaning of a value; a function of a module, so that it can be pickled.
@@ -55,12 +55,12 @@ class CodedPngRef:
     """
 
     key: str
-    file: Place
+    file: AnyPath
     meaning: Callable[[int], Meaning]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the PNG; values without a meaning are ignored and recorded as faults."""
+        """Read the PNG; values without a meaning are ignored and recorded as problems."""
         values = label_values(self.file, max_pixels=self.options.max_pixels)
         return mask_of_values(
             values,
@@ -72,7 +72,7 @@ class CodedPngRef:
 
 
 def coded_refs(
-    folder: Place, files: Iterable[Place], meaning: Callable[[int], Meaning], options: ReadOptions
+    folder: AnyPath, files: Iterable[AnyPath], meaning: Callable[[int], Meaning], options: ReadOptions
 ) -> tuple[CodedPngRef, ...]:
     """One ref per file, in the given order, with keys relative to `folder`."""
     return tuple(CodedPngRef(name_in(folder, file), file, meaning, options) for file in files)
@@ -100,7 +100,7 @@ def mask_of_values(
     max_instances : int
         How many instances there may be.
     noun : str
-        What faults call a value.
+        What problems call a value.
     where : str
         File, for messages.
 
@@ -130,16 +130,16 @@ def mask_of_values(
         numbers[ranks][np.newaxis],
         np.concatenate([np.zeros(1, np.int32), codes[is_thing]]),
         is_ignored[ranks] if is_ignored.any() else None,
-        first_faults(
-            Fault(each.fault, f"{noun} {value}")
+        first_problems(
+            Problem(each.problem, f"{noun} {value}")
             for value, each in zip(distinct.tolist(), meanings, strict=True)
-            if each.fault
+            if each.problem
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
 
 
-def parents_of(path: Place, name: str, depth: int) -> list[Place]:
+def parents_of(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
     """Folders with a folder `name` in them: `path` or those up to `depth` below; none is looked for below one found."""
     inside = listing(path)
     if inside.named(name):
@@ -147,7 +147,7 @@ def parents_of(path: Place, name: str, depth: int) -> list[Place]:
     return [found for child in inside.folders for found in parents_of(child, name, depth - 1)] if depth else []
 
 
-def is_wide(file: Place, options: ReadOptions) -> bool:
+def is_wide(file: AnyPath, options: ReadOptions) -> bool:
     """Whether a file is a PNG of one channel with more than 8 bits; False where it is damaged, as loading will say."""
     try:
         return label_values(file, max_pixels=options.max_pixels).dtype.itemsize > 1

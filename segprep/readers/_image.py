@@ -19,8 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
-from segprep.masks.crops import Piece
-from segprep.paths.anypath import Place
+from segprep.masks.crops import InstanceCrop
+from segprep.paths.anypath import AnyPath
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -51,12 +51,12 @@ class Foreground(NamedTuple):
     ----------
     shape : (int, int)
         Height and width of the picture in pixels.
-    piece : Piece or None
+    crop : InstanceCrop or None
         The foreground within its bounding box; None where there is none.
     """
 
     shape: tuple[int, int]
-    piece: Piece | None
+    crop: InstanceCrop | None
 
 
 def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
@@ -78,7 +78,7 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def png_foreground(path: Place, *, max_pixels: int) -> Foreground:
+def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some colour; alpha does not count, and of a palette the index does."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
@@ -86,7 +86,7 @@ def png_foreground(path: Place, *, max_pixels: int) -> Foreground:
         return _foreground(colour)
 
 
-def jpeg_foreground(path: Place, *, max_pixels: int) -> Foreground:
+def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a grey JPEG of at least half of white, 128: its compression leaves faint greys around an instance."""
     with decode_errors(path, "JPEG"), path.open("rb") as file, JpegImageFile(file) as image:
         if image.mode != "L":
@@ -95,7 +95,7 @@ def jpeg_foreground(path: Place, *, max_pixels: int) -> Foreground:
         return _foreground(image.point(_AT_LEAST_HALF))
 
 
-def png_visible(path: Place, *, max_pixels: int) -> Foreground:
+def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a grey PNG that are 255, where any is; others show what is hidden. Where none is, those that are not 0."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         grey = image.convert("L") if image.mode != "L" else image
@@ -110,11 +110,11 @@ def _foreground(image: Image) -> Foreground:
     x, y, right, below = box
     pixels = np.asarray(image)[y:below, x:right] != 0
     return Foreground(
-        (image.height, image.width), Piece(y, x, pixels if image.mode in _ONE_CHANNEL else pixels.any(axis=2))
+        (image.height, image.width), InstanceCrop(y, x, pixels if image.mode in _ONE_CHANNEL else pixels.any(axis=2))
     )
 
 
-def label_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
+def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     """Values of a label image, shape (H, W), of any integer type or bool, none negative.
 
     Raises
@@ -130,7 +130,7 @@ def label_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
     return values
 
 
-def is_picture(path: Place) -> bool:
+def is_picture(path: AnyPath) -> bool:
     """Whether a file says in its header that it has several channels, so that it is no label image.
 
     False where the header cannot be read: loading the file will say why.
@@ -145,7 +145,7 @@ def is_picture(path: Place) -> bool:
         return False
 
 
-def _png_values(path: Place, max_pixels: int) -> NDArray[Any]:
+def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
@@ -153,7 +153,7 @@ def _png_values(path: Place, max_pixels: int) -> NDArray[Any]:
         return np.asarray(image)
 
 
-def _tiff_values(path: Place, max_pixels: int) -> NDArray[Any]:
+def _tiff_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a TIFF of one page and channel, shape (H, W)."""
     with _tiff(path) as tiff:
         page = tiff.pages[0]
@@ -175,7 +175,7 @@ def _channels(tiff: Any) -> int:
 
 
 @contextmanager
-def _png(path: Place) -> Iterator[tuple[BinaryIO, PngImageFile]]:
+def _png(path: AnyPath) -> Iterator[tuple[BinaryIO, PngImageFile]]:
     """File of a PNG, and the picture, whose header is read; errors while it is open are translated."""
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
     with decode_errors(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
@@ -183,7 +183,7 @@ def _png(path: Place) -> Iterator[tuple[BinaryIO, PngImageFile]]:
 
 
 @contextmanager
-def png_pixels(path: Place, *, max_pixels: int) -> Iterator[PngImageFile]:
+def png_pixels(path: AnyPath, *, max_pixels: int) -> Iterator[PngImageFile]:
     """PNG whose pixels may be decoded: it is not too large and, after they have been decoded, known to be whole.
 
     Raises
@@ -199,7 +199,7 @@ def png_pixels(path: Place, *, max_pixels: int) -> Iterator[PngImageFile]:
         _check_whole(path, file)
 
 
-def _check_whole(path: Place, file: BinaryIO) -> None:
+def _check_whole(path: AnyPath, file: BinaryIO) -> None:
     """Raise an InputError where a part of a PNG that matters is damaged or missing, which Pillow does not say."""
     found, expected = 0, 0
     kind = b""
@@ -251,7 +251,7 @@ def _bytes_of_pixels(header: bytes) -> int:
 
 
 @contextmanager
-def _tiff(path: Place) -> Iterator[Any]:
+def _tiff(path: AnyPath) -> Iterator[Any]:
     """TIFF whose header is read; errors while it is open are translated."""
     import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
 
@@ -262,7 +262,7 @@ def _tiff(path: Place) -> Iterator[Any]:
 
 
 @contextmanager
-def decode_errors(path: Place, kind: str) -> Iterator[None]:
+def decode_errors(path: AnyPath, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises into an InputError that names the file."""
     try:
         yield

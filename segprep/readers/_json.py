@@ -10,18 +10,18 @@ from typing import TypeVar
 import msgspec
 
 from segprep.errors import InputError
-from segprep.paths.anypath import Place
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 
 T = TypeVar("T")
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def mapped(path: Place) -> mmap.mmap | bytes:
+def mapped(path: AnyPath) -> mmap.mmap | bytes:
     """Content of a file, not yet read; of an object in a bucket, read."""
     try:
-        if isinstance(path, ObjectPath):
+        if isinstance(path, BucketPath):
             return path.read_bytes()
         with path.open("rb") as file:
             # An empty file cannot be mapped.
@@ -40,7 +40,7 @@ def has_keys(text: mmap.mmap | bytes, *keys: str) -> bool:
     return all(text.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
-def is_whole(path: Place) -> bool:
+def is_whole(path: AnyPath) -> bool:
     """Whether a file is JSON of any kind, to its end."""
     try:
         decoded(path, msgspec.Raw, "JSON")
@@ -49,7 +49,7 @@ def is_whole(path: Place) -> bool:
     return True
 
 
-def decoded(path: Place, kind: type[T], what: str) -> T:
+def decoded(path: AnyPath, kind: type[T], what: str) -> T:
     """Content of a file; raw parts are views of its map.
 
     Raises

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.masks.classes import ClassEntry, ClassTable
-from segprep.masks.mask import Fault
-from segprep.paths.anypath import Place
+from segprep.masks.mask import Problem
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import start_of
 from segprep.readers._image import png_pixels
 
@@ -54,7 +54,7 @@ class Colour(NamedTuple):
     value: int
 
 
-def png_colours(path: Place, *, max_pixels: int) -> Colours:
+def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
     """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), as `Colours`.
 
     Raises
@@ -88,22 +88,22 @@ def class_codes(colours: Colours, codes: Iterable[tuple[int, int]]) -> tuple[NDA
     return table[places.reshape(colours.shape)], unknown
 
 
-def colour_faults(unknown: dict[int, int]) -> tuple[Fault, ...]:
-    """Faults of colours that have no class, the most frequent first; many rare ones are summed up in one.
+def colour_problems(unknown: dict[int, int]) -> tuple[Problem, ...]:
+    """Problems of colours that have no class, the most frequent first; many rare ones are summed up in one.
 
     Examples
     --------
-    >>> colour_faults({0x010203: 4})
-    (Fault(kind='colour is not in the palette', where='1,2,3: 4 pixels'),)
+    >>> colour_problems({0x010203: 4})
+    (Problem(kind='colour is not in the palette', where='1,2,3: 4 pixels'),)
     """
     kind = "colour is not in the palette"
     ordered = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))
-    faults = [
-        Fault(kind, f"{value >> 16},{value >> 8 & 255},{value & 255}: {n} pixels") for value, n in ordered[:_LISTED]
+    problems = [
+        Problem(kind, f"{value >> 16},{value >> 8 & 255},{value & 255}: {n} pixels") for value, n in ordered[:_LISTED]
     ]
     if rest := ordered[_LISTED:]:
-        faults.append(Fault(kind, f"{len(rest)} more colours: {sum(n for _, n in rest)} pixels"))
-    return tuple(faults)
+        problems.append(Problem(kind, f"{len(rest)} more colours: {sum(n for _, n in rest)} pixels"))
+    return tuple(problems)
 
 
 def stuff_classes(
@@ -134,19 +134,19 @@ def stuff_classes(
     return ClassTable(tuple(entries)), tuple(codes)
 
 
-def labelmap_palette(path: Place) -> tuple[Colour, ...]:
+def labelmap_palette(path: AnyPath) -> tuple[Colour, ...]:
     """Palette in a ``labelmap.txt`` with lines name:R,G,B:parts:actions, as of Pascal VOC."""
     rows = [line.rsplit(":", 3) if line.count(":") >= 3 else line.split(":") for line in lines_of(path)]  # noqa: PLR2004
     return palette_of(path, [(row[0], row[1].split(",") if len(row) > 1 else []) for row in rows])
 
 
-def _label_colours(path: Place) -> tuple[Colour, ...]:
+def _label_colours(path: AnyPath) -> tuple[Colour, ...]:
     """Palette in a ``label_colors.txt`` with lines R G B name, as of CamVid."""
     rows = [line.split(maxsplit=3) for line in lines_of(path)]
     return palette_of(path, [(row[3] if len(row) > 3 else "", row[:3]) for row in rows])  # noqa: PLR2004
 
 
-def _class_dict(path: Place) -> tuple[Colour, ...]:
+def _class_dict(path: AnyPath) -> tuple[Colour, ...]:
     """Palette in a ``class_dict.csv`` with a heading and lines name,r,g,b."""
     try:
         rows = list(csv.reader(lines_of(path)))
@@ -156,7 +156,7 @@ def _class_dict(path: Place) -> tuple[Colour, ...]:
     return palette_of(path, [(row[0], row[1:4]) for row in rows[start:]])
 
 
-PALETTE_FILES: dict[str, Callable[[Place], tuple[Colour, ...]]] = {
+PALETTE_FILES: dict[str, Callable[[AnyPath], tuple[Colour, ...]]] = {
     "label_colors.txt": _label_colours,
     "labelmap.txt": labelmap_palette,
     "class_dict.csv": _class_dict,
@@ -173,7 +173,7 @@ class _Meta(msgspec.Struct):
     background_label: str | int | None = None
 
 
-def meta_palette(path: Place) -> tuple[tuple[Colour, ...], int | None] | None:
+def meta_palette(path: AnyPath) -> tuple[tuple[Colour, ...], int | None] | None:
     """Palette and background in a ``dataset_meta.json``; None where it has no colours."""
     try:
         meta = msgspec.json.decode(text_of(path), type=_Meta)
@@ -192,7 +192,7 @@ def meta_palette(path: Place) -> tuple[tuple[Colour, ...], int | None] | None:
     return palette_of(path, rows), ids.index(background) if background in ids else None
 
 
-def palette_of(path: Place, rows: list[tuple[str, list[str]]]) -> tuple[Colour, ...]:
+def palette_of(path: AnyPath, rows: list[tuple[str, list[str]]]) -> tuple[Colour, ...]:
     """Palette of names and three numbers each, checked."""
     colours = [
         Colour(id_, name.strip(), _value(f"{path}: colour {id_ + 1}", name, rgb))
@@ -220,12 +220,12 @@ def _value(where: str, name: str, rgb: list[str]) -> int:
     return red << 16 | green << 8 | blue
 
 
-def lines_of(path: Place) -> list[str]:
+def lines_of(path: AnyPath) -> list[str]:
     """Lines of a text file, but for empty ones and comments."""
     return [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def text_of(path: Place, *, max_bytes: int = _MAX_TEXT) -> str:
+def text_of(path: AnyPath, *, max_bytes: int = _MAX_TEXT) -> str:
     """Text of a small file in UTF-8.
 
     Raises

@@ -7,9 +7,9 @@ from typing import Literal, Protocol, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
-from segprep.masks.crops import Piece, mask_of_pieces
-from segprep.masks.mask import Fault, InstanceMask, MaskRef
-from segprep.paths.anypath import Place
+from segprep.masks.crops import InstanceCrop, mask_from_crops
+from segprep.masks.mask import InstanceMask, MaskRef, Problem
+from segprep.paths.anypath import AnyPath
 
 T = TypeVar("T")
 File = TypeVar("File")
@@ -83,8 +83,8 @@ def check_instances(where: str, count: int, max_instances: int) -> None:
         )
 
 
-def assembled(
-    where: str, shape: tuple[int, int], found: Iterable[tuple[int, Piece] | Fault], options: ReadOptions
+def mask_from_instances(
+    where: str, shape: tuple[int, int], found: Iterable[tuple[int, InstanceCrop] | Problem], options: ReadOptions
 ) -> InstanceMask:
     """Mask of what is found one by one; each instance is put in its place before the next is drawn.
 
@@ -94,7 +94,7 @@ def assembled(
         File, for messages.
     shape : (int, int)
         Height and width of the image in pixels.
-    found : iterable of (int, Piece) or Fault
+    found : iterable of (int, InstanceCrop) or Problem
         Class code and pixels of each instance, in order, and what is wrong.
     options : ReadOptions
         How many instances there may be.
@@ -105,22 +105,22 @@ def assembled(
         Where there are too many instances.
     """
     codes: list[int] = []
-    faults: list[Fault] = []
+    problems: list[Problem] = []
 
-    def pieces() -> Iterator[Piece]:
+    def crops() -> Iterator[InstanceCrop]:
         for each in found:
-            if isinstance(each, Fault):
-                faults.append(each)
+            if isinstance(each, Problem):
+                problems.append(each)
                 continue
-            code, piece = each
+            code, crop = each
             codes.append(code)
             check_instances(where, len(codes), options.max_instances)
-            yield piece
+            yield crop
 
-    return mask_of_pieces(shape, pieces(), codes, faults=faults, where=where)
+    return mask_from_crops(shape, crops(), codes, problems=problems, where=where)
 
 
-def each_readable(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
+def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
     """What each file says, None where it is damaged, as loading will say; raise what the first says where every file is."""
     found: list[T | None] = []
     errors = []
@@ -136,7 +136,7 @@ def each_readable(files: Sequence[File], read: Callable[[File], T]) -> list[T | 
 
 
 @dataclass(frozen=True)
-class Masks:
+class MaskSet:
     """The masks of a data set, found but not yet read.
 
     Attributes
@@ -147,22 +147,22 @@ class Masks:
         Their classes.
     refs : tuple of MaskRef
         The masks, in an order that does not depend on the file system.
-    faults : tuple of (str, Fault)
+    problems : tuple of (str, Problem)
         What was left out because it belongs to none of the masks, with the name of its file.
     """
 
     format: str
     classes: ClassTable
     refs: tuple[MaskRef, ...]
-    faults: tuple[tuple[str, Fault], ...] = ()
+    problems: tuple[tuple[str, Problem], ...] = ()
 
 
-class Find(Protocol):
+class Reader(Protocol):
     """A reader: says which masks lie at a path.
 
     The first line of its docstring is what the user reads about the layout.
     """
 
-    def __call__(self, path: Place, options: ReadOptions, /) -> Masks | None:
+    def __call__(self, path: AnyPath, options: ReadOptions, /) -> MaskSet | None:
         """Masks at `path`, or None where the layout is another one."""
         ...

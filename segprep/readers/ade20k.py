@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import Place, name_in
+from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import PNG, png_visible
 from segprep.readers._palette import png_colours
-from segprep.readers._reader import Masks, ReadOptions, assembled, check_instances, each_readable
+from segprep.readers._reader import MaskSet, ReadOptions, check_instances, mask_from_instances, read_all_or_raise
 
 _ROOTS = ("images", "ade", *FOLDERS)
 """Folders that lead to images, as images/ADE/training/."""
@@ -69,7 +69,7 @@ class Ade20kRef:
     ----------
     key : str
         The image, relative to the data set, without suffix.
-    file : Place
+    file : AnyPath
         Its ``_seg.png``.
     objects : tuple of (int, int, str)
         Number, class code, and file of each object, relative to the folder; the file is empty in the layout of 2017.
@@ -78,19 +78,19 @@ class Ade20kRef:
     """
 
     key: str
-    file: Place
+    file: AnyPath
     objects: tuple[tuple[int, int, str], ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the objects; those that make no sense are left out and recorded as faults."""
+        """Read the objects; those that make no sense are left out and recorded as problems."""
         if not self.objects:
             _objects(_table_of(self.file))  # which says what is wrong with a damaged table
         colours = png_colours(self.file, max_pixels=self.options.max_pixels)
         if not any(file for *_, file in self.objects):
             return self._of_blue(colours)
         height, width = colours.shape
-        return assembled(str(self.file), (height, width), self._of_files((height, width)), self.options)
+        return mask_from_instances(str(self.file), (height, width), self._of_files((height, width)), self.options)
 
     def _of_blue(self, colours: NDArray[np.int32]) -> InstanceMask:
         """Mask of the layout of 2017."""
@@ -104,30 +104,30 @@ class Ade20kRef:
         table[known] = np.arange(1, len(known) + 1)
         classed = colours >> 16 >= 10  # noqa: PLR2004 - R // 10 * 256 + G is the class, and 0 is none
         ignore = (table[blue] == 0) & ((blue > 0) | classed | (colours >> 8 & 255 > 0))
-        faults = [Fault("object is not in the table", f"blue {value}") for value in values if value not in known]
+        problems = [Problem("object is not in the table", f"blue {value}") for value in values if value not in known]
         return InstanceMask(
             table[blue][np.newaxis],
             np.array([0, *(code_of[numbers[value]] for value in known)], np.int32),
             ignore if ignore.any() else None,
-            tuple(faults),
+            tuple(problems),
         )
 
-    def _of_files(self, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+    def _of_files(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each object in the layout of 2020, or what is wrong with it."""
         folder = self.file.with_name(self.file.name[: -len(_ENDING)])
         files = {f"{folder.name}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
         for number, code, name in self.objects:
             if name not in files:
-                yield Fault("object has no file", f"object {number}: {name}")
+                yield Problem("object has no file", f"object {number}: {name}")
                 continue
-            size, piece = png_visible(files[name], max_pixels=self.options.max_pixels)
+            size, crop = png_visible(files[name], max_pixels=self.options.max_pixels)
             if size != shape:
-                yield Fault("size differs from the image's", f"{name}: {size} instead of {shape}")
+                yield Problem("size differs from the image's", f"{name}: {size} instead of {shape}")
             else:
-                yield (code, piece) if piece is not None else Fault("no foreground", name)
+                yield (code, crop) if crop is not None else Problem("no foreground", name)
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find *_seg.png, each with its *_atr.txt or .json, as in ADE20K of 2017 or 2020.
 
     Images may lie in folders of scenes, those in ``training/`` and ``validation/``, and those in ``images/`` and ``ADE/``.
@@ -140,7 +140,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     files = _seg_files(path)
     if not any(table and _is_ours(table) for table in map(_table_file, files)):
         return None
-    objects = list(zip(files, each_readable([_table_of(file) for file in files], _objects), strict=True))
+    objects = list(zip(files, read_all_or_raise([_table_of(file) for file in files], _objects), strict=True))
     names = sorted({(each.name, each.class_id) for _, found in objects for each in found or ()}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
@@ -153,7 +153,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         for file, found in objects
     ]
     classes = class_table((class_id, name) for name, class_id in names)
-    return Masks("ade20k", classes, tuple(sorted(refs, key=lambda ref: ref.key)))
+    return MaskSet("ade20k", classes, tuple(sorted(refs, key=lambda ref: ref.key)))
 
 
 def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
@@ -170,7 +170,7 @@ def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
     return dict(zip(values, numbers if is_spread else values, strict=True))
 
 
-def _seg_files(folder: Place) -> list[Place]:
+def _seg_files(folder: AnyPath) -> list[AnyPath]:
     """Pictures of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
     inside = listing(folder)
     roots = inside.named(*_ROOTS)
@@ -180,30 +180,30 @@ def _seg_files(folder: Place) -> list[Place]:
     return _scene_files(inside, 2 if folder.name.lower() in FOLDERS else 1)
 
 
-def _scene_files(inside: Listing, depth: int) -> list[Place]:
+def _scene_files(inside: Listing, depth: int) -> list[AnyPath]:
     """Pictures of objects in a folder and so many below it."""
     below = [file for folder in inside.folders if depth for file in _scene_files(listing(folder), depth - 1)]
     return _direct_files(inside) + below
 
 
-def _direct_files(inside: Listing) -> list[Place]:
+def _direct_files(inside: Listing) -> list[AnyPath]:
     """Pictures of objects in a folder."""
     return [file for file in inside.files if file.name.endswith(_ENDING)]
 
 
-def _table_file(file: Place) -> Place | None:
+def _table_file(file: AnyPath) -> AnyPath | None:
     """Table beside a picture of objects; None where there is none."""
     stem = file.name[: -len(_ENDING)]
     tables = [file.with_name(f"{stem}.json"), file.with_name(f"{stem}_atr.txt")]
     return next((table for table in tables if table.is_file() and not table.is_symlink()), None)
 
 
-def _is_ours(table: Place) -> bool:
+def _is_ours(table: AnyPath) -> bool:
     """Whether a table is one of ADE20K: any text of that name, and JSON that tells files of objects."""
     return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
 
 
-def _table_of(file: Place) -> Place:
+def _table_of(file: AnyPath) -> AnyPath:
     """Table beside a picture of objects."""
     table = _table_file(file)
     if table is None:
@@ -214,12 +214,12 @@ def _table_of(file: Place) -> Place:
     return table
 
 
-def _objects(table: Place) -> list[_Object]:
+def _objects(table: AnyPath) -> list[_Object]:
     """Objects of an image, without parts."""
     return _of_json(table) if table.suffix == ".json" else _of_text(table)
 
 
-def _of_text(table: Place) -> list[_Object]:
+def _of_text(table: AnyPath) -> list[_Object]:
     """Objects in lines number # part level # occluded # name # raw name # attributes."""
     found: dict[int, _Object] = {}
     for row, line in enumerate(_text(table).splitlines(), start=1):
@@ -234,7 +234,7 @@ def _of_text(table: Place) -> list[_Object]:
     return list(found.values())
 
 
-def _of_json(table: Place) -> list[_Object]:
+def _of_json(table: AnyPath) -> list[_Object]:
     """Objects of a JSON file of 2020."""
     try:
         document = msgspec.json.decode(_text(table), type=_Document)
@@ -251,7 +251,7 @@ def _of_json(table: Place) -> list[_Object]:
     ]
 
 
-def _text(file: Place) -> str:
+def _text(file: AnyPath) -> str:
     """Text of a table in UTF-8, else in Latin-1, in which any bytes are a text."""
     content = _content(file)
     try:
@@ -260,7 +260,7 @@ def _text(file: Place) -> str:
         return content.decode("latin-1")
 
 
-def _content(file: Place) -> bytes:
+def _content(file: AnyPath) -> bytes:
     """Bytes of a table."""
     content = start_of(file, _MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 from segprep.errors import InputError
 from segprep.masks.classes import things_and_stuff
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._palette import lines_of
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 
 EVALUATED = (
     (7, "road", False),
@@ -59,7 +59,7 @@ _DEPTH = 3
 """Folders below the given one: gtFine, train, city."""
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find Cityscapes: *_instanceIds.png, or else *_labelIds.png, up to three folders deep (gtFine/train/city).
 
     Where there are instances, files of classes alone are passed over; where there are none, all classes are stuff.
@@ -76,11 +76,11 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
             check_own_classes(path)
             only_stuff = ending == _CLASSES
             rows = ((id_, name, is_thing and not only_stuff) for id_, name, is_thing in EVALUATED)
-            return Masks("cityscapes", things_and_stuff(rows), coded_refs(path, files, meaning, options))
+            return MaskSet("cityscapes", things_and_stuff(rows), coded_refs(path, files, meaning, options))
     return None
 
 
-def check_own_classes(folder: Place) -> None:
+def check_own_classes(folder: AnyPath) -> None:
     """Raise where a folder says that its classes are others, which CVAT and datumaro number by the lines of a file.
 
     Raises
@@ -116,7 +116,7 @@ def class_meaning(value: int) -> Meaning:
     Examples
     --------
     >>> class_meaning(26)
-    Meaning(kind='stuff', code=14, fault='')
+    Meaning(kind='stuff', code=14, problem='')
     """
     return Meaning("stuff", _CODES[value]) if value in _CODES else label_meaning(value, is_instance=False)
 
@@ -124,7 +124,7 @@ def class_meaning(value: int) -> Meaning:
 def label_meaning(id_: int, *, is_instance: bool) -> Meaning:
     """Meaning of a label id with or without an instance; stuff is stuff whatever its instance."""
     if id_ >= _LABELS:
-        return Meaning("ignore", fault="class is not one of Cityscapes")
+        return Meaning("ignore", problem="class is not one of Cityscapes")
     if id_ not in _CODES:
         return IGNORED
     if id_ not in _THINGS:
@@ -132,7 +132,7 @@ def label_meaning(id_: int, *, is_instance: bool) -> Meaning:
     return Meaning("thing" if is_instance else "group", _CODES[id_])
 
 
-def _pngs(folder: Place, depth: int) -> Iterator[Place]:
+def _pngs(folder: AnyPath, depth: int) -> Iterator[AnyPath]:
     """PNG files in a folder and those below, by name."""
     inside = listing(folder)
     yield from inside.with_suffix(*PNG)
@@ -141,7 +141,7 @@ def _pngs(folder: Place, depth: int) -> Iterator[Place]:
             yield from _pngs(child, depth - 1)
 
 
-def _check_one_kind(path: Place, files: list[Place]) -> None:
+def _check_one_kind(path: AnyPath, files: list[AnyPath]) -> None:
     """Raise where fine and coarse annotations lie side by side: they are of the same images."""
     kinds = {kind for file in files for kind in ("gtFine", "gtCoarse") if f"_{kind}_".lower() in file.name.lower()}
     if len(kinds) > 1:

@@ -18,16 +18,16 @@ import numpy as np
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
-from segprep.masks.rle import BadRegionError, listed_runs, runs_piece, string_runs
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError, listed_runs, runs_crop, string_runs
 from segprep.masks.splits import FOLDERS, split_name
-from segprep.paths.anypath import Place, name_in
+from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, mapped
 from segprep.readers._polygon import TRIANGLE, polygon_runs
-from segprep.readers._reader import Masks, ReadOptions, assembled, check_instances
+from segprep.readers._reader import MaskSet, ReadOptions, check_instances, mask_from_instances
 
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
@@ -88,11 +88,11 @@ _SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
 class Source(NamedTuple):
     """A COCO file and what stands before the keys of its masks: ``""`` or the folder of its split, as ``train/``."""
 
-    file: Place
+    file: AnyPath
     prefix: str = ""
 
 
-class Region(NamedTuple):
+class Annotation(NamedTuple):
     """One annotation of an image.
 
     Attributes
@@ -129,46 +129,48 @@ class CocoRef:
         Annotations in the order of the file.
     options : ReadOptions
         How to read them.
-    faults : tuple of Fault
+    problems : tuple of Problem
         Annotations that are left out whatever their pixels.
     """
 
     key: str
     file: str
     sides: tuple[_Side, _Side]
-    regions: tuple[Region, ...]
+    regions: tuple[Annotation, ...]
     options: ReadOptions
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def load(self) -> InstanceMask:
-        """Rasterise the annotations; those that make no sense are left out and recorded as faults."""
+        """Rasterise the annotations; those that make no sense are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _shape(where, self.sides)
         check_size(where, shape, self.options.max_pixels)
         check_instances(where, len(self.regions), self.options.max_instances)
         crowds: list[BoolArray] = []
-        mask = assembled(where, shape, self._instances(shape, crowds), self.options)
+        mask = mask_from_instances(where, shape, self._instances(shape, crowds), self.options)
         return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
 
-    def _instances(self, shape: tuple[int, int], crowds: list[BoolArray]) -> Iterator[tuple[int, Piece] | Fault]:
+    def _instances(
+        self, shape: tuple[int, int], crowds: list[BoolArray]
+    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each instance, or what is wrong; all crowds go to the one array in `crowds`, if any."""
-        yield from self.faults
+        yield from self.problems
         for region in self.regions:
             try:
-                piece = region_piece(region.segmentation, shape)
+                crop = annotation_crop(region.segmentation, shape)
             except BadRegionError as error:
-                yield Fault(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}")
+                yield Problem(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}")
                 continue
             if region.is_crowd and self.options.crowd == "ignore":
                 if not crowds:
                     crowds.append(np.zeros(shape, np.bool_))
-                y, x, pixels = piece
+                y, x, pixels = crop
                 crowds[0][y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
             else:
-                yield region.code, piece
+                yield region.code, crop
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find a .json with images, annotations and segmentations, itself or in the folder or its annotations/.
 
     A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. A region with
@@ -188,16 +190,16 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         return None
     first = decoded(sources[0].file, _Document, "COCO file")
     codes = _codes(first.categories, sources[0].file)
-    refs, faults = _refs(first, sources[0], codes, options)
+    refs, problems = _refs(first, sources[0], codes, options)
     for source in sources[1:]:
         document = decoded(source.file, _Document, "COCO file")
         _check_categories(document.categories, source.file, first.categories, sources[0].file)
         more, strays = _refs(document, source, codes, options)
-        refs, faults = refs + more, faults + strays
-    return Masks("coco", class_table(map(_class, first.categories)), refs, faults)
+        refs, problems = refs + more, problems + strays
+    return MaskSet("coco", class_table(map(_class, first.categories)), refs, problems)
 
 
-def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
+def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one annotation within their bounding box.
 
     Parameters
@@ -214,9 +216,9 @@ def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
 
     Examples
     --------
-    >>> region_piece(b'[[1, 1, 3, 1, 3, 3, 1, 3]]', (4, 5)).pixels.shape
+    >>> annotation_crop(b'[[1, 1, 3, 1, 3, 3, 1, 3]]', (4, 5)).pixels.shape
     (2, 2)
-    >>> region_piece(b'{"counts": [0, 1, 5], "size": [2, 3]}', (2, 3))[:2]
+    >>> annotation_crop(b'{"counts": [0, 1, 5], "size": [2, 3]}', (2, 3))[:2]
     (0, 0)
     """
     try:
@@ -226,11 +228,11 @@ def region_piece(segmentation: bytes, shape: tuple[int, int]) -> Piece:
     if not value:
         raise BadRegionError("no segmentation", value)
     if isinstance(value, list):
-        return runs_piece(polygon_runs(_parts(value), shape), shape)
+        return runs_crop(polygon_runs(_parts(value), shape), shape)
     if value.size != shape:
         raise BadRegionError("size differs from the image's", f"{value.size} instead of {shape}")
     runs = string_runs(value.counts) if isinstance(value.counts, str) else listed_runs(value.counts)
-    return runs_piece(runs, shape)
+    return runs_crop(runs, shape)
 
 
 def _parts(value: list[list[float] | float]) -> list[list[float]]:
@@ -244,7 +246,7 @@ def _parts(value: list[list[float] | float]) -> list[list[float]]:
     return areas or parts or [numbers]
 
 
-def _checked_file(path: Place) -> list[Source]:
+def _checked_file(path: AnyPath) -> list[Source]:
     """`path` where it is a COCO file; a list of results is refused."""
     if path.suffix.lower() != ".json":
         return []
@@ -257,7 +259,7 @@ def _checked_file(path: Place) -> list[Source]:
     return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
 
 
-def _sources_in(folder: Place) -> list[Source]:
+def _sources_in(folder: AnyPath) -> list[Source]:
     """COCO files of one data set in a folder or its ``annotations/``, else in its folders of splits."""
     inside = listing(folder)
     found = _coco_files([folder, *inside.named("annotations")])
@@ -273,7 +275,7 @@ def _sources_in(folder: Place) -> list[Source]:
     return [Source(file, f"{split}/") for file, split in zip(found, splits, strict=True)]
 
 
-def _coco_files(folders: list[Place]) -> list[Place]:
+def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
     found = [file for file in files if _is_coco(mapped(file))]
@@ -282,13 +284,13 @@ def _coco_files(folders: list[Place]) -> list[Place]:
     return found
 
 
-def _check_text(path: Place, text: mmap.mmap | bytes) -> None:
+def _check_text(path: AnyPath, text: mmap.mmap | bytes) -> None:
     """Raise where a file cannot be UTF-8, so that it cannot even be known whether it is a COCO file."""
     if b"\0" in text[:4]:
         raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
 
 
-def _without_siblings(files: list[Place]) -> list[Place]:
+def _without_siblings(files: list[AnyPath]) -> list[AnyPath]:
     """Files without those that COCO puts beside its instances."""
     if not any(file.name.startswith(_INSTANCES) for file in files):
         return files
@@ -300,7 +302,7 @@ def _is_coco(text: mmap.mmap | bytes) -> bool:
     return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
-def _check_categories(own: list[_Category], file: Place, others: list[_Category], first: Place) -> None:
+def _check_categories(own: list[_Category], file: AnyPath, others: list[_Category], first: AnyPath) -> None:
     """Raise where two files of one data set do not mean the same classes."""
     _codes(own, file)
     here, there = ({_plain(each.id): each.name for each in categories} for categories in (own, others))
@@ -312,7 +314,7 @@ def _check_categories(own: list[_Category], file: Place, others: list[_Category]
         )
 
 
-def _codes(categories: list[_Category], file: Place) -> _Numbers:
+def _codes(categories: list[_Category], file: AnyPath) -> _Numbers:
     """Class code of each category; the store keeps their ids in 64 bits."""
     codes = _numbered(f"{file}: categories", [category.id for category in categories])
     wrong = next((id_ for id_ in codes if isinstance(id_, int) and not -(2**63) <= id_ < 2**63), None)
@@ -334,12 +336,12 @@ def _class(category: _Category) -> tuple[int | None, str]:
 
 def _refs(
     document: _Document, source: Source, codes: _Numbers, options: ReadOptions
-) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Fault], ...]]:
+) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
     """One ref per image, in the order of the file, and what is left out because no image has it."""
     file = str(source.file)
     rows = _numbered(f"{file}: images", [image.id for image in document.images])
-    regions: list[list[Region]] = [[] for _ in rows]
-    faults: dict[int, list[Fault]] = defaultdict(list)
+    regions: list[list[Annotation]] = [[] for _ in rows]
+    problems: dict[int, list[Problem]] = defaultdict(list)
     strays: dict[_Id | None, list[_Annotation]] = defaultdict(list)
     for annotation in document.annotations:
         row = _number(rows, annotation.image_id)
@@ -349,10 +351,10 @@ def _refs(
         code, is_crowd = _number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
         if code and is_crowd is not None:
             # A copy of the segmentation, so that the whole file need not be kept.
-            region = Region(str(annotation.id), code, is_crowd, bytes(annotation.segmentation))
+            region = Annotation(str(annotation.id), code, is_crowd, bytes(annotation.segmentation))
             regions[row - 1].append(region)
         else:
-            faults[row - 1].append(_fault(annotation, is_listed=code > 0))
+            problems[row - 1].append(_problem(annotation, is_listed=code > 0))
     refs = tuple(
         CocoRef(
             source.prefix + _key(image, file),
@@ -360,36 +362,36 @@ def _refs(
             (image.height, image.width),
             tuple(own),
             options,
-            tuple(faults[row]),
+            tuple(problems[row]),
         )
         for row, (image, own) in enumerate(zip(document.images, regions, strict=True))
     )
-    own_faults = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
-    return refs, tuple((source.prefix + source.file.name, fault) for fault in own_faults)
+    own_problems = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
+    return refs, tuple((source.prefix + source.file.name, problem) for problem in own_problems)
 
 
-def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Fault]:
+def _doubtful_crowds(regions: list[list[Annotation]], options: ReadOptions) -> list[Problem]:
     """Says so where most annotations are crowds, which would be places without truth: CVAT writes every bitmap so."""
     told = [region.is_crowd for own in regions for region in own]
     if options.crowd != "ignore" or 2 * sum(told) <= len(told):
         return []
     where = f"{sum(told)} of {len(told)} annotations; if they are single instances, say --crowd instance"
-    return [Fault("most regions are iscrowd, without truth", where)]
+    return [Problem("most regions are iscrowd, without truth", where)]
 
 
-def _fault(annotation: _Annotation, *, is_listed: bool) -> Fault:
+def _problem(annotation: _Annotation, *, is_listed: bool) -> Problem:
     """What is wrong with an annotation, of which the category is listed or not."""
     where = f"annotation {_shown(annotation.id)}"
     if not is_listed:
-        return Fault("category that the file does not list", f"{where}: category_id {_shown(annotation.category_id)}")
-    return Fault("iscrowd is neither 0 nor 1", f"{where}: {_shown(repr(annotation.iscrowd))}")
+        return Problem("category that the file does not list", f"{where}: category_id {_shown(annotation.category_id)}")
+    return Problem("iscrowd is neither 0 nor 1", f"{where}: {_shown(repr(annotation.iscrowd))}")
 
 
-def _stray(annotations: list[_Annotation]) -> Fault:
+def _stray(annotations: list[_Annotation]) -> Problem:
     """All annotations of one image that is not listed: a file cut down to a part of its images has many."""
     first, more = annotations[0], len(annotations) - 1
     others = f" and {more} more" if more else ""
-    return Fault(
+    return Problem(
         "image that the file does not list",
         f"annotation {_shown(first.id)}{others}: image_id {_shown(first.image_id)}",
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import Listing, listing
 from segprep.readers._image import PNG, is_picture
 from segprep.readers._palette import (
@@ -16,13 +16,13 @@ from segprep.readers._palette import (
     PALETTE_FILES,
     Colour,
     class_codes,
-    colour_faults,
+    colour_problems,
     meta_palette,
     palette_of,
     png_colours,
     stuff_classes,
 )
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 
 _FOLDERS = ("masks", "labels", "gt", "gtleft", "semseg", "defaultannot")
 """Folders that hold the masks; the last is what CVAT writes where nothing is said of splits."""
@@ -38,7 +38,7 @@ class ColourPngRef:
     ----------
     key : str
         The file, relative to the data set; of ``trainannot/`` and the like, the split and the file's name.
-    file : Place
+    file : AnyPath
         Where it is.
     codes : tuple of (int, int)
         Colours and their class codes; 0 is the background, `IGNORE` a place without truth.
@@ -47,12 +47,12 @@ class ColourPngRef:
     """
 
     key: str
-    file: Place
+    file: AnyPath
     codes: tuple[tuple[int, int], ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the classes; pixels of a colour that the palette lacks are ignored and recorded as faults."""
+        """Read the classes; pixels of a colour that the palette lacks are ignored and recorded as problems."""
         colours = png_colours(self.file, max_pixels=self.options.max_pixels)
         codes, unknown = class_codes(colours, self.codes)
         ignore = codes == IGNORE
@@ -60,12 +60,12 @@ class ColourPngRef:
             np.zeros((1, *colours.shape), np.int32),
             np.zeros(1, np.int32),
             ignore if ignore.any() else None,
-            colour_faults(unknown),
+            colour_problems(unknown),
             stuff=np.where(ignore, 0, codes).astype(np.int32),
         )
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find colour-coded PNG in masks/, labels/, GT/ or train_labels/ beside a palette, as label_colors.txt.
 
     The palette is ``label_colors.txt`` (R G B name), ``labelmap.txt`` (name:R,G,B::), ``class_dict.csv`` (name,r,g,b) or
@@ -86,7 +86,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         return None
     colours, background = palette
     classes, codes = stuff_classes(colours, background=background)
-    return Masks("colour-png", classes, tuple(ColourPngRef(key, files[key], codes, options) for key in sorted(files)))
+    return MaskSet("colour-png", classes, tuple(ColourPngRef(key, files[key], codes, options) for key in sorted(files)))
 
 
 def _may_have_palette(inside: Listing) -> bool:
@@ -99,7 +99,7 @@ def _is_camvid(inside: Listing) -> bool:
     return any(folder.name.lower().endswith("annot") and _DIVIDED.fullmatch(folder.name) for folder in inside.folders)
 
 
-def _palette_in(folder: Place, inside: Listing) -> tuple[tuple[Colour, ...], int | None] | None:
+def _palette_in(folder: AnyPath, inside: Listing) -> tuple[tuple[Colour, ...], int | None] | None:
     """Palette of a data set and the id of its background."""
     for file in inside.files:
         if read := PALETTE_FILES.get(file.name.lower()):
@@ -112,9 +112,9 @@ def _palette_in(folder: Place, inside: Listing) -> tuple[tuple[Colour, ...], int
     return None
 
 
-def _mask_files(inside: Listing) -> dict[str, Place]:
+def _mask_files(inside: Listing) -> dict[str, AnyPath]:
     """PNG files of masks by their keys."""
-    files: dict[str, Place] = {}
+    files: dict[str, AnyPath] = {}
     for folder in inside.folders:
         if divided := _DIVIDED.fullmatch(folder.name):
             files |= {f"{divided[1]}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
@@ -129,7 +129,7 @@ def _mask_files(inside: Listing) -> dict[str, Place]:
     return files
 
 
-def _keyed(prefix: str, folder: Place) -> dict[str, Place]:
+def _keyed(prefix: str, folder: AnyPath) -> dict[str, AnyPath]:
     """PNG files of a folder by their keys."""
     return {f"{prefix}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
 

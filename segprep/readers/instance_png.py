@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
-from segprep.paths.anypath import Place, name_in
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._reader import Masks, ReadOptions, assembled
+from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances
 
 _DEPTH = 4
 """Folders below the given one in which images are looked for."""
@@ -36,7 +36,7 @@ class InstancePngRef:
     ----------
     key : str
         The image, relative to the data set.
-    folder : Place
+    folder : AnyPath
         Where the files are.
     files : tuple of (str, int)
         Each file, relative to the folder, and the class code of its instance.
@@ -45,7 +45,7 @@ class InstancePngRef:
     """
 
     key: str
-    folder: Place
+    folder: AnyPath
     files: tuple[tuple[str, int], ...]
     options: ReadOptions
 
@@ -54,15 +54,15 @@ class InstancePngRef:
         if not any((self.folder / name).is_file() for name, _ in self.files):
             raise InputError(f"{self.folder}: no .png file is left; it had some when the data set was searched")
         first = self._foreground(self.files[0][0])
-        return assembled(str(self.folder), first.shape, self._found(first), self.options)
+        return mask_from_instances(str(self.folder), first.shape, self._found(first), self.options)
 
-    def _found(self, first: Foreground) -> Iterator[tuple[int, Piece] | Fault]:
+    def _found(self, first: Foreground) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each file, of which the first is read, or what is wrong with it."""
         for number, (name, code) in enumerate(self.files):
-            size, piece = self._foreground(name) if number else first
+            size, crop = self._foreground(name) if number else first
             if size != first.shape:
                 raise InputError(_differs(self.folder / name, size, self.files[0][0], first.shape))
-            yield (code, piece) if piece is not None else Fault("no foreground", name)
+            yield (code, crop) if crop is not None else Problem("no foreground", name)
 
     def _foreground(self, name: str) -> Foreground:
         """Pixels of the instance in a file."""
@@ -75,11 +75,11 @@ class _Image(NamedTuple):
     """One image that was found: its key, its folder, and its files with the names of their classes."""
 
     key: str
-    folder: Place
+    folder: AnyPath
     files: tuple[tuple[str, str], ...]
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find folders <image>/masks/*.png with one PNG per instance, or masks/<image>/*.png beside images/.
 
     Images may lie up to four folders deep. Whatever is not 0 in a PNG is its instance; an alpha channel does not count,
@@ -108,7 +108,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         InstancePngRef(key, folder, tuple((file, code_of[name]) for file, name in files), options)
         for key, folder, files in sorted(images)
     ]
-    return Masks("instance-png", class_table([(None, name) for name in names]), tuple(refs))
+    return MaskSet("instance-png", class_table([(None, name) for name in names]), tuple(refs))
 
 
 def _named(images: list[_Image], pattern: str) -> list[_Image]:
@@ -120,12 +120,12 @@ def _named(images: list[_Image], pattern: str) -> list[_Image]:
     return [image._replace(files=tuple((file, name_of[file]) for file, _ in image.files)) for image in images]
 
 
-def holds_instances(folder: Place) -> bool:
+def holds_instances(folder: AnyPath) -> bool:
     """Whether what lies in ``masks/`` of a folder are instances, not label images, as ``images/`` beside it tells."""
     return any(True for _ in _at(folder))
 
 
-def _at(folder: Place) -> Iterator[_Image]:
+def _at(folder: AnyPath) -> Iterator[_Image]:
     """Images of the folder that was given itself."""
     inside = listing(folder)
     if divided := _divided("", inside):
@@ -134,7 +134,7 @@ def _at(folder: Place) -> Iterator[_Image]:
         yield _Image(folder.resolve().name, _masks_in(inside)[0], files)
 
 
-def _below(root: Place, folder: Place, depth: int) -> Iterator[_Image]:
+def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[_Image]:
     """Images in folders below a folder."""
     for child in listing(folder).folders:
         inside, key = listing(child), name_in(root, child)
@@ -168,7 +168,7 @@ def _by_folder(prefix: str, masks: Listing, stems: set[str]) -> list[_Image]:
     return [_Image(f"{prefix}{folder.name}", folder, files) for folder, files in held.items()]
 
 
-def _by_name(prefix: str, masks: Place, files: list[Place], stems: set[str]) -> list[_Image]:
+def _by_name(prefix: str, masks: AnyPath, files: list[AnyPath], stems: set[str]) -> list[_Image]:
     """Images of ``masks/<image>_<number>.png``; none where a file is of no picture, or no picture has several."""
     found: dict[str, list[tuple[str, str]]] = {}
     for file in files:
@@ -210,7 +210,7 @@ def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
     return tuple(named) if all(name for _, name in named) else tuple((file.name, _NO_CLASS) for file in files)
 
 
-def _files_in(folder: Place) -> tuple[tuple[str, str], ...]:
+def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:
     """Files of a folder, or of its folders by class, with the names of their classes."""
     below = listing(folder)
     if files := below.with_suffix(*_SUFFIXES):
@@ -227,11 +227,11 @@ def _stems(inside: Listing) -> list[str]:
     return [picture.stem for images in inside.named("images") for picture in listing(images).with_suffix(*PICTURES)]
 
 
-def _masks_in(inside: Listing) -> list[Place]:
+def _masks_in(inside: Listing) -> list[AnyPath]:
     """Folder ``masks/`` of an image, if there is one."""
     return inside.named("masks")
 
 
-def _differs(file: Place, size: tuple[int, int], first: str, shape: tuple[int, int]) -> str:
+def _differs(file: AnyPath, size: tuple[int, int], first: str, shape: tuple[int, int]) -> str:
     """Message of two instances that cannot be of one image."""
     return f"{file}: {size[0]} x {size[1]} pixels, but {first} has {shape[0]} x {shape[1]}; all must be of one size"

@@ -6,11 +6,11 @@ Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018
 """
 
 from segprep.masks.classes import things_and_stuff
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of
 from segprep.readers._image import PNG
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 from segprep.readers.cityscapes import EVALUATED, check_own_classes, label_meaning
 
 _BASE = 256
@@ -18,7 +18,7 @@ _BESIDE = ("image_2", "semantic", "semantic_rgb")
 _DEPTH = 2
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find KITTI: 16-bit instance/*.png (256 class + instance) beside image_2/ or semantic/, up to two folders deep.
 
     Classes that Cityscapes does not evaluate, and groups of things (instance 0), are places without truth;
@@ -32,7 +32,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     if not any(is_wide(file, options) for file in files[:8]):
         return None
     check_own_classes(path)
-    return Masks("kitti", things_and_stuff(EVALUATED), coded_refs(path, files, value_meaning, options))
+    return MaskSet("kitti", things_and_stuff(EVALUATED), coded_refs(path, files, value_meaning, options))
 
 
 def value_meaning(value: int) -> Meaning:

@@ -10,12 +10,12 @@ from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import Place, name_in
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.anypath import AnyPath, name_in
+from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
 from segprep.readers._labels import distinct, numbered
-from segprep.readers._reader import Masks, ReadOptions, check_instances
+from segprep.readers._reader import MaskSet, ReadOptions, check_instances
 from segprep.readers.instance_png import holds_instances
 
 NPY = (".npy",)
@@ -38,7 +38,7 @@ class LabelImageRef:
     ----------
     key : str
         The file, relative to the data set.
-    file : Place
+    file : AnyPath
         Where it is.
     options : ReadOptions
         How to read it.
@@ -47,7 +47,7 @@ class LabelImageRef:
     """
 
     key: str
-    file: Place
+    file: AnyPath
     options: ReadOptions
     values: tuple[int, ...] = ()
 
@@ -63,7 +63,7 @@ class LabelImageRef:
         return InstanceMask(labels[np.newaxis], classes)
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
     Every value but 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
@@ -79,10 +79,10 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     values = _classes_in(files, options) if options.values == "classes" else ()
     refs = tuple(LabelImageRef(name_in(root, file), file, options, values) for file in files)
     names = [(value, f"class {value}") for value in values] if len(values) > 1 else [(None, values and "foreground")]
-    return Masks("label-image", class_table([(id_, name or "instance") for id_, name in names]), refs)
+    return MaskSet("label-image", class_table([(id_, name or "instance") for id_, name in names]), refs)
 
 
-def _classes_in(files: list[Place], options: ReadOptions) -> tuple[int, ...]:
+def _classes_in(files: list[AnyPath], options: ReadOptions) -> tuple[int, ...]:
     """All values but 0 in label images whose values are classes."""
     found: set[int] = set()
     for file in files:
@@ -90,12 +90,12 @@ def _classes_in(files: list[Place], options: ReadOptions) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _values_of(file: Place, max_pixels: int) -> NDArray[Any]:
+def _values_of(file: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a label image of any kind, shape (H, W), none negative."""
     return npy_values(file, max_pixels=max_pixels) if _is_npy(file) else label_values(file, max_pixels=max_pixels)
 
 
-def npy_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
+def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     """Values of an NPY label image, shape (H, W), of any integer type or bool, none negative; a view of the file.
 
     Raises
@@ -116,15 +116,15 @@ def npy_values(path: Place, *, max_pixels: int) -> NDArray[Any]:
     return values
 
 
-def _array(path: Place) -> NDArray[Any]:
+def _array(path: AnyPath) -> NDArray[Any]:
     """Array in a file; of this machine's, a view."""
-    if isinstance(path, ObjectPath):
+    if isinstance(path, BucketPath):
         with path.open() as file:
             return np.asarray(np.load(file, allow_pickle=False))
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _npy_header(path: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array that is not yet read."""
     try:
         with path.open("rb") as file:
@@ -144,12 +144,12 @@ def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"{' x '.join(map(str, shape)) or 'no'} numbers of type {dtype}"
 
 
-def _is_npy(file: Place) -> bool:
+def _is_npy(file: AnyPath) -> bool:
     """Whether a file is an array by its name."""
     return file.suffix.lower() in NPY
 
 
-def _is_pickled(file: Place) -> bool:
+def _is_pickled(file: AnyPath) -> bool:
     """Whether a file is an array of objects, which no program but its own can read safely."""
     try:
         return _is_npy(file) and _npy_header(file)[1].hasobject
@@ -157,12 +157,12 @@ def _is_pickled(file: Place) -> bool:
         return False
 
 
-def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[Place]:
+def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[AnyPath]:
     """Files of a folder that may be label images."""
     return [file for file in inside.with_suffix(*suffixes) if not _is_pickled(file)]
 
 
-def _label_files(path: Place) -> list[Place]:
+def _label_files(path: AnyPath) -> list[AnyPath]:
     """Label images at `path`, by name; none where the layout is another one."""
     if not path.is_dir():
         return _only_labels([path]) if path.suffix.lower() in PNG + TIFF + NPY and not _is_pickled(path) else []
@@ -181,7 +181,7 @@ def _label_files(path: Place) -> list[Place]:
     return _direct_files(inside)
 
 
-def _direct_files(inside: Listing) -> list[Place]:
+def _direct_files(inside: Listing) -> list[AnyPath]:
     """Label images of a folder without ``labels/`` or ``masks/``; none where it also holds pictures of other kinds."""
     pictures = _candidates(inside, (*PICTURES, *NPY))
     if masks := _of_cellpose(pictures):
@@ -196,7 +196,7 @@ def _direct_files(inside: Listing) -> list[Place]:
     return [] if any(map(_is_no_label, pictures)) else pictures
 
 
-def _of_cellpose(pictures: list[Place]) -> list[Place]:
+def _of_cellpose(pictures: list[AnyPath]) -> list[AnyPath]:
     """Label images of a folder in which Cellpose has put them beside their pictures; none where it is no such folder."""
     masks = [file for file in pictures if file.stem.endswith(_MASKS)]
     bases = {file.stem.removesuffix(_MASKS).removesuffix("_cp") for file in masks}
@@ -207,7 +207,7 @@ def _of_cellpose(pictures: list[Place]) -> list[Place]:
     return _only_labels(masks) if others and ours else []
 
 
-def _only_labels(files: list[Place]) -> list[Place]:
+def _only_labels(files: list[AnyPath]) -> list[AnyPath]:
     """Return the files; raise where one is a picture of another kind."""
     for file in files:
         if _is_no_label(file):
@@ -218,7 +218,7 @@ def _only_labels(files: list[Place]) -> list[Place]:
     return files
 
 
-def _is_no_label(file: Place) -> bool:
+def _is_no_label(file: AnyPath) -> bool:
     """Whether a picture or an array cannot be a label image."""
     if not _is_npy(file):
         return file.suffix.lower() not in PNG + TIFF or is_picture(file)

@@ -16,16 +16,16 @@ from PIL.PngImagePlugin import PngImageFile
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
-from segprep.masks.rle import BadRegionError, runs_piece
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import Place, name_in
+from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import Masks, ReadOptions, assembled, each_readable
+from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances, read_all_or_raise
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
@@ -63,7 +63,7 @@ class LabelmeRef:
     ----------
     key : str
         The file, relative to the data set.
-    file : Place
+    file : AnyPath
         Where it is.
     labels : tuple of str
         Names of all classes, in the order of their codes.
@@ -72,44 +72,44 @@ class LabelmeRef:
     """
 
     key: str
-    file: Place
+    file: AnyPath
     labels: tuple[str, ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Rasterise the shapes; those that make no sense are left out and recorded as faults."""
+        """Rasterise the shapes; those that make no sense are left out and recorded as problems."""
         document = decoded(self.file, _Document, "labelme file")
         if document.imageHeight is None or document.imageWidth is None:
             raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it anew")
         shape = document.imageHeight, document.imageWidth
         check_size(str(self.file), shape, self.options.max_pixels)
-        return assembled(str(self.file), shape, self._instances(document, shape), self.options)
+        return mask_from_instances(str(self.file), shape, self._instances(document, shape), self.options)
 
-    def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[tuple[int, Piece] | Fault]:
+    def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each instance, in the order of their first shapes, or what is wrong with a shape."""
         groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
             try:
                 drawn = _shape(text)
             except BadRegionError as error:
-                yield Fault(error.kind, f"shape {number}: {error.value}")
+                yield Problem(error.kind, f"shape {number}: {error.value}")
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             groups.setdefault((drawn.label, group), []).append((number, drawn))
         for (label, _), shapes in groups.items():
-            whole: Piece | None = None
+            whole: InstanceCrop | None = None
             for number, drawn in shapes:
                 try:
-                    piece = shape_piece(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
+                    crop = shape_crop(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
                 except BadRegionError as error:
-                    yield Fault(error.kind, f"shape {number}: {error.value}")
+                    yield Problem(error.kind, f"shape {number}: {error.value}")
                     continue
-                whole = piece if whole is None else union([whole, piece])
+                whole = crop if whole is None else union([whole, crop])
             if whole is not None:
                 yield 1 + self.labels.index(label), whole
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find labelme's .json files, one per picture: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
@@ -119,13 +119,13 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
     if not files:
         return None
-    own = each_readable(files, lambda file: _labels(decoded(file, _Document, "labelme file")))
+    own = read_all_or_raise(files, lambda file: _labels(decoded(file, _Document, "labelme file")))
     labels = tuple(sorted(set().union(*(each for each in own if each))))
     refs = tuple(LabelmeRef(name_in(root, file), file, labels, options) for file in files)
-    return Masks("labelme", class_table((None, label) for label in labels), refs)
+    return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
 
-def shape_piece(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> Piece:
+def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> InstanceCrop:
     """Pixels of one shape within their bounding box.
 
     Parameters
@@ -146,9 +146,9 @@ def shape_piece(kind: str, points: Points, shape: tuple[int, int], *, mask: str 
 
     Examples
     --------
-    >>> shape_piece("rectangle", [(3, 3), (1, 1)], (4, 5)).pixels.shape
+    >>> shape_crop("rectangle", [(3, 3), (1, 1)], (4, 5)).pixels.shape
     (2, 2)
-    >>> shape_piece("circle", [(1.5, 1.5), (1.5, 2.6)], (3, 3)).pixels.astype(int)
+    >>> shape_crop("circle", [(1.5, 1.5), (1.5, 2.6)], (3, 3)).pixels.astype(int)
     array([[0, 1, 0],
            [1, 1, 1],
            [0, 1, 0]])
@@ -160,31 +160,31 @@ def shape_piece(kind: str, points: Points, shape: tuple[int, int], *, mask: str 
     return _DRAWN[kind](points, shape)
 
 
-def union(pieces: list[Piece]) -> Piece:
-    """Pixels of all pieces, as one.
+def union(crops: list[InstanceCrop]) -> InstanceCrop:
+    """Pixels of all crops, as one.
 
     Examples
     --------
     >>> one = np.ones((1, 1), bool)
-    >>> union([Piece(4, 2, one), Piece(5, 3, one)])
-    Piece(y=4, x=2, pixels=array([[ True, False],
+    >>> union([InstanceCrop(4, 2, one), InstanceCrop(5, 3, one)])
+    InstanceCrop(y=4, x=2, pixels=array([[ True, False],
            [False,  True]]))
     """
-    top, left = min(piece.y for piece in pieces), min(piece.x for piece in pieces)
-    below = max(piece.y + piece.pixels.shape[0] for piece in pieces)
-    right = max(piece.x + piece.pixels.shape[1] for piece in pieces)
+    top, left = min(crop.y for crop in crops), min(crop.x for crop in crops)
+    below = max(crop.y + crop.pixels.shape[0] for crop in crops)
+    right = max(crop.x + crop.pixels.shape[1] for crop in crops)
     pixels = np.zeros((below - top, right - left), np.bool_)
-    for y, x, own in pieces:
+    for y, x, own in crops:
         pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
-    return Piece(top, left, pixels)
+    return InstanceCrop(top, left, pixels)
 
 
-def _polygon(points: Points, shape: tuple[int, int]) -> Piece:
+def _polygon(points: Points, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of a polygon, by COCO's rule."""
-    return runs_piece(polygon_runs([[number for point in points for number in point]], shape), shape)
+    return runs_crop(polygon_runs([[number for point in points for number in point]], shape), shape)
 
 
-def _rectangle(points: Points, shape: tuple[int, int]) -> Piece:
+def _rectangle(points: Points, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of a rectangle of two opposite corners; some programs write all four."""
     if len(points) == 2 * _CORNERS:
         return _polygon(points, shape)
@@ -192,7 +192,7 @@ def _rectangle(points: Points, shape: tuple[int, int]) -> Piece:
     return _polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], shape)
 
 
-def _circle(points: Points, shape: tuple[int, int]) -> Piece:
+def _circle(points: Points, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels whose centres lie in a circle around the first point, through the second."""
     (x0, y0), (x1, y1) = _two(points)
     square = (x1 - x0) ** 2 + (y1 - y0) ** 2
@@ -201,17 +201,17 @@ def _circle(points: Points, shape: tuple[int, int]) -> Piece:
     left, right = (int(np.clip(x, 0, shape[1])) for x in (x0 - radius - 1, x0 + radius + 1))
     y, x = np.ogrid[top:below, left:right]
     pixels = (x + 0.5 - x0) ** 2 + (y + 0.5 - y0) ** 2 <= square
-    return _trimmed(Piece(top, left, pixels), shape)
+    return _trimmed(InstanceCrop(top, left, pixels), shape)
 
 
-def _mask(points: Points, shape: tuple[int, int], mask: str | None) -> Piece:
+def _mask(points: Points, shape: tuple[int, int], mask: str | None) -> InstanceCrop:
     """Pixels of a bitmap whose first and last pixels are the two points."""
     (left, top), (right, below) = ((int(x), int(y)) for x, y in _two(points))
     if mask is None:
         raise BadRegionError("mask without a bitmap", mask)
     if not (0 <= top <= below < shape[0] and 0 <= left <= right < shape[1]):
         raise BadRegionError("mask does not lie inside the image", f"{points} in {shape[0]} x {shape[1]}")
-    return _trimmed(Piece(top, left, _bitmap(mask, (below - top + 1, right - left + 1))), shape)
+    return _trimmed(InstanceCrop(top, left, _bitmap(mask, (below - top + 1, right - left + 1))), shape)
 
 
 def _bitmap(mask: str, size: tuple[int, int]) -> BoolArray:
@@ -237,23 +237,23 @@ def _two(points: Points) -> tuple[Point, Point]:
     return points[0], points[1]
 
 
-def _trimmed(piece: Piece, shape: tuple[int, int]) -> Piece:
-    """Return the piece within its bounding box; raise where it is empty."""
-    rows, columns = np.flatnonzero(piece.pixels.any(axis=1)), np.flatnonzero(piece.pixels.any(axis=0))
+def _trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
+    """Return the crop within its bounding box; raise where it is empty."""
+    rows, columns = np.flatnonzero(crop.pixels.any(axis=1)), np.flatnonzero(crop.pixels.any(axis=0))
     if rows.size == 0:
         raise BadRegionError("no pixel inside the image", f"{shape[0]} x {shape[1]}")
-    own = piece.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Piece(piece.y + int(rows[0]), piece.x + int(columns[0]), own)
+    own = crop.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
 
 
-_DRAWN: dict[str, Callable[[Points, tuple[int, int]], Piece]] = {
+_DRAWN: dict[str, Callable[[Points, tuple[int, int]], InstanceCrop]] = {
     "polygon": _polygon,
     "rectangle": _rectangle,
     "circle": _circle,
 }
 
 
-def _files_in(folder: Place) -> list[Place]:
+def _files_in(folder: AnyPath) -> list[AnyPath]:
     """Find labelme files in a folder, else in its folders of splits and annotations."""
     inside = listing(folder)
     files = {file for file in inside.files if _is_labelme(file)}
@@ -262,7 +262,7 @@ def _files_in(folder: Place) -> list[Place]:
     return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
 
 
-def _is_labelme(file: Place) -> bool:
+def _is_labelme(file: AnyPath) -> bool:
     """Whether a file looks like labelme's; much cheaper than decoding it."""
     if file.suffix.lower() != ".json":
         return False
@@ -274,7 +274,7 @@ def _labels(document: _Document) -> set[str]:
     """Labels of a file's shapes."""
     labels = set()
     for text in document.shapes:
-        # Loading the file records what is no shape as a fault.
+        # Loading the file records what is no shape as a problem.
         with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             labels.add(msgspec.json.decode(text, type=_Labelled).label)
     return labels

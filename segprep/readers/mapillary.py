@@ -13,12 +13,12 @@ import msgspec
 
 from segprep.errors import InputError
 from segprep.masks.classes import things_and_stuff
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._json import has_keys, mapped
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 
 _BASE = 256
 _CONFIG = re.compile(r"config(_(?P<version>v[0-9.]+))?\.json", re.IGNORECASE)
@@ -37,7 +37,7 @@ class _Config(msgspec.Struct):
     labels: list[_Label]
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find Mapillary Vistas: config.json with labels, and <split>/instances/*.png (256 class + instance).
 
     Where there are several versions (config_v2.0.json, <split>/v2.0/instances), the last by name is read; give the
@@ -53,7 +53,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
             labels = _labels(config)
             meaning = partial(value_meaning, _meanings(labels))
             rows = ((id_, label.name, label.instances) for id_, label in enumerate(labels) if label.evaluate)
-            return Masks("mapillary", things_and_stuff(rows), coded_refs(root, files, meaning, options))
+            return MaskSet("mapillary", things_and_stuff(rows), coded_refs(root, files, meaning, options))
     return None
 
 
@@ -63,13 +63,13 @@ def value_meaning(classes: tuple[Meaning, ...], value: int) -> Meaning:
     Examples
     --------
     >>> value_meaning((IGNORED, Meaning("thing", 1)), 257)
-    Meaning(kind='thing', code=1, fault='')
+    Meaning(kind='thing', code=1, problem='')
     """
     id_ = value // _BASE
-    return classes[id_] if id_ < len(classes) else Meaning("ignore", fault="class is not in the configuration")
+    return classes[id_] if id_ < len(classes) else Meaning("ignore", problem="class is not in the configuration")
 
 
-def _instance_files(root: Place, version: str | None) -> list[Place]:
+def _instance_files(root: AnyPath, version: str | None) -> list[AnyPath]:
     """PNG files of instances of a version."""
     folders = listing(root).folders
     if version:
@@ -78,7 +78,7 @@ def _instance_files(root: Place, version: str | None) -> list[Place]:
     return [file for folder in named for file in listing(folder).with_suffix(*PNG)]
 
 
-def _labels(config: Place) -> list[_Label]:
+def _labels(config: AnyPath) -> list[_Label]:
     """Classes of a configuration."""
     try:
         if config.stat().st_size > _MOST:

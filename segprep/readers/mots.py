@@ -9,11 +9,11 @@ from functools import partial
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, mask_of_values, parents_of
 from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 
 _BASE = 1000
 _NO_TRUTH = 10000
@@ -24,7 +24,7 @@ _LOOK = 8
 """Files whose values are looked at to recognise the format."""
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find MOTS: 16-bit instances/*.png (1000 class + instance) or instances/<video>/*.png, itself or one folder deep.
 
     Class 1 is a car, 2 a pedestrian; or each the line of a file instances/labels.txt. The first few files must hold no
@@ -43,7 +43,7 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     looked_at = [_fits(file, meaning, options) for file in files[:_LOOK]]
     if False in looked_at or True not in looked_at:
         return None
-    return Masks("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
+    return MaskSet("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
 
 
 def value_meaning(classes: int, value: int) -> Meaning:
@@ -59,16 +59,16 @@ def value_meaning(classes: int, value: int) -> Meaning:
     if value == _NO_TRUTH:
         return IGNORED
     code = value // _BASE
-    return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", fault="class is unknown")
+    return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", problem="class is unknown")
 
 
-def _frames(folder: Place) -> list[Place]:
+def _frames(folder: AnyPath) -> list[AnyPath]:
     """PNG files of a folder and of the folders of videos in it."""
     inside = listing(folder)
     return [file for each in [inside, *map(listing, inside.folders)] for file in each.with_suffix(*PNG)]
 
 
-def _names(folders: list[Place]) -> tuple[str, ...]:
+def _names(folders: list[AnyPath]) -> tuple[str, ...]:
     """Names of the classes."""
     files = [folder / _NAMES for folder in folders if folder / _NAMES in listing(folder).files]
     found = {_lines(file) for file in files}
@@ -77,7 +77,7 @@ def _names(folders: list[Place]) -> tuple[str, ...]:
     return found.pop() if found else _CLASSES
 
 
-def _lines(file: Place) -> tuple[str, ...]:
+def _lines(file: AnyPath) -> tuple[str, ...]:
     """Lines of a text file that are not empty."""
     try:
         lines = file.read_text("utf-8-sig").splitlines()
@@ -86,10 +86,10 @@ def _lines(file: Place) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _fits(file: Place, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
+def _fits(file: AnyPath, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
     """Whether a file has more than 8 bits and every value of it a meaning; None where it is damaged, as loading will say."""
     try:
         values = label_values(file, max_pixels=options.max_pixels)
     except InputError:
         return False if is_picture(file) else None
-    return values.dtype.itemsize > 1 and not mask_of_values(values, meaning).faults
+    return values.dtype.itemsize > 1 and not mask_of_values(values, meaning).problems

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.masks.classes import ClassTable, things_and_stuff
-from segprep.masks.mask import Fault, InstanceMask, first_faults
+from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.masks.splits import split_name
-from segprep.paths.anypath import Place, is_within, name_in
+from segprep.paths.anypath import AnyPath, is_within, name_in
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, mask_of_values
 from segprep.readers._image import png_pixels
 from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._reader import Masks, ReadOptions
+from segprep.readers._reader import MaskSet, ReadOptions
 
 _COLOURS = frozenset({"RGB", "RGBA", "P"})
 """Pillow's modes of pictures that hold colours."""
-_UNLISTED = Meaning("ignore", fault="segment that the JSON does not list")
+_UNLISTED = Meaning("ignore", problem="segment that the JSON does not list")
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -88,7 +88,7 @@ class PanopticRef:
     ----------
     key : str
         The PNG's name in the JSON, behind the split where there are several files.
-    folder : Place
+    folder : AnyPath
         Where the PNG files are.
     name : str
         The PNG's name in the JSON, relative to `folder`.
@@ -101,14 +101,14 @@ class PanopticRef:
     """
 
     key: str
-    folder: Place
+    folder: AnyPath
     name: str
     shape: tuple[int, int]
     segments: tuple[Segment, ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the PNG; what does not fit the JSON is left out and recorded as faults."""
+        """Read the PNG; what does not fit the JSON is left out and recorded as problems."""
         file = self.folder / self.name
         if not is_within(file.resolve(), self.folder.resolve()):
             raise InputError(f"{file}: a link that leads out of its folder; put the file itself there")
@@ -121,16 +121,16 @@ class PanopticRef:
     def _mask(self, ids: NDArray[np.int32], where: str) -> InstanceMask:
         """Mask of the ids at each pixel."""
         meanings = {0: IGNORED}
-        faults = []
+        problems = []
         present = set(np.unique(ids).tolist())
         for segment in self.segments:
             if segment.id in meanings:
                 kind = "segment listed twice" if segment.id else "segment with the id of void"
-                faults.append(Fault(kind, f"segment {segment.id}"))
+                problems.append(Problem(kind, f"segment {segment.id}"))
                 continue
             meanings[segment.id] = self._meaning(segment)
             if segment.id not in present:
-                faults.append(Fault("segment without pixels", f"segment {segment.id}"))
+                problems.append(Problem("segment without pixels", f"segment {segment.id}"))
         mask = mask_of_values(
             ids,
             lambda id_: meanings.get(id_, _UNLISTED),
@@ -139,7 +139,7 @@ class PanopticRef:
             noun="segment",
             where=where,
         )
-        return replace(mask, faults=(*first_faults(faults), *mask.faults))
+        return replace(mask, problems=(*first_problems(problems), *mask.problems))
 
     def _meaning(self, segment: Segment) -> Meaning:
         """Meaning of a segment's id; a crowd of stuff is stuff where crowds are instances."""
@@ -148,7 +148,7 @@ class PanopticRef:
         return IGNORED if segment.is_crowd and self.options.crowd == "ignore" else Meaning("stuff", segment.code)
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find COCO panoptic: a .json with segments_info, itself or in the folder or its annotations/, and its PNG files.
 
     The PNG files lie beside the JSON, in a folder that is named as it is, or else in the same folder. Void, and regions with
@@ -165,10 +165,10 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         return None
     classes = _classes(documents)
     refs = [_refs(documents[file], classes, file, prefix, options) for file, prefix in sources.items()]
-    return Masks("panoptic", classes, tuple(ref for own in refs for ref in own))
+    return MaskSet("panoptic", classes, tuple(ref for own in refs for ref in own))
 
 
-def segment_ids(file: Place, *, max_pixels: int) -> NDArray[np.int32]:
+def segment_ids(file: AnyPath, *, max_pixels: int) -> NDArray[np.int32]:
     """Ids that the colours of a PNG stand for, shape (H, W).
 
     Raises
@@ -186,7 +186,7 @@ def segment_ids(file: Place, *, max_pixels: int) -> NDArray[np.int32]:
     return ids
 
 
-def _sources_in(folder: Place) -> dict[Place, str]:
+def _sources_in(folder: AnyPath) -> dict[AnyPath, str]:
     """Panoptic files in a folder and its ``annotations/``, and what stands before the keys of their masks."""
     inside = listing(folder)
     files = [
@@ -204,7 +204,7 @@ def _sources_in(folder: Place) -> dict[Place, str]:
     return {file: f"{split}/" for split, file in splits.items()}
 
 
-def _is_panoptic(file: Place) -> bool:
+def _is_panoptic(file: AnyPath) -> bool:
     """Whether a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
     return (
@@ -214,7 +214,7 @@ def _is_panoptic(file: Place) -> bool:
     )
 
 
-def _classes(documents: dict[Place, _Document]) -> ClassTable:
+def _classes(documents: dict[AnyPath, _Document]) -> ClassTable:
     """Classes of the files, or of their segments, by id, where they list none."""
     (first, categories), *others = ((file, document.categories) for file, document in documents.items())
     for file, found in others:
@@ -231,7 +231,7 @@ def _classes(documents: dict[Place, _Document]) -> ClassTable:
 
 
 def _refs(
-    document: _Document, classes: ClassTable, file: Place, prefix: str, options: ReadOptions
+    document: _Document, classes: ClassTable, file: AnyPath, prefix: str, options: ReadOptions
 ) -> tuple[PanopticRef, ...]:
     """One ref per annotation, in the order of the file."""
     entries = {entry.id: entry for entry in classes.entries[1:]}

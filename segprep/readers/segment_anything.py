@@ -6,13 +6,13 @@ import msgspec
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
-from segprep.masks.rle import BadRegionError, runs_piece, string_runs
-from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError, runs_crop, string_runs
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import check_size
-from segprep.readers._reader import Masks, ReadOptions, assembled
+from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances
 
 _DEPTH = 2
 """Folders below the given one in which files are looked for, as sa_000000/."""
@@ -51,26 +51,26 @@ class SegmentAnythingRef:
     ----------
     key : str
         The JSON file, relative to the data set, without its suffix.
-    file : Place
+    file : AnyPath
         Where it is.
     options : ReadOptions
         How to read it.
     """
 
     key: str
-    file: Place
+    file: AnyPath
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Decode the objects; those that make no sense are left out and recorded as faults."""
+        """Decode the objects; those that make no sense are left out and recorded as problems."""
         document = _decoded(self.file)
         shape = document.image.height, document.image.width
         check_size(str(self.file), shape, self.options.max_pixels)
         found = (_found(annotation, shape) for annotation in document.annotations)
-        return assembled(str(self.file), shape, found, self.options)
+        return mask_from_instances(str(self.file), shape, found, self.options)
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
 
     Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
@@ -81,10 +81,10 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         return None
     root = path if path.is_dir() else path.parent
     refs = [SegmentAnythingRef(without_suffix(name_in(root, file)), file, options) for file in files]
-    return Masks("segment-anything", class_table([(None, "object")]), tuple(refs))
+    return MaskSet("segment-anything", class_table([(None, "object")]), tuple(refs))
 
 
-def _files(inside: Listing, depth: int) -> list[Place]:
+def _files(inside: Listing, depth: int) -> list[AnyPath]:
     """JSON files in a folder, else in the folders below it."""
     files = inside.with_suffix(".json")
     if files or depth == 0:
@@ -92,7 +92,7 @@ def _files(inside: Listing, depth: int) -> list[Place]:
     return [file for folder in inside.folders for file in _files(listing(folder), depth - 1)]
 
 
-def _is_ours(file: Place) -> bool:
+def _is_ours(file: AnyPath) -> bool:
     """Whether a file names a single image and its annotations."""
     content = _content(file)
     if len(content) > _MAX_BYTES:
@@ -106,15 +106,15 @@ def _is_ours(file: Place) -> bool:
     return "images" not in keys
 
 
-def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, Piece] | Fault:
+def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
     """Class code and pixels of one object, or what is wrong with it."""
     try:
-        return 1, _piece(annotation.segmentation, shape)
+        return 1, _crop(annotation.segmentation, shape)
     except BadRegionError as error:
-        return Fault(error.kind, f"annotation {annotation.id}: {error.value}")
+        return Problem(error.kind, f"annotation {annotation.id}: {error.value}")
 
 
-def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:
+def _crop(segmentation: msgspec.Raw, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one object within their bounding box."""
     try:
         rle = msgspec.json.decode(segmentation, type=_Rle)
@@ -122,10 +122,10 @@ def _piece(segmentation: msgspec.Raw, shape: tuple[int, int]) -> Piece:
         raise BadRegionError("segmentation is no compressed runs", str(error)) from error
     if rle.size != shape:
         raise BadRegionError("size differs from the image's", f"{rle.size} instead of {shape}")
-    return runs_piece(string_runs(rle.counts), shape)
+    return runs_crop(string_runs(rle.counts), shape)
 
 
-def _decoded(file: Place) -> _Document:
+def _decoded(file: AnyPath) -> _Document:
     """Content of a file."""
     content = _content(file)
     if len(content) > _MAX_BYTES:
@@ -136,6 +136,6 @@ def _decoded(file: Place) -> _Document:
         raise InputError(f"{file}: no valid Segment Anything file: {error}; mend or fetch it anew") from error
 
 
-def _content(file: Place) -> bytes:
+def _content(file: AnyPath) -> bytes:
     """Bytes of a file without a byte order mark, and no more than tell that it is too large."""
     return start_of(file, _MAX_BYTES + 4).removeprefix(b"\xef\xbb\xbf")

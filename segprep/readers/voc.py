@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
-from segprep.masks.mask import Fault, InstanceMask, first_faults
+from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.masks.splits import FOLDERS, SPLITS
-from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, is_picture, label_values
 from segprep.readers._labels import numbered
@@ -19,13 +19,13 @@ from segprep.readers._palette import (
     IGNORE,
     Colour,
     class_codes,
-    colour_faults,
+    colour_problems,
     labelmap_palette,
     png_colours,
     stuff_classes,
     text_of,
 )
-from segprep.readers._reader import Masks, ReadOptions, check_instances
+from segprep.readers._reader import MaskSet, ReadOptions, check_instances
 
 _VOID = 255
 """Palette index of the seams between objects, where nothing is known."""
@@ -85,9 +85,9 @@ class VocRef:
     ----------
     key : str
         Its name, after the split and a slash where there are lists of splits.
-    class_file : Place
+    class_file : AnyPath
         Picture of the classes.
-    object_file : Place or None
+    object_file : AnyPath or None
         Picture of the objects; None where the data set has none.
     codes : tuple of (int, int)
         Colours and their class codes; 0 is the background, -1 a place without truth. VOC's colour of void need not be there.
@@ -98,15 +98,15 @@ class VocRef:
     """
 
     key: str
-    class_file: Place
-    object_file: Place | None
+    class_file: AnyPath
+    object_file: AnyPath | None
     codes: tuple[tuple[int, int], ...]
     by_index: bool
     options: ReadOptions
 
     def load(self) -> InstanceMask:
         """Read the objects, each with its most frequent class, and the classes outside of them as stuff."""
-        codes, faults = self._codes()
+        codes, problems = self._codes()
         objects = np.zeros_like(codes) if self.object_file is None else self._objects(self.object_file)
         if objects.shape != codes.shape:
             raise InputError(
@@ -116,19 +116,21 @@ class VocRef:
         void = objects == IGNORE
         labels = np.where(void, 0, objects)
         check_instances(str(self.object_file), int(numbered(labels).max()), self.options.max_instances)
-        return mask_of_pair(labels, codes, void=void, faults=faults)
+        return mask_of_pair(labels, codes, void=void, problems=problems)
 
-    def _codes(self) -> tuple[NDArray[np.int32], tuple[Fault, ...]]:
+    def _codes(self) -> tuple[NDArray[np.int32], tuple[Problem, ...]]:
         """Class code at each pixel, shape (H, W), `IGNORE` where nothing is known."""
         if not self.by_index or is_picture(self.class_file):
             codes, unknown = class_codes(self._colours(self.class_file), [(_COLOURS[_VOID], IGNORE), *self.codes])
-            return codes, colour_faults(unknown)
+            return codes, colour_problems(unknown)
         values = self._values(self.class_file)
         known = enumerate(code for _, code in self.codes)
         codes, unknown = class_codes(values, [*known, (_VOID, IGNORE)])
-        return codes, tuple(Fault("class has no name", f"{value}: {count} pixels") for value, count in unknown.items())
+        return codes, tuple(
+            Problem("class has no name", f"{value}: {count} pixels") for value, count in unknown.items()
+        )
 
-    def _objects(self, file: Place) -> NDArray[np.int32]:
+    def _objects(self, file: AnyPath) -> NDArray[np.int32]:
         """Number of the object at each pixel, shape (H, W), `IGNORE` where nothing is known."""
         if not is_picture(file):
             values = self._values(file)
@@ -137,14 +139,14 @@ class VocRef:
         numbers, unknown = class_codes(colours, _OBJECTS)
         return np.where(np.isin(colours, list(unknown)), colours + len(_OBJECTS), numbers).astype(np.int32)
 
-    def _colours(self, file: Place) -> NDArray[np.int32]:
+    def _colours(self, file: AnyPath) -> NDArray[np.int32]:
         return png_colours(file, max_pixels=self.options.max_pixels)
 
-    def _values(self, file: Place) -> NDArray[np.int32]:
+    def _values(self, file: AnyPath) -> NDArray[np.int32]:
         return label_values(file, max_pixels=self.options.max_pixels).astype(np.int32)
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find SegmentationClass/*.png and SegmentationObject/*.png of the same names, as in Pascal VOC.
 
     The palette's index counts, 255 is void; in RGB pictures the VOC colour of the index. The classes are VOC's twenty, or
@@ -170,12 +172,12 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
     ]
     unlisted = sorted(classes.keys() - set(keys.values()))
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
-    faults = (("ImageSets/Segmentation", Fault("image is in no list", where)),) if unlisted else ()
-    return Masks("voc", table, tuple(refs), faults)
+    problems = (("ImageSets/Segmentation", Problem("image is in no list", where)),) if unlisted else ()
+    return MaskSet("voc", table, tuple(refs), problems)
 
 
 def mask_of_pair(
-    objects: NDArray[np.int32], codes: NDArray[np.int32], *, void: BoolArray, faults: Iterable[Fault]
+    objects: NDArray[np.int32], codes: NDArray[np.int32], *, void: BoolArray, problems: Iterable[Problem]
 ) -> InstanceMask:
     """Mask of objects and classes; an object without a class is left out, and nothing is known where it lies.
 
@@ -187,13 +189,13 @@ def mask_of_pair(
         Class codes, 0 is background, -1 where nothing is known. Outside of objects they are stuff.
     void : (H, W) bool array
         True where it is not known whether there is an object.
-    faults : iterable of Fault
+    problems : iterable of Problem
         What was found wrong before.
 
     Examples
     --------
     >>> pair = np.array([[4, 4, 4, 0]], np.int32), np.array([[2, 2, 1, 3]], np.int32)
-    >>> mask = mask_of_pair(*pair, void=np.zeros((1, 4), bool), faults=())
+    >>> mask = mask_of_pair(*pair, void=np.zeros((1, 4), bool), problems=())
     >>> mask.labels, mask.classes, mask.stuff
     (array([[1, 1, 1, 0]], dtype=int32), array([0, 2], dtype=int32), array([[0, 0, 0, 3]], dtype=int32))
     """
@@ -212,12 +214,12 @@ def mask_of_pair(
         kept_labels[np.newaxis],
         classes[~classless].astype(np.int32),
         ignore if ignore.any() else None,
-        first_faults([*faults, *(Fault("object has no class", f"object {value}") for value in values)]),
+        first_problems([*problems, *(Problem("object has no class", f"object {value}") for value in values)]),
         stuff=np.where((kept_labels > 0) | ignore, 0, codes).astype(np.int32),
     )
 
 
-def _pictures(inside: Listing, name: str) -> dict[str, Place]:
+def _pictures(inside: Listing, name: str) -> dict[str, AnyPath]:
     """PNG files in the folder of this name and below, by their names without suffix as seen from there."""
     return {
         without_suffix(name_in(folder, file)): file
@@ -227,7 +229,7 @@ def _pictures(inside: Listing, name: str) -> dict[str, Place]:
     }
 
 
-def _object_file(objects: dict[str, Place], name: str, class_file: Place) -> Place | None:
+def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) -> AnyPath | None:
     """Picture of the objects that belongs to one of the classes; None where the data set has no such pictures."""
     if not objects:
         return None
@@ -239,7 +241,7 @@ def _object_file(objects: dict[str, Place], name: str, class_file: Place) -> Pla
     return objects[name]
 
 
-def _keys(inside: Listing, classes: dict[str, Place]) -> dict[str, str]:
+def _keys(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str]:
     """Names of images by their keys."""
     files = {
         file.name.lower().removesuffix(".txt"): file
@@ -262,7 +264,7 @@ def _keys(inside: Listing, classes: dict[str, Place]) -> dict[str, str]:
     return keys
 
 
-def _names(file: Place, classes: dict[str, Place], *, may_lack: bool = False) -> list[str]:
+def _names(file: AnyPath, classes: dict[str, AnyPath], *, may_lack: bool = False) -> list[str]:
     """Names of images in a list; a name is looked up, and no path is made of it."""
     lines = text_of(file, max_bytes=_MAX_TEXT).splitlines()
     names = [line.strip() for line in lines if line.strip()]

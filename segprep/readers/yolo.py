@@ -15,15 +15,15 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import Piece
-from segprep.masks.mask import Fault, InstanceMask
-from segprep.masks.rle import BadRegionError, runs_piece
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import Place, name_in, without_suffix
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, TIFF, check_size, decode_errors
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import Masks, ReadOptions, assembled
+from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances
 
 _YAML = (".yaml", ".yml")
 _CLASSES = "classes.txt"
@@ -65,9 +65,9 @@ class YoloRef:
     ----------
     key : str
         The text, relative to the data set.
-    file : Place
+    file : AnyPath
         Where it is.
-    picture : Place or None
+    picture : AnyPath or None
         The picture of the same name, which tells the size; None where there is none.
     ids : tuple of int
         Class numbers of the source, in the order of their codes.
@@ -76,33 +76,33 @@ class YoloRef:
     """
 
     key: str
-    file: Place
-    picture: Place | None
+    file: AnyPath
+    picture: AnyPath | None
     ids: tuple[int, ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Rasterise the polygons; lines that make no sense, or are boxes, are left out and recorded as faults."""
+        """Rasterise the polygons; lines that make no sense, or are boxes, are left out and recorded as problems."""
         if self.picture is None:
             raise InputError(f"{self.file}: no picture of this name in images/, which tells the size; add it")
         shape = picture_shape(self.picture)
         check_size(str(self.picture), shape, self.options.max_pixels)
         lines = enumerate(_text(self.file).splitlines(), start=1)
         found = (self._found(number, line, shape) for number, line in lines if line.strip())
-        return assembled(str(self.file), shape, found, self.options)
+        return mask_from_instances(str(self.file), shape, found, self.options)
 
-    def _found(self, number: int, line: str, shape: tuple[int, int]) -> tuple[int, Piece] | Fault:
+    def _found(self, number: int, line: str, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
         """Class code and pixels of one line, or what is wrong with it."""
         try:
-            id_, piece = line_piece(line, shape)
+            id_, crop = line_crop(line, shape)
         except BadRegionError as error:
-            return Fault(error.kind, f"line {number}: {error.value}")
+            return Problem(error.kind, f"line {number}: {error.value}")
         if id_ not in self.ids:
-            return Fault("class without a name", f"line {number}: {id_:g}")
-        return 1 + self.ids.index(int(id_)), piece
+            return Problem("class without a name", f"line {number}: {id_:g}")
+        return 1 + self.ids.index(int(id_)), crop
 
 
-def find(path: Place, options: ReadOptions) -> Masks | None:
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find YOLO polygons: labels/**/*.txt beside images/, and data.yaml or classes.txt with the names of the classes.
 
     Each line is a class and the corners ``x1 y1 x2 y2 ...`` of one instance in shares of the picture's width and height.
@@ -129,10 +129,10 @@ def find(path: Place, options: ReadOptions) -> Masks | None:
         stem = without_suffix(name_in(labels, file))
         picture = pictures[images].get(stem) if images is not None else None
         refs.append(YoloRef(name_in(root, file), file, picture, ids, options))
-    return Masks("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
+    return MaskSet("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
 
 
-def line_piece(line: str, shape: tuple[int, int]) -> tuple[float, Piece]:
+def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     """Class number and pixels of one line, in an image of this height and width.
 
     Raises
@@ -142,7 +142,7 @@ def line_piece(line: str, shape: tuple[int, int]) -> tuple[float, Piece]:
 
     Examples
     --------
-    >>> id_, (y, x, pixels) = line_piece("2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75", (4, 5))
+    >>> id_, (y, x, pixels) = line_crop("2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75", (4, 5))
     >>> id_, y, x, pixels.shape
     (2.0, 1, 1, (2, 2))
     """
@@ -156,10 +156,10 @@ def line_piece(line: str, shape: tuple[int, int]) -> tuple[float, Piece]:
         raise BadRegionError("coordinates are not shares of the picture", line[:40])
     height, width = shape
     corners = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
-    return id_, runs_piece(polygon_runs([corners], shape), shape)
+    return id_, runs_crop(polygon_runs([corners], shape), shape)
 
 
-def picture_shape(path: Place) -> tuple[int, int]:
+def picture_shape(path: AnyPath) -> tuple[int, int]:
     """Height and width of a picture as viewers show it, by its header alone.
 
     Raises
@@ -179,20 +179,20 @@ def picture_shape(path: Place) -> tuple[int, int]:
             return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 
-def _images(parent: Place) -> Place | None:
+def _images(parent: AnyPath) -> AnyPath | None:
     """Folder ``images/`` beside ``labels/``."""
     return next(iter(listing(parent).named("images")), None)
 
 
-def _texts(labels: Place) -> list[Place]:
+def _texts(labels: AnyPath) -> list[AnyPath]:
     """Texts below a folder, by name."""
     texts = [file for inside in below(labels) for file in inside.with_suffix(".txt")]
     return sorted(file for file in texts if file.name.lower() != _CLASSES)
 
 
-def _pictures(images: Place) -> dict[str, Place]:
+def _pictures(images: AnyPath) -> dict[str, AnyPath]:
     """Pictures below a folder by their names without suffix."""
-    pictures: dict[str, Place] = {}
+    pictures: dict[str, AnyPath] = {}
     for inside in below(images):
         for file in inside.with_suffix(*_PICTURES):
             other = pictures.setdefault(without_suffix(name_in(images, file)), file)
@@ -201,7 +201,7 @@ def _pictures(images: Place) -> dict[str, Place]:
     return pictures
 
 
-def _is_yolo(files: list[Place]) -> bool:
+def _is_yolo(files: list[AnyPath]) -> bool:
     """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
     looked_at = 0
     for file in files:
@@ -215,7 +215,7 @@ def _is_yolo(files: list[Place]) -> bool:
     return False
 
 
-def _names(tables: list[Place], inside: Listing, labels: list[Place]) -> dict[int, str] | None:
+def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dict[int, str] | None:
     """Names of the classes by their numbers; None where nothing tells them."""
     named = [file for file in tables if re.search(r"^[\"']?names[\"']?\s*:", _text(file), re.MULTILINE)]
     named = [file for file in named if file.stem.lower() == "data"] or named
@@ -233,7 +233,7 @@ def _names(tables: list[Place], inside: Listing, labels: list[Place]) -> dict[in
     return names
 
 
-def _yaml_names(file: Place) -> dict[int, str]:
+def _yaml_names(file: AnyPath) -> dict[int, str]:
     """Names in a YAML file: a list, or a table by number."""
     try:
         # By PyYAML's safe loader; PyYAML comes with Dask.
@@ -245,12 +245,12 @@ def _yaml_names(file: Place) -> dict[int, str]:
     return {id_: str(name) for id_, name in pairs}
 
 
-def _listed_names(file: Place) -> dict[int, str]:
+def _listed_names(file: AnyPath) -> dict[int, str]:
     """Names in a text, one on each line."""
     return dict(enumerate(line.strip() for line in _text(file).rstrip().splitlines()))
 
 
-def _text(file: Place) -> str:
+def _text(file: AnyPath) -> str:
     """Content of a text."""
     try:
         size = file.stat().st_size

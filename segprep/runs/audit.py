@@ -7,10 +7,10 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from segprep.errors import IntegrityError
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.store.layout import Bucket, Layout
-from segprep.store.metadata import OBJECTS, ROOT_COPY, read_info
-from segprep.store.schema import ObjectRecord, Record, StoreInfo, decode_objects
+from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
+from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest
 from segprep.store.tables import TABLES, decode_keys, read_layout, read_table
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
     masks: str = ""
 
 
-class Known(NamedTuple):
+class StoreState(NamedTuple):
     """What is known of a store that may be damaged.
 
     Attributes
@@ -54,7 +54,7 @@ class Known(NamedTuple):
     keys: list[str] | None
 
 
-def known_of(root: Place) -> Known:
+def inspect_store(root: AnyPath) -> StoreState:
     """What is known of a store, and which of its metadata and tables are damaged, or not yet written.
 
     Raises
@@ -62,22 +62,22 @@ def known_of(root: Place) -> Known:
     IntegrityError
         Where there is no store.
     """
-    data = bytes_of(root / OBJECTS)
-    objects = decode_objects(data) if isinstance(data, bytes) else None
+    data = bytes_of(root / MANIFEST)
+    objects = decode_manifest(data) if isinstance(data, bytes) else None
     info = _info(root, objects)
     findings = []
     if objects is not None and not _is_list_of(objects, root, info):
         objects = None
-        findings.append(Finding(OBJECTS, f"is of a former run: {UNLISTED}"))
+        findings.append(Finding(MANIFEST, f"is of a former run: {UNLISTED}"))
     elif objects is None:
         what = "is damaged" if isinstance(data, bytes) else data
-        findings.append(Finding(OBJECTS, f"{what}: {UNLISTED}"))
+        findings.append(Finding(MANIFEST, f"{what}: {UNLISTED}"))
     listed = objects or {}
     copies = {ROOT_COPY: listed["zarr.json"]} if objects else {}
     for path, record in (listed | copies).items():
-        if fault := fault_of(bytes_of(root / path), record):
+        if problem := fault_of(bytes_of(root / path), record):
             begun = path == "zarr.json" and info.status != "complete"
-            findings.append(Finding(path, "says that the store is incomplete" if begun else fault))
+            findings.append(Finding(path, "says that the store is incomplete" if begun else problem))
     if objects is None:
         findings += _unlisted(root, info)
     damaged = {each.path.partition("/c/")[0].removesuffix("/zarr.json") for each in findings}
@@ -85,10 +85,10 @@ def known_of(root: Place) -> Known:
     named = {"key", "bucket", "row"} <= intact
     layout = read_layout(root, info) if named else _rows_alone(info)
     keys = decode_keys(read_table(root, "key")) if named else None
-    return Known(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
+    return StoreState(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
 
 
-def _info(root: Place, objects: dict[str, ObjectRecord] | None) -> StoreInfo:
+def _info(root: AnyPath, objects: dict[str, ManifestEntry] | None) -> StoreInfo:
     """Root attributes, by the copy of them where they are damaged themselves."""
     found = [each for name in ("zarr.json", ROOT_COPY) if (each := _readable(root, name))]
     if not found:
@@ -104,7 +104,7 @@ def _info(root: Place, objects: dict[str, ObjectRecord] | None) -> StoreInfo:
     raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
 
 
-def _is_list_of(objects: dict[str, ObjectRecord], root: Place, info: StoreInfo) -> bool:
+def _is_list_of(objects: dict[str, ManifestEntry], root: AnyPath, info: StoreInfo) -> bool:
     """Whether a list of objects was written by the run that wrote the root attributes; if not, that run was ended before."""
     if info.status == "complete":
         return True
@@ -113,7 +113,7 @@ def _is_list_of(objects: dict[str, ObjectRecord], root: Place, info: StoreInfo) 
     return is_listed and made is not None and msgspec.structs.replace(made, status=info.status) == info
 
 
-def _readable(root: Place, name: str) -> StoreInfo | None:
+def _readable(root: AnyPath, name: str) -> StoreInfo | None:
     """Root attributes, or those in the copy of them, if they can be read."""
     try:
         return read_info(root, name)
@@ -121,10 +121,10 @@ def _readable(root: Place, name: str) -> StoreInfo | None:
         return None
 
 
-def _unlisted(root: Place, info: StoreInfo) -> Iterator[Finding]:
+def _unlisted(root: AnyPath, info: StoreInfo) -> Iterator[Finding]:
     """Metadata that are plainly not there, where no list says what there must be."""
     groups = ["", "instances/", *(f"{bucket.name}/" for bucket in info.buckets)]
-    arrays = [f"{bucket.name}/{product.name}/" for bucket in info.buckets for product in info.products]
+    arrays = [f"{bucket.name}/{target.name}/" for bucket in info.buckets for target in info.targets]
     for path in (f"{name}zarr.json" for name in (*groups, *arrays, *(f"{table}/" for table in TABLES))):
         if not (root / path).is_file():
             yield Finding(path, "is missing")
@@ -137,7 +137,7 @@ def _rows_alone(info: StoreInfo) -> Layout:
     return Layout(tuple(Bucket((each.height, each.width), tuple(range(each.rows))) for each in info.buckets))
 
 
-def bytes_of(path: Place) -> bytes | str:
+def bytes_of(path: AnyPath) -> bytes | str:
     """Bytes of an object, or why there are none."""
     return ask(path.read_bytes)
 
@@ -152,12 +152,12 @@ def ask(ask: Callable[[], T]) -> T | str:
         return f"cannot be read: {error.strerror}"
 
 
-def fault_of(data: bytes | str, record: ObjectRecord | Record) -> str | None:
+def fault_of(data: bytes | str, record: ManifestEntry | Record) -> str | None:
     """What is wrong with an object's bytes, or why there are none, by its record."""
     if isinstance(data, str):
         return data
-    if fault := size_fault(len(data), record.bytes):
-        return fault
+    if problem := size_fault(len(data), record.bytes):
+        return problem
     return (
         None if hashlib.sha256(data).hexdigest() == record.sha256 else "is damaged: its SHA-256 is not the recorded one"
     )

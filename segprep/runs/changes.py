@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from segprep.errors import IntegrityError
 from segprep.masks.instances import InstanceRule
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.runs.plan import Plan, _rank
 from segprep.store.metadata import read_splits
 from segprep.store.schema import (
     StoreInfo,
-    product_info,
-    stored_product,
+    stored_target,
+    target_info,
 )
 from segprep.store.tables import decode_keys, read_table
 
@@ -24,41 +24,41 @@ NAMED = 3
 """How many masks a message names."""
 
 
-class Change(NamedTuple):
+class Diff(NamedTuple):
     """What sets a plan apart from a store that is there.
 
     Attributes
     ----------
     of_masks : list of str
-        What concerns all products: other masks, rules or layout.
-    of_products : dict of str to list of str
+        What concerns all targets: other masks, rules or layout.
+    of_targets : dict of str to list of str
         What concerns one, by its name.
     """
 
     of_masks: list[str]
-    of_products: dict[str, list[str]]
+    of_targets: dict[str, list[str]]
 
 
-def merged(before: StoreInfo, made: Plan) -> Plan:
-    """Plan that also has the products that the store has, as they would be written now."""
+def with_stored_targets(before: StoreInfo, made: Plan) -> Plan:
+    """Plan that also has the targets that the store has, as they would be written now."""
     now = made.info
-    names = {product.name for product in now.products}
-    kept = [stored_product(info) for info in before.products if info.name not in names]
-    products = tuple(sorted((*kept, *made.products), key=_rank))
+    names = {target.name for target in now.targets}
+    kept = [stored_target(info) for info in before.targets if info.name not in names]
+    targets = tuple(sorted((*kept, *made.targets), key=_rank))
     rule = msgspec.convert(now.instance_rule, type=InstanceRule)
-    infos = tuple(product_info(each, made.layout, rule, now.input) for each in products)
-    return replace(made, info=msgspec.structs.replace(now, products=infos), products=products)
+    infos = tuple(target_info(each, made.layout, rule, now.input) for each in targets)
+    return replace(made, info=msgspec.structs.replace(now, targets=infos), targets=targets)
 
 
-def change(root: Place, before: StoreInfo, made: Plan) -> Change:
-    """What sets the store at `root` and a plan that has all its products apart, in words."""
+def diff(root: AnyPath, before: StoreInfo, made: Plan) -> Diff:
+    """What sets the store at `root` and a plan that has all its targets apart, in words."""
     now = made.info
     if before.input != now.input:
         try:
             words = ", ".join(_other_masks(root, made.tables))
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
-        return Change(
+        return Diff(
             [f"it holds {before.masks} masks of {before.source}; of the {now.masks} of {now.source} {words}"], {}
         )
     of_masks = [
@@ -66,16 +66,16 @@ def change(root: Place, before: StoreInfo, made: Plan) -> Change:
         *(_differing("split", before.split_rule, now.split_rule) or _other_splits(root, before, made.tables)),
         *_differing("canvas", {"sizes": _canvases(before)}, {"sizes": _canvases(now)}),
     ]
-    both = [(had, has) for had in before.products for has in now.products if had.name == has.name]
-    of_products = {had.name: _differing(had.name, had.parameters, has.parameters) for had, has in both}
+    both = [(had, has) for had in before.targets for has in now.targets if had.name == has.name]
+    of_targets = {had.name: _differing(had.name, had.parameters, has.parameters) for had, has in both}
     if not of_masks:
         for had, has in both:
-            if had.fingerprint != has.fingerprint and not of_products[had.name]:
-                of_products[had.name] = [f"{had.name} is of segprep {before.segprep}, now {now.segprep}"]
-    return Change(of_masks, {name: words for name, words in of_products.items() if words})
+            if had.fingerprint != has.fingerprint and not of_targets[had.name]:
+                of_targets[had.name] = [f"{had.name} is of segprep {before.segprep}, now {now.segprep}"]
+    return Diff(of_masks, {name: words for name, words in of_targets.items() if words})
 
 
-def _other_masks(root: Place, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
+def _other_masks(root: AnyPath, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
     """What sets the masks of a store and of a plan apart."""
     had, has = (
         dict(zip(decode_keys(keys), map(bytes, digests), strict=True))
@@ -96,7 +96,7 @@ def _other_masks(root: Place, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
         yield "the order is another"
 
 
-def _other_splits(root: Place, before: StoreInfo, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
+def _other_splits(root: AnyPath, before: StoreInfo, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
     """Says how many masks the same rule splits otherwise now, as it does where its file has changed."""
     kept = read_splits(root, before)
     if kept is not None:

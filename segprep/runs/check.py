@@ -6,12 +6,12 @@ from collections import Counter
 import msgspec
 
 from segprep.masks.stats import total
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.readers import find_masks
 from segprep.runs.preprocess import Rules, reading
-from segprep.runs.scan import Found, scan
-from segprep.store.schema import FaultInfo
-from segprep.workers.jobs import Progress, Workers, crew, silent
+from segprep.runs.scan import Scan, scan
+from segprep.store.schema import ProblemInfo
+from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 
 class ClassReport(msgspec.Struct, frozen=True):
@@ -26,7 +26,7 @@ class ClassReport(msgspec.Struct, frozen=True):
 class CheckReport(msgspec.Struct, frozen=True):
     """What a data set holds.
 
-    `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `faults` has all that is
+    `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` has all that is
     wrong, masks that cannot be read included, and `kinds` counts it.
     """
 
@@ -39,15 +39,15 @@ class CheckReport(msgspec.Struct, frozen=True):
     overlap_pixels: int
     ignored_pixels: int
     kinds: dict[str, int]
-    faults: tuple[FaultInfo, ...]
+    problems: tuple[ProblemInfo, ...]
 
 
 def check(
-    data: str | os.PathLike[str] | Place,
+    data: str | os.PathLike[str] | AnyPath,
     *,
     rules: Rules | None = None,
     workers: Workers | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> CheckReport:
     """Read all masks of a data set and report what is there and all that is wrong.
 
@@ -66,21 +66,21 @@ def check(
     >>> folder = Path(tempfile.mkdtemp())
     >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
     >>> report = check(folder)
-    >>> report.format, report.masks, report.instances, report.faults
+    >>> report.format, report.masks, report.instances, report.problems
     ('label-image', 1, 2, ())
     """
     rules, workers = rules or Rules(), workers or Workers()
     masks = find_masks(workers.place(data), format=rules.format, options=reading(rules))
-    with crew(workers, len(masks.refs)) as workforce:
-        found = scan(workforce, masks, rules.instances, progress)
+    with open_executor(workers, len(masks.refs)) as executor:
+        found = scan(executor, masks, rules.instances, progress)
     return _report(str(data), found)
 
 
-def _report(source: str, found: Found) -> CheckReport:
+def _report(source: str, found: Scan) -> CheckReport:
     """CheckReport of what was found."""
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
-    faults = tuple(FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults())
+    problems = tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems())
     return CheckReport(
         source=source,
         format=found.masks.format,
@@ -90,6 +90,6 @@ def _report(source: str, found: Found) -> CheckReport:
         classes=tuple(ClassReport(entry.id, entry.name, int(number), int(pixels)) for entry, number, pixels in columns),
         overlap_pixels=sum(each.hidden for each in found.stats),
         ignored_pixels=sum(each.ignored for each in found.stats),
-        kinds=dict(Counter(fault.kind for fault in faults)),
-        faults=faults,
+        kinds=dict(Counter(problem.kind for problem in problems)),
+        problems=problems,
     )

@@ -14,13 +14,22 @@ from segprep.masks.classes import ClassTable
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import Counts, MaskStats, total
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
-from segprep.runs.scan import Found
+from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
-from segprep.store.schema import FORMAT, BucketInfo, ClassCounts, ClassInfo, FaultInfo, StoreInfo, plain, product_info
+from segprep.store.schema import (
+    FORMAT,
+    BucketInfo,
+    ClassCounts,
+    ClassInfo,
+    ProblemInfo,
+    StoreInfo,
+    target_info,
+    to_builtins,
+)
 from segprep.store.tables import instance_columns, mask_columns
-from segprep.targets import PRODUCTS, Product
+from segprep.targets import TARGETS, Target
 from segprep.targets.class_weights import FORMULAS
 
 
@@ -34,7 +43,7 @@ class Plan:
         Root attributes of the store, incomplete.
     layout : Layout
         Bucket and row of every mask.
-    products : tuple of Product
+    targets : tuple of Target
         Bound to the class weights and types that the data ask for.
     tables : dict of str to array
         Columns of the root tables and of the instance table.
@@ -42,18 +51,18 @@ class Plan:
 
     info: StoreInfo
     layout: Layout
-    products: tuple[Product, ...]
+    targets: tuple[Target, ...]
     tables: dict[str, NDArray[Any]]
 
 
 def plan(  # noqa: PLR0913 - what follows the first two has a name each
     source: str,
-    found: Found,
+    found: Scan,
     *,
-    products: Sequence[Product],
+    targets: Sequence[Target],
     instances: InstanceRule,
     split: SplitRule,
-    data: Place | None = None,
+    data: AnyPath | None = None,
     canvas: Size | None = None,
     reading: ReadOptions | None = None,
     kept: tuple[SplitArray, SplitArray] | None = None,
@@ -66,13 +75,13 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
         What the user calls the data set.
     found : Found
         What is known of it.
-    products : sequence of Product
+    targets : sequence of Target
         What to compute.
     instances : InstanceRule
         How the instances were told apart.
     split : SplitRule
         How to split the masks.
-    data : Place or None
+    data : AnyPath or None
         Where a file with splits may lie.
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
@@ -87,7 +96,7 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
     split_of, fold_of = kept or assign(keys, _class_counts(stats), split, data)
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
-    fitted = tuple(sorted((each.fit(train, everything) for each in products), key=_rank))
+    fitted = tuple(sorted((each.fit(train, everything) for each in targets), key=_rank))
     digest = found.input()
     info = StoreInfo(
         format=FORMAT,
@@ -96,8 +105,8 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
         source=source,
         source_format=found.masks.format,
         input=digest,
-        instance_rule=plain(instances),
-        split_rule=plain(split),
+        instance_rule=to_builtins(instances),
+        split_rule=to_builtins(split),
         masks=len(stats),
         instances=int(everything.instances.sum()),
         ignored_pixels=sum(each.ignored for each in stats),
@@ -108,16 +117,16 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
             BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
             for bucket in layout.buckets
         ),
-        products=tuple(product_info(product, layout, instances, digest) for product in fitted),
-        faults=tuple(FaultInfo(fault.kind, key, fault.where) for key, fault in found.faults()),
-        reading=plain(reading or ReadOptions()),
+        targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
+        problems=tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems()),
+        reading=to_builtins(reading or ReadOptions()),
     )
     tables = mask_columns(keys, stats, layout) | instance_columns(stats) | {"split": split_of, "fold": fold_of}
     return Plan(info, layout, fitted, tables)
 
 
 def assign(
-    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: Place | None
+    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: AnyPath | None
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask.
 
@@ -129,7 +138,7 @@ def assign(
         What to balance.
     rule : SplitRule
         How to split.
-    data : Place or None
+    data : AnyPath or None
         Where a file with splits may lie.
     """
     groups = splits.groups_of(keys, rule.group)
@@ -167,9 +176,9 @@ def class_infos(classes: ClassTable, everything: Counts, train: Counts) -> tuple
     )
 
 
-def _rank(product: Product) -> int:
-    """Place of a product among all of them."""
-    return [each.name for each in PRODUCTS].index(product.name)
+def _rank(target: Target) -> int:
+    """Place of a target among all of them."""
+    return [each.name for each in TARGETS].index(target.name)
 
 
 def _class_counts_of(counts: Counts, code: int) -> ClassCounts:

@@ -10,27 +10,27 @@ from segprep.errors import OptionError, OutputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
-from segprep.paths.anypath import Place
-from segprep.paths.lock import sole_writer
-from segprep.readers import Masks, ReadOptions, find_masks
-from segprep.runs.changes import change, merged
+from segprep.paths.anypath import AnyPath
+from segprep.paths.lock import write_lock
+from segprep.readers import MaskSet, ReadOptions, find_masks
+from segprep.runs.changes import diff, with_stored_targets
 from segprep.runs.plan import Plan, plan
-from segprep.runs.resume import is_told_by, quick, recalled
-from segprep.runs.scan import Found, OnBad, checked, scan
-from segprep.runs.write import Part, Work, write
+from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
+from segprep.runs.scan import OnError, Scan, require_readable, scan
+from segprep.runs.write import Part, WriteTask, write
 from segprep.store.layout import Size
-from segprep.store.metadata import discard, existing, read_note, read_splits
-from segprep.store.schema import Note, StoreInfo
-from segprep.targets import Classes, Labels, Product, Weights
-from segprep.workers.jobs import Progress, Stage, Workers, crew, silent
+from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
+from segprep.store.schema import InputStamp, StoreInfo
+from segprep.targets import Classes, Labels, Target, Weights
+from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
-ALWAYS: tuple[Product, ...] = (Labels(), Classes())
+ALWAYS: tuple[Target, ...] = (Labels(), Classes())
 """Written to every store: all the others can be computed again from these and the instance table."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides about masks before any product is computed.
+    """What decides about masks before any target is computed.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class Rules:
         How masks are split into train, val and test.
     canvas : (int, int) or None
         One canvas for all masks, in pixels; None fits a few.
-    on_bad : str
-        ``skip``: what is bad within a mask is left out, and a mask that cannot be read ends the run before anything is
+    on_error : str
+        ``skip-annotation``: bad annotations are left out, and a mask that cannot be read ends the run before anything is
         written. ``skip-mask``: such a mask is left out. ``fail``: a bad annotation ends the run too.
     """
 
@@ -54,24 +54,24 @@ class Rules:
     instances: InstanceRule = field(default_factory=InstanceRule)
     split: SplitRule = field(default_factory=SplitRule)
     canvas: Size | None = None
-    on_bad: OnBad = "skip"
+    on_error: OnError = "skip-annotation"
 
 
 def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
-    data: str | os.PathLike[str] | Place,
-    out: str | os.PathLike[str] | Place,
+    data: str | os.PathLike[str] | AnyPath,
+    out: str | os.PathLike[str] | AnyPath,
     *,
-    products: Sequence[Product] = (Weights(),),
+    targets: Sequence[Target] = (Weights(),),
     rules: Rules | None = None,
     workers: Workers | None = None,
     overwrite: bool = False,
     part: Part | None = None,
-    hash_input: bool = False,
-    progress: Progress = silent,
+    reread: bool = False,
+    progress: Progress = no_progress,
 ) -> StoreInfo:
-    """Read all masks of a data set, compute the products of each, and write them to a store.
+    """Read all masks of a data set, compute the targets of each, and write them to a store.
 
-    What the store already has is not computed again: products are added to it, and a run that was ended goes on.
+    What the store already has is not computed again: targets are added to it, and a run that was ended goes on.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
         COCO file, label image, or a folder of masks; see `segprep.readers`.
     out : path
         The store: a new one, or one of the same masks and rules.
-    products : sequence of Product
+    targets : sequence of Target
         What to compute besides labels and classes, which are always written.
     rules : Rules or None
         What decides about the masks.
@@ -91,7 +91,7 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     part : Part or None
         Which part of the shards to write, where runs side by side share the work; when all have ended, a run without it
         completes the store.
-    hash_input : bool
+    reread : bool
         Whether to load every mask of the input also where the store has them all and no file has another name, size or time
         than when they were loaded. A file that was changed in place, and has its former size and time, is noticed only so.
     progress : Progress
@@ -119,37 +119,35 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     (1, 2, 'complete')
     """
     rules = rules or Rules()
-    wanted = _with_always(products)
+    wanted = _with_always(targets)
     workers = workers or Workers()
     source, root = workers.place(data), workers.place(out)
-    existing(root)  # nothing is written, not even a lock, where something else is
+    open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
-        raise OptionError(
-            "--shard-range and --overwrite exclude each other: the parts would replace each other's shards"
-        )
-    with sole_writer(root, "" if part is None else part.name) as check_sole:
+        raise OptionError("--part and --overwrite exclude each other: the parts would replace each other's shards")
+    with write_lock(root, "" if part is None else part.name) as check_sole:
         progress = _checked(progress, check_sole)
-        files = quick(source, root)  # before any file is read: a change from now on is noticed next time
+        files = stat_fingerprint(source, root)  # before any file is read: a change from now on is noticed next time
         masks = find_masks(source, format=rules.format, options=reading(rules))
-        if not is_told_by(source, masks.format):
+        if not covers_all_files(source, masks.format):
             files = None
-        with crew(workers, len(masks.refs)) as workforce:
-            known = {} if hash_input else _known(root, files, masks, rules)
-            found = checked(scan(workforce, masks, rules.instances, progress, known), rules.on_bad)
-            before = existing(root)  # only now: another part may have made the store meanwhile
+        with open_executor(workers, len(masks.refs)) as executor:
+            known = {} if reread else _known(root, files, masks, rules)
+            found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
+            before = open_existing(root)  # only now: another part may have made the store meanwhile
             made = _planned(source, root, found, wanted, rules, before)
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
-            work = Work(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
-            return write(workforce, work, progress, before)
+            work = WriteTask(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
+            return write(executor, work, progress, before)
 
 
-def _known(root: Place, files: str | None, masks: Masks, rules: Rules) -> dict[str, MaskStats]:
+def _known(root: AnyPath, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
     """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
-    before = existing(root)
-    if before is None or files is None or read_note(root) != Note(files, before.input):
+    before = open_existing(root)
+    if before is None or files is None or read_stamp(root) != InputStamp(files, before.input):
         return {}
-    return recalled(root, before, masks, rules.instances, reading(rules))
+    return stats_from_store(root, before, masks, rules.instances, reading(rules))
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
@@ -163,10 +161,10 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 
 def _planned(
-    source: Place,
-    root: Place,
-    found: Found,
-    wanted: Sequence[Product],
+    source: AnyPath,
+    root: AnyPath,
+    found: Scan,
+    wanted: Sequence[Target],
     rules: Rules,
     before: StoreInfo | None,
 ) -> Plan:
@@ -174,7 +172,7 @@ def _planned(
     return plan(
         source.absolute().name.encode(errors="replace").decode(),
         found,
-        products=wanted,
+        targets=wanted,
         instances=rules.instances,
         split=_split(rules, before),
         data=source,
@@ -185,7 +183,7 @@ def _planned(
 
 
 def _kept_splits(
-    root: Place, found: Found, rules: Rules, before: StoreInfo | None
+    root: AnyPath, found: Scan, rules: Rules, before: StoreInfo | None
 ) -> tuple[SplitArray, SplitArray] | None:
     """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
     if before is None or rules.split != SplitRule():
@@ -193,35 +191,35 @@ def _kept_splits(
     return read_splits(root, before) if found.input() == before.input else None
 
 
-def _reconciled(root: Place, before: StoreInfo, made: Plan, overwrite: bool) -> tuple[Plan, StoreInfo | None]:
+def _reconciled(root: AnyPath, before: StoreInfo, made: Plan, overwrite: bool) -> tuple[Plan, StoreInfo | None]:
     """Plan for a place where a store is, and what of the store stays."""
-    both = merged(before, made)
-    changed = change(root, before, both)
-    words = [*changed.of_masks, *(word for own in changed.of_products.values() for word in own)]
+    both = with_stored_targets(before, made)
+    changed = diff(root, before, both)
+    words = [*changed.of_masks, *(word for own in changed.of_targets.values() for word in own)]
     if words and not overwrite:
         raise OutputError(
             f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by --overwrite"
         )
     if changed.of_masks:
-        discard(root, before)
+        delete(root, before)
         return made, None
-    for product in changed.of_products:
-        discard(root, before, product)
+    for target in changed.of_targets:
+        delete(root, before, target)
     return both, before
 
 
-def _with_always(products: Sequence[Product]) -> list[Product]:
-    """Products, with those that every store has; each name once."""
-    names = [product.name for product in products]
+def _with_always(targets: Sequence[Target]) -> list[Target]:
+    """Targets, with those that every store has; each name once."""
+    names = [target.name for target in targets]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise OptionError(f"--products: {twice} is named twice; a store has one array of each name")
-    return [*(each for each in ALWAYS if each.name not in names), *products]
+        raise OptionError(f"--targets: {twice} is named twice; a store has one array of each name")
+    return [*(each for each in ALWAYS if each.name not in names), *targets]
 
 
 def reading(rules: Rules) -> ReadOptions:
     """How masks are read: where instances are found anew, the values of label images are classes."""
-    return replace(rules.reading, values="instances" if rules.instances.origin == "as-is" else "classes")
+    return replace(rules.reading, values="instances" if rules.instances.instances_from == "as-is" else "classes")
 
 
 def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:

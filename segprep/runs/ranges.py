@@ -1,4 +1,4 @@
-"""What the values of each product promise, whatever the mask, and where an array breaks it.
+"""What the values of each target promise, whatever the mask, and where an array breaks it.
 
 A checksum proves that an object is what was written; this proves that what was written makes sense.
 """
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.kernels.boundaries import IGNORE, SHARED
-from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Product, Weights
+from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Target, Weights
 
 SLACK = 1 + 2**-9
 """Of a limit: sums are rounded to float32, and once more to float16."""
 
 
-class Truth(NamedTuple):
+class MaskFacts(NamedTuple):
     """What the tables say of one mask.
 
     Attributes
@@ -39,12 +39,12 @@ class Truth(NamedTuple):
     n_classes: int
 
 
-def broken(product: Product, canvas: NDArray[Any], truth: Truth) -> str | None:
+def broken(target: Target, canvas: NDArray[Any], truth: MaskFacts) -> str | None:
     """What is wrong with the array of a mask, in words; None if nothing is.
 
     Parameters
     ----------
-    product : Product
+    target : Target
         What it is an array of.
     canvas : (..., H, W) array
         The mask's row in the store, padding included.
@@ -53,7 +53,7 @@ def broken(product: Product, canvas: NDArray[Any], truth: Truth) -> str | None:
 
     Examples
     --------
-    >>> truth = Truth("a", (1, 3), np.array([2]), np.array([0]), n_classes=2)
+    >>> truth = MaskFacts("a", (1, 3), np.array([2]), np.array([0]), n_classes=2)
     >>> broken(Labels(), np.array([[1, 1, 0]], np.uint16), truth)
     >>> broken(Labels(), np.array([[1, 0, 0]], np.uint16), truth)
     'instance 1 has 1 pixels instead of 2'
@@ -64,12 +64,12 @@ def broken(product: Product, canvas: NDArray[Any], truth: Truth) -> str | None:
     values = canvas[..., :height, :width]
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return "holds NaN or infinity"
-    if (canvas[..., height:, :] != product.pad).any() or (canvas[..., :height, width:] != product.pad).any():
-        return f"is not {product.pad:g} in the padding"
-    return RANGES[product.name](product, values, truth)
+    if (canvas[..., height:, :] != target.pad).any() or (canvas[..., :height, width:] != target.pad).any():
+        return f"is not {target.pad:g} in the padding"
+    return RANGES[target.name](target, values, truth)
 
 
-def _labels(_: Any, values: NDArray[Any], truth: Truth) -> str | None:
+def _labels(_: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:
     count = len(truth.areas)
     if (largest := int(values.max())) > count:
         return f"holds label {largest} of {count} instances"
@@ -81,33 +81,33 @@ def _labels(_: Any, values: NDArray[Any], truth: Truth) -> str | None:
     return None
 
 
-def _classes(product: Any, values: NDArray[Any], truth: Truth) -> str | None:
-    known = values[values != product.fill]
+def _classes(target: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:
+    known = values[values != target.fill]
     largest = int(known.max(initial=0))
     return f"holds class code {largest} of {truth.n_classes}" if largest >= truth.n_classes else None
 
 
-def _weights(product: Any, values: NDArray[Any], truth: Truth) -> str | None:
+def _weights(target: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:
     # A rule that takes class weights from the image alone has no limit that is known here.
-    most = max(product.vector) + _highest(product, truth) if product.vector else np.inf
+    most = max(target.vector) + _highest(target, truth) if target.vector else np.inf
     return _outside(values, 0, most)
 
 
-def _border(product: Any, values: NDArray[Any], truth: Truth) -> str | None:
-    return _outside(values, 0, _highest(product, truth))
+def _border(target: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:
+    return _outside(values, 0, _highest(target, truth))
 
 
-def _highest(product: Any, truth: Truth) -> float:
+def _highest(target: Any, truth: MaskFacts) -> float:
     """Largest border term: terms of several classes are summed."""
-    return float(product.w0 * (1 if product.compete == "all" else truth.n_classes))
+    return float(target.w0 * (1 if target.border_between == "all" else truth.n_classes))
 
 
-def _boundaries(product: Any, values: NDArray[Any], truth: Truth) -> str | None:  # noqa: ARG001 - as the others
+def _boundaries(target: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:  # noqa: ARG001 - as the others
     return _outside(values[values != IGNORE], 0, SHARED)
 
 
-def _distance(product: Any, values: NDArray[Any], truth: Truth) -> str | None:
-    most = np.hypot(*truth.shape) if product.clip is None else product.clip
+def _distance(target: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:
+    most = np.hypot(*truth.shape) if target.clip is None else target.clip
     return _outside(values, -most, most)
 
 
@@ -118,7 +118,7 @@ def _outside(values: NDArray[Any], least: float, most: float) -> str | None:
     return None
 
 
-RANGES: dict[str, Callable[[Any, NDArray[Any], Truth], str | None]] = {
+RANGES: dict[str, Callable[[Any, NDArray[Any], MaskFacts], str | None]] = {
     Labels.name: _labels,
     Classes.name: _classes,
     Weights.name: _weights,
@@ -126,4 +126,4 @@ RANGES: dict[str, Callable[[Any, NDArray[Any], Truth], str | None]] = {
     Boundaries.name: _boundaries,
     Distance.name: _distance,
 }
-"""What each product promises, by its name."""
+"""What each target promises, by its name."""

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from segprep.errors import InputError, IntegrityError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
-from segprep.paths.anypath import Place
-from segprep.paths.lock import sole_writer
-from segprep.runs.audit import Finding, Known, known_of
+from segprep.paths.anypath import AnyPath
+from segprep.paths.lock import write_lock
+from segprep.runs.audit import Finding, StoreState, inspect_store
 from segprep.runs.plan import Plan, plan
-from segprep.runs.scan import Found, checked, scan
-from segprep.runs.verify import VerifyReport, found_again, parts_of, verify
-from segprep.runs.write import Work, write
-from segprep.store.metadata import OBJECTS
-from segprep.store.schema import ObjectRecord, StoreInfo, decode_objects, product_info, stored_product
+from segprep.runs.scan import Scan, require_readable, scan
+from segprep.runs.verify import VerifyReport, find_masks_again, parts_of, verify
+from segprep.runs.write import WriteTask, write
+from segprep.store.metadata import MANIFEST
+from segprep.store.schema import ManifestEntry, StoreInfo, decode_manifest, stored_target, target_info
 from segprep.store.shards import drop_record
 from segprep.store.tables import read_table
-from segprep.workers.jobs import Progress, Workers, crew, silent
+from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 SPLIT_TABLES = ("split", "fold")
 """Tables that cannot always be computed again."""
@@ -32,11 +32,11 @@ OTHER = "was written anew, but not as it was: zarr-python, or a file with splits
 
 
 def repair(
-    out: str | os.PathLike[str] | Place,
-    data: str | os.PathLike[str] | Place,
+    out: str | os.PathLike[str] | AnyPath,
+    data: str | os.PathLike[str] | AnyPath,
     *,
     workers: Workers | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> VerifyReport:
     """Find all damage of a store, and write what is damaged anew.
 
@@ -69,44 +69,44 @@ def repair(
     if not damaged.findings:
         return damaged
     root = workers.place(out)
-    with sole_writer(root):
+    with write_lock(root):
         other = _mended(root, workers.place(data), damaged.findings, workers, progress)
     after = verify(out, deep=True, workers=workers, progress=progress)
     return msgspec.structs.replace(after, findings=after.findings + other, mended=damaged.findings)
 
 
 def _mended(
-    root: Place, source: Place, damage: tuple[Finding, ...], workers: Workers, progress: Progress
+    root: AnyPath, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
     """Write what is damaged anew; what is not as it was."""
-    known = known_of(root)
+    known = inspect_store(root)
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
     listed = {} if _is_unlisted(damage) else _listed(root)
-    masks = found_again(source, known.info)
-    with crew(workers, len(masks.refs)) as workforce:
-        found = checked(scan(workforce, masks, rule, progress), "skip-mask")
+    masks = find_masks_again(source, known.info)
+    with open_executor(workers, len(masks.refs)) as executor:
+        found = require_readable(scan(executor, masks, rule, progress), "skip-mask")
         made = _plan_again(root, source, known.info, found, damage)
         _drop_records(root, known, damage)
-        write(workforce, Work(root, found.masks.refs, rule, made, digests=found.digests), progress, None)
+        write(executor, WriteTask(root, found.masks.refs, rule, made, digests=found.digests), progress, None)
     return tuple(Finding(path, OTHER) for path, record in _listed(root).items() if listed.get(path, record) != record)
 
 
 def _is_unlisted(damage: tuple[Finding, ...]) -> bool:
     """Whether the list of metadata and tables is damaged, or of a run before that which was ended."""
-    return any(each.path == OBJECTS for each in damage)
+    return any(each.path == MANIFEST for each in damage)
 
 
-def _listed(root: Place) -> dict[str, ObjectRecord]:
+def _listed(root: AnyPath) -> dict[str, ManifestEntry]:
     """Records of metadata and tables; none where the list of them is damaged."""
     try:
-        return decode_objects((root / OBJECTS).read_bytes()) or {}
+        return decode_manifest((root / MANIFEST).read_bytes()) or {}
     except OSError:
         return {}
 
 
-def _plan_again(root: Place, source: Place, info: StoreInfo, found: Found, findings: tuple[Finding, ...]) -> Plan:
+def _plan_again(root: AnyPath, source: AnyPath, info: StoreInfo, found: Scan, findings: tuple[Finding, ...]) -> Plan:
     """Plan of the run that made the store."""
-    products = tuple(map(stored_product, info.products))
+    targets = tuple(map(stored_target, info.targets))
     rule = msgspec.convert(info.instance_rule, type=InstanceRule)
     if found.input() != info.input:
         raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
@@ -114,21 +114,21 @@ def _plan_again(root: Place, source: Place, info: StoreInfo, found: Found, findi
     made = plan(
         info.source,
         found,
-        products=(),
+        targets=(),
         instances=rule,
         split=UNSPLIT if len(kept) == len(SPLIT_TABLES) else msgspec.convert(info.split_rule, type=SplitRule),
         data=source,
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
     )
-    for product, stored in zip(products, info.products, strict=True):
-        if product_info(product, made.layout, rule, info.input).fingerprint != stored.fingerprint:
+    for target, stored in zip(targets, info.targets, strict=True):
+        if target_info(target, made.layout, rule, info.input).fingerprint != stored.fingerprint:
             raise IntegrityError(
-                f"{root}: segprep {info.segprep} wrote it, and this version computes {product.name} otherwise: make it anew"
+                f"{root}: segprep {info.segprep} wrote it, and this version computes {target.name} otherwise: make it anew"
             )
-    return Plan(msgspec.structs.replace(info, status="incomplete"), made.layout, products, {**made.tables, **kept})
+    return Plan(msgspec.structs.replace(info, status="incomplete"), made.layout, targets, {**made.tables, **kept})
 
 
-def _kept_tables(root: Place, info: StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
+def _kept_tables(root: AnyPath, info: StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
     """Tables of the splits that are whole."""
     kept: dict[str, NDArray[Any]] = {}
     if info.status != "complete" and _is_unlisted(findings):  # they may be of another run
@@ -143,7 +143,7 @@ def _kept_tables(root: Place, info: StoreInfo, findings: tuple[Finding, ...]) ->
     return kept
 
 
-def _drop_records(root: Place, known: Known, findings: tuple[Finding, ...]) -> None:
+def _drop_records(root: AnyPath, known: StoreState, findings: tuple[Finding, ...]) -> None:
     """Remove the records of all damaged shards, so that they count as missing."""
     paths = {each.path for each in findings}
     for shard in known.layout.shards():

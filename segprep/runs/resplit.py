@@ -12,28 +12,28 @@ from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitArray, SplitRule, folds_of, groups_of
 from segprep.masks.stats import Counts
-from segprep.paths.anypath import Place
-from segprep.paths.lock import sole_writer
+from segprep.paths.anypath import AnyPath
+from segprep.paths.lock import write_lock
 from segprep.runs.plan import Plan, assign, class_infos
-from segprep.runs.write import Work, write
+from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.dataset import open as open_store
 from segprep.store.layout import Layout
 from segprep.store.metadata import read_splits
-from segprep.store.schema import StoreInfo, plain, product_info, stored_product
+from segprep.store.schema import StoreInfo, stored_target, target_info, to_builtins
 from segprep.store.shards import are_written, array_spec
 from segprep.store.tables import TABLES, read_layout, read_table
 from segprep.targets import Classes, Labels
-from segprep.workers.jobs import Progress, Workers, crew, silent
+from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 
-def split_store(
-    out: str | os.PathLike[str] | Place,
+def resplit(
+    out: str | os.PathLike[str] | AnyPath,
     rule: SplitRule,
     *,
     refit: bool = False,
     workers: Workers | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> StoreInfo:
     """Split the masks of a store anew.
 
@@ -44,7 +44,7 @@ def split_store(
     rule : SplitRule
         How to split. Without shares or a file the splits stay as they are, and only folds are made anew, if any are asked for.
     refit : bool
-        Whether to fit class weights on the new train split and write the products that depend on them again; from the
+        Whether to fit class weights on the new train split and write the targets that depend on them again; from the
         store alone, without the input. Otherwise they stay as they were fitted on the former train split.
     workers, progress
         As in `preprocess`.
@@ -64,41 +64,41 @@ def split_store(
     workers = workers or Workers()
     root = workers.place(out)
     open_store(root, incomplete=True)
-    with sole_writer(root):
-        return _split_store(root, rule, refit, workers, progress)
+    with write_lock(root):
+        return _resplit(root, rule, refit, workers, progress)
 
 
-def _split_store(root: Place, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
-    """As `split_store`, where nobody else writes the store."""
+def _resplit(root: AnyPath, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
+    """As `resplit`, where nobody else writes the store."""
     dataset = open_store(root, incomplete=True)
     info = dataset.info
     layout = read_layout(root, info)
-    _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.products])
+    _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.targets])
     rule, split_of, fold_of = _assigned(root, dataset, rule)
     everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
-    products = tuple(map(stored_product, info.products))
+    targets = tuple(map(stored_target, info.targets))
     rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
-    infos = info.products
+    infos = info.targets
     if refit:
-        products = tuple(each.fit(train, everything) for each in products)
-        infos = tuple(product_info(each, layout, rule_of_instances, info.input) for each in products)
+        targets = tuple(each.fit(train, everything) for each in targets)
+        infos = tuple(target_info(each, layout, rule_of_instances, info.input) for each in targets)
     now = msgspec.structs.replace(
         info,
         status="incomplete",
-        split_rule=plain(rule),
+        split_rule=to_builtins(rule),
         classes=class_infos(_class_table(info), everything, train),
-        products=infos,
+        targets=infos,
     )
     tables = {name: read_table(root, name) for name in TABLES} | {"split": split_of, "fold": fold_of}
-    made = Plan(now, layout, products, tables)
+    made = Plan(now, layout, targets, tables)
     fresh = Dataset(root, info, dataset.rows)  # without the tables it has read by now: it travels with every job
     refs = [StoredRef(fresh, index, key) for index, key in enumerate(dataset.keys)]
     as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
-    with crew(workers, len(refs)) as workforce:
-        return write(workforce, Work(root, refs, as_stored, made), progress, info)
+    with open_executor(workers, len(refs)) as executor:
+        return write(executor, WriteTask(root, refs, as_stored, made), progress, info)
 
 
-def _assigned(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
+def _assigned(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
     """Rule, split and fold of each mask: what is not said stays as it is."""
     if rule.fractions is None and rule.file is None:
         before, kept = _kept(root, dataset, rule)
@@ -111,7 +111,7 @@ def _assigned(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule
     return rule, *assign(dataset.keys, counts, rule, None)
 
 
-def _kept(root: Place, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:
+def _kept(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:
     """Rule of a store, which another one adds folds to at most, and its splits, if they are whole."""
     before = msgspec.convert(dataset.info.split_rule, type=SplitRule)
     for option, said, was in (("--group", rule.group, before.group), ("--seed", rule.seed, before.seed)):
@@ -134,13 +134,13 @@ def _class_table(info: StoreInfo) -> ClassTable:
     return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
 
 
-def _check_written(root: Place, info: StoreInfo, layout: Layout, names: Sequence[str]) -> None:
-    """Raise IntegrityError unless all shards of these products are written."""
-    needed = [(stored_product(each), each.fingerprint) for each in info.products if each.name in names]
+def _check_written(root: AnyPath, info: StoreInfo, layout: Layout, names: Sequence[str]) -> None:
+    """Raise IntegrityError unless all shards of these targets are written."""
+    needed = [(stored_target(each), each.fingerprint) for each in info.targets if each.name in names]
     asked = [
-        (array_spec(layout.buckets[shard.bucket], product), shard.number, fingerprint)
+        (array_spec(layout.buckets[shard.bucket], target), shard.number, fingerprint)
         for shard in layout.shards()
-        for product, fingerprint in needed
+        for target, fingerprint in needed
     ]
     for (spec, number, _), written in zip(asked, are_written(root, asked), strict=True):
         if not written:

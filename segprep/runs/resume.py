@@ -13,29 +13,29 @@ from pathlib import Path
 import segprep
 from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import Fault
+from segprep.masks.mask import Problem
 from segprep.masks.stats import MaskStats, input_digest
-from segprep.paths.anypath import Place
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import listing
-from segprep.readers import Masks, ReadOptions
-from segprep.runs.scan import LEFT_OUT, Found
-from segprep.store.metadata import are_intact
-from segprep.store.schema import StoreInfo, plain
+from segprep.readers import MaskSet, ReadOptions
+from segprep.runs.scan import LEFT_OUT, Scan
+from segprep.store.metadata import checksums_match
+from segprep.store.schema import StoreInfo, to_builtins
 from segprep.store.tables import TABLES, decode_keys, read_table, stats_in
 
 ALONE = frozenset({"coco", "label-image", "labelme", "segment-anything"})
 """Formats of which a single file is all there is: their readers open no other."""
 
 
-def quick(data: Place, out: Place) -> str | None:
+def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
     """Fingerprint of the names, sizes and times of all files of a data set.
 
     Parameters
     ----------
-    data : Place
+    data : AnyPath
         A file, or a folder; in it hidden files and links are passed over, as readers do, and so are stores named ``*.zarr``.
-    out : Place
+    out : AnyPath
         Folder that counts as no part of the data, if it lies in there.
 
     Returns
@@ -45,14 +45,14 @@ def quick(data: Place, out: Place) -> str | None:
     """
     digest = hashlib.sha256()
     try:
-        for name, size, changed in _objects(data, out) if isinstance(data, ObjectPath) else _files(data, out):
+        for name, size, changed in _objects(data, out) if isinstance(data, BucketPath) else _files(data, out):
             digest.update(b"%b\0%d %b\0" % (name, size, changed.encode()))
     except (OSError, InputError):
         return None
     return digest.hexdigest()
 
 
-def _files(data: Path, out: Place) -> Iterator[tuple[bytes, int, str]]:
+def _files(data: Path, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size and time of each file of this machine, always in the same order."""
     whole, skipped = (Path(os.path.realpath(str(each))) for each in (data, out))
     for file in _visible(whole, skipped) if whole.is_dir() else [whole]:
@@ -62,23 +62,23 @@ def _files(data: Path, out: Place) -> Iterator[tuple[bytes, int, str]]:
 
 def _visible(folder: Path, out: Path) -> Iterator[Path]:
     """Visible files below a folder, always in the same order."""
-    folders: list[Place] = [folder]
+    folders: list[AnyPath] = [folder]
     while folders:
         inside = listing(folders.pop())
         yield from (file for file in inside.files if isinstance(file, Path))
         folders += [child for child in inside.folders if child != out and not _is_store(child)]
 
 
-def _is_store(folder: Place) -> bool:
+def _is_store(folder: AnyPath) -> bool:
     """Whether a folder is a Zarr store, also by its name: masks may lie in any other."""
     return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
 
 
-def _objects(data: ObjectPath, out: Place) -> Iterator[tuple[bytes, int, str]]:
+def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size, and time and tag of each object in a folder, or of a single one, always in the same order."""
     found = list(data.walk()) or [(data, data.stat())]
     stores = [path.parent for path, _ in found if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
-    skipped = frozenset(each.key for each in [*stores, out] if isinstance(each, ObjectPath))
+    skipped = frozenset(each.key for each in [*stores, out] if isinstance(each, BucketPath))
     for path, stat in sorted(found):
         inside = path.key.relative_to(data.key)
         is_hidden = any(part.startswith(".") for part in inside.parts)
@@ -86,23 +86,23 @@ def _objects(data: ObjectPath, out: Place) -> Iterator[tuple[bytes, int, str]]:
             yield inside.as_posix().encode(), stat.st_size, f"{stat.st_mtime_ns} {stat.tag and stat.tag.e_tag}"
 
 
-def is_told_by(data: Place, form: str) -> bool:
-    """Whether `quick` sees all files that the reader of a format opens: those beside a single file are not looked at."""
+def covers_all_files(data: AnyPath, form: str) -> bool:
+    """True if `stat_fingerprint` covers all files that the reader opens: it does not see those beside a single file."""
     return data.is_dir() or form in ALONE
 
 
-def recalled(
-    root: Place, info: StoreInfo, masks: Masks, instances: InstanceRule, reading: ReadOptions
+def stats_from_store(
+    root: AnyPath, info: StoreInfo, masks: MaskSet, instances: InstanceRule, reading: ReadOptions
 ) -> dict[str, MaskStats]:
     """Statistics of all masks of a store by their keys, as loading them again would give.
 
     Parameters
     ----------
-    root : Place
+    root : AnyPath
         The store.
     info : StoreInfo
         Its root attributes.
-    masks : Masks
+    masks : MaskSet
         What was found now, in files that have not changed since the store was made.
     instances : InstanceRule
         How instances are told apart now.
@@ -114,36 +114,36 @@ def recalled(
     dict of str to MaskStats
         Empty where masks are read otherwise than for the store, or where its tables are not whole.
     """
-    if not _is_alike(info, masks, instances, reading) or not are_intact(root, TABLES):
+    if not _is_alike(info, masks, instances, reading) or not checksums_match(root, TABLES):
         return {}
     tables = {name: read_table(root, name) for name in TABLES}
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}
-    faults = _faults(info, len(masks.faults))
+    problems = _problems(info, len(masks.problems))
     return {
-        key: replace(each, faults=tuple(faults.get(key, ())))
+        key: replace(each, problems=tuple(problems.get(key, ())))
         for key, each in zip(keys, stats_in(tables, len(info.classes)), strict=True)
     }
 
 
-def _is_alike(info: StoreInfo, masks: Masks, instances: InstanceRule, reading: ReadOptions) -> bool:
+def _is_alike(info: StoreInfo, masks: MaskSet, instances: InstanceRule, reading: ReadOptions) -> bool:
     """Whether the masks are read as those of a store were, by the same version of segprep."""
-    of_files = Found(replace(masks, refs=()), (), {}).faults()
+    of_files = Scan(replace(masks, refs=()), (), {}).problems()
     return (
         (info.segprep, info.source_format) == (segprep.__version__, masks.format)
-        and info.reading == plain(reading)
-        and info.instance_rule == plain(instances)
+        and info.reading == to_builtins(reading)
+        and info.instance_rule == to_builtins(instances)
         and [(each.code, each.id, each.name, each.is_thing) for each in info.classes]
         == [(each.code, each.id, each.name, each.is_thing) for each in masks.classes.entries]
-        and [(each.key, Fault(each.kind, each.where)) for each in info.faults[: len(of_files)]] == of_files
+        and [(each.key, Problem(each.kind, each.where)) for each in info.problems[: len(of_files)]] == of_files
     )
 
 
-def _faults(info: StoreInfo, of_files: int) -> dict[str, list[Fault]]:
-    """Faults within each mask; before them stand those of whole files."""
-    faults: dict[str, list[Fault]] = {}
-    for each in info.faults[of_files:]:
+def _problems(info: StoreInfo, of_files: int) -> dict[str, list[Problem]]:
+    """Problems within each mask; before them stand those of whole files."""
+    problems: dict[str, list[Problem]] = {}
+    for each in info.problems[of_files:]:
         if each.kind != LEFT_OUT:
-            faults.setdefault(each.key, []).append(Fault(each.kind, each.where))
-    return faults
+            problems.setdefault(each.key, []).append(Problem(each.kind, each.where))
+    return problems

@@ -6,17 +6,17 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import Fault, MaskRef
+from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
-from segprep.readers import Masks
-from segprep.workers.jobs import DEATHS, Crew, Died, Job, Progress
+from segprep.readers import MaskSet
+from segprep.workers.jobs import MAX_ATTEMPTS, Job, Jobs, Progress, WorkerDied
 
-OnBad: TypeAlias = Literal["skip", "skip-mask", "fail"]
+OnError: TypeAlias = Literal["skip-annotation", "skip-mask", "fail"]
 """What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
 
 LEFT_OUT = "mask left out"
 SCAN_BATCH = 8
-"""Masks in one job of the scan: enough that a job outweighs its message."""
+"""MaskSet in one job of the scan: enough that a job outweighs its message."""
 
 
 class Unreadable(NamedTuple):
@@ -39,12 +39,12 @@ class BadMasksError(InputError):
         self.messages = tuple(messages)
 
 
-class Found(NamedTuple):
-    """Masks that can be read, what is known of them, and what was left out.
+class Scan(NamedTuple):
+    """MaskSet that can be read, what is known of them, and what was left out.
 
     Attributes
     ----------
-    masks : Masks
+    masks : MaskSet
         Those that can be read.
     stats : tuple of MaskStats
         Statistics of each.
@@ -52,7 +52,7 @@ class Found(NamedTuple):
         Why each of the others cannot be read, by its key.
     """
 
-    masks: Masks
+    masks: MaskSet
     stats: tuple[MaskStats, ...]
     unreadable: dict[str, str]
 
@@ -65,43 +65,45 @@ class Found(NamedTuple):
         """Fingerprint of them all; see `segprep.store.schema.StoreInfo`."""
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
-    def faults(self) -> list[tuple[str, Fault]]:
+    def problems(self) -> list[tuple[str, Problem]]:
         """All that was left out, in words that can be printed, with the key of its mask or the name of its file."""
         within = [
-            (ref.key, fault) for ref, each in zip(self.masks.refs, self.stats, strict=True) for fault in each.faults
+            (ref.key, problem)
+            for ref, each in zip(self.masks.refs, self.stats, strict=True)
+            for problem in each.problems
         ]
-        unreadable = [(key, Fault(LEFT_OUT, message)) for key, message in self.unreadable.items()]
+        unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return [
-            (key, Fault(fault.kind, printable(fault.where)))
-            for key, fault in (*self.masks.faults, *within, *unreadable)
+            (key, Problem(problem.kind, escape_controls(problem.where)))
+            for key, problem in (*self.masks.problems, *within, *unreadable)
         ]
 
 
-def printable(text: str) -> str:
-    r"""Text on one line: faults quote from files, which may hold what moves a terminal's cursor.
+def escape_controls(text: str) -> str:
+    r"""Text on one line: problems quote from files, which may hold what moves a terminal's cursor.
 
     Examples
     --------
-    >>> print(printable("größe\n"))
+    >>> print(escape_controls("größe\n"))
     größe\n
     """
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def scan(
-    workforce: Crew,
-    masks: Masks,
+    executor: Jobs,
+    masks: MaskSet,
     instances: InstanceRule,
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
-) -> Found:
+) -> Scan:
     """Load every mask once, but for those whose statistics are known.
 
     Parameters
     ----------
-    workforce : Crew
+    executor : Crew
         Who does it.
-    masks : Masks
+    masks : MaskSet
         What was found.
     instances : InstanceRule
         How instances are told apart.
@@ -117,11 +119,11 @@ def scan(
     single = False
     while batches:
         jobs = [
-            Job(f"scan of {names(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
+            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in workforce.attempted(jobs, DEATHS if single else 1):
-            if not isinstance(results, Died):
+        for index, results in executor.attempted(jobs, MAX_ATTEMPTS if single else 1):
+            if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:
                 found[batches[index][0].key] = Unreadable(results.message)
@@ -131,7 +133,7 @@ def scan(
         batches, single = [(ref,) for ref in suspects], True  # one by one, to tell which of them it was
     pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
     readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
-    return Found(
+    return Scan(
         replace(masks, refs=tuple(ref for ref, _ in readable)),
         tuple(each for _, each in readable),
         {ref.key: each.message for ref, each in pairs if isinstance(each, Unreadable)},
@@ -151,7 +153,7 @@ def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats
     return mask_stats(whole, n_classes, instances.shown(whole))
 
 
-def checked(found: Found, on_bad: OnBad) -> Found:
+def require_readable(found: Scan, on_error: OnError) -> Scan:
     """What was found, if that is good enough.
 
     Raises
@@ -161,18 +163,18 @@ def checked(found: Found, on_bad: OnBad) -> Found:
     InputError
         Where no mask is left.
     """
-    if on_bad not in get_args(OnBad):
-        raise OptionError(f"--on-bad {on_bad}: choose one of {', '.join(get_args(OnBad))}")
-    if found.unreadable and on_bad != "skip-mask":
+    if on_error not in get_args(OnError):
+        raise OptionError(f"--on-error {on_error}: choose one of {', '.join(get_args(OnError))}")
+    if found.unreadable and on_error != "skip-mask":
         raise BadMasksError(tuple(found.unreadable.values()))
-    faults = found.faults()
-    if faults and on_bad == "fail":
-        raise BadMasksError([f"{key}: {fault.kind}: {fault.where}" for key, fault in faults])
+    problems = found.problems()
+    if problems and on_error == "fail":
+        raise BadMasksError([f"{key}: {problem.kind}: {problem.where}" for key, problem in problems])
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found
 
 
-def names(refs: Sequence[MaskRef]) -> str:
+def key_range(refs: Sequence[MaskRef]) -> str:
     """First and last key."""
     return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from segprep.errors import InputError, IntegrityError, OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
-from segprep.paths.anypath import Place
-from segprep.readers import Masks, ReadOptions, find_masks
-from segprep.runs.audit import Finding, Known, ask, bytes_of, fault_of, known_of, size_fault
-from segprep.runs.ranges import Truth, broken
+from segprep.paths.anypath import AnyPath
+from segprep.readers import MaskSet, ReadOptions, find_masks
+from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
+from segprep.runs.ranges import MaskFacts, broken
 from segprep.store.dataset import Dataset
 from segprep.store.layout import Shard
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import Record, StoreInfo, decode_record, stored_product
+from segprep.store.schema import Record, StoreInfo, decode_record, stored_target
 from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shard, record_name, shard_name
 from segprep.store.tables import read_table
-from segprep.targets import Product
-from segprep.workers.jobs import Crew, Job, Progress, Workers, crew, silent
+from segprep.targets import Target
+from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
 
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
@@ -44,12 +44,12 @@ class VerifyReport(msgspec.Struct, frozen=True):
     mended: tuple[Finding, ...] = ()
 
 
-class Part(NamedTuple):
-    """One shard of one product.
+class TargetShard(NamedTuple):
+    """One shard of one target.
 
     Attributes
     ----------
-    product : Product
+    target : Target
         As it was bound.
     spec : ArraySpec
         Its array.
@@ -59,7 +59,7 @@ class Part(NamedTuple):
         That its record must have.
     """
 
-    product: Product
+    target: Target
     spec: ArraySpec
     number: int
     rows: int
@@ -77,15 +77,15 @@ class Part(NamedTuple):
 
 
 def verify(
-    out: str | os.PathLike[str] | Place,
+    out: str | os.PathLike[str] | AnyPath,
     *,
     deep: bool = False,
-    against: str | os.PathLike[str] | Place | None = None,
+    against: str | os.PathLike[str] | AnyPath | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
     incomplete: bool = False,
     workers: Workers | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> VerifyReport:
     """Find all damage of a store.
 
@@ -129,14 +129,14 @@ def verify(
         raise OptionError(f"--sample {sample}: must be at least 1")
     workers = workers or Workers()
     root = workers.place(out)
-    known = known_of(root)
+    known = inspect_store(root)
     if known.info.status != "complete" and not incomplete:
         raise IntegrityError(_incomplete(root, known))
     source = None if against is None else workers.place(against)
     chosen = _chosen(root, known, source, sample, seed)
-    with crew(workers if deep or chosen else Workers(processes=1), known.info.masks) as workforce:
-        findings = [*known.findings, *_shard_findings(workforce, root, known, progress, deep=deep)]
-        findings += _differing(workforce, root, known, chosen)
+    with open_executor(workers if deep or chosen else Workers(processes=1), known.info.masks) as executor:
+        findings = [*known.findings, *_shard_findings(executor, root, known, progress, deep=deep)]
+        findings += _differing(executor, root, known, chosen)
     return VerifyReport(
         store=str(out),
         shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
@@ -147,7 +147,7 @@ def verify(
     )
 
 
-def _incomplete(root: Place, known: Known) -> str:
+def _incomplete(root: AnyPath, known: StoreState) -> str:
     """What there is to say of an incomplete store."""
     parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
     missing = are_written(root, [(part.spec, part.number, part.fingerprint) for part in parts]).count(False)
@@ -157,17 +157,19 @@ def _incomplete(root: Place, known: Known) -> str:
     )
 
 
-def parts_of(known: Known, shard: Shard) -> list[Part]:
-    """The shard of every product."""
+def parts_of(known: StoreState, shard: Shard) -> list[TargetShard]:
+    """The shard of every target."""
     bucket = known.layout.buckets[shard.bucket]
-    products = [(stored_product(each), each.fingerprint) for each in known.info.products]
+    targets = [(stored_target(each), each.fingerprint) for each in known.info.targets]
     return [
-        Part(product, array_spec(bucket, product), shard.number, len(shard.masks), fingerprint)
-        for product, fingerprint in products
+        TargetShard(target, array_spec(bucket, target), shard.number, len(shard.masks), fingerprint)
+        for target, fingerprint in targets
     ]
 
 
-def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progress, *, deep: bool) -> list[Finding]:
+def _shard_findings(
+    executor: Jobs, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
+) -> list[Finding]:
     """Damage of all shards and their records."""
     shards = list(known.layout.shards())
     truths = _truths(root, known) if deep else None
@@ -181,15 +183,15 @@ def _shard_findings(workforce: Crew, root: Place, known: Known, progress: Progre
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
     done = 0
-    for index, faults in workforce.completed(jobs):
+    for index, problems in executor.completed(jobs):
         masks = _names(known, shards[index])
-        found[index] = [Finding(path, what, masks) for path, what in faults]
+        found[index] = [Finding(path, what, masks) for path, what in problems]
         done += len(shards[index].masks)
         progress("verify", done, known.info.masks)
     return [finding for each in found for finding in each]
 
 
-def _names(known: Known, shard: Shard) -> str:
+def _names(known: StoreState, shard: Shard) -> str:
     """First and last mask of a shard."""
     first, last = shard.masks[0], shard.masks[-1]
     if known.keys is None:
@@ -197,7 +199,7 @@ def _names(known: Known, shard: Shard) -> str:
     return known.keys[first] if first == last else f"{known.keys[first]} to {known.keys[last]}"
 
 
-def _truths(root: Place, known: Known) -> list[Truth] | None:
+def _truths(root: AnyPath, known: StoreState) -> list[MaskFacts] | None:
     """What the tables say of each mask; None where they are damaged."""
     names = ("height", "width", "instance_count", "instances/area", "instances/run_count")
     if known.keys is None or not known.intact.issuperset(names):
@@ -205,7 +207,7 @@ def _truths(root: Place, known: Known) -> list[Truth] | None:
     heights, widths, counts, areas, runs = (read_table(root, name).astype(np.int64) for name in names)
     stops = np.cumsum(counts)
     return [
-        Truth(
+        MaskFacts(
             key,
             (int(height), int(width)),
             areas[stop - count : stop],
@@ -217,14 +219,16 @@ def _truths(root: Place, known: Known) -> list[Truth] | None:
 
 
 def _check_shard(
-    root: Place, parts: Sequence[Part], truths: Sequence[Truth] | None, deep: bool
+    root: AnyPath, parts: Sequence[TargetShard], truths: Sequence[MaskFacts] | None, deep: bool
 ) -> list[tuple[str, str]]:
-    """Paths of what is damaged of a shard of all products, and what is wrong."""
-    return [fault for part in parts if (fault := _part_fault(root, part, truths, deep))]
+    """Paths of what is damaged of a shard of all targets, and what is wrong."""
+    return [problem for part in parts if (problem := _part_fault(root, part, truths, deep))]
 
 
-def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: bool) -> tuple[str, str] | None:
-    """Place and fault of a shard of one product, or of its record."""
+def _part_fault(
+    root: AnyPath, part: TargetShard, truths: Sequence[MaskFacts] | None, deep: bool
+) -> tuple[str, str] | None:
+    """Path and problem of a shard of one target, or of its record."""
     written = bytes_of(root / part.record)
     if isinstance(written, str):
         return part.record, written
@@ -233,17 +237,17 @@ def _part_fault(root: Place, part: Part, truths: Sequence[Truth] | None, deep: b
         return part.record, "is damaged"
     if record.fingerprint != part.fingerprint:
         return part.record, "is of a run with other settings"
-    fault = _shard_fault(root / part.path, record, part, truths) if deep else _known_size(root / part.path, record)
-    return None if fault is None else (part.path, fault)
+    problem = _shard_fault(root / part.path, record, part, truths) if deep else _known_size(root / part.path, record)
+    return None if problem is None else (part.path, problem)
 
 
-def _known_size(path: Place, record: Record) -> str | None:
+def _known_size(path: AnyPath, record: Record) -> str | None:
     """What is wrong with a shard, by its size alone."""
     found = ask(lambda: path.stat().st_size)
     return found if isinstance(found, str) else size_fault(found, record.bytes)
 
 
-def _shard_fault(path: Place, record: Record, part: Part, truths: Sequence[Truth] | None) -> str | None:
+def _shard_fault(path: AnyPath, record: Record, part: TargetShard, truths: Sequence[MaskFacts] | None) -> str | None:
     """What is wrong with a shard, by its bytes, and then by the values in them."""
     data = bytes_of(path)
     if isinstance(data, str):
@@ -251,30 +255,32 @@ def _shard_fault(path: Place, record: Record, part: Part, truths: Sequence[Truth
     return fault_of(data, record) or _decoded_fault(data, part, truths)
 
 
-def _decoded_fault(data: bytes, part: Part, truths: Sequence[Truth] | None) -> str | None:
+def _decoded_fault(data: bytes, part: TargetShard, truths: Sequence[MaskFacts] | None) -> str | None:
     """What is wrong with the values of a shard; truths are None where the tables are damaged."""
     try:
         rows = decode_shard(part.spec, part.rows, data)
     except IntegrityError as error:
         return str(error)
     for row, truth in zip(rows, truths or (), strict=False):
-        if fault := broken(part.product, row, truth):
-            return f"{truth.key}: {fault}"
+        if problem := broken(part.target, row, truth):
+            return f"{truth.key}: {problem}"
     return None
 
 
-def found_again(data: Place, info: StoreInfo) -> Masks:
-    """Masks of a data set, read as those of a store were."""
-    values = "instances" if info.instance_rule.get("origin") == "as-is" else "classes"
+def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
+    """MaskSet of a data set, read as those of a store were."""
+    values = "instances" if info.instance_rule.get("instances_from") == "as-is" else "classes"
     options = msgspec.convert({"values": values} | info.reading, type=ReadOptions)
     return find_masks(data, format=info.source_format, options=options)
 
 
-def _chosen(root: Place, known: Known, source: Place | None, sample: int, seed: int) -> list[tuple[int, MaskRef]]:
-    """Masks to compute again; none where the tables are damaged, since it is not known then where they lie."""
+def _chosen(
+    root: AnyPath, known: StoreState, source: AnyPath | None, sample: int, seed: int
+) -> list[tuple[int, MaskRef]]:
+    """MaskSet to compute again; none where the tables are damaged, since it is not known then where they lie."""
     if source is None or known.keys is None or not known.intact.issuperset(("height", "width")):
         return []
-    refs = {ref.key: ref for ref in found_again(source, known.info).refs}
+    refs = {ref.key: ref for ref in find_masks_again(source, known.info).refs}
     lost = next((key for key in known.keys if key not in refs), None)
     if lost is not None:
         raise InputError(f"{source}: has no mask {lost!r}, which {root} holds; give the data that it was made from")
@@ -283,7 +289,9 @@ def _chosen(root: Place, known: Known, source: Place | None, sample: int, seed: 
     return [(mask, refs[known.keys[mask]]) for mask in picked]
 
 
-def _differing(workforce: Crew, root: Place, known: Known, chosen: Sequence[tuple[int, MaskRef]]) -> list[Finding]:
+def _differing(
+    executor: Jobs, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
+) -> list[Finding]:
     """Arrays of the chosen masks that are not what is computed from the input."""
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
     dataset = Dataset(root, known.info, np.arange(known.info.masks))
@@ -293,29 +301,29 @@ def _differing(workforce: Crew, root: Place, known: Known, chosen: Sequence[tupl
         for mask, ref in chosen
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
-    for index, faults in workforce.completed(jobs):
+    for index, problems in executor.completed(jobs):
         key = chosen[index][1].key
         found[index] = [
-            Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in faults
+            Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in problems
         ]
     return [finding for each in found for finding in each]
 
 
 def _compare(
-    dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[Part]
+    dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[TargetShard]
 ) -> list[tuple[str, str]]:
     """Paths of the shards whose array of a mask is another, and in how many pixels."""
     mask = rule.shown(rule.whole(ref.load(), ref.key))
-    faults = []
+    problems = []
     for part in parts:
-        expected = part.product.compute(mask)
+        expected = part.target.compute(mask)
         try:
-            fault = _difference(dataset.array(index, part.product.name), expected)
+            problem = _difference(dataset.array(index, part.target.name), expected)
         except IntegrityError as error:
-            fault = str(error)
-        if fault:
-            faults.append((part.path, fault))
-    return faults
+            problem = str(error)
+        if problem:
+            problems.append((part.path, problem))
+    return problems
 
 
 def _difference(stored: NDArray[Any], expected: NDArray[Any]) -> str | None:

@@ -1,6 +1,6 @@
 """Filling a store: every shard that it lacks, then the mark that it is complete.
 
-What is missing is told from the records, so that one way serves a new store, one to which a product is added, and one whose
+What is missing is told from the records, so that one way serves a new store, one to which a target is added, and one whose
 run was ended.
 """
 
@@ -13,15 +13,15 @@ from segprep.errors import InputError, OptionError, StorageError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
-from segprep.paths.anypath import Place
+from segprep.paths.anypath import AnyPath
 from segprep.runs.plan import Plan
-from segprep.runs.scan import names
+from segprep.runs.scan import key_range
 from segprep.store.layout import Shard
-from segprep.store.metadata import are_intact, create, put_info, put_note
-from segprep.store.schema import Note, StoreInfo
-from segprep.store.shards import ArraySpec, are_written, array_spec, is_written, padded, write_shard
-from segprep.targets import Product
-from segprep.workers.jobs import Crew, Job, Progress
+from segprep.store.metadata import checksums_match, create, put_info, put_stamp
+from segprep.store.schema import InputStamp, StoreInfo
+from segprep.store.shards import ArraySpec, are_written, array_spec, empty_shard, is_written, write_shard
+from segprep.targets import Target
+from segprep.workers.jobs import Job, Jobs, Progress
 
 
 class Part(NamedTuple):
@@ -53,7 +53,7 @@ class Part(NamedTuple):
         return shard % self.parts == self.number - 1
 
 
-class Work(NamedTuple):
+class WriteTask(NamedTuple):
     """What the jobs of a run have in common.
 
     Attributes
@@ -74,7 +74,7 @@ class Work(NamedTuple):
         Fingerprint that each mask must have still; None where the masks come from the store itself.
     """
 
-    root: Place
+    root: AnyPath
     refs: Sequence[MaskRef]
     instances: InstanceRule
     made: Plan
@@ -83,20 +83,20 @@ class Work(NamedTuple):
     digests: Sequence[bytes] | None = None
 
 
-class Target(NamedTuple):
-    """One product of one shard."""
+class ShardJob(NamedTuple):
+    """One target of one shard."""
 
-    product: Product
+    target: Target
     spec: ArraySpec
     fingerprint: str
 
 
-def write(workforce: Crew, work: Work, progress: Progress, before: StoreInfo | None) -> StoreInfo:
+def write(executor: Jobs, work: WriteTask, progress: Progress, before: StoreInfo | None) -> StoreInfo:
     """Write all that the store lacks, and mark it as complete.
 
     Parameters
     ----------
-    workforce : Crew
+    executor : Crew
         Who does it.
     work : Work
         What there is to do.
@@ -113,14 +113,14 @@ def write(workforce: Crew, work: Work, progress: Progress, before: StoreInfo | N
     made = work.made
     jobs, sizes = _jobs(work)
     complete = msgspec.structs.replace(made.info, status="complete")
-    if before == complete and not jobs and are_intact(work.root):
+    if before == complete and not jobs and checksums_match(work.root):
         _note(work)
         return complete
-    create(work.root, made.info, made.layout, made.products, made.tables)
+    create(work.root, made.info, made.layout, made.targets, made.tables)
     _note(work)
     masks = sum(len(shard.masks) for shard in _shards(work))
     done = masks - sum(sizes)
-    for index, _ in workforce.completed(jobs):
+    for index, _ in executor.completed(jobs):
         done += sizes[index]
         progress("write", done, masks)
     if missing := _jobs(work)[0]:
@@ -133,67 +133,67 @@ def write(workforce: Crew, work: Work, progress: Progress, before: StoreInfo | N
     return complete
 
 
-def _note(work: Work) -> None:
+def _note(work: WriteTask) -> None:
     """Note what the input looks like, so that the next run need not load what has not changed."""
     if work.files is not None:
-        put_note(work.root, Note(work.files, work.made.info.input))
+        put_stamp(work.root, InputStamp(work.files, work.made.info.input))
 
 
-def _jobs(work: Work) -> tuple[list[Job], list[int]]:
+def _jobs(work: WriteTask) -> tuple[list[Job], list[int]]:
     """Jobs that fill the shards which are not there yet, and the number of masks of each."""
     made, shards = work.made, _shards(work)
-    fingerprints = {info.name: info.fingerprint for info in made.info.products}
-    targets = [
+    fingerprints = {info.name: info.fingerprint for info in made.info.targets}
+    jobs_of = [
         [
-            Target(product, array_spec(made.layout.buckets[shard.bucket], product), fingerprints[product.name])
-            for product in made.products
+            ShardJob(target, array_spec(made.layout.buckets[shard.bucket], target), fingerprints[target.name])
+            for target in made.targets
         ]
         for shard in shards
     ]
     asked = [
-        (each.spec, shard.number, each.fingerprint) for shard, own in zip(shards, targets, strict=True) for each in own
+        (each.spec, shard.number, each.fingerprint) for shard, own in zip(shards, jobs_of, strict=True) for each in own
     ]
     written = iter(are_written(work.root, asked))
     jobs, sizes = [], []
-    for shard, own in zip(shards, targets, strict=True):
+    for shard, own in zip(shards, jobs_of, strict=True):
         missing = [each for each in own if not next(written)]
         if missing:
             refs = [work.refs[mask] for mask in shard.masks]
             digests = None if work.digests is None else [work.digests[mask] for mask in shard.masks]
-            what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {names(refs)}"
+            what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, digests, work.instances, missing)))
             sizes.append(len(refs))
     return jobs, sizes
 
 
-def _shards(work: Work) -> list[Shard]:
+def _shards(work: WriteTask) -> list[Shard]:
     """Shards of this run."""
     return [shard for index, shard in enumerate(work.made.layout.shards()) if work.part.has(index)]
 
 
 def _write_shard(
-    root: Place,
+    root: AnyPath,
     number: int,
     refs: Sequence[MaskRef],
     digests: Sequence[bytes] | None,
     instances: InstanceRule,
-    targets: Sequence[Target],
+    jobs_of: Sequence[ShardJob],
 ) -> None:
-    """Compute one shard of every product from the input, and write it; unless a worker did, and died before it had said so."""
-    targets = [each for each in targets if not is_written(root, each.spec, number, each.fingerprint)]
-    if not targets:
+    """Compute one shard of every target from the input, and write it; unless a worker did, and died before it had said so."""
+    jobs_of = [each for each in jobs_of if not is_written(root, each.spec, number, each.fingerprint)]
+    if not jobs_of:
         return
-    arrays = [padded(target.spec, len(refs)) for target in targets]
+    arrays = [empty_shard(shard_job.spec, len(refs)) for shard_job in jobs_of]
     for row, ref in enumerate(refs):
         whole = instances.whole(ref.load(), ref.key)
         if digests is not None and mask_digest(whole) != digests[row]:
-            raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --hash-input says more")
+            raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --reread says more")
         mask = instances.shown(whole)
         height, width = mask.shape
-        for target, array in zip(targets, arrays, strict=True):
+        for shard_job, array in zip(jobs_of, arrays, strict=True):
             try:
-                array[row, ..., :height, :width] = target.product.compute(mask)
+                array[row, ..., :height, :width] = shard_job.target.compute(mask)
             except OptionError as error:
                 raise OptionError(f"{ref.key}: {error}") from error
-    for target, array in zip(targets, arrays, strict=True):
-        write_shard(root, target.spec, number, array, target.fingerprint)
+    for shard_job, array in zip(jobs_of, arrays, strict=True):
+        write_shard(root, shard_job.spec, number, array, shard_job.fingerprint)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray
 from segprep.errors import IntegrityError, OptionError
-from segprep.masks.crops import Piece
+from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
-from segprep.paths.anypath import Place, place, storage_words
+from segprep.paths.anypath import AnyPath, parse_path, storage_words
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo
 from segprep.store.tables import decode_keys, read_table, zarr_store
@@ -23,7 +23,11 @@ NO_FOLD = 255
 
 
 def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
-    path: str | os.PathLike[str] | Place, *, split: str | None = None, fold: int | None = None, incomplete: bool = False
+    path: str | os.PathLike[str] | AnyPath,
+    *,
+    split: str | None = None,
+    fold: int | None = None,
+    incomplete: bool = False,
 ) -> "Dataset":
     """Open a store.
 
@@ -63,7 +67,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     >>> mask["labels"]
     array([[1, 0, 0, 0, 2]], dtype=uint16)
     """
-    root = place(path)
+    root = parse_path(path)
     info = read_info(root)
     if info.status != "complete" and not incomplete:
         raise IntegrityError(
@@ -81,7 +85,7 @@ class Instances:
     ----------
     shape : (int, int)
         Height and width of the mask in pixels.
-    pieces : tuple of Piece
+    crops : tuple of InstanceCrop
         Pixels of the instances ``1..N`` within their bounding boxes.
     classes : (N,) int32 array
         Their class codes.
@@ -90,24 +94,24 @@ class Instances:
     """
 
     shape: tuple[int, int]
-    pieces: tuple[Piece, ...]
+    crops: tuple[InstanceCrop, ...]
     classes: NDArray[np.int32]
     planes: NDArray[np.int32] = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self.pieces)
+        return len(self.crops)
 
     @property
     def boxes(self) -> NDArray[np.int64]:
         """Bounding boxes as in COCO, [x, y, width, height] in pixels, shape (N, 4)."""
-        boxes = [(piece.x, piece.y, piece.pixels.shape[1], piece.pixels.shape[0]) for piece in self.pieces]
+        boxes = [(crop.x, crop.y, crop.pixels.shape[1], crop.pixels.shape[0]) for crop in self.crops]
         return np.array(boxes, np.int64).reshape(-1, 4)
 
     @property
     def masks(self) -> BoolArray:
         """One mask per instance, shape (N, H, W)."""
         masks = np.zeros((len(self), *self.shape), np.bool_)
-        for mask, (y, x, pixels) in zip(masks, self.pieces, strict=True):
+        for mask, (y, x, pixels) in zip(masks, self.crops, strict=True):
             mask[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
         return masks
 
@@ -122,7 +126,7 @@ class Dataset:
 
     Attributes
     ----------
-    root : Place
+    root : AnyPath
         The store.
     info : StoreInfo
         What it holds.
@@ -130,7 +134,7 @@ class Dataset:
         Which rows of the root tables these are.
     """
 
-    root: Place
+    root: AnyPath
     info: StoreInfo
     rows: NDArray[np.intp]
 
@@ -138,15 +142,15 @@ class Dataset:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Key and arrays of one mask: ``key`` and every product, shape (..., H, W), the true size of the mask."""
-        names = [product.name for product in self.info.products]
+        """Key and arrays of one mask: ``key`` and every target, shape (..., H, W), the true size of the mask."""
+        names = [target.name for target in self.info.targets]
         return {"key": self.keys[index], **{name: self.array(index, name) for name in names}}
 
-    def array(self, index: int, product: str) -> NDArray[Any]:
-        """Array of one product of one mask, at its true size."""
+    def array(self, index: int, target: str) -> NDArray[Any]:
+        """Array of one target of one mask, at its true size."""
         mask = int(self.rows[index])
         bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
-        path = f"{self.info.buckets[bucket].name}/{product}"
+        path = f"{self.info.buckets[bucket].name}/{target}"
         try:
             with storage_words(self.root):
                 array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r")
@@ -164,19 +168,19 @@ class Dataset:
         table = self._table
         start, stop = self._starts[mask : mask + 2]
         labels = self.array(index, "labels")
-        pieces = []
+        crops = []
         for row in range(start, stop):
             y, x, height, width, number = (int(table[name][row]) for name in ("y", "x", "height", "width", "number"))
             runs = table["runs"][self._run_starts[row] : self._run_starts[row + 1]]
             shown = labels[y : y + height, x : x + width] == number
-            pieces.append(Piece(y, x, runs_bitmap(runs, (height, width)) if len(runs) else shown))
-        return Instances(labels.shape, tuple(pieces), table["class"][start:stop], table["plane"][start:stop])
+            crops.append(InstanceCrop(y, x, runs_bitmap(runs, (height, width)) if len(runs) else shown))
+        return Instances(labels.shape, tuple(crops), table["class"][start:stop], table["plane"][start:stop])
 
     def mask(self, index: int) -> InstanceMask:
         """Ground truth of one mask, as it was read."""
         instances = self.instances(index)
         planes = np.zeros((max(1, int(instances.planes.max(initial=0)) + 1), *instances.shape), np.int32)
-        for number, ((y, x, pixels), plane) in enumerate(zip(instances.pieces, instances.planes, strict=True), start=1):
+        for number, ((y, x, pixels), plane) in enumerate(zip(instances.crops, instances.planes, strict=True), start=1):
             planes[plane, y : y + pixels.shape[0], x : x + pixels.shape[1]][pixels] = number
         codes = self.array(index, "classes")
         ignore = codes == np.iinfo(codes.dtype).max

@@ -9,9 +9,9 @@
         labels/ classes/ weights/
           c/0/0/0                  a shard
           records/0.json           `Record`, written after the shard
-      key/records/objects.json     `Objects`: size and checksum of everything else
+      key/records/manifest.json     `Manifest`: size and checksum of everything else
       key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
-      key/records/.input           `Note`: what the input looked like
+      key/records/.input           `InputStamp`: what the input looked like
 
 zarr-python encodes everything in memory; segprep puts the objects in place, each one whole: written beside its place,
 flushed to the disk, renamed. So nothing is ever read back and modified, a kill leaves no torn object, and a record's
@@ -35,40 +35,40 @@ from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OutputError, StorageError
-from segprep.paths.anypath import Place, remove_tree, total_bytes
+from segprep.paths.anypath import AnyPath, remove_tree, total_bytes
 from segprep.paths.files import LOCK, PARTIAL, exists, put, storage_errors
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
     FORMAT,
     NO_JSON,
     FormatOnly,
-    Note,
-    ObjectRecord,
-    Objects,
+    InputStamp,
+    Manifest,
+    ManifestEntry,
     RootMetadata,
     StoreInfo,
-    decode_objects,
+    decode_manifest,
     manifest_digest,
-    plain,
     summary,
+    to_builtins,
 )
 from segprep.store.shards import array_spec, encode_array, map_objects
 from segprep.store.tables import MASK_TABLES, encode_table, read_table
-from segprep.targets import Product
+from segprep.targets import Target
 
-NOTE = "key/records/.input"
+INPUT_STAMP = "key/records/.input"
 """Where the note lies that says what the input looked like when the masks were loaded."""
-OBJECTS = "key/records/objects.json"
-"""Where `Objects` lies."""
+MANIFEST = "key/records/manifest.json"
+"""Where `Manifest` lies."""
 ROOT_COPY = "key/records/root.json"
 """Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
 
 
 def create(
-    root: Place,
+    root: AnyPath,
     info: StoreInfo,
     layout: Layout,
-    products: Iterable[Product],
+    targets: Iterable[Target],
     tables: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write all metadata and tables of a store whose status is incomplete, over those that it may have, and their checksums.
@@ -77,11 +77,11 @@ def create(
 
     Parameters
     ----------
-    root : Place
-        Folder of the store; see `existing`.
+    root : AnyPath
+        Folder of the store; see `open_existing`.
     info : StoreInfo
         Root attributes.
-    layout, products
+    layout, targets
         What the arrays are made of.
     tables : mapping of str to array
         One row per mask, or for names that begin with ``instances/`` one row per instance.
@@ -98,9 +98,9 @@ def create(
         encode_table(memory, name, table)
     for bucket in layout.buckets:
         zarr.create_group(memory, path=bucket.name)
-        for product in products:
-            attributes = {"description": summary(product), "parameters": plain(product)}
-            encode_array(memory, array_spec(bucket, product), attributes)
+        for target in targets:
+            attributes = {"description": summary(target), "parameters": to_builtins(target)}
+            encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
     contents = {path: data.to_bytes() for path, data in sorted(objects.items()) if path != "zarr.json"}
     put_info(root, info)
@@ -108,7 +108,7 @@ def create(
         for path, data in contents.items():
             put(root / path, data)
         put(root / ROOT_COPY, complete)
-        put(root / OBJECTS, _encode_objects(contents | {"zarr.json": complete}))
+        put(root / MANIFEST, _encode_manifest(contents | {"zarr.json": complete}))
 
 
 def _encode_root(info: StoreInfo) -> bytes:
@@ -118,15 +118,15 @@ def _encode_root(info: StoreInfo) -> bytes:
     return objects["zarr.json"].to_bytes()
 
 
-def _encode_objects(contents: Mapping[str, bytes]) -> bytes:
-    """Bytes of `Objects`."""
+def _encode_manifest(contents: Mapping[str, bytes]) -> bytes:
+    """Bytes of `Manifest`."""
     objects = {
-        path: ObjectRecord(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
+        path: ManifestEntry(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
     }
-    return msgspec.json.encode(Objects(objects, manifest_digest(objects)))
+    return msgspec.json.encode(Manifest(objects, manifest_digest(objects)))
 
 
-def existing(root: Place) -> StoreInfo | None:
+def open_existing(root: AnyPath) -> StoreInfo | None:
     """Store that is at `root` already; None if the place is free, or holds nothing but what a kill left of a first object.
 
     Raises
@@ -146,35 +146,35 @@ def existing(root: Place) -> StoreInfo | None:
         raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
 
 
-def _is_passing(path: Place) -> bool:
+def _is_passing(path: AnyPath) -> bool:
     """Whether a file is in a store only while it is written, or was left by a run that was killed at its first object."""
     return path.name.startswith(LOCK) or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
 
 
-def put_info(root: Place, info: StoreInfo) -> None:
+def put_info(root: AnyPath, info: StoreInfo) -> None:
     """Replace the root attributes; as complete, this is the last thing that is written."""
     data = _encode_root(info)
     with storage_errors(root):
         put(root / "zarr.json", data)
 
 
-def put_note(root: Place, note: Note) -> None:
+def put_stamp(root: AnyPath, note: InputStamp) -> None:
     """Write the note, unless it is there already."""
-    if read_note(root) != note:
+    if read_stamp(root) != note:
         with storage_errors(root):
-            put(root / NOTE, msgspec.json.encode(note))
+            put(root / INPUT_STAMP, msgspec.json.encode(note))
 
 
-def read_note(root: Place) -> Note | None:
+def read_stamp(root: AnyPath) -> InputStamp | None:
     """Note of the store at `root`; None where there is none that can be read."""
     try:
-        return msgspec.json.decode((root / NOTE).read_bytes(), type=Note)
+        return msgspec.json.decode((root / INPUT_STAMP).read_bytes(), type=InputStamp)
     except (OSError, *NO_JSON):
         return None
 
 
-def discard(root: Place, info: StoreInfo, product: str | None = None) -> None:
-    """Remove the arrays of a product, or of all and the tables too; whatever else lies there stays.
+def delete(root: AnyPath, info: StoreInfo, target: str | None = None) -> None:
+    """Remove the arrays of a target, or of all and the tables too; whatever else lies there stays.
 
     The root attributes stay until others take their place, so that the folder is a store of segprep at any time.
     """
@@ -182,11 +182,11 @@ def discard(root: Place, info: StoreInfo, product: str | None = None) -> None:
     buckets = [root / bucket.name for bucket in info.buckets]
     tables = [root / name for name in (*MASK_TABLES, "instances")]
     with storage_errors(root):
-        for folder in buckets + tables if product is None else [bucket / product for bucket in buckets]:
+        for folder in buckets + tables if target is None else [bucket / target for bucket in buckets]:
             remove_tree(folder)
 
 
-def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
+def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
     """Root attributes of the store at `root`, or those in the copy of them.
 
     Raises
@@ -213,14 +213,14 @@ def read_info(root: Place, name: str = "zarr.json") -> StoreInfo:
     return info
 
 
-def are_intact(root: Place, tables: Sequence[str] = ()) -> bool:
+def checksums_match(root: AnyPath, tables: Sequence[str] = ()) -> bool:
     """Whether all metadata and tables, or these tables, have the bytes that the list of the objects has recorded."""
 
     def is_intact(path: str) -> bool:
         return hashlib.sha256((root / path).read_bytes()).hexdigest() == listed[path].sha256
 
     try:
-        listed = decode_objects((root / OBJECTS).read_bytes()) or {}
+        listed = decode_manifest((root / MANIFEST).read_bytes()) or {}
         asked = [path for path in listed if not tables or path.startswith(tuple(f"{name}/" for name in tables))]
         if not listed or not all(f"{name}/zarr.json" in listed for name in tables):
             return False
@@ -229,7 +229,7 @@ def are_intact(root: Place, tables: Sequence[str] = ()) -> bool:
         return False
 
 
-def read_splits(root: Place, info: StoreInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+def read_splits(root: AnyPath, info: StoreInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """Split and fold of each mask, where their tables are known to be those of the rule that the root attributes name.
 
     They are not where they are damaged, or where a run with another rule was ended before it had written them.
@@ -239,12 +239,12 @@ def read_splits(root: Place, info: StoreInfo) -> tuple[NDArray[np.uint8], NDArra
     except (IntegrityError, StorageError):
         return None
     is_same = (listed.input, listed.split_rule) == (info.input, info.split_rule)
-    if not (is_same and are_intact(root, ("split", "fold"))):
+    if not (is_same and checksums_match(root, ("split", "fold"))):
         return None
     return read_table(root, "split"), read_table(root, "fold")
 
 
-def bytes_on_disk(root: Place) -> int:
+def bytes_on_disk(root: AnyPath) -> int:
     """Size of all objects in the store."""
     try:
         return total_bytes(root)

@@ -11,9 +11,9 @@ from segprep.errors import IntegrityError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.store.layout import Layout
-from segprep.targets import PRODUCTS, Product
+from segprep.targets import TARGETS, Target
 
-FORMAT = 1
+FORMAT = 2
 """Version of the store's layout; a reader refuses a larger one."""
 
 
@@ -52,8 +52,8 @@ class BucketInfo(msgspec.Struct, frozen=True):
     shard_rows: int
 
 
-class ProductInfo(msgspec.Struct, frozen=True):
-    """One product: its parameters, and the fingerprint of all that its pixels depend on."""
+class TargetInfo(msgspec.Struct, frozen=True):
+    """One target: its parameters, and the fingerprint of all that its pixels depend on."""
 
     name: str
     version: int
@@ -61,7 +61,7 @@ class ProductInfo(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
 
 
-class FaultInfo(msgspec.Struct, frozen=True):
+class ProblemInfo(msgspec.Struct, frozen=True):
     """Something bad within a mask that was left out."""
 
     kind: str
@@ -87,37 +87,37 @@ class StoreInfo(msgspec.Struct, frozen=True):
     classes: tuple[ClassInfo, ...]
     splits: tuple[str, ...]
     buckets: tuple[BucketInfo, ...]
-    products: tuple[ProductInfo, ...]
-    faults: tuple[FaultInfo, ...]
+    targets: tuple[TargetInfo, ...]
+    problems: tuple[ProblemInfo, ...]
     reading: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Proof that a shard was written: its size in bytes, its SHA-256, and the fingerprint of its product."""
+    """Proof that a shard was written: its size in bytes, its SHA-256, and the fingerprint of its target."""
 
     bytes: int
     sha256: str
     fingerprint: str
 
 
-class ObjectRecord(msgspec.Struct, frozen=True):
+class ManifestEntry(msgspec.Struct, frozen=True):
     """Size in bytes and SHA-256 of an object."""
 
     bytes: int
     sha256: str
 
 
-class Objects(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True):
     """Every object that is neither a shard nor a record, by its path, and the SHA-256 of this very list.
 
     The root's zarr.json stands there as it is once the store is complete.
     """
 
-    objects: dict[str, ObjectRecord]
+    objects: dict[str, ManifestEntry]
     sha256: str
 
 
-class Note(msgspec.Struct, frozen=True):
+class InputStamp(msgspec.Struct, frozen=True):
     """Fingerprint of the names, sizes and times of the input's files, and that of the masks which were found in them.
 
     The second is the `StoreInfo.input` of the store: where it is another, the note is of other masks.
@@ -127,21 +127,21 @@ class Note(msgspec.Struct, frozen=True):
     masks: str
 
 
-def manifest_digest(objects: dict[str, ObjectRecord]) -> str:
+def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
     """SHA-256 of the list of objects."""
     return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
 
 
-def plain(parameters: Any) -> dict[str, Any]:
+def to_builtins(parameters: Any) -> dict[str, Any]:
     """Fields of a frozen dataclass as they come back from JSON; an integer that stands for a float is one."""
     exact = msgspec.convert(msgspec.to_builtins(parameters), type=type(parameters))
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(exact))
     return fields
 
 
-def summary(product: Product) -> str:
-    """What a product is, with its conventions: its docstring up to the parameters."""
-    return " ".join((inspect.getdoc(type(product)) or "").partition("\n\nAttributes\n")[0].split())
+def summary(target: Target) -> str:
+    """What a target is, with its conventions: its docstring up to the parameters."""
+    return " ".join((inspect.getdoc(type(target)) or "").partition("\n\nAttributes\n")[0].split())
 
 
 def decode_record(data: bytes) -> Record | None:
@@ -153,10 +153,10 @@ def decode_record(data: bytes) -> Record | None:
     return record if msgspec.json.encode(record) == data else None
 
 
-def decode_objects(data: bytes) -> dict[str, ObjectRecord] | None:
-    """Records of the objects from the bytes of `Objects`; None where these are not the very bytes of it."""
+def decode_manifest(data: bytes) -> dict[str, ManifestEntry] | None:
+    """Records of the objects from the bytes of `Manifest`; None where these are not the very bytes of it."""
     try:
-        found = msgspec.json.decode(data, type=Objects)
+        found = msgspec.json.decode(data, type=Manifest)
     except NO_JSON:
         return None
     whole = msgspec.json.encode(found) == data and manifest_digest(found.objects) == found.sha256
@@ -188,18 +188,18 @@ def train_counts(info: StoreInfo) -> Counts:
     return Counts(tuple(each.name for each in info.classes), pixels, instances, images, image_pixels, most_instances=0)
 
 
-def product_info(product: Product, layout: Layout, instances: InstanceRule, digest: str) -> ProductInfo:
-    """Product with the fingerprint of all that its pixels and their place depend on."""
-    parameters = plain(product)
-    rule = plain(instances)
-    parts = [FORMAT, product.name, product.version, parameters, rule, msgspec.to_builtins(layout), digest]
+def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str) -> TargetInfo:
+    """Target with the fingerprint of all that its pixels and their place depend on."""
+    parameters = to_builtins(target)
+    rule = to_builtins(instances)
+    parts = [FORMAT, target.name, target.version, parameters, rule, msgspec.to_builtins(layout), digest]
     fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-    return ProductInfo(product.name, product.version, fingerprint, parameters)
+    return TargetInfo(target.name, target.version, fingerprint, parameters)
 
 
-def stored_product(info: ProductInfo) -> Product:
-    """Product as it was bound when the store was written."""
-    kind = next((each for each in PRODUCTS if each.name == info.name), None)
+def stored_target(info: TargetInfo) -> Target:
+    """Target as it was bound when the store was written."""
+    kind = next((each for each in TARGETS if each.name == info.name), None)
     if kind is None:
-        raise IntegrityError(f"the store has a product {info.name!r}, which this segprep does not know: update segprep")
+        raise IntegrityError(f"the store has a target {info.name!r}, which this segprep does not know: update segprep")
     return msgspec.convert(info.parameters, type=kind)

@@ -14,13 +14,13 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
-from segprep.paths.anypath import Place
-from segprep.paths.bucket import ObjectPath
-from segprep.paths.client import heard_at_once
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
+from segprep.paths.client import map_requests
 from segprep.paths.files import put, storage_errors
 from segprep.store.layout import Bucket
 from segprep.store.schema import NO_JSON, Record
-from segprep.targets import Product
+from segprep.targets import Target
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class ArraySpec(NamedTuple):
     dtype : str
         NumPy name of the type.
     fill, pad : float
-        As in `Product`.
+        As in `Target`.
     """
 
     path: str
@@ -56,32 +56,32 @@ class ArraySpec(NamedTuple):
     pad: float
 
 
-def array_spec(bucket: Bucket, product: Product) -> ArraySpec:
-    """Array that holds `product` for the masks of `bucket`."""
+def array_spec(bucket: Bucket, target: Target) -> ArraySpec:
+    """Array that holds `target` for the masks of `bucket`."""
     rows, height, width = bucket.shard_shape
-    channels = (product.channels,) if product.channels else ()
+    channels = (target.channels,) if target.channels else ()
     return ArraySpec(
-        path=f"{bucket.name}/{product.name}",
+        path=f"{bucket.name}/{target.name}",
         shape=(len(bucket.masks), *channels, *bucket.canvas),
         shard=(rows, *channels, height, width),
         chunk=(1, *(1 for _ in channels), *bucket.chunk),
-        dtype=product.dtype,
-        fill=product.fill,
-        pad=product.pad,
+        dtype=target.dtype,
+        fill=target.fill,
+        pad=target.pad,
     )
 
 
-def padded(spec: ArraySpec, rows: int) -> NDArray[Any]:
+def empty_shard(spec: ArraySpec, rows: int) -> NDArray[Any]:
     """Array for the first `rows` rows of a shard, all padding, of shape (rows, H, W)."""
     return np.full((rows, *spec.shape[1:]), spec.pad, spec.dtype)
 
 
-def write_shard(root: Place, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
+def write_shard(root: AnyPath, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
     """Write one shard whole, then its record.
 
     Parameters
     ----------
-    root : Place
+    root : AnyPath
         The store.
     spec : ArraySpec
         The array.
@@ -101,13 +101,13 @@ def write_shard(root: Place, spec: ArraySpec, number: int, rows: NDArray[Any], f
         put(place / record_name(number), msgspec.json.encode(record))
 
 
-def drop_record(root: Place, spec: ArraySpec, number: int) -> None:
+def drop_record(root: AnyPath, spec: ArraySpec, number: int) -> None:
     """Remove the record of a shard, which then counts as missing."""
     with storage_errors(root):
         (root / spec.path / record_name(number)).unlink(missing_ok=True)
 
 
-def is_written(root: Place, spec: ArraySpec, number: int, fingerprint: str) -> bool:
+def is_written(root: AnyPath, spec: ArraySpec, number: int, fingerprint: str) -> bool:
     """Whether this shard has its record, from a run with this fingerprint, and is of the recorded size."""
     try:
         record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
@@ -117,14 +117,14 @@ def is_written(root: Place, spec: ArraySpec, number: int, fingerprint: str) -> b
     return record.fingerprint == fingerprint and record.bytes == size
 
 
-def are_written(root: Place, shards: Sequence[tuple[ArraySpec, int, str]]) -> list[bool]:
+def are_written(root: AnyPath, shards: Sequence[tuple[ArraySpec, int, str]]) -> list[bool]:
     """As `is_written`, for many shards."""
     return list(map_objects(root, lambda each: is_written(root, *each), shards))
 
 
-def map_objects(root: Place, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+def map_objects(root: AnyPath, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
     """What is asked of many objects; of a bucket, many are asked for at once, since each answer takes a while to come."""
-    return heard_at_once(ask, items, REQUESTS) if isinstance(root, ObjectPath) else map(ask, items)
+    return map_requests(ask, items, REQUESTS) if isinstance(root, BucketPath) else map(ask, items)
 
 
 def shard_name(spec: ArraySpec, number: int) -> str:

@@ -11,8 +11,8 @@ from zarr.storage import MemoryStore, ObjectStore
 from segprep.errors import IntegrityError
 from segprep.masks.rle import Runs
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
-from segprep.paths.anypath import Place, storage_words
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.anypath import AnyPath, storage_words
+from segprep.paths.bucket import BucketPath
 from segprep.paths.client import client
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import StoreInfo
@@ -61,12 +61,12 @@ def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
     array[:] = table
 
 
-def zarr_store(root: Place) -> Any:
+def zarr_store(root: AnyPath) -> Any:
     """What zarr-python opens the arrays of a store by, to read them."""
-    return ObjectStore(client(str(root)), read_only=True) if isinstance(root, ObjectPath) else root
+    return ObjectStore(client(str(root)), read_only=True) if isinstance(root, BucketPath) else root
 
 
-def read_table(root: Place, name: str) -> NDArray[Any]:
+def read_table(root: AnyPath, name: str) -> NDArray[Any]:
     """One column of the store's tables, for example ``height`` or ``instances/area``."""
     try:
         with storage_words(root):
@@ -96,7 +96,7 @@ def decode_keys(table: NDArray[np.uint8]) -> list[str]:
     return [bytes(row).rstrip(b"\0").decode() for row in table]
 
 
-def read_layout(root: Place, info: StoreInfo) -> Layout:
+def read_layout(root: AnyPath, info: StoreInfo) -> Layout:
     """Layout of a store."""
     bucket, row = read_table(root, "bucket"), read_table(root, "row")
     buckets = []
@@ -146,7 +146,7 @@ Tables = dict[str, NDArray[Any]]
 
 
 def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
-    """Statistics of each mask, without its faults."""
+    """Statistics of each mask, without its problems."""
     rows, runs = _instance_rows(tables), _runs(tables)
     class_instances = np.zeros((len(tables["key"]), n_classes), np.int64)
     np.add.at(class_instances, (tables["instances/mask"], rows["class"]), 1)
@@ -162,7 +162,7 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
             ignored=int(tables["ignored"][mask]),
             hidden=int(tables["hidden"][mask]),
             filled=bool(tables["filled_foreground"][mask]),
-            faults=(),
+            problems=(),
             digest=bytes(tables["digest"][mask]),
         )
 

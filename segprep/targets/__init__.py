@@ -1,6 +1,6 @@
 """Arrays computed from one mask, for training.
 
-A product is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are
+A target is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are
 at once the parameters, the command's options and the array's attributes.
 """
 
@@ -17,10 +17,10 @@ from segprep.targets.distance import Distance
 from segprep.targets.labels import Labels
 from segprep.targets.weights import Weights
 
-__all__ = ["PRODUCTS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Product", "Weights"]
+__all__ = ["TARGETS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Target", "Weights"]
 
 
-class Product(Protocol):
+class Target(Protocol):
     """One array per mask.
 
     Attributes
@@ -71,5 +71,5 @@ class Product(Protocol):
         ...
 
 
-PRODUCTS: tuple[type[Product], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
+TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
 """In the order in which they are written."""

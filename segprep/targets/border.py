@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray, LabelArray
 from segprep.errors import OptionError
-from segprep.kernels.border import BorderOn, Single, border_weights
+from segprep.kernels.border import BorderOn, SingleInstance, border_weights
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 
-Compete: TypeAlias = Literal["all", "class"]
+BorderBetween: TypeAlias = Literal["all", "same-class"]
 Dtype: TypeAlias = Literal["float16", "float32"]
 
 
@@ -33,7 +33,7 @@ class Border:
         ``background``, or ``all`` where the term goes on inside instances.
     single : str
         With a single instance the term is ``zero``, or has ``d1`` alone.
-    compete : str
+    border_between : str
         Whether d1 and d2 are distances to ``all`` instances, or to those of each ``class`` and the terms are summed.
     dtype : str
         ``float16`` (relative precision 2^-11) or ``float32``.
@@ -42,8 +42,8 @@ class Border:
     w0: float = 10.0
     sigma: float = 5.0
     border_on: BorderOn = "background"
-    single: Single = "zero"
-    compete: Compete = "all"
+    single_instance: SingleInstance = "zero"
+    border_between: BorderBetween = "all"
     dtype: Dtype = "float16"
 
     name: ClassVar[str] = "border"
@@ -57,7 +57,12 @@ class Border:
             raise OptionError(f"--w0 {self.w0}: must be a number of at least 0")
         if not 0.001 <= self.sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
             raise OptionError(f"--sigma {self.sigma}: must be from 0.001 to 1000 pixels")
-        for option, choices in (("border_on", BorderOn), ("single", Single), ("compete", Compete), ("dtype", Dtype)):
+        for option, choices in (
+            ("border_on", BorderOn),
+            ("single_instance", SingleInstance),
+            ("border_between", BorderBetween),
+            ("dtype", Dtype),
+        ):
             if getattr(self, option) not in get_args(choices):
                 raise OptionError(f"{option} {getattr(self, option)!r}: choose one of {', '.join(get_args(choices))}")
         if self.w0 > (end := float(np.finfo(self.dtype).max)):
@@ -77,10 +82,12 @@ class Border:
 
     def term(self, mask: InstanceMask) -> FloatArray:
         """Border term of `mask` also where there is no truth, shape (H, W)."""
-        groups = [mask.planes] if self.compete == "all" else class_planes(mask)
+        groups = [mask.planes] if self.border_between == "all" else class_planes(mask)
         border = np.zeros(mask.shape, np.float32)
         for planes in groups:
-            border += border_weights(planes, w0=self.w0, sigma=self.sigma, on=self.border_on, single=self.single)
+            border += border_weights(
+                planes, w0=self.w0, sigma=self.sigma, on=self.border_on, single_instance=self.single_instance
+            )
         if self.border_on == "background":
             border[mask.labels > 0] = 0
         return border

@@ -35,7 +35,7 @@ class Boundaries:
 
     def __post_init__(self) -> None:
         if self.width < 1:
-            raise OptionError(f"--width {self.width}: must be at least 1 pixel")
+            raise OptionError(f"--boundary-width {self.width}: must be at least 1 pixel")
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - nothing to bind
         """Nothing to bind."""

@@ -18,7 +18,7 @@ from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
 """One number per class code."""
-Absent: TypeAlias = Literal["zero", "cap", "error"]
+AbsentClass: TypeAlias = Literal["zero", "cap", "error"]
 
 BETA = 0.9999
 """Of `effective_number`: the value that Cui et al. use for large data sets."""
@@ -190,13 +190,13 @@ class Shaping:
         Least and largest weight of the classes that have pixels.
     """
 
-    absent: Absent = "zero"
+    absent_class: AbsentClass = "zero"
     normalise: bool = False
     clip: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.absent not in get_args(Absent):
-            raise OptionError(f"--absent {self.absent}: choose one of {', '.join(get_args(Absent))}")
+        if self.absent_class not in get_args(AbsentClass):
+            raise OptionError(f"--absent-class {self.absent_class}: choose one of {', '.join(get_args(AbsentClass))}")
         if self.clip is not None and not 0 <= self.clip[0] <= self.clip[1] < math.inf:
             raise OptionError(f"--clip-class-weights {self.clip[0]},{self.clip[1]}: must be 0 <= LO <= HI")
 
@@ -221,7 +221,7 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
 
     Examples
     --------
-    >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), Shaping(absent="cap", clip=(0, 4))).round(2)
+    >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), Shaping(absent_class="cap", clip=(0, 4))).round(2)
     array([0.56, 4.  , 4.  ])
     """
     shaping = shaping or Shaping()
@@ -230,13 +230,13 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     lost = [
         name for name, gone in zip(counts.names[1:], absent[1:], strict=True) if gone
     ]  # a scene may have no background
-    if lost and shaping.absent == "error":
-        raise OptionError(f"--absent error: no pixel of {', '.join(lost)} in the train split")
+    if lost and shaping.absent_class == "error":
+        raise OptionError(f"--absent-class error: no pixel of {', '.join(lost)} in the train split")
     if shaping.normalise:
         weights = mean_one(weights, counts)
     if shaping.clip is not None:
         weights = np.where(absent, weights, np.clip(weights, *shaping.clip))
-    if shaping.absent == "cap":
+    if shaping.absent_class == "cap":
         weights = np.where(absent, weights[~absent].max(initial=0.0), weights)
     return weights
 

@@ -39,13 +39,13 @@ class Classes:
         most = int(np.iinfo(np.uint16).max)
         if len(everything.pixels) > most:
             raise InputError(
-                f"{len(everything.pixels):,} classes are more than {most:,}; if they are instances, leave out --instances"
+                f"{len(everything.pixels):,} classes are more than {most:,}; if they are instances, leave out --instances-from"
             )
         return replace(self, dtype="uint8" if len(everything.pixels) <= np.iinfo(np.uint8).max else "uint16")
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Class codes of `mask`, shape (H, W)."""
-        codes = mask.codes.astype(self.dtype)
+        codes = mask.class_map.astype(self.dtype)
         if mask.ignore is not None:
             codes[mask.ignore] = self.fill
         return codes

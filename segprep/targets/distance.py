@@ -52,7 +52,7 @@ class Distance:
             if getattr(self, option) not in get_args(choices):
                 raise OptionError(f"--{option} {getattr(self, option)}: choose one of {', '.join(get_args(choices))}")
         if self.clip is not None and not 0 < self.clip < float("inf"):
-            raise OptionError(f"--clip {self.clip}: must be above 0 pixels")
+            raise OptionError(f"--distance-clip {self.clip}: must be above 0 pixels")
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - distances know no split
         """Bind the number of channels."""
@@ -75,7 +75,7 @@ class Distance:
         if self.per == "foreground":
             return signed_distance(_labels(~_region(mask, 0)))
         field = np.zeros((self.channels, *mask.shape), np.float32)
-        for code in np.union1d(mask.classes, mask.codes):
+        for code in np.union1d(mask.classes, mask.class_map):
             field[code] = signed_distance(_labels(_region(mask, code)))
         return field
 

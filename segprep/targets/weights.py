@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray
 from segprep.errors import OptionError
-from segprep.kernels.border import BorderOn, Single, falloff
+from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
-from segprep.targets.border import Border, Compete, Dtype, check_end, class_planes
-from segprep.targets.class_weights import FORMULAS, Absent, Shaping, class_weights, inverse
+from segprep.targets.border import Border, BorderBetween, Dtype, check_end, class_planes
+from segprep.targets.class_weights import FORMULAS, AbsentClass, Shaping, class_weights, inverse
 
 
 def per_image(mask: InstanceMask) -> FloatArray:
     """`inverse` class weights of the image itself, shape (H, W)."""
-    counts = Counts.of_pixels(class_pixels(mask, int(mask.codes.max()) + 1).tolist())
-    return inverse(counts).astype(np.float32)[mask.codes]
+    counts = Counts.of_pixels(class_pixels(mask, int(mask.class_map.max()) + 1).tolist())
+    return inverse(counts).astype(np.float32)[mask.class_map]
 
 
 def deshpande2018(mask: InstanceMask) -> FloatArray:
@@ -79,7 +79,7 @@ class Weights:
 
     Attributes
     ----------
-    w0, sigma, border_on, single, compete
+    w0, sigma, border_on, single, border_between
         As in `Border`.
     class_weights : str or dict of str to float
         Where w_c comes from: a formula of `segprep.targets.class_weights.FORMULAS` over the train split, a rule of
@@ -96,10 +96,10 @@ class Weights:
     w0: float = 10.0
     sigma: float = 5.0
     border_on: BorderOn = "background"
-    single: Single = "zero"
-    compete: Compete = "all"
+    single_instance: SingleInstance = "zero"
+    border_between: BorderBetween = "all"
     class_weights: str | dict[str, float] = "inverse"
-    absent: Absent = "zero"
+    absent_class: AbsentClass = "zero"
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
     dtype: Dtype = "float16"
@@ -120,7 +120,7 @@ class Weights:
 
         if self._image_rule() is not None and self._shaping() != Shaping():
             raise OptionError(
-                f"--class-weights {self.class_weights} weighs each image by itself: --absent, --normalise and "
+                f"--class-weights {self.class_weights} weighs each image by itself: --absent-class, --normalise and "
                 "--clip-class-weights do not go with it"
             )
 
@@ -147,7 +147,7 @@ class Weights:
                 f"class weights {self.class_weights!r} are not bound: call fit with the counts of all masks"
             )
         vector = np.array(self.vector, np.float32)
-        weights = vector[mask.codes] if rule is None else rule(mask)
+        weights = vector[mask.class_map] if rule is None else rule(mask)
         if rule is not None:
             self._check_range(weights[weights > 0])
         weights += self._border().term(mask)
@@ -158,10 +158,10 @@ class Weights:
 
     def _border(self) -> Border:
         """The second term."""
-        return Border(self.w0, self.sigma, self.border_on, self.single, self.compete, self.dtype)
+        return Border(self.w0, self.sigma, self.border_on, self.single_instance, self.border_between, self.dtype)
 
     def _shaping(self) -> Shaping:
-        return Shaping(self.absent, self.normalise, self.clip_class_weights)
+        return Shaping(self.absent_class, self.normalise, self.clip_class_weights)
 
     def _image_rule(self) -> Callable[[InstanceMask], FloatArray] | None:
         """Rule that needs no counts, if it is one."""
@@ -187,7 +187,7 @@ class Weights:
 
 PRESETS: dict[str, Weights] = {
     "paper": Weights(),
-    "deshpande2018": Weights(border_on="all", single="d1", class_weights="deshpande2018"),
-    "falk2019": Weights(w0=50.0, sigma=6.0, compete="class", class_weights="falk2019"),
+    "deshpande2018": Weights(border_on="all", single_instance="d1", class_weights="deshpande2018"),
+    "falk2019": Weights(w0=50.0, sigma=6.0, border_between="same-class", class_weights="falk2019"),
 }
 """Parameters as published; ``falk2019`` goes with the separation of the same name."""

@@ -15,7 +15,7 @@ from segprep.errors import OptionError, SegprepWarning, StorageError
 
 CONNECT_SECONDS = 10
 """How long to wait for a scheduler."""
-LOOK_SECONDS = 5
+POLL_INTERVAL = 5
 """How often to look how many workers a cluster has."""
 WORKERLESS_SECONDS = 300
 """How long a cluster may be without a worker that takes jobs: those that were lost may be on their way back."""
@@ -30,7 +30,7 @@ EXPOSED = (
     "who reaches that port can read it all and run code; use tls://, or an ssh tunnel"
 )
 MORE_MEMORY = (
-    "give each more (dask worker --memory-limit), with one thread (--nthreads 1), or write fewer --products at a time"
+    "give each more (dask worker --memory-limit), with one thread (--nthreads 1), or write fewer --targets at a time"
 )
 TLS_SETTINGS = "distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration"
 GONE = "the cluster is gone; start it, and run the same again to go on"
@@ -47,7 +47,7 @@ def cluster(scheduler: str) -> Iterator["Cluster"]:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise OptionError(f"--scheduler {scheduler}: cannot be reached: {error}") from error
-    with _unlogged(), client:
+    with _silence_dask(), client:
         if not client.nthreads():
             raise OptionError(f"--scheduler {scheduler}: has no workers; start some, then run this again")
         if is_exposed(address):
@@ -56,7 +56,7 @@ def cluster(scheduler: str) -> Iterator["Cluster"]:
 
 
 @contextmanager
-def _unlogged() -> Iterator[None]:
+def _silence_dask() -> Iterator[None]:
     """Keep Dask from logging, with tracebacks, what becomes one line of ours or comes right by itself."""
     levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
     for logger in levels:
@@ -95,7 +95,7 @@ class Cluster:
         except BaseException as error:  # noqa: BLE001 - among them that it was cancelled; the future carries it
             ours.set_exception(error)
 
-    def places(self) -> int:
+    def capacity(self) -> int:
         """Two jobs for each thread, so that none has to wait for its next.
 
         Raises
@@ -104,7 +104,7 @@ class Cluster:
             Where there has long been no worker that takes jobs.
         """
         now = time.monotonic()
-        if now - self._looked >= LOOK_SECONDS:
+        if now - self._looked >= POLL_INTERVAL:
             self._looked = now
             self._look(now)
         return max(1, 2 * self._threads)
@@ -129,7 +129,7 @@ class Cluster:
         if self._client.status in {"closing", "closed"}:
             raise StorageError(GONE)
 
-    def cause(self, error: BaseException) -> str | None:
+    def explain_death(self, error: BaseException) -> str | None:
         """See `Team`; the scheduler has tried such a job several times."""
         from distributed import KilledWorker  # noqa: PLC0415 - as in `cluster`
 

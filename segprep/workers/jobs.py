@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, StorageError
-from segprep.paths.anypath import Place, place
-from segprep.workers.dask_cluster import GONE, LOOK_SECONDS, cluster
+from segprep.paths.anypath import AnyPath, parse_path
+from segprep.workers.dask_cluster import GONE, POLL_INTERVAL, cluster
 from segprep.workers.processes import Processes
 
-IN_PROCESS = 8
+MAX_IN_PROCESS = 8
 """Up to this many masks, starting processes costs more than they save."""
-DEATHS = 3
+MAX_ATTEMPTS = 3
 """How often workers may die of a job before it is given up; a cluster counts as one as many as it tries by itself."""
-OUT_OF_MEMORY = "there is not enough memory: try fewer --workers, or fewer --products at a time"
-FUTILE = 8
+OUT_OF_MEMORY = "there is not enough memory: try fewer --workers, or fewer --targets at a time"
+GIVE_UP_AFTER = 8
 """Where so many jobs are given up and none is done, the run ends."""
 
 
@@ -54,9 +54,9 @@ class Workers:
         if self.processes is not None and self.scheduler is not None:
             raise OptionError("--workers and --scheduler exclude each other: the cluster has its own workers")
 
-    def place(self, path: str | os.PathLike[str] | Place) -> Place:
+    def place(self, path: str | os.PathLike[str] | AnyPath) -> AnyPath:
         """Place as the workers must be told it: those of a cluster run in folders of their own."""
-        return place(path) if self.scheduler is None else place(path).absolute()
+        return parse_path(path) if self.scheduler is None else parse_path(path).absolute()
 
 
 Stage: TypeAlias = Literal["scan", "write", "verify"]
@@ -71,7 +71,7 @@ class Progress(Protocol):
         ...
 
 
-def silent(stage: Stage, done: int, masks: int) -> None:
+def no_progress(stage: Stage, done: int, masks: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -83,7 +83,7 @@ class Job(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class Died(NamedTuple):
+class WorkerDied(NamedTuple):
     """What comes of a job that workers died of.
 
     Attributes
@@ -95,10 +95,10 @@ class Died(NamedTuple):
     message: str
 
 
-class Team(Protocol):
+class Executor(Protocol):
     """Those who do jobs."""
 
-    def places(self) -> int:
+    def capacity(self) -> int:
         """How many jobs they are to have at once, now."""
         ...
 
@@ -106,15 +106,15 @@ class Team(Protocol):
         """Give them a job."""
         ...
 
-    def cause(self, error: BaseException) -> str | None:
+    def explain_death(self, error: BaseException) -> str | None:
         """What a job's worker died of, and what to do about it; None where the error is another."""
         ...
 
 
-class Crew(NamedTuple):
+class Jobs(NamedTuple):
     """Who does the jobs of a run."""
 
-    team: Team
+    executor: Executor
 
     def completed(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
         """Index and result of every job, in the order in which they end.
@@ -128,15 +128,15 @@ class Crew(NamedTuple):
         """
         died = []
         for index, result in self.attempted(jobs):
-            if isinstance(result, Died):
+            if isinstance(result, WorkerDied):
                 died.append(result.message)
             else:
                 yield index, result
         if died:
             raise StorageError("; ".join(died))
 
-    def attempted(self, jobs: Sequence[Job], times: int = DEATHS) -> Iterator[tuple[int, Any]]:
-        """As `completed`, but for a job that workers died of so many times the result is `Died`.
+    def attempted(self, jobs: Sequence[Job], times: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:
+        """As `completed`, but for a job that workers died of so many times the result is `WorkerDied`.
 
         It is tried again when all others are done and no longer need the memory, and the last time it is alone: then no
         other job can be what its worker dies of.
@@ -148,12 +148,12 @@ class Crew(NamedTuple):
         try:
             while waiting or alone or running:
                 for index in self._next(waiting, alone, len(running)):
-                    running[self.team.submit(jobs[index].function, *jobs[index].arguments)] = index
-                ended, _ = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                    running[self.executor.submit(jobs[index].function, *jobs[index].arguments)] = index
+                ended, _ = wait(running, POLL_INTERVAL, return_when=FIRST_COMPLETED)
                 for future in ended:
                     index = running.pop(future)
                     result = self._result(future, jobs[index].what)
-                    if isinstance(result, Died):
+                    if isinstance(result, WorkerDied):
                         deaths[index] += 1
                         if deaths[index] < times:
                             (alone if deaths[index] == times - 1 else waiting).append(index)
@@ -170,45 +170,45 @@ class Crew(NamedTuple):
     def _next(self, waiting: deque[int], alone: deque[int], running: int) -> list[int]:
         """Jobs to begin now, taken from those that wait, and then from those that are to be alone."""
         if waiting:
-            return [waiting.popleft() for _ in range(min(len(waiting), self.team.places() - running))]
-        self.team.places()  # to see whether there are any workers still
+            return [waiting.popleft() for _ in range(min(len(waiting), self.executor.capacity() - running))]
+        self.executor.capacity()  # to see whether there are any workers still
         return [alone.popleft()] if alone and not running else []
 
     def _result(self, future: Future[Any], what: str) -> Any:
-        """Result of a job, or an error that says which; `Died` where its worker did."""
+        """Result of a job, or an error that says which; `WorkerDied` where its worker did."""
         try:
             return future.result()
         except SegprepError:
             raise
         except (Exception, CancelledError) as error:
-            if cause := OUT_OF_MEMORY if isinstance(error, MemoryError) else self.team.cause(error):
-                return Died(f"{what}: {cause}")
+            if cause := OUT_OF_MEMORY if isinstance(error, MemoryError) else self.executor.explain_death(error):
+                return WorkerDied(f"{what}: {cause}")
             name = type(error).__name__
             if name in {"CancelledError", "FutureCancelledError", "CommClosedError"}:  # of distributed
                 raise StorageError(f"{what}: {GONE}") from error
             raise JobError(f"{what}: {name}: {error}: {IS_A_BUG}") from error
 
 
-def _check_use(death: Died, given_up: int, done: int) -> None:
+def _check_use(death: WorkerDied, given_up: int, done: int) -> None:
     """Raise StorageError where workers die of whatever they are given, before all of it has been tried."""
-    if not done and given_up == FUTILE:
+    if not done and given_up == GIVE_UP_AFTER:
         raise StorageError(f"{death.message}; and they die of whatever else they are given")
 
 
 @contextmanager
-def crew(workers: Workers, masks: int) -> Iterator[Crew]:
+def open_executor(workers: Workers, masks: int) -> Iterator[Jobs]:
     """Those who do a run over so many masks; sent home at the end, and their unfinished jobs dropped."""
     if workers.scheduler is not None:
-        with cluster(workers.scheduler) as team:
-            yield Crew(team)
+        with cluster(workers.scheduler) as executor:
+            yield Jobs(executor)
         return
-    processes = workers.processes or (1 if masks <= IN_PROCESS else _cores())
+    processes = workers.processes or (1 if masks <= MAX_IN_PROCESS else _cores())
     if processes == 1:
-        yield Crew(_InProcess())
+        yield Jobs(_InProcess())
         return
     local = Processes(min(processes, masks))
     try:
-        yield Crew(local)
+        yield Jobs(local)
     finally:
         local.shutdown()
 
@@ -216,11 +216,11 @@ def crew(workers: Workers, masks: int) -> Iterator[Crew]:
 class _InProcess:
     """Runs each job at once, where it is submitted."""
 
-    def places(self) -> int:
+    def capacity(self) -> int:
         """One."""
         return 1
 
-    def cause(self, error: BaseException) -> str | None:  # noqa: ARG002 - the worker is this process
+    def explain_death(self, error: BaseException) -> str | None:  # noqa: ARG002 - the worker is this process
         """None: nobody would be left to ask."""
         return None
 

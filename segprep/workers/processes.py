@@ -15,7 +15,7 @@ from segprep.errors import StorageError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask for the end."""
-UNGUARDED = "worker processes die as soon as they start: a script of your own needs `if __name__ == '__main__':`"
+NO_MAIN_GUARD = "worker processes die as soon as they start: a script of your own needs `if __name__ == '__main__':`"
 
 
 class Processes:
@@ -36,13 +36,13 @@ class Processes:
 
     def _pool(self) -> ProcessPoolExecutor:
         """Pool of one process."""
-        return ProcessPoolExecutor(1, self._context, initializer=_follow, initargs=(self._watched,))
+        return ProcessPoolExecutor(1, self._context, initializer=_init_worker, initargs=(self._watched,))
 
-    def places(self) -> int:
+    def capacity(self) -> int:
         """One job for each process."""
         return self.count
 
-    def cause(self, error: BaseException) -> str | None:
+    def explain_death(self, error: BaseException) -> str | None:
         """See `Team`.
 
         Raises
@@ -55,7 +55,7 @@ class Processes:
         if not self._tried:
             self._tried = True
             if self.submit(os.getpid).exception() is not None:
-                raise StorageError(UNGUARDED) from error
+                raise StorageError(NO_MAIN_GUARD) from error
         return "a worker process died, perhaps for want of memory: try fewer --workers"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
@@ -80,12 +80,12 @@ class Processes:
 
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
     """Give a job to a pool; the process that it may start for it is born deaf to signals."""
-    with _heard_later():
+    with _defer_signals():
         return pool.submit(fn, *args)
 
 
 @contextmanager
-def _heard_later() -> Iterator[None]:
+def _defer_signals() -> Iterator[None]:
     """Hear signals when the context ends: one in the middle of a start would leave a process without what it was to do.
 
     To block them is not enough, since they may reach a thread of some library: then Python calls the handler all the same.
@@ -105,14 +105,14 @@ def _heard_later() -> Iterator[None]:
             signal.raise_signal(signal.Signals(number))
 
 
-def _follow(parent: Connection) -> None:
+def _init_worker(parent: Connection) -> None:
     """Make this process one that ends with its parent, and not before."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
-def _end_after(parent: Connection) -> None:
+def _exit_with_parent(parent: Connection) -> None:
     """End this process at once when the parent closes its end of a pipe, as it also does when it dies."""
     with suppress(EOFError, OSError):
         parent.recv_bytes()

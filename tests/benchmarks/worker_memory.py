@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 SIDES = (256, 512, 1024, 2048, 4096)
-PRODUCTS = {"none": (), "default": ("weights",), "all": ("weights", "border", "boundaries", "distance")}
+TARGETS = {"none": (), "default": ("weights",), "all": ("weights", "border", "boundaries", "distance")}
 INSTANCES = 10
 """Along each side of a mask: a hundred squares."""
 KIB = 1024 if sys.platform == "linux" else 1  # of ru_maxrss
@@ -47,13 +47,13 @@ def measure(side, kind):
     import distributed.worker  # noqa: F401, PLC0415 - what a Dask worker imports
 
     import segprep  # noqa: PLC0415
-    from segprep.targets import PRODUCTS as KINDS  # noqa: PLC0415
+    from segprep.targets import TARGETS as KINDS  # noqa: PLC0415
 
     if kind != "none":
         with tempfile.TemporaryDirectory() as folder:
             data = write_data(Path(folder), side, rows_of(side))
-            products = [each() for each in KINDS if each.name in PRODUCTS[kind]]
-            segprep.preprocess(data, Path(folder) / "out.zarr", products=products, workers=segprep.Workers(processes=1))
+            targets = [each() for each in KINDS if each.name in TARGETS[kind]]
+            segprep.preprocess(data, Path(folder) / "out.zarr", targets=targets, workers=segprep.Workers(processes=1))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
@@ -66,7 +66,7 @@ def measured(side, kind):
 
 def main(sides):
     """See the module."""
-    print("| canvas | masks in a shard | weights | all products |")
+    print("| canvas | masks in a shard | weights | all targets |")
     print("|---|---|---|---|")
     for side in sides:
         print(f"| {side}x{side} | {rows_of(side)} | {measured(side, 'default')} | {measured(side, 'all')} |")

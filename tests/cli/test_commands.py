@@ -26,18 +26,18 @@ import segprep
 from segprep.cli.classes import classes as classes_command
 from segprep.cli.commands import main
 from segprep.cli.options import FORMULAS
-from segprep.cli.options import PRODUCTS as OPTIONAL
+from segprep.cli.options import TARGETS as OPTIONAL
 from segprep.cli.weights import weights as weights_command
-from segprep.kernels.border import BorderOn, Single
+from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin
 from segprep.masks.mask import Overlap
 from segprep.masks.splits import SplitRule
 from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
-from segprep.store.metadata import NOTE, read_info
-from segprep.targets import PRODUCTS, Weights
-from segprep.targets.border import Compete
+from segprep.store.metadata import INPUT_STAMP, read_info
+from segprep.targets import TARGETS, Weights
+from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import FORMULAS as LIBRARY_FORMULAS
-from segprep.targets.class_weights import Absent
+from segprep.targets.class_weights import AbsentClass
 from segprep.targets.distance import Per
 from segprep.targets.weights import PRESETS
 
@@ -87,8 +87,8 @@ def test_weights_prints_one_line_of_result_and_plain_lines_of_progress(made, nam
 def test_both_forms_of_the_coins_give_the_same_arrays(made):
     folder, _ = made
     label_image, coco = (segprep.open(folder / f"{name}.zarr")[0] for name in ("coins", "coins_coco"))
-    for product in ("labels", "classes", "weights"):
-        np.testing.assert_array_equal(label_image[product], coco[product])
+    for target in ("labels", "classes", "weights"):
+        np.testing.assert_array_equal(label_image[target], coco[target])
 
 
 def test_the_store_of_the_command_is_that_of_preprocess(made, coins_store, files_of):
@@ -101,7 +101,7 @@ def test_options_reach_the_store(tmp_path):
     ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", "--format", "label-image", *options)
     assert ended.returncode == 0, ended
     info = read_info(tmp_path / "out.zarr")
-    (parameters,) = [product.parameters for product in info.products if product.name == "weights"]
+    (parameters,) = [target.parameters for target in info.targets if target.name == "weights"]
     chosen = {"w0": 3, "sigma": 2.5, "class_weights": "none", "dtype": "float32", "vector": [1, 1]}
     assert parameters.items() > chosen.items()
     array = zarr.open_array(tmp_path / "out.zarr", path="400x500/weights", mode="r")
@@ -113,7 +113,7 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     made, found = segprep_("weights", EXAMPLES / "coins", root, "--json"), segprep_("info", root, "--json")
     assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
     summary = json.loads(made.stdout)
-    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / NOTE)
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / INPUT_STAMP)
     attributes = msgspec.to_builtins(read_info(root))
     assert json.loads(found.stdout) == summary
     assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
@@ -133,7 +133,7 @@ def test_info_says_what_is_in_a_store(varied_store):
         "108 hidden",
         "sigma=5.0",
         "warning: ",
-        *(each.name for each in (*info.classes, *info.products, *info.buckets)),
+        *(each.name for each in (*info.classes, *info.targets, *info.buckets)),
         *(f"{each.all.pixels:,}" for each in info.classes),
     ):
         assert word in ended.stdout
@@ -141,10 +141,10 @@ def test_info_says_what_is_in_a_store(varied_store):
 
 def test_what_was_left_out_is_a_warning_on_stderr(varied, tmp_path):
     ended = segprep_("weights", varied, tmp_path / "out.zarr", "--workers", "1")
-    (fault,) = read_info(tmp_path / "out.zarr").faults
-    (warning,) = [line for line in ended.stderr.splitlines() if fault.kind in line]
+    (problem,) = read_info(tmp_path / "out.zarr").problems
+    (warning,) = [line for line in ended.stderr.splitlines() if problem.kind in line]
     assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 1)
-    assert warning == f"segprep: warning: {fault.kind}: 1 left out: {fault.key}: {fault.where}"
+    assert warning == f"segprep: warning: {problem.kind}: 1 left out: {problem.key}: {problem.where}"
 
 
 def test_version_is_that_of_the_package():
@@ -201,19 +201,19 @@ def options(command):
 
 
 BOUND = {"labels": {"dtype"}, "classes": {"dtype"}, "weights": {"vector"}, "distance": {"channels"}}
-"""Fields of products that follow from the data and are not for the user to choose."""
+"""Fields of targets that follow from the data and are not for the user to choose."""
 
 
 def fields():
     """Fields that are for the user to choose: option's name and default, by kind and name."""
-    for kind in PRODUCTS:
+    for kind in TARGETS:
         for field in dataclasses.fields(kind):
             if field.name not in BOUND.get(kind.name, ()):
                 yield pytest.param(field.name, field.default, id=f"{kind.name} {field.name}")
     for kind in (InstanceRule, SplitRule):
         for field in dataclasses.fields(kind):
             if field.name not in ("file", "fractions"):
-                name = "instances" if field.name == "origin" else field.name
+                name = "instances" if field.name == "instances_from" else field.name
                 yield pytest.param(name, field.default, id=f"{kind.__name__} {field.name}")
 
 
@@ -230,9 +230,9 @@ def test_option_has_the_name_and_the_default_of_the_field(name, default):
     ("name", "choices"),
     [
         ("border_on", get_args(BorderOn)),
-        ("single", get_args(Single)),
-        ("compete", get_args(Compete)),
-        ("absent", get_args(Absent)),
+        ("single_instance", get_args(SingleInstance)),
+        ("border_between", get_args(BorderBetween)),
+        ("absent_class", get_args(AbsentClass)),
         ("per", get_args(Per)),
         ("instances", get_args(Origin)),
         ("overlap", get_args(Overlap)),
@@ -251,7 +251,7 @@ def test_option_has_the_choices_that_the_library_has(name, choices):
 def test_formulas_and_products_are_those_of_the_library():
     assert options(classes_command)["formula"].type.choices == FORMULAS == tuple(LIBRARY_FORMULAS)
     assert all(name in options(weights_command)["class_weights"].help for name in FORMULAS)
-    assert ("labels", "classes", *OPTIONAL) == tuple(kind.name for kind in PRODUCTS)
+    assert ("labels", "classes", *OPTIONAL) == tuple(kind.name for kind in TARGETS)
 
 
 def test_defaults_of_reading_are_those_of_the_library():
@@ -299,20 +299,20 @@ def test_every_command_has_json_and_debug(command):
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
         (["--max-pixels", "0"], "max"),
         (["--max-instances", "0"], "max_instances: 0"),
-        (["--products", "weights,labels"], "--products labels"),
-        (["--products", "weights,weights"], "weights is named twice"),
+        (["--targets", "weights,labels"], "--targets labels"),
+        (["--targets", "weights,weights"], "weights is named twice"),
         (["--preset", "mine"], "--preset"),
         (["--class-weights", "mine.json"], "--class-weights mine.json: cannot be read"),
         (["--clip-class-weights", "1"], "--clip-class-weights"),
         (["--clip-class-weights", "2,1"], "--clip-class-weights 2.0,1.0"),
         (["--separate", "-1"], "--separate"),
-        (["--instances", "watershed", "--min-distance", "0"], "--min-distance 0"),
-        (["--min-distance", "9"], "--min-distance is for --instances components or watershed"),
-        (["--clip", "20"], "--clip is of distance, which is not asked for: add it to --products"),
-        (["--products", "distance", "--w0", "5"], "--w0 is of weights, which is not asked for"),
+        (["--instances-from", "watershed", "--min-distance", "0"], "--min-distance 0"),
+        (["--min-distance", "9"], "--min-distance is for --instances-from components or watershed"),
+        (["--distance-clip", "20"], "--distance-clip is of distance, which is not asked for: add it to --targets"),
+        (["--targets", "distance", "--w0", "5"], "--w0 is of weights, which is not asked for"),
         (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
-        (["--products", "distance", "--clip", "0"], "--clip 0.0"),
-        (["--products", "boundaries", "--width", "0"], "--width 0"),
+        (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
+        (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
         (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
         (["--split", "0.5"], "--split 0.5"),
         (["--split", "0,1"], "nothing would be left for training"),
@@ -395,7 +395,7 @@ def test_workers_import_nothing_from_the_working_directory(tmp_path):
 
 
 def _store(root):
-    segprep.preprocess(EXAMPLES / "coins", root, products=(Weights(sigma=4),))
+    segprep.preprocess(EXAMPLES / "coins", root, targets=(Weights(sigma=4),))
 
 
 def _folder(root):
@@ -442,7 +442,7 @@ def test_the_same_command_again_loads_masks_only_if_it_is_told_to(tmp_path):
     command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
     assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"
     assert segprep_(*command).stderr == ""
-    assert segprep_(*command, "--hash-input").stderr == "segprep: scan 1/1 masks\n"
+    assert segprep_(*command, "--reread").stderr == "segprep: scan 1/1 masks\n"
 
 
 def test_classes_prints_a_vector_for_a_loss(made):
@@ -462,15 +462,15 @@ def test_class_weights_may_stand_in_a_file(tmp_path):
     data, root = EXAMPLES / "coins", tmp_path / "out.zarr"
     ended = segprep_("weights", data, root, "--class-weights", str(tmp_path / "mine.json"))
     assert ended.returncode == 0, ended
-    assert read_info(root).products[2].parameters["vector"] == [0.5, 3]
+    assert read_info(root).targets[2].parameters["vector"] == [0.5, 3]
 
 
 def test_a_preset_stands_for_what_is_not_said(tmp_path):
     ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "falk2019", "--sigma", "4")
     assert ended.returncode == 0, ended
     info = read_info(tmp_path / "a.zarr")
-    said = {"w0": 50, "sigma": 4, "compete": "class", "class_weights": "falk2019"}
-    assert info.products[2].parameters.items() > said.items()
+    said = {"w0": 50, "sigma": 4, "border_between": "same-class", "class_weights": "falk2019"}
+    assert info.targets[2].parameters.items() > said.items()
     assert info.instance_rule["separate"] == "falk2019"
 
 

@@ -23,7 +23,7 @@ from helpers.buckets import serving as object_store
 from helpers.clusters import scheduler, wait_for_workers, workers_of
 from helpers.commands import COMMAND
 
-from segprep.store.metadata import NOTE
+from segprep.store.metadata import INPUT_STAMP
 
 BETWEEN_SECONDS = 2
 END_SECONDS = 3600
@@ -98,7 +98,7 @@ def outlived(folder, masks, kill, bucket=None):
 
 def shards_and_tables(found):
     """Without the note about the input's files, which have other times in a bucket."""
-    return {name: content for name, content in found.items() if name != NOTE}
+    return {name: content for name, content in found.items() if name != INPUT_STAMP}
 
 
 def main(seconds=60, where="here"):

@@ -43,7 +43,7 @@ def write(data, root):
     preprocess(
         data,
         root,
-        products=[Weights(), Distance("class")],
+        targets=[Weights(), Distance("class")],
         rules=Rules(split=SplitRule((0.5, 0.5, 0.0), stratify=True)),
         workers=ONE,
     )

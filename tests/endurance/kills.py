@@ -18,7 +18,7 @@ import psutil
 sys.path.append(str(Path(__file__).parents[1]))
 from endurance.runs import WORKERS, assert_no_orphans, command, family, files, outcome, start, undisturbed, write_data
 
-PRODUCTS = ("labels", "classes", "weights")
+TARGETS = ("labels", "classes", "weights")
 TRIES = 10
 """For each kill, at most."""
 
@@ -45,8 +45,8 @@ def shard_of(path):
 
 
 def is_finished(bucket, number):
-    """Whether a shard has the records of all its products."""
-    return all((bucket / product / "records" / f"{number}.json").is_file() for product in PRODUCTS)
+    """Whether a shard has the records of all its targets."""
+    return all((bucket / target / "records" / f"{number}.json").is_file() for target in TARGETS)
 
 
 def halt(processes):

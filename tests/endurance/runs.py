@@ -11,7 +11,7 @@ import psutil
 from helpers.commands import COMMAND
 
 from segprep import Workers, preprocess
-from segprep.store.metadata import NOTE
+from segprep.store.metadata import INPUT_STAMP
 
 WORKERS = 2
 SECONDS = 120
@@ -85,7 +85,7 @@ def files(root):
 
 def assert_none_hidden(root, case):
     """Of the files that a run has only while it lasts, none may be left."""
-    left = [path for path in root.rglob(".*") if path.is_file() and path != root / NOTE]
+    left = [path for path in root.rglob(".*") if path.is_file() and path != root / INPUT_STAMP]
     assert not left, f"{case}: hidden files are left: {left}"
 
 

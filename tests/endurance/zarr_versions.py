@@ -65,9 +65,9 @@ def environment(folder, python, zarr):
 
 
 def write(environment, data, root):
-    """Write a store with every product."""
-    products = "weights,border,boundaries,distance"
-    output(environment / "bin" / "segprep", "weights", data, root, "--products", products, "--workers", "1")
+    """Write a store with every target."""
+    targets = "weights,border,boundaries,distance"
+    output(environment / "bin" / "segprep", "weights", data, root, "--targets", targets, "--workers", "1")
 
 
 def read(environment, root):

@@ -24,5 +24,5 @@ def test_every_reader_has_a_seed():
 def test_a_seed_is_read_without_a_fault(tmp_path, name, seed):
     path = seeds.write_seed(seed, tmp_path)
     (mask,) = (ref.load() for ref in find_masks(path, format=name).refs)
-    assert not mask.faults
-    assert mask.codes.any()
+    assert not mask.problems
+    assert mask.class_map.any()

@@ -6,8 +6,8 @@ import sys
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from segprep.paths.bucket import ObjectPath
-from segprep.store.metadata import NOTE
+from segprep.paths.bucket import BucketPath
+from segprep.store.metadata import INPUT_STAMP
 
 SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of nobody
 _SERVE = """
@@ -48,7 +48,7 @@ def make_bucket(name):
     import boto3  # noqa: PLC0415 - half a second
 
     boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket=name)
-    return ObjectPath(f"s3://{name}", PurePosixPath())
+    return BucketPath(f"s3://{name}", PurePosixPath())
 
 
 def upload(folder, place):
@@ -64,5 +64,5 @@ def upload(folder, place):
 
 def objects_in(place):
     """Every object below a place, by its relative name, but for notes, which are no part of a store."""
-    paths = (path for path, _ in place.walk() if not str(path).endswith(NOTE))
+    paths = (path for path, _ in place.walk() if not str(path).endswith(INPUT_STAMP))
     return {path.key.relative_to(place.key).as_posix(): path.read_bytes() for path in paths}

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from segprep.store.metadata import NOTE, OBJECTS, ROOT_COPY
+from segprep.store.metadata import INPUT_STAMP, MANIFEST, ROOT_COPY
 
 KINDS = (
     "shard",
@@ -21,7 +21,7 @@ KINDS = (
 def kinds_of(root):
     """Paths of all objects of a store, by what they are."""
     kinds = {kind: [] for kind in KINDS}
-    files = (each for each in root.rglob("*") if each.is_file() and each != root / NOTE)
+    files = (each for each in root.rglob("*") if each.is_file() and each != root / INPUT_STAMP)
     for path in sorted(each.relative_to(root).as_posix() for each in files):
         kinds[_kind(path)].append(path)
     return kinds
@@ -31,7 +31,7 @@ def _kind(path):
     special = {
         "zarr.json": "metadata of the root",
         "instances/zarr.json": "metadata of the instances",
-        OBJECTS: "list of the objects",
+        MANIFEST: "list of the objects",
         ROOT_COPY: "copy of the root",
     }
     if path in special:
@@ -101,7 +101,7 @@ SAME_SIZE = ("flip a bit", "flip a high bit", "flip the last bit", "make a block
 
 def any_fault(root, random: Random):
     """Damage a store in some way, and say how."""
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path != root / NOTE]
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path != root / INPUT_STAMP]
     before = {path: path.read_bytes() for path in files}
     while True:
         what = _any_fault(list(before), random)

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segprep.masks.crops import Piece, mask_of_pieces
+from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask
 
 unhurried = settings(deadline=None, max_examples=100)
@@ -46,8 +46,8 @@ def drawn_masks(draw):
     for _ in range(draw(st.integers(0, 6))):
         bitmaps.append(draw(_instances(shape, bitmaps)))
     codes = draw(st.lists(CODES, min_size=len(bitmaps), max_size=len(bitmaps)))
-    pieces = [Piece(0, 0, bitmap) for bitmap in bitmaps]
-    return mask_of_pieces(shape, pieces, codes, ignore=draw(_ignored(shape)))
+    crops = [InstanceCrop(0, 0, bitmap) for bitmap in bitmaps]
+    return mask_from_crops(shape, crops, codes, ignore=draw(_ignored(shape)))
 
 
 @st.composite

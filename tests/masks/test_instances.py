@@ -124,7 +124,7 @@ def test_separation_leaves_everything_else_as_it_is(mask, how):
     before = mask.planes.copy()
     after = separated(mask, how)
     assert after.ignore is mask.ignore
-    assert after.faults is mask.faults
+    assert after.problems is mask.problems
     assert after.overlap == mask.overlap
     np.testing.assert_array_equal(after.classes, mask.classes)
     np.testing.assert_array_equal(mask.planes, before)
@@ -285,7 +285,7 @@ def test_overlap_error_refuses_masks_whose_instances_overlap_and_no_others(mask)
 @unhurried
 @given(masks(), st.sampled_from([0, 1, 3, "falk2019"]))
 def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separate):
-    rule = InstanceRule(origin="components", separate=separate)
+    rule = InstanceRule(instances_from="components", separate=separate)
     whole = rule.whole(mask, "a")
     assert instances_of(whole) == by_class(mask, EIGHT)
     np.testing.assert_array_equal(rule.shown(whole).planes, separated(whole, separate).planes)
@@ -294,7 +294,7 @@ def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separ
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"origin": "guess"}, "origin 'guess': choose one of as-is, components, watershed"),
+        ({"instances_from": "guess"}, "instances_from 'guess': choose one of as-is, components, watershed"),
         ({"connectivity": 6}, "connectivity 6: choose one of 4, 8"),
         ({"overlap": "largest"}, "overlap 'largest': choose one of smallest, last, first, error"),
         ({"min_distance": 0}, "--min-distance 0: must be from 1 to 10000"),
@@ -331,4 +331,4 @@ def test_components_of_stuff_are_instances_of_its_class():
     assert found.planes.tolist() == [[[1, 1, 0, 2, 3]]]
     assert found.classes.tolist() == [0, 3, 3, 4]
     assert found.stuff is None
-    assert found.codes.tolist() == stuff.tolist()
+    assert found.class_map.tolist() == stuff.tolist()

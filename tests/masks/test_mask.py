@@ -7,36 +7,36 @@ from oracles import unet as oracles
 
 from segprep.errors import InputError
 from segprep.masks.classes import ClassEntry, class_table
-from segprep.masks.crops import Piece, mask_of_pieces
+from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask
 from segprep.readers import ReadOptions
-from segprep.readers._reader import assembled
+from segprep.readers._reader import mask_from_instances
 
 
-def piece(y, x, *rows):
+def crop(y, x, *rows):
     """Piece whose pixels are drawn with #."""
-    return Piece(y, x, np.array([[pixel == "#" for pixel in row] for row in rows]))
+    return InstanceCrop(y, x, np.array([[pixel == "#" for pixel in row] for row in rows]))
 
 
 @st.composite
-def images_and_pieces(draw):
-    """Shapes and up to 6 pieces within them."""
+def images_and_crops(draw):
+    """Shapes and up to 6 crops within them."""
     shape = draw(SHAPES)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    pieces = []
+    crops = []
     for _ in range(draw(st.integers(0, 6))):
         (y, bottom), (x, right) = (sorted(rng.choice(side + 1, 2, replace=False)) for side in shape)
-        pieces.append(Piece(int(y), int(x), rng.random((bottom - y, right - x)) < 0.7))
-    return shape, pieces
+        crops.append(InstanceCrop(int(y), int(x), rng.random((bottom - y, right - x)) < 0.7))
+    return shape, crops
 
 
 @unhurried
-@given(images_and_pieces())
+@given(images_and_crops())
 def test_every_piece_lies_whole_in_one_plane(image):
-    shape, pieces = image
-    planes = mask_of_pieces(shape, pieces, [1] * len(pieces)).planes
+    shape, crops = image
+    planes = mask_from_crops(shape, crops, [1] * len(crops)).planes
     assert planes.dtype == np.int32
-    for number, (y, x, pixels) in enumerate(pieces, start=1):
+    for number, (y, x, pixels) in enumerate(crops, start=1):
         whole = np.zeros(shape, bool)
         whole[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
         np.testing.assert_array_equal((planes == number).any(axis=0), whole)
@@ -44,21 +44,21 @@ def test_every_piece_lies_whole_in_one_plane(image):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "planes"),
+    ("crops", "planes"),
     [
         ([], [["...."]]),
-        ([piece(0, 0, "##"), piece(0, 2, "##")], [["1122"]]),
-        ([piece(0, 0, "##"), piece(0, 1, "##"), piece(0, 2, "##")], [["1133"], [".22."]]),
-        ([piece(0, 0, "####")] * 3, [["1111"], ["2222"], ["3333"]]),
-        ([piece(0, 0, "#..#"), piece(0, 1, "##")], [["1221"]]),
-        ([piece(0, 0, "###"), piece(0, 1, "#"), piece(0, 1, "##"), piece(0, 3, "#")], [["1114"], [".2.."], [".33."]]),
+        ([crop(0, 0, "##"), crop(0, 2, "##")], [["1122"]]),
+        ([crop(0, 0, "##"), crop(0, 1, "##"), crop(0, 2, "##")], [["1133"], [".22."]]),
+        ([crop(0, 0, "####")] * 3, [["1111"], ["2222"], ["3333"]]),
+        ([crop(0, 0, "#..#"), crop(0, 1, "##")], [["1221"]]),
+        ([crop(0, 0, "###"), crop(0, 1, "#"), crop(0, 1, "##"), crop(0, 3, "#")], [["1114"], [".2.."], [".33."]]),
     ],
 )
-def test_piece_goes_to_the_first_plane_that_is_free_under_it(pieces, planes):
-    mask = mask_of_pieces((1, 4), pieces, range(1, len(pieces) + 1))
+def test_piece_goes_to_the_first_plane_that_is_free_under_it(crops, planes):
+    mask = mask_from_crops((1, 4), crops, range(1, len(crops) + 1))
     drawn = [["".join(".123456789"[number] for number in row) for row in plane] for plane in mask.planes]
     assert drawn == planes
-    assert mask.classes.tolist() == list(range(len(pieces) + 1))
+    assert mask.classes.tolist() == list(range(len(crops) + 1))
 
 
 @unhurried
@@ -93,7 +93,7 @@ def test_areas_are_those_of_the_whole_instances(mask):
 
 
 def test_background_alone_has_no_area():
-    mask = mask_of_pieces((3, 2), [], [])
+    mask = mask_from_crops((3, 2), [], [])
     assert (mask.shape, mask.areas.tolist(), mask.labels.any(), mask.ignore) == ((3, 2), [0], False, None)
 
 
@@ -112,15 +112,15 @@ def test_class_table_begins_with_the_background_and_numbers_things_by_their_orde
 def test_stuff_has_a_class_where_no_instance_is():
     stuff = np.array([[0, 0, 2, 2]], np.int32)
     mask = InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
-    assert mask.codes.tolist() == [[1, 0, 2, 2]]
+    assert mask.class_map.tolist() == [[1, 0, 2, 2]]
     assert mask.labels.tolist() == [[1, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(("shape", "most"), [((2, 2), 1024), ((2**12, 2**12), 32), ((2**14, 2**14), 4)])
 def test_planes_of_one_mask_are_bounded_by_their_number_and_their_memory(shape, most):
-    pixel = Piece(0, 0, np.ones((1, 1), np.bool_))
+    pixel = InstanceCrop(0, 0, np.ones((1, 1), np.bool_))
     with pytest.raises(InputError, match=rf"a\.json: instance {most + 1} lies over {most} others, .* drop repeated"):
-        mask_of_pieces(shape, [pixel] * (most + 1), [1] * (most + 1), where="a.json")
+        mask_from_crops(shape, [pixel] * (most + 1), [1] * (most + 1), where="a.json")
 
 
 def test_no_memory_is_taken_for_the_pixels_of_an_instance_too_many():
@@ -129,8 +129,8 @@ def test_no_memory_is_taken_for_the_pixels_of_an_instance_too_many():
     def found():
         for number in range(5):
             drawn.append(number)
-            yield 1, Piece(0, number, np.ones((1, 1), np.bool_))
+            yield 1, InstanceCrop(0, number, np.ones((1, 1), np.bool_))
 
     with pytest.raises(InputError, match=r"a\.txt: 3 instances are more than the limit of 2; .* --max-instances"):
-        assembled("a.txt", (1, 9), found(), ReadOptions(max_instances=2))
+        mask_from_instances("a.txt", (1, 9), found(), ReadOptions(max_instances=2))
     assert drawn == [0, 1, 2]

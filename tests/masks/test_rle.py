@@ -12,7 +12,7 @@ from segprep.masks.rle import (
     bitmap_runs,
     listed_runs,
     runs_bitmap,
-    runs_piece,
+    runs_crop,
     runs_string,
     string_runs,
 )
@@ -46,19 +46,19 @@ def string_of(runs):
     return text
 
 
-def full(piece, shape):
+def full(crop, shape):
     """Bitmap of the whole image."""
     image = np.zeros(shape, bool)
-    image[piece.y : piece.y + piece.pixels.shape[0], piece.x : piece.x + piece.pixels.shape[1]] = piece.pixels
+    image[crop.y : crop.y + crop.pixels.shape[0], crop.x : crop.x + crop.pixels.shape[1]] = crop.pixels
     return image
 
 
 @given(bitmaps())
 def test_what_is_encoded_pixel_by_pixel_is_decoded_again(bitmap):
-    piece = runs_piece(np.array(runs_of(bitmap)), bitmap.shape)
-    np.testing.assert_array_equal(full(piece, bitmap.shape), bitmap)
-    assert piece.pixels.any(axis=0)[[0, -1]].all()
-    assert piece.pixels.any(axis=1)[[0, -1]].all()
+    crop = runs_crop(np.array(runs_of(bitmap)), bitmap.shape)
+    np.testing.assert_array_equal(full(crop, bitmap.shape), bitmap)
+    assert crop.pixels.any(axis=0)[[0, -1]].all()
+    assert crop.pixels.any(axis=1)[[0, -1]].all()
 
 
 @given(bitmaps())
@@ -96,7 +96,7 @@ def test_a_string_that_is_no_code_is_refused(text):
 )
 def test_runs_that_do_not_fill_the_image_are_refused(runs):
     with pytest.raises(BadRegionError, match="do not fit"):
-        runs_piece(np.array(runs, np.int64), (2, 3))
+        runs_crop(np.array(runs, np.int64), (2, 3))
 
 
 @pytest.mark.parametrize("counts", [[-1], [2**31], [10**30]])
@@ -108,13 +108,13 @@ def test_numbers_that_no_run_can_have_are_refused(counts):
 @pytest.mark.parametrize("runs", [[6], [6, 0], [0, 0, 6], [2, 0, 4]])
 def test_runs_without_a_pixel_are_refused(runs):
     with pytest.raises(BadRegionError, match="no pixel"):
-        runs_piece(np.array(runs), (2, 3))
+        runs_crop(np.array(runs), (2, 3))
 
 
 def test_runs_go_down_the_columns():
-    piece = runs_piece(np.array([1, 2, 3]), (2, 3))
-    assert (piece.y, piece.x) == (0, 0)
-    np.testing.assert_array_equal(piece.pixels, [[False, True], [True, False]])
+    crop = runs_crop(np.array([1, 2, 3]), (2, 3))
+    assert (crop.y, crop.x) == (0, 0)
+    np.testing.assert_array_equal(crop.pixels, [[False, True], [True, False]])
 
 
 @given(ANY_BITMAPS)

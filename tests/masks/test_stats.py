@@ -6,7 +6,7 @@ from oracles import unet as oracles
 
 from segprep.masks.classes import class_table
 from segprep.masks.instances import separated
-from segprep.masks.mask import Fault, InstanceMask
+from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import runs_bitmap
 from segprep.masks.stats import Counts, class_pixels, mask_stats, total
 
@@ -18,7 +18,7 @@ PLANES = np.array(
     np.int32,
 )
 IGNORE = np.array([[0, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], bool)
-MASK = InstanceMask(PLANES, np.array([0, 1, 1, 3, 3], np.int32), IGNORE, (Fault("empty polygon", "a.json: 7"),))
+MASK = InstanceMask(PLANES, np.array([0, 1, 1, 3, 3], np.int32), IGNORE, (Problem("empty polygon", "a.json: 7"),))
 
 FIVE = class_table([(None, name) for name in "abcd"])
 
@@ -29,7 +29,7 @@ def test_counts_of_a_small_mask_are_as_counted_by_hand():
     assert stats.class_pixels.tolist() == [8, 7, 0, 2, 0]  # 3 of the 20 are ignored
     assert stats.class_instances.tolist() == [0, 2, 0, 2, 0]
     assert (stats.ignored, stats.hidden) == (3, 1)
-    assert stats.faults == MASK.faults
+    assert stats.problems == MASK.problems
 
 
 def test_instances_of_a_small_mask_are_as_found_by_hand():

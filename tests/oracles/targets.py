@@ -79,15 +79,15 @@ def distance(planes, classes, per, n_classes):
     return np.array([signed_distance(region) for region in regions])
 
 
-def border(planes, classes, *, w0, sigma, on, single, compete):
+def border(planes, classes, *, w0, sigma, on, single_instance, border_between):
     """Second term of U-Net's eq. 2 in all its readings, one transform per instance, (H, W)."""
     numbers = numbers_of(planes)
     groups = [numbers]
-    if compete == "class":
+    if border_between == "same-class":
         groups = [[number for number in numbers if classes[number] == code] for code in set(classes[numbers].tolist())]
     term = np.zeros(planes.shape[1:])
     for group in groups:
-        term += border_term([instance_distance(planes, number, on) for number in group], w0, sigma, single)
+        term += border_term([instance_distance(planes, number, on) for number in group], w0, sigma, single_instance)
     return np.where((planes > 0).any(axis=0), 0, term) if on == "background" else term
 
 
@@ -99,10 +99,10 @@ def instance_distance(planes, number, on):
     return distance_transform_edt(~sites) if sites.any() else None
 
 
-def border_term(distances, w0, sigma, single):
+def border_term(distances, w0, sigma, single_instance):
     """``w0 exp(-(d1 + d2)^2 / (2 sigma^2))`` of the distances to all instances."""
     distances = [each for each in distances if each is not None]
-    if len(distances) == 1 and single == "d1":
+    if len(distances) == 1 and single_instance == "d1":
         return w0 * np.exp(-(distances[0] ** 2) / (2 * sigma**2))
     if len(distances) < 2:
         return 0

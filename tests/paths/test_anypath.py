@@ -13,7 +13,7 @@ from helpers.buckets import make_bucket, upload
 
 from segprep.errors import OptionError
 from segprep.paths import bucket as object_path
-from segprep.paths.anypath import listed_once, name_in, place, remove_tree, scanned, total_bytes
+from segprep.paths.anypath import listed_once, name_in, parse_path, remove_tree, scanned, total_bytes
 
 FILES = {"a.txt": b"first", "größe/b c.png": b"\0" * 9, "größe/tief/d": b"", "größe-2/e": b"e"}
 
@@ -69,16 +69,16 @@ def test_all_that_is_in_a_folder_has_the_same_size(twins):
 @pytest.mark.parametrize("what", ["name", "stem", "suffix"])
 @pytest.mark.parametrize("name", ["a.txt", "größe/b c.png", "größe/tief/d", "x.tar.gz"])
 def test_parts_of_names_are_those_of_paths(name, what):
-    assert getattr(place(f"s3://cells/{name}"), what) == getattr(Path(name), what)
+    assert getattr(parse_path(f"s3://cells/{name}"), what) == getattr(Path(name), what)
 
 
 def test_neighbours_are_those_of_paths():
-    path = place("s3://cells/train/a.png")
+    path = parse_path("s3://cells/train/a.png")
     assert str(path.with_name("b.png")) == "s3://cells/train/b.png"
     assert str(path.with_suffix(".txt")) == "s3://cells/train/a.txt"
     assert [str(each) for each in path.parents] == ["s3://cells/train", "s3://cells"]
-    assert str(place("s3://cells").parent) == "s3://cells"
-    assert place("s3://cells/").name == "cells"
+    assert str(parse_path("s3://cells").parent) == "s3://cells"
+    assert parse_path("s3://cells/").name == "cells"
 
 
 def test_a_place_is_sent_to_other_processes_by_its_name_alone(twins):
@@ -140,7 +140,7 @@ def test_an_object_is_put_only_where_it_is_as_it_was():
 
 @pytest.mark.usefixtures("object_store")
 def test_a_bucket_that_is_not_there_is_an_error_that_says_so():
-    path = place("s3://nowhere/a")
+    path = parse_path("s3://nowhere/a")
     with pytest.raises(FileNotFoundError, match="No such file or directory: 's3://nowhere/a'"):
         path.write_bytes(b"")
     with pytest.raises(OSError, match="The specified bucket does not exist"):
@@ -159,7 +159,7 @@ def test_a_bucket_that_is_not_there_is_an_error_that_says_so():
 )
 def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, said):
     with pytest.raises(OptionError, match=re.escape(said)) as error:
-        place(text)
+        parse_path(text)
     assert "secret" not in str(error.value)
 
 
@@ -167,14 +167,14 @@ def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it
     monkeypatch.setitem(sys.modules, "obstore", None)
     said = "s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'"
     with pytest.raises(OptionError, match=re.escape(said)):
-        place("s3://cells/a")
+        parse_path("s3://cells/a")
 
 
 @pytest.mark.parametrize("text", ["s3://cells/a", "S3://cells/a", "gs://cells/a/", "az://cells//a"])
 def test_addresses_of_buckets_are_places_in_them(text):
-    assert str(place(text)) == f"{text[:2].lower()}://cells/a"
+    assert str(parse_path(text)) == f"{text[:2].lower()}://cells/a"
 
 
 @pytest.mark.parametrize("text", ["data", "s3:/cells", "C:\\data", "/data//x", "."])
 def test_all_else_is_a_path(text):
-    assert place(text) == Path(text)
+    assert parse_path(text) == Path(text)

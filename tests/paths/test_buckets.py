@@ -24,10 +24,10 @@ import segprep
 from segprep import Workers, preprocess
 from segprep.errors import InputError, OutputError, StorageError
 from segprep.paths import lease
-from segprep.paths.anypath import place
-from segprep.paths.client import client, heard_at_once
+from segprep.paths.anypath import parse_path
+from segprep.paths.client import client, map_requests
 from segprep.paths.files import LOCK
-from segprep.paths.lock import sole_writer
+from segprep.paths.lock import write_lock
 from segprep.readers import find_masks
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
@@ -70,7 +70,7 @@ def outcome(path, root):
     """All that is known of a data set, or why it is none."""
     try:
         masks = find_masks(path)
-        return masks.format, [(ref.key, loaded(ref)) for ref in masks.refs], masks.classes, masks.faults
+        return masks.format, [(ref.key, loaded(ref)) for ref in masks.refs], masks.classes, masks.problems
     except InputError as error:
         return str(error).replace(str(root), "ROOT")
 
@@ -80,7 +80,7 @@ def loaded(ref):
         mask = ref.load()
     except InputError as error:
         return str(error).rpartition("/")[2]
-    return mask.labels.tobytes(), mask.classes.tolist(), mask.faults
+    return mask.labels.tobytes(), mask.classes.tolist(), mask.problems
 
 
 def test_every_layout_is_read_from_a_bucket_as_from_a_folder(bucket, data_dir):
@@ -164,7 +164,7 @@ def test_damage_of_a_store_in_a_bucket_is_found_and_repaired(coins, coins_store,
 def test_a_store_in_a_bucket_is_split_anew(coins, coins_store, files_of, tmp_path):
     here = Path(shutil.copytree(coins_store, tmp_path / "here.zarr"))
     for root in (here, coins):
-        segprep.split_store(root, segprep.SplitRule((1.0, 0.0, 0.0)))
+        segprep.resplit(root, segprep.SplitRule((1.0, 0.0, 0.0)))
     assert objects_in(coins) == files_of(here)
 
 
@@ -248,13 +248,13 @@ def test_settings_that_make_no_sense_are_a_usage_error_of_one_line(variables, sa
 @pytest.mark.usefixtures("object_store")
 def test_a_bucket_that_cannot_be_listed_is_a_storage_error_that_names_it():
     with pytest.raises(StorageError, match=r"s3://nowhere/out\.zarr: cannot be listed: .*bucket does not exist"):
-        bytes_on_disk(place("s3://nowhere/out.zarr"))
+        bytes_on_disk(parse_path("s3://nowhere/out.zarr"))
 
 
 def test_many_calls_at_once_bring_their_results_in_order_and_their_errors():
-    assert heard_at_once(lambda number: number * number, range(100), 7) == [number * number for number in range(100)]
+    assert map_requests(lambda number: number * number, range(100), 7) == [number * number for number in range(100)]
     with pytest.raises(ZeroDivisionError):
-        heard_at_once(lambda number: 1 / number, range(100), 7)
+        map_requests(lambda number: 1 / number, range(100), 7)
 
 
 def test_a_signal_is_heard_during_many_calls_at_once():
@@ -288,11 +288,11 @@ def owned_by(host, process):
 
 def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch):
     (coins / LOCK).write_bytes(owned_by("elsewhere", 1))
-    with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* lapses after 60 s"), sole_writer(coins):
+    with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* lapses after 60 s"), write_lock(coins):
         pass
-    monkeypatch.setattr(lease, "LAPSE", 0)
-    monkeypatch.setattr(lease, "RENEWAL", 0.1)
-    with sole_writer(coins):
+    monkeypatch.setattr(lease, "EXPIRY", 0)
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.1)
+    with write_lock(coins):
         assert json.loads((coins / LOCK).read_bytes())["process"] == os.getpid()
     assert not (coins / LOCK).exists()
 
@@ -300,13 +300,13 @@ def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch
 def test_the_lease_of_a_container_that_counts_processes_for_itself_is_kept(coins):
     owner = {"host": socket.gethostname(), "process": 99999999, "space": "pid:[1]"}
     (coins / LOCK).write_bytes(json.dumps(owner).encode())
-    with pytest.raises(OutputError, match="lapses after 60 s"), sole_writer(coins):
+    with pytest.raises(OutputError, match="lapses after 60 s"), write_lock(coins):
         pass
 
 
 def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):
     (coins / LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
-    with sole_writer(coins):
+    with write_lock(coins):
         assert json.loads((coins / LOCK).read_bytes())["run"]
 
 
@@ -335,12 +335,12 @@ def wait_for_renewal(root):
 
 
 def test_a_lease_that_is_renewed_never_lapses(coins, monkeypatch):
-    monkeypatch.setattr(lease, "RENEWAL", 0.1)
-    with sole_writer(coins):
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.1)
+    with write_lock(coins):
         clock = SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: wait_for_renewal(coins))
         monkeypatch.setattr(lease, "time", clock)
-        monkeypatch.setattr(lease, "LAPSE", 0)
-        with pytest.raises(OutputError, match=f"process {os.getpid()}"), sole_writer(coins):
+        monkeypatch.setattr(lease, "EXPIRY", 0)
+        with pytest.raises(OutputError, match=f"process {os.getpid()}"), write_lock(coins):
             pass
 
 
@@ -350,8 +350,8 @@ def check_until(check_sole, deadline):
 
 
 def test_a_run_whose_lease_was_taken_over_ends(coins, monkeypatch):
-    monkeypatch.setattr(lease, "RENEWAL", 0.05)
-    with sole_writer(coins) as check_sole:
+    monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.05)
+    with write_lock(coins) as check_sole:
         check_sole()
         (coins / LOCK).write_bytes(owned_by("elsewhere", 1))
         deadline = time.monotonic() + SECONDS
@@ -361,13 +361,13 @@ def test_a_run_whose_lease_was_taken_over_ends(coins, monkeypatch):
 
 
 def test_parts_share_a_bucket_and_keep_a_run_of_all_away(coins):
-    with sole_writer(coins, "1-of-2"), sole_writer(coins, "2-of-2"):
+    with write_lock(coins, "1-of-2"), write_lock(coins, "2-of-2"):
         for part in ("", "1-of-2"):
-            with pytest.raises(OutputError, match="is being written by"), sole_writer(coins, part):
+            with pytest.raises(OutputError, match="is being written by"), write_lock(coins, part):
                 pass
-    with sole_writer(coins), pytest.raises(OutputError, match="is being written by"), sole_writer(coins, "1-of-2"):
+    with write_lock(coins), pytest.raises(OutputError, match="is being written by"), write_lock(coins, "1-of-2"):
         pass
-    with sole_writer(coins):
+    with write_lock(coins):
         pass
 
 

@@ -21,7 +21,7 @@ from helpers.commands import has_ended
 from segprep import Workers, preprocess
 from segprep.errors import OutputError, StorageError
 from segprep.paths.files import LOCK, PARTIAL
-from segprep.paths.lock import sole_writer
+from segprep.paths.lock import write_lock
 
 SECONDS = 60
 
@@ -62,7 +62,7 @@ def assert_all_end(processes):
 
 
 def test_a_second_writer_is_refused_and_told_who_writes(coins_copy):
-    with sole_writer(coins_copy), pytest.raises(OutputError) as refused, sole_writer(coins_copy):
+    with write_lock(coins_copy), pytest.raises(OutputError) as refused, write_lock(coins_copy):
         pass
     assert f"is being written by process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
     assert not (coins_copy / LOCK).exists()
@@ -70,7 +70,7 @@ def test_a_second_writer_is_refused_and_told_who_writes(coins_copy):
 
 def test_a_lock_that_nobody_holds_is_taken_over(coins_copy):
     (coins_copy / LOCK).write_text('{"host": "elsewhere", "process": 1}')
-    with sole_writer(coins_copy):
+    with write_lock(coins_copy):
         assert json.loads((coins_copy / LOCK).read_text())["process"] == os.getpid()
 
 
@@ -82,19 +82,19 @@ def test_the_writer_is_named_also_where_it_has_only_just_begun(left, coins_copy)
         fcntl.flock(held, fcntl.LOCK_EX)
         late = threading.Timer(0.2, lock.write_text, ['{"host": "here", "process": 5}'])
         late.start()
-        with pytest.raises(OutputError, match="process 5 on here"), sole_writer(coins_copy):
+        with pytest.raises(OutputError, match="process 5 on here"), write_lock(coins_copy):
             pass
 
 
 def test_what_was_never_put_in_place_is_swept(coins_copy, coins_store, files_of):
     (coins_copy / "320x384" / "labels" / f".0.1234{PARTIAL}").touch()
-    with sole_writer(coins_copy):
+    with write_lock(coins_copy):
         pass
     assert files_of(coins_copy) == files_of(coins_store)
 
 
 def test_folders_of_a_run_that_wrote_nothing_are_gone_again(tmp_path):
-    with sole_writer(tmp_path / "a" / "b" / "out.zarr"):
+    with write_lock(tmp_path / "a" / "b" / "out.zarr"):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -105,7 +105,7 @@ def test_nothing_is_left_of_a_lock_that_cannot_be_written(tmp_path):
     try:
         with (
             pytest.raises(StorageError, match=r"out\.zarr: cannot be written: File too large"),
-            sole_writer(tmp_path / "a" / "out.zarr"),
+            write_lock(tmp_path / "a" / "out.zarr"),
         ):
             pass
     finally:

@@ -57,7 +57,7 @@ def test_the_blue_channel_tells_objects_apart_and_the_table_names_them(tmp_path)
     ]
     assert mask.labels.tolist() == [[1, 1, 2, 0]]
     assert mask.classes.tolist() == [0, 2, 1]
-    assert (mask.ignore, mask.faults) == (None, ())
+    assert (mask.ignore, mask.problems) == (None, ())
 
 
 def test_blue_values_that_are_spread_out_are_ranks(tmp_path):
@@ -78,7 +78,7 @@ def test_an_object_that_the_table_lacks_is_ignored_and_recorded(tmp_path):
     mask = find(tmp_path).refs[0].load()
     assert mask.labels.tolist() == [[1, 2, 0, 0, 0]]
     assert mask.ignore.tolist() == [[False, False, True, True, False]]
-    assert mask.faults == (("object is not in the table", "blue 9"),)
+    assert mask.problems == (("object is not in the table", "blue 9"),)
 
 
 def test_images_lie_in_folders_and_split_by_them(tmp_path):
@@ -156,7 +156,7 @@ def test_objects_of_2020_have_files_and_may_overlap(tmp_path):
     assert [(entry.id, entry.name) for entry in masks.classes.entries[1:]] == [(400, "class 0"), (401, "class 1")]
     assert mask.areas.tolist() == [0, 3, 2]
     assert mask.classes.tolist() == [0, 1, 2]
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_bad_objects_of_2020_are_left_out_and_recorded(tmp_path):
@@ -169,7 +169,7 @@ def test_bad_objects_of_2020_are_left_out_and_recorded(tmp_path):
     )
     mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 1]
-    assert mask.faults == (
+    assert mask.problems == (
         ("object has no file", "object 1: 1/b.png"),
         ("size differs from the image's", "1/c.png: (1, 2) instead of (1, 4)"),
         ("no foreground", "1/d.png"),
@@ -190,7 +190,7 @@ def test_a_file_of_another_image_or_a_link_is_not_read(tmp_path):
     (tmp_path / "1/c.png").symlink_to(tmp_path / "2/b.png")
     mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 1]
-    assert [fault.where for fault in mask.faults] == ["object 1: 2/b.png", "object 2: 1/c.png"]
+    assert [problem.where for problem in mask.problems] == ["object 1: 2/b.png", "object 2: 1/c.png"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_the_sample_of_2017_has_a_sky_and_a_person(data_dir, folder):
     names = [masks.classes.entries[code].name.split(",")[0] for code in street.classes]
     assert masks.refs[0].key == "training/street/1"
     assert (street.shape, names) == ((3, 4), ["background", "sky", "person"])
-    assert street.faults == ()
+    assert street.problems == ()
 
 
 def test_the_sample_of_2020_has_the_pixels_of_an_independent_reader(data_dir):

@@ -28,7 +28,7 @@ def test_values_from_1000_on_are_instances_of_their_class(tmp_path):
     mask = load(tmp_path)
     np.testing.assert_array_equal(mask.planes, [[[0, 0, 0, 2], [3, 1, 0, 0]]])
     assert mask.classes.tolist() == [0, PERSON, CAR, CAR]
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_values_below_1000_are_stuff_or_groups_of_things(tmp_path):
@@ -66,7 +66,7 @@ def test_a_value_of_no_class_is_ignored_and_recorded(tmp_path, value):
     write(tmp_path / "a_instanceIds.png", np.array([[7, value]], np.uint16))
     mask = load(tmp_path)
     assert mask.ignore.tolist() == [[False, True]]
-    assert mask.faults == (("class is not one of Cityscapes", f"value {value}"),)
+    assert mask.problems == (("class is not one of Cityscapes", f"value {value}"),)
 
 
 def test_label_ids_alone_are_all_stuff(tmp_path):
@@ -136,7 +136,7 @@ def test_a_sample_of_cityscapes_has_the_values_of_its_files(data_dir):
     found = {}
     for ref in masks.refs:
         mask = ref.load()
-        assert mask.faults == ()
+        assert mask.problems == ()
         stuff = set() if mask.stuff is None else {names[code] for code in np.unique(mask.stuff).tolist() if code}
         found[ref.key.rpartition("/")[2][:25]] = ([names[code] for code in mask.classes[1:].tolist()], stuff)
     assert found == {

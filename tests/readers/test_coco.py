@@ -7,7 +7,7 @@ import pytest
 from segprep.errors import InputError
 from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, find_masks
-from segprep.readers.coco import region_piece
+from segprep.readers.coco import annotation_crop
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]
@@ -74,7 +74,7 @@ def test_every_form_of_a_segmentation_gives_the_same_pixels(load, segmentation):
     expected[1:3, 1:3] = 1
     mask = load(annotation(segmentation))
     np.testing.assert_array_equal(mask.labels, expected)
-    assert (mask.faults, mask.ignore) == ((), None)
+    assert (mask.problems, mask.ignore) == ((), None)
 
 
 def test_parts_of_one_annotation_are_one_instance(load):
@@ -144,38 +144,40 @@ BAD = {
 def test_a_segmentation_that_is_no_utf8_is_left_out_and_recorded(write):
     file = write(document(annotation(), annotation({"counts": "caf", "size": [4, 6]})))
     file.write_bytes(file.read_bytes().replace(b"caf", b"caf\xe9"))
-    (fault,) = find_masks(file).refs[0].load().faults
-    assert fault.kind == "segmentation is neither polygons nor runs"
+    (problem,) = find_masks(file).refs[0].load().problems
+    assert problem.kind == "segmentation is neither polygons nor runs"
 
 
 @pytest.mark.parametrize(("segmentation", "kind"), BAD.values(), ids=BAD)
 def test_a_bad_annotation_is_left_out_and_recorded(load, segmentation, kind):
     mask = load(annotation(segmentation, id=5), annotation([FAR_SQUARE]))
     assert mask.areas.tolist() == [0, 4]
-    (fault,) = mask.faults
-    assert fault.kind == kind
-    assert "annotation 5: " in fault.where
-    assert "\n" not in fault.where
+    (problem,) = mask.problems
+    assert problem.kind == kind
+    assert "annotation 5: " in problem.where
+    assert "\n" not in problem.where
 
 
 @pytest.mark.parametrize("part", [[], [1, 1], [1, 1, 3, 3]])
 def test_a_part_without_area_leaves_the_others_as_they_are(load, part):
     mask = load(annotation([SQUARE, part]))
-    assert (mask.areas.tolist(), mask.faults) == ([0, 4], ())
+    assert (mask.areas.tolist(), mask.problems) == ([0, 4], ())
 
 
-@pytest.mark.parametrize(("crowds", "faults"), [(1, 0), (2, 1), (3, 1)])
-def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crowds, faults):
+@pytest.mark.parametrize(("crowds", "problems"), [(1, 0), (2, 1), (3, 1)])
+def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crowds, problems):
     regions = [annotation(iscrowd=int(number < crowds)) for number in range(3)]
     masks = find_masks(write(document(*regions)))
-    assert [fault.where.partition(";")[0] for _, fault in masks.faults] == [f"{crowds} of 3 annotations"] * faults
-    assert find_masks(write(document(*regions)), options=ReadOptions(crowd="instance")).faults == ()
+    assert [problem.where.partition(";")[0] for _, problem in masks.problems] == [
+        f"{crowds} of 3 annotations"
+    ] * problems
+    assert find_masks(write(document(*regions)), options=ReadOptions(crowd="instance")).problems == ()
 
 
 def test_numbers_beyond_the_range_of_floats_are_a_fault(write):
     text = json.dumps(document(annotation([[*SQUARE, 123456, 1]]))).replace("123456", "1e999")
     (ref,) = find_masks(write(text)).refs
-    assert len(ref.load().faults) == 1
+    assert len(ref.load().problems) == 1
 
 
 def test_a_segmentation_that_is_no_text_in_utf_8_is_a_fault(write):
@@ -184,7 +186,7 @@ def test_a_segmentation_that_is_no_text_in_utf_8_is_a_fault(write):
     file.write_bytes(file.read_bytes().replace(b'"odd"', b'"\xff"'))
     (ref,) = find_masks(file).refs
     mask = ref.load()
-    assert [fault.kind for fault in mask.faults] == ["segmentation is neither polygons nor runs"]
+    assert [problem.kind for problem in mask.problems] == ["segmentation is neither polygons nor runs"]
     assert len(mask.classes) == 2
 
 
@@ -377,7 +379,7 @@ def test_a_category_whose_id_is_text_has_a_name_only(write):
 def test_an_annotation_of_an_unknown_category_is_left_out_and_recorded(load):
     mask = load(annotation(category_id=3), annotation())
     assert mask.areas.tolist() == [0, 4]
-    assert mask.faults == (("category that the file does not list", "annotation 17: category_id 3"),)
+    assert mask.problems == (("category that the file does not list", "annotation 17: category_id 3"),)
 
 
 def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path):
@@ -386,7 +388,7 @@ def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path)
     write(document(annotation(image_id=4)), "val.json")
     masks = find_masks(tmp_path)
     kind = "image that the file does not list"
-    assert masks.faults == (
+    assert masks.problems == (
         ("train/train.json", (kind, "annotation 17 and 1 more: image_id 3")),
         ("train/train.json", (kind, "annotation 19: image_id b")),
         ("val/val.json", (kind, "annotation 17: image_id 4")),
@@ -398,7 +400,7 @@ def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path)
 def test_foreign_files_of_splits_are_one_data_set(data_dir, folder):
     train, val = find_masks(data_dir / "formats/coco_dataset" / folder, format="coco").refs
     assert (train.key, val.key) == ("train/a.jpg", "val/b.jpg")
-    assert [fault.kind for fault in train.load().faults] == ["no segmentation"]
+    assert [problem.kind for problem in train.load().problems] == ["no segmentation"]
     assert (val.load().areas.tolist(), val.load().ignore.sum()) == ([0, 2], 18)
 
 
@@ -412,7 +414,7 @@ def test_a_ref_carries_its_own_annotations_only(write):
 
 
 def test_a_region_is_rasterised_within_its_bounding_box():
-    y, x, pixels = region_piece(json.dumps([[100, 200, 103, 200, 103, 202, 100, 202]]).encode(), (3000, 4000))
+    y, x, pixels = annotation_crop(json.dumps([[100, 200, 103, 200, 103, 202, 100, 202]]).encode(), (3000, 4000))
     assert (y, x, pixels.shape, pixels.all()) == (200, 100, (2, 3), True)
 
 
@@ -422,7 +424,7 @@ def test_taco_has_the_counts_of_an_independent_reader(data_dir):
     instances, pixels, union = {}, {}, 0
     for ref in masks.refs:
         mask = ref.load()
-        assert mask.faults == ()
+        assert mask.problems == ()
         union += np.count_nonzero(mask.labels)
         for code, area in zip(mask.classes[1:], mask.areas[1:], strict=True):
             id_ = str(masks.classes.entries[code].id)
@@ -443,7 +445,7 @@ def test_result_runs_have_the_area_that_an_independent_reader_found(data_dir):
     facts = json.loads((data_dir / "facts/cocoapi_fakesegm100.json").read_text())
     results = json.loads((data_dir / "coco_results/instances_val2014_fakesegm100_results.json").read_text())
     forms = [result["segmentation"] for result in results]
-    total = sum(region_piece(json.dumps(form).encode(), tuple(form["size"])).pixels.sum() for form in forms)
+    total = sum(annotation_crop(json.dumps(form).encode(), tuple(form["size"])).pixels.sum() for form in forms)
     assert total == facts["total_area"]
 
 
@@ -513,4 +515,4 @@ def test_folders_of_other_programs_are_read(write, tmp_path, files, expected):
     assert masks.format == "coco"
     assert {key: masks.classes.entries[mask.classes[1]].name for key, mask in loaded.items()} == expected
     for mask in loaded.values():
-        assert (mask.areas.tolist(), mask.labels[1, 1], mask.faults, mask.ignore) == ([0, 4], 1, (), None)
+        assert (mask.areas.tolist(), mask.labels[1, 1], mask.problems, mask.ignore) == ([0, 4], 1, (), None)

@@ -49,8 +49,8 @@ def test_every_palette_gives_the_same_classes(folder, name):
     assert entries == [(0, "background", False), (1, "red car", False), (2, "grass", False)]
     mask = masks.refs[0].load()
     assert (masks.format, masks.refs[0].key) == ("colour-png", "masks/a.png")
-    assert mask.stuff.tolist() == mask.codes.tolist() == [[1, 1, 2, 0]]
-    assert (mask.classes.tolist(), mask.ignore, mask.faults) == ([0], None, ())
+    assert mask.stuff.tolist() == mask.class_map.tolist() == [[1, 1, 2, 0]]
+    assert (mask.classes.tolist(), mask.ignore, mask.problems) == ([0], None, ())
 
 
 def test_an_unknown_colour_is_ignored_and_told_with_its_count(folder):
@@ -59,16 +59,16 @@ def test_an_unknown_colour_is_ignored_and_told_with_its_count(folder):
     mask = find(folder).refs[0].load()
     assert mask.stuff.tolist() == [[1, 0, 0, 0]]
     assert mask.ignore.tolist() == [[False, True, True, False]]
-    assert mask.faults == (("colour is not in the palette", "1,2,3: 2 pixels"),)
+    assert mask.problems == (("colour is not in the palette", "1,2,3: 2 pixels"),)
 
 
 def test_thousands_of_unknown_colours_are_summed_up(folder):
     (folder / "label_colors.txt").write_text(PALETTES["label_colors.txt"])
     write(folder / "masks/a.png", *((9, 9, number) for number in range(200)), (9, 9, 5))
-    faults = find(folder).refs[0].load().faults
-    assert len(faults) == 11
-    assert faults[0].where == "9,9,5: 2 pixels"
-    assert faults[-1].where == "190 more colours: 190 pixels"
+    problems = find(folder).refs[0].load().problems
+    assert len(problems) == 11
+    assert problems[0].where == "9,9,5: 2 pixels"
+    assert problems[-1].where == "190 more colours: 190 pixels"
 
 
 @pytest.mark.parametrize("name", ["Void", "unlabelled", "ignore"])
@@ -78,7 +78,7 @@ def test_void_is_no_class_but_a_place_without_truth(folder, name):
     assert [entry.name for entry in masks.classes.entries] == ["background", "car", "grass"]
     mask = masks.refs[0].load()
     assert mask.ignore.tolist() == [[False, False, False, True]]
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_a_palette_in_the_file_and_alpha_do_not_matter(folder):
@@ -185,7 +185,7 @@ def test_links_are_passed_over(folder, tmp_path_factory):
 )
 def test_samples_have_the_pixels_of_their_colours(data_dir, folder, expected):
     masks = find(data_dir / "formats" / folder)
-    codes = np.concatenate([ref.load().codes.ravel() for ref in masks.refs])
+    codes = np.concatenate([ref.load().class_map.ravel() for ref in masks.refs])
     found = {entry.name: np.count_nonzero(codes == entry.code) for entry in masks.classes.entries[1:]}
     assert expected.items() <= found.items()
-    assert all(ref.load().faults == () for ref in masks.refs)
+    assert all(ref.load().problems == () for ref in masks.refs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import coco as coco_oracle
 
-from segprep.masks.rle import bitmap_runs, listed_runs, runs_bitmap, runs_piece, runs_string, string_runs
+from segprep.masks.rle import bitmap_runs, listed_runs, runs_bitmap, runs_crop, runs_string, string_runs
 from segprep.readers._polygon import polygon_runs
 
 pytest.importorskip("pycocotools")
@@ -64,10 +64,10 @@ def test_runs_are_decoded_and_encoded_as_coco_does(tmp_path):
 
 
 def assert_piece_is(runs, bitmap):
-    """The piece of these runs has the pixels of the bitmap."""
+    """The crop of these runs has the pixels of the bitmap."""
     if not bitmap.any():
         return
-    y, x, pixels = runs_piece(runs, bitmap.shape)
+    y, x, pixels = runs_crop(runs, bitmap.shape)
     image = np.zeros(bitmap.shape, bool)
     image[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     np.testing.assert_array_equal(image, bitmap)

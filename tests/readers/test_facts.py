@@ -11,7 +11,7 @@ from segprep.errors import InputError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._image import label_values, png_foreground
 from segprep.readers._palette import png_colours
-from segprep.readers.coco import region_piece
+from segprep.readers.coco import annotation_crop
 
 
 def facts_of(data_dir, name):
@@ -34,9 +34,9 @@ def test_results_of_a_detector_are_refused_and_their_runs_decode_to_the_areas(da
         find_masks(file)
     results = json.loads(file.read_text(encoding="utf-8"))
     forms = [result["segmentation"] for result in results]
-    pieces = [region_piece(json.dumps(form).encode(), tuple(form["size"])) for form in forms]
-    assert (len(pieces), len({result["image_id"] for result in results})) == (facts["entries"], facts["images"])
-    assert sum(piece.pixels.sum() for piece in pieces) == facts["total_area"]
+    crops = [annotation_crop(json.dumps(form).encode(), tuple(form["size"])) for form in forms]
+    assert (len(crops), len({result["image_id"] for result in results})) == (facts["entries"], facts["images"])
+    assert sum(crop.pixels.sum() for crop in crops) == facts["total_area"]
     assert sorted({tuple(form["size"]) for form in forms}) == [tuple(size) for size in facts["sizes_hw"]]
 
 
@@ -65,11 +65,11 @@ def test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foregroun
         file = data_dir / "cityscapes_style" / name
         with pytest.raises(InputError, match=f"{file.name}: a picture, no label image"):
             find_masks(file)
-        shape, piece = png_foreground(file, max_pixels=2**20)
+        shape, crop = png_foreground(file, max_pixels=2**20)
         height, width, channels = fact["shape"]
         opaque = height * width  # the counts are of numbers, those of the alpha channel included
         assert shape == (height, width)
-        assert piece.pixels.sum() * (channels - 1) + opaque == fact["foreground_pixels"]
+        assert crop.pixels.sum() * (channels - 1) + opaque == fact["foreground_pixels"]
 
 
 def test_cityscapes_panoptic_has_the_counts(data_dir):
@@ -77,7 +77,7 @@ def test_cityscapes_panoptic_has_the_counts(data_dir):
     masks = find_masks(data_dir / "cityscapes_style/data/testdata/gtFine", options=ReadOptions(crowd="instance"))
     (fact,) = facts["per_image"].values()
     (mask,) = [ref.load() for ref in masks.refs]
-    pixels = np.bincount(mask.codes.ravel(), minlength=len(masks.classes))
+    pixels = np.bincount(mask.class_map.ravel(), minlength=len(masks.classes))
     names = [entry.name for entry in masks.classes.entries]
     assert {names[code]: pixels[code] for code in range(1, len(names))} == {
         name: row["pixels"] for name, row in facts["per_class"].items()
@@ -92,7 +92,7 @@ def test_coco_panoptic_has_the_counts(data_dir):
     pixels, instances, void = Counter(), 0, 0
     for ref in masks.refs:
         mask = ref.load()
-        pixels.update(dict(enumerate(np.bincount(mask.codes.ravel()).tolist())))
+        pixels.update(dict(enumerate(np.bincount(mask.class_map.ravel()).tolist())))
         instances += len(mask.classes) - 1
         void += np.count_nonzero(mask.ignore)
     found = {str(entry.id): (entry.name, int(entry.is_thing), pixels[entry.code]) for entry in masks.classes.entries}
@@ -124,7 +124,7 @@ def test_dsb2018_has_the_counts(data_dir):
         assert all(counts[name] == fact[name] for name in counts.keys() & fact.keys())
         sums.update(counts)
         sizes[f"{mask.shape[0]}x{mask.shape[1]}"] += 1
-        empty += [fault.where for fault in mask.faults]
+        empty += [problem.where for problem in mask.problems]
     assert sums == {name: facts[name] for name in sums}
     assert (sizes, empty) == (facts["image_sizes"], facts["empty_mask_files"])
 

@@ -27,7 +27,7 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.rle import BadRegionError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._polygon import polygon_runs
-from segprep.readers.coco import region_piece
+from segprep.readers.coco import annotation_crop
 
 
 def fuzzed(examples):
@@ -42,7 +42,7 @@ def fuzzed(examples):
 
 
 def assert_sound(mask):
-    """What products take for granted of a mask."""
+    """What targets take for granted of a mask."""
     assert mask.planes.ndim == 3
     assert mask.planes.dtype == mask.classes.dtype == np.int32
     count = len(mask.classes) - 1
@@ -53,7 +53,7 @@ def assert_sound(mask):
     assert sorted(holders.tolist()) == list(range(1, count + 1)), "each instance lies whole in one plane"
     for other, kind in ((mask.ignore, np.bool_), (mask.stuff, np.int32)):
         assert other is None or (other.shape == mask.shape and other.dtype == kind)
-    assert all(" ".join(f"{kind} {where}".split()) for kind, where in mask.faults)
+    assert all(" ".join(f"{kind} {where}".split()) for kind, where in mask.problems)
 
 
 def read_or_refused(file, content, data=None, **named):
@@ -114,7 +114,7 @@ def test_any_coco_file_is_read_or_refused(folder, content):
 @fuzzed(1000)
 def test_any_text_of_a_segmentation_is_read_or_left_out(content):
     with contextlib.suppress(BadRegionError):
-        y, x, pixels = region_piece(content, (12, 10))
+        y, x, pixels = annotation_crop(content, (12, 10))
         assert pixels.any()
         assert 0 <= y <= y + pixels.shape[0] <= 12
         assert 0 <= x <= x + pixels.shape[1] <= 10

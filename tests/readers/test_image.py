@@ -134,8 +134,8 @@ def test_a_large_picture_that_is_allowed_gives_no_warning(tmp_path):
     large.save(tmp_path / "a.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, piece = png_foreground(tmp_path / "a.png", max_pixels=2**28)
-    assert piece.pixels.shape == (9_000, 10_000)
+        _, crop = png_foreground(tmp_path / "a.png", max_pixels=2**28)
+    assert crop.pixels.shape == (9_000, 10_000)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 30, 60, 0.5, 0.99])

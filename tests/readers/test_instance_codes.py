@@ -20,7 +20,7 @@ MEANINGS = {
     2: Meaning("group", 4),
     3: Meaning("stuff", 2),
     4: IGNORED,
-    5: Meaning("ignore", fault="odd"),
+    5: Meaning("ignore", problem="odd"),
     70000: Meaning("thing", 1),
 }
 LABELS = [
@@ -66,7 +66,7 @@ def test_every_pixel_has_the_meaning_of_its_value(values, crowd):
         assert mask.labels[at] == (instances.index(value) + 1 if value in instances else 0)
         assert stuff[at] == (code if kind == "stuff" else 0)
         assert ignore[at] == (kind in {"ignore", "group"} and value not in instances)
-    assert mask.faults == ((("odd", "value 5"),) if 5 in values else ())
+    assert mask.problems == ((("odd", "value 5"),) if 5 in values else ())
     assert (mask.planes.dtype, mask.classes.dtype, stuff.dtype.kind) == (np.int32, np.int32, "i")
 
 
@@ -83,7 +83,7 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert mask.classes.tolist() == [0, 14, 14]
     assert mask.stuff.tolist() == [[0, 0, 0, 1, 0, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True, True]]
-    assert mask.faults == (("class is not one of Cityscapes", "value 10240"),)
+    assert mask.problems == (("class is not one of Cityscapes", "value 10240"),)
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
@@ -121,7 +121,7 @@ def test_mots_values_are_1000_times_the_class_plus_the_instance(tmp_path):
     mask = load(mots.find, tmp_path)
     assert (mask.planes[0].tolist(), mask.classes.tolist()) == ([[0, 1, 2, 0]], [0, 1, 2])
     assert mask.ignore.tolist() == [[False, False, False, True]]
-    assert (mask.stuff, mask.faults) == (None, ())
+    assert (mask.stuff, mask.problems) == (None, ())
 
 
 def test_mots_classes_may_be_named_in_a_file(tmp_path):
@@ -145,7 +145,7 @@ def test_a_late_value_of_no_mots_class_is_ignored_and_recorded(tmp_path):
     for number in range(9):
         write(tmp_path / f"instances/{number}.png", [[0, 1001 if number < 8 else 3000]])
     mask = mots.find(tmp_path, ReadOptions()).refs[-1].load()
-    assert (mask.ignore.tolist(), mask.faults) == ([[False, True]], (("class is unknown", "value 3000"),))
+    assert (mask.ignore.tolist(), mask.problems) == ([[False, True]], (("class is unknown", "value 3000"),))
 
 
 def test_mots_sample_has_the_counts_of_an_independent_reader(data_dir):
@@ -172,7 +172,7 @@ def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert (mask.planes[0].tolist(), mask.classes.tolist()) == ([[1, 2, 0, 0, 0]], [0, 1, 1])
     assert mask.stuff.tolist() == [[0, 0, 0, 2, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True]]
-    assert mask.faults == (("class is not in the configuration", "value 768"),)
+    assert mask.problems == (("class is not in the configuration", "value 768"),)
 
 
 def test_mapillary_reads_the_last_version_or_that_of_the_configuration_given(tmp_path):
@@ -210,7 +210,7 @@ def test_mapillary_sample_has_the_counts_of_an_independent_reader(data_dir, vers
         fact, mask = facts[f"mapillary_vistas_dataset/{ref.key}"], ref.load()
         assert len(mask.classes) - 1 == fact["labels_without_0"] + (fact["min_label"] == 0)
         assert (mask.labels > 0).all()
-        assert mask.faults == ()
+        assert mask.problems == ()
     assert masks.refs[-1].load().classes.tolist() == [0, 2, 3, 3]
 
 

@@ -60,7 +60,7 @@ def test_a_file_without_foreground_is_left_out_and_recorded(tmp_path):
     write(tmp_path / "cell/masks/2.png")
     mask = find_masks(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 4]
-    assert mask.faults == (("no foreground", "1.png"),)
+    assert mask.problems == (("no foreground", "1.png"),)
 
 
 def test_instances_of_different_sizes_are_refused(tmp_path):
@@ -285,7 +285,7 @@ def test_faint_greys_alone_are_no_foreground(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), grey, np.uint8)).save(file, quality=100)
     mask = find_masks(tmp_path).refs[0].load()
-    assert (mask.areas.tolist(), mask.faults) == ([0, 64], (("no foreground", "0.jpg"),))
+    assert (mask.areas.tolist(), mask.problems) == ([0, 64], (("no foreground", "0.jpg"),))
 
 
 def test_a_jpeg_in_colour_is_refused(tmp_path):

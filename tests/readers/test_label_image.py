@@ -155,7 +155,7 @@ def test_values_of_arrays_can_be_classes(tmp_path):
     write(tmp_path / "a.npy", np.array([[0, 9, 4]]))
     masks = find_masks(tmp_path, options=ReadOptions(values="classes"))
     assert [entry.id for entry in masks.classes.entries] == [None, 4, 9]
-    assert masks.refs[0].load().codes.tolist() == [[0, 2, 1]]
+    assert masks.refs[0].load().class_map.tolist() == [[0, 2, 1]]
 
 
 def damaged_array(shape):

@@ -83,7 +83,7 @@ def test_every_kind_of_shape_gives_the_same_pixels(load, drawn):
     expected[1:3, 1:3] = 1
     mask = load(drawn)
     np.testing.assert_array_equal(mask.labels, expected)
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_a_circle_holds_the_pixels_whose_centres_it_holds(load):
@@ -105,7 +105,7 @@ def test_shapes_without_group_are_instances_of_their_own(load):
 
 def test_an_image_without_shapes_is_a_mask_without_instances(load):
     mask = load()
-    assert (mask.shape, mask.classes.tolist(), mask.faults) == ((4, 6), [0], ())
+    assert (mask.shape, mask.classes.tolist(), mask.problems) == ((4, 6), [0], ())
 
 
 BAD = {
@@ -149,17 +149,17 @@ def test_a_shape_that_is_no_utf8_is_left_out_and_recorded(write):
     (folder / "a.json").write_bytes((folder / "a.json").read_bytes().replace(b"caf", b"caf\xe9"))
     masks = found(folder)
     assert [entry.name for entry in masks.classes.entries[1:]] == ["cell"]
-    (fault,) = masks.refs[0].load().faults
-    assert fault.kind == "shape cannot be understood"
+    (problem,) = masks.refs[0].load().problems
+    assert problem.kind == "shape cannot be understood"
 
 
 @pytest.mark.parametrize(("drawn", "kind", "value"), BAD.values(), ids=BAD)
 def test_a_bad_shape_is_left_out_and_recorded(load, drawn, kind, value):
     mask = load(shape(), drawn)
     assert mask.areas.tolist() == [0, 4]
-    (fault,) = mask.faults
-    assert fault.kind == kind
-    assert fault.where.startswith(f"shape 1: {value}")
+    (problem,) = mask.problems
+    assert problem.kind == kind
+    assert problem.where.startswith(f"shape 1: {value}")
 
 
 REFUSED = {

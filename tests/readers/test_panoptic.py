@@ -59,7 +59,7 @@ def test_things_are_instances_and_stuff_has_a_class_alone(write):
     np.testing.assert_array_equal(mask.planes, [[[0, 1, 1, 0], [0, 2, 2, 0]]])
     assert mask.classes.tolist() == [0, 2, 3]
     np.testing.assert_array_equal(mask.stuff, [[0, 0, 0, 1], [0, 0, 0, 1]])
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_void_is_a_place_without_truth(write):
@@ -95,7 +95,7 @@ def test_a_crowd_of_stuff_is_ignored_or_stuff(write):
 def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
     mask = load(write(SEGMENTS[1:]))
     np.testing.assert_array_equal(mask.ignore, (IDS == 0) | (IDS == 5))
-    assert mask.faults == (("segment that the JSON does not list", "segment 5"),)
+    assert mask.problems == (("segment that the JSON does not list", "segment 5"),)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
 def test_a_segment_that_makes_no_sense_is_recorded_and_changes_nothing(write, segment, kind):
     expected = load(write())
     mask = load(write([*SEGMENTS, segment]))
-    assert mask.faults == ((kind, f"segment {segment['id']}"),)
+    assert mask.problems == ((kind, f"segment {segment['id']}"),)
     np.testing.assert_array_equal(mask.planes, expected.planes)
     np.testing.assert_array_equal(mask.ignore, expected.ignore)
 
@@ -243,11 +243,11 @@ def test_panopticapi_samples_have_the_counts_of_an_independent_reader(data_dir):
     for fact in facts["per_image"].values():
         ref = refs.pop(fact["file_name"])
         mask = ref.load()
-        assert (mask.shape, mask.faults) == ((fact["h"], fact["w"]), ())
+        assert (mask.shape, mask.problems) == ((fact["h"], fact["w"]), ())
         assert np.count_nonzero(mask.ignore) == fact["void_pixels"]
         things = sorted(segment.id for segment in ref.segments if segment.is_thing)
         assert mask.areas[1:].tolist() == [fact["segment_pixels"][str(id_)] for id_ in things]
-        pixels += Counter(dict(enumerate(np.bincount(mask.codes.ravel())[1:].tolist(), start=1)))
+        pixels += Counter(dict(enumerate(np.bincount(mask.class_map.ravel())[1:].tolist(), start=1)))
     assert not refs
     names = {entry.code: entry.name for entry in masks.classes.entries}
     expected = {fact["name"]: fact["pixels"] for fact in facts["per_class"].values()}
@@ -268,7 +268,7 @@ def test_a_panoptic_file_without_images_and_categories_has_the_counts_of_an_inde
     assert mask.areas[1:].tolist() == [sizes[id_] for id_ in sorted(sizes)]
     assert np.count_nonzero(mask.ignore) == fact["void_pixels"] + crowd
     assert [entry.name for entry in masks.classes.entries[1:]] == list(facts["per_class"])
-    assert (mask.shape, mask.faults, mask.stuff) == ((fact["h"], fact["w"]), (), None)
+    assert (mask.shape, mask.problems, mask.stuff) == ((fact["h"], fact["w"]), (), None)
 
 
 def test_files_of_several_splits_are_one_data_set(write, tmp_path):
@@ -303,5 +303,5 @@ def test_stuff_of_a_coco_sample_is_no_instance(data_dir):
 
 def test_of_the_colours_of_a_photograph_the_first_hundred_are_told(write):
     mask = load(write([], ids=np.arange(400).reshape(20, 20), images=None))
-    assert len(mask.faults) == 101
-    assert (mask.faults[0].where, mask.faults[-1].where) == ("segment 1", "and 299 more")
+    assert len(mask.problems) == 101
+    assert (mask.problems[0].where, mask.problems[-1].where) == ("segment 1", "and 299 more")

@@ -5,7 +5,7 @@ from helpers.strategies import polygons
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from segprep.masks.rle import BadRegionError, runs_piece
+from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.readers._polygon import polygon_runs
 
 SQUARE = [1.0, 1, 3, 1, 3, 3, 1, 3]
@@ -18,7 +18,7 @@ def native_bitmap(parts, shape):
 
 def our_bitmap(parts, shape):
     """Bitmap of the whole image by way of the bounding box."""
-    y, x, pixels = runs_piece(polygon_runs(parts, shape), shape)
+    y, x, pixels = runs_crop(polygon_runs(parts, shape), shape)
     image = np.zeros(shape, bool)
     image[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     return image

@@ -37,7 +37,7 @@ def test_every_region_is_an_instance_of_the_one_class(tmp_path):
 
 def test_an_image_without_regions_is_a_mask_without_instances(tmp_path):
     mask = find(write(tmp_path / "a.json")).refs[0].load()
-    assert (mask.shape, mask.classes.tolist(), mask.faults) == ((4, 6), [0], ())
+    assert (mask.shape, mask.classes.tolist(), mask.problems) == ((4, 6), [0], ())
 
 
 def test_files_lie_in_the_folder_or_in_folders_below(tmp_path):
@@ -63,7 +63,7 @@ def test_files_lie_in_the_folder_or_in_folders_below(tmp_path):
 def test_a_bad_region_is_left_out_and_recorded(tmp_path, region, kind):
     mask = find(write(tmp_path / "a.json", region, SQUARE)).refs[0].load()
     assert mask.areas.tolist() == [0, 4]
-    ((found, where),) = mask.faults
+    ((found, where),) = mask.problems
     assert found == kind
     assert where.startswith("annotation 1: ")
 
@@ -120,4 +120,4 @@ def test_the_sample_has_the_area_that_it_says(data_dir):
     first, second = find(data_dir / "formats/segment_anything_dataset").refs
     mask = first.load()
     assert (mask.shape, mask.areas.tolist()) == ((5, 10), [0, 4])
-    assert [fault.kind for fault in second.load().faults] == ["size differs from the image's"]
+    assert [problem.kind for problem in second.load().problems] == ["size differs from the image's"]

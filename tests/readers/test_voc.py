@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.mask import Fault
+from segprep.masks.mask import Problem
 from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, voc
 
@@ -53,7 +53,7 @@ def test_an_object_has_the_most_frequent_class_under_it(tmp_path, mode):
     assert mask.classes.tolist() == [0, 3, 3]
     assert mask.ignore.tolist() == [[False] * 3 + [True] + [False] * 4]
     assert mask.stuff.tolist() == [[0] * 7 + [2]]
-    assert mask.faults == ()
+    assert mask.problems == ()
 
 
 def test_the_classes_are_the_twenty_of_voc(tmp_path):
@@ -79,7 +79,7 @@ def test_a_labelmap_names_the_classes_by_their_colours(tmp_path, mode):
     mask = masks.refs[0].load()
     assert mask.classes.tolist() == [0, 2, 2]
     assert mask.ignore.tolist() == [[False] * 3 + [True] + [False] * 3 + [True]]
-    assert mask.faults == (("colour is not in the palette", "0,128,0: 1 pixels"),)
+    assert mask.problems == (("colour is not in the palette", "0,128,0: 1 pixels"),)
 
 
 def test_classes_alone_are_stuff(tmp_path):
@@ -98,7 +98,7 @@ def test_an_object_without_a_class_is_left_out_and_ignored(tmp_path):
     assert mask.labels.tolist() == [[0, 0, 1, 1]]
     assert mask.classes.tolist() == [0, 1]
     assert mask.ignore.tolist() == [[True, True, False, False]]
-    assert mask.faults == (("object has no class", "object 7"),)
+    assert mask.problems == (("object has no class", "object 7"),)
 
 
 def test_a_class_that_has_no_name_is_ignored_and_recorded(tmp_path):
@@ -106,7 +106,7 @@ def test_a_class_that_has_no_name_is_ignored_and_recorded(tmp_path):
     mask = find(tmp_path).refs[0].load()
     assert mask.stuff.tolist() == [[0, 0, 20, 0]]
     assert mask.ignore.tolist() == [[True, True, False, False]]
-    assert mask.faults == (("class has no name", "21: 2 pixels"),)
+    assert mask.problems == (("class has no name", "21: 2 pixels"),)
 
 
 def test_objects_may_have_colours_beyond_the_palette(tmp_path):
@@ -228,4 +228,4 @@ def test_lists_and_folders_of_cvat_are_read(tmp_path):
     masks = find(tmp_path)
     assert [ref.key for ref in masks.refs] == ["train/a", "val/sub/b"]
     assert all(len(ref.load().classes) == 3 for ref in masks.refs)
-    assert masks.faults == (("ImageSets/Segmentation", Fault("image is in no list", "1 images, 'c' first")),)
+    assert masks.problems == (("ImageSets/Segmentation", Problem("image is in no list", "1 images, 'c' first")),)

@@ -43,7 +43,7 @@ def test_a_polygon_covers_its_share_of_the_picture(write):
     expected[1:3, 1:3] = 1
     mask = pickle.loads(pickle.dumps(ref)).load()  # noqa: S301
     np.testing.assert_array_equal(mask.labels, expected)
-    assert (masks.format, ref.key, mask.faults) == ("yolo", "labels/a.txt", ())
+    assert (masks.format, ref.key, mask.problems) == ("yolo", "labels/a.txt", ())
     assert [(entry.id, entry.name) for entry in masks.classes.entries[1:]] == [(0, "cell"), (2, "debris")]
     assert mask.classes.tolist() == [0, 2]
 
@@ -116,14 +116,14 @@ BAD = {
 def test_a_bad_line_is_left_out_and_recorded(write, line, kind, value):
     mask = found(write(f"{SQUARE}\n\n{line}\n")).refs[0].load()
     assert mask.areas.tolist() == [0, 4]
-    (fault,) = mask.faults
-    assert fault.kind == kind
-    assert fault.where.startswith(f"line 3: {value}")
+    (problem,) = mask.problems
+    assert problem.kind == kind
+    assert problem.where.startswith(f"line 3: {value}")
 
 
 def test_corners_a_little_outside_are_cut_off(write):
     mask = found(write("0 -0.001 0 1.005 0 1.005 1 0 1.0001")).refs[0].load()
-    assert (mask.areas.tolist(), mask.faults) == ([0, 20], ())
+    assert (mask.areas.tolist(), mask.problems) == ([0, 20], ())
 
 
 def test_an_empty_text_is_a_mask_without_instances(write):
@@ -221,4 +221,4 @@ def test_boxes_of_a_real_data_set_are_faults(data_dir):
             Path(str(ref.file).replace("/labels/labels/", "/labels/images/")).with_suffix(".jpg")
         ) as picture:
             assert mask.shape == (picture.height, picture.width)
-        assert [fault.kind for fault in mask.faults] == ["a box, not a polygon"] * 2
+        assert [problem.kind for problem in mask.problems] == ["a box, not a polygon"] * 2

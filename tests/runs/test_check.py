@@ -52,12 +52,12 @@ def test_check_reports_what_is_there_and_all_that_is_wrong(data, anywhere):
         ("instance", 16, 16 * 12),
     ]
     assert report.kinds == {"no foreground": 1, LEFT_OUT: 2}
-    assert [(fault.kind, fault.key) for fault in report.faults] == [
+    assert [(problem.kind, problem.key) for problem in report.problems] == [
         ("no foreground", "b"),
         (LEFT_OUT, "d"),
         (LEFT_OUT, "h"),
     ]
-    assert report.faults[1].where == f"{data}/d/masks/1.png: cannot be read as PNG: image file is truncated"
+    assert report.problems[1].where == f"{data}/d/masks/1.png: cannot be read as PNG: image file is truncated"
 
 
 def test_check_counts_overlapping_and_ignored_pixels(varied):
@@ -76,10 +76,10 @@ def test_a_run_names_every_mask_that_cannot_be_read_and_writes_nothing(data, any
 
 
 def test_masks_that_cannot_be_read_are_left_out_on_request(data, anywhere, tmp_path):
-    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_bad="skip-mask"), workers=anywhere)
+    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_error="skip-mask"), workers=anywhere)
     dataset = segprep.open(tmp_path / "out.zarr")
     assert (info.masks, info.instances, dataset.keys) == (8, 16, list("abcefgij"))
-    assert [(fault.kind, fault.key) for fault in read_info(tmp_path / "out.zarr").faults] == [
+    assert [(problem.kind, problem.key) for problem in read_info(tmp_path / "out.zarr").problems] == [
         ("no foreground", "b"),
         (LEFT_OUT, "d"),
         (LEFT_OUT, "h"),
@@ -88,7 +88,7 @@ def test_masks_that_cannot_be_read_are_left_out_on_request(data, anywhere, tmp_p
 
 def test_a_bad_annotation_ends_the_run_on_request(varied, tmp_path):
     with pytest.raises(BadMasksError, match="annotation None: 3") as caught:
-        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_bad="fail"), workers=ONE)
+        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_error="fail"), workers=ONE)
     assert len(caught.value.messages) == 1
     assert not (tmp_path / "out.zarr").exists()
 
@@ -96,12 +96,12 @@ def test_a_bad_annotation_ends_the_run_on_request(varied, tmp_path):
 def test_a_run_needs_a_mask_that_can_be_read(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(InputError, match=r"bad\.png"):
-        segprep.preprocess(tmp_path / "bad.png", tmp_path / "out.zarr", rules=Rules(on_bad="skip-mask"))
+        segprep.preprocess(tmp_path / "bad.png", tmp_path / "out.zarr", rules=Rules(on_error="skip-mask"))
 
 
 def test_an_unknown_way_to_go_about_bad_input_is_an_option_error(data, tmp_path):
-    with pytest.raises(OptionError, match="--on-bad never: choose one of skip, skip-mask, fail"):
-        segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_bad="never"), workers=ONE)
+    with pytest.raises(OptionError, match="--on-error never: choose one of skip-annotation, skip-mask, fail"):
+        segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_error="never"), workers=ONE)
 
 
 def run(*arguments):
@@ -129,7 +129,9 @@ def test_check_command_ends_with_0_where_nothing_is_wrong(data):
 
 
 def test_command_lists_what_it_has_left_out_and_ends_with_1(data, tmp_path):
-    ended = run("weights", data, tmp_path / "out.zarr", "--on-bad", "skip-mask", "--errors", tmp_path / "errors.jsonl")
+    ended = run(
+        "weights", data, tmp_path / "out.zarr", "--on-error", "skip-mask", "--problems", tmp_path / "errors.jsonl"
+    )
     assert ended.returncode == 1
     lines = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
     assert [(line["kind"], line["key"]) for line in lines] == [
@@ -154,8 +156,8 @@ def test_what_faults_quote_from_a_file_is_printed_on_one_line(tmp_path):
         "categories": [{"id": 1, "name": "cell"}],
     }
     (tmp_path / "a.json").write_text(json.dumps(document))
-    (fault,) = check(tmp_path / "a.json", workers=ONE).faults
-    assert fault.where == r"annotation '\xfc\n\x1b[2J': '\r!'"
+    (problem,) = check(tmp_path / "a.json", workers=ONE).problems
+    assert problem.where == r"annotation '\xfc\n\x1b[2J': '\r!'"
 
 
 def test_a_class_whose_name_would_move_the_cursor_is_told_on_one_line(segprep_here, tmp_path):

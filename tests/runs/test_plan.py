@@ -10,14 +10,14 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.rle import NO_RUNS
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import INSTANCE_ROW, MaskStats, mask_stats
-from segprep.readers import Masks, find_masks
+from segprep.readers import MaskSet, find_masks
 from segprep.runs.plan import plan
-from segprep.runs.scan import Found
+from segprep.runs.scan import Scan
 from segprep.store.tables import decode_keys
 from segprep.targets import Classes, Labels, Weights
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"
-PRODUCTS = (Labels(), Classes(), Weights())
+TARGETS = (Labels(), Classes(), Weights())
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def stats(masks, loaded):
     return [mask_stats(mask, len(masks.classes)) for mask in loaded]
 
 
-def planned(masks, stats, source="varied", products=PRODUCTS, instances=InstanceRule(), canvas=None):  # noqa: B008
-    found = Found(masks, tuple(stats), {})
-    return plan(source, found, products=products, instances=instances, split=SplitRule(), canvas=canvas)
+def planned(masks, stats, source="varied", targets=TARGETS, instances=InstanceRule(), canvas=None):  # noqa: B008
+    found = Scan(masks, tuple(stats), {})
+    return plan(source, found, targets=targets, instances=instances, split=SplitRule(), canvas=canvas)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def made(masks, stats):
 
 
 def fingerprints(made):
-    return {product.name: product.fingerprint for product in made.info.products}
+    return {target.name: target.fingerprint for target in made.info.targets}
 
 
 def test_every_mask_has_a_row_of_its_own_in_a_canvas_that_holds_it(made, loaded):
@@ -100,13 +100,13 @@ def test_info_counts_all_masks_instances_and_pixels(made, loaded):
 
 
 def test_a_fault_is_kept_with_the_name_of_its_mask(made, masks):
-    (fault,) = made.info.faults
-    assert fault.key == masks.refs[6].key
-    assert "annotation" in fault.where
+    (problem,) = made.info.problems
+    assert problem.key == masks.refs[6].key
+    assert "annotation" in problem.where
 
 
 def test_weights_are_bound_to_class_weights_whose_mean_over_the_pixels_is_1(made):
-    (weights,) = [product for product in made.products if product.name == "weights"]
+    (weights,) = [target for target in made.targets if target.name == "weights"]
     pixels = [each.train.pixels for each in made.info.classes]
     assert np.average(weights.vector, weights=pixels) == pytest.approx(1)
     assert np.ptp(np.multiply(weights.vector, pixels)) == pytest.approx(0, abs=1e-6)
@@ -127,7 +127,7 @@ def test_the_same_input_gives_the_same_fingerprints_whatever_it_is_called(made, 
 
 
 def test_a_parameter_changes_the_fingerprint_of_its_product_alone(made, masks, stats):
-    again = fingerprints(planned(masks, stats, products=(Labels(), Classes(), Weights(sigma=4))))
+    again = fingerprints(planned(masks, stats, targets=(Labels(), Classes(), Weights(sigma=4))))
     assert {name for name, value in fingerprints(made).items() if again[name] != value} == {"weights"}
 
 
@@ -172,12 +172,12 @@ def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
         ignored=0,
         hidden=0,
         filled=False,
-        faults=(),
+        problems=(),
         digest=b"",
     )
-    masks = Masks("label-image", class_table([(None, "i")]), find_masks(COINS).refs)
-    made = plan("full", Found(masks, (stats,), {}), products=(Labels(),), instances=InstanceRule(), split=SplitRule())
-    assert [product.dtype for product in made.products] == [dtype]
+    masks = MaskSet("label-image", class_table([(None, "i")]), find_masks(COINS).refs)
+    made = plan("full", Scan(masks, (stats,), {}), targets=(Labels(),), instances=InstanceRule(), split=SplitRule())
+    assert [target.dtype for target in made.targets] == [dtype]
 
 
 def test_another_rule_of_instances_changes_every_fingerprint(made, masks, stats):

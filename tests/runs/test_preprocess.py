@@ -31,11 +31,11 @@ from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
-from segprep.store.metadata import ROOT_COPY, discard, put_info, read_info
+from segprep.store.metadata import ROOT_COPY, delete, put_info, read_info
 from segprep.store.tables import MASK_TABLES, decode_keys, read_table
-from segprep.targets import PRODUCTS, Border, Boundaries, Distance, Weights
+from segprep.targets import TARGETS, Border, Boundaries, Distance, Weights
 from segprep.workers import dask_cluster as cluster_module
-from segprep.workers.jobs import Crew, Job, Workers, crew
+from segprep.workers.jobs import Job, Jobs, Workers, open_executor
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
@@ -49,8 +49,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segprep.mask import InstanceMask, class_table
-from segprep.readers import Masks
+from segprep.masks.classes import class_table
+from segprep.masks.mask import InstanceMask
+from segprep.readers import MaskSet
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def find(path, options):
     if not path.name.startswith("deadly-"):
         return None
     refs = tuple(DeadlyRef(key, path, int(path.name[-1])) for key in "abc")
-    return Masks("deadly", class_table([(None, "thing")]), refs)
+    return MaskSet("deadly", class_table([(None, "thing")]), refs)
 '''
 
 SCRIPT = """
@@ -200,9 +201,9 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
 def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     data = tmp_path / "deadly-0"
     data.mkdir()
-    rules = Rules(format="deadly", on_bad="skip-mask")
+    rules = Rules(format="deadly", on_error="skip-mask")
     info = segprep.preprocess(data, tmp_path / "out.zarr", rules=rules, workers=Workers(processes=2))
-    assert [(fault.kind, fault.key) for fault in info.faults] == [(LEFT_OUT, "b")]
+    assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b")]
     assert (info.masks, info.status) == (2, "complete")
 
 
@@ -216,16 +217,19 @@ def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
 
 
 def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):
-    with crew(Workers(scheduler=str(cluster)), 1) as workforce, pytest.raises(SegprepError, match="shard 7 of 5x5: "):
-        list(workforce.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
+    with (
+        open_executor(Workers(scheduler=str(cluster)), 1) as executor,
+        pytest.raises(SegprepError, match="shard 7 of 5x5: "),
+    ):
+        list(executor.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
 
 
 def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
     with (
-        crew(anywhere, 1) as workforce,
+        open_executor(anywhere, 1) as executor,
         pytest.raises(JobError, match=r"shard 7 of 5x5: ValueError: .*'seven'.*: this is a bug in segprep"),
     ):
-        list(workforce.completed([Job("shard 7 of 5x5", int, ("seven",))]))
+        list(executor.completed([Job("shard 7 of 5x5", int, ("seven",))]))
 
 
 def full(_):
@@ -235,27 +239,27 @@ def full(_):
 def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
     jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
     message = "shard 7 of 5x5: there is not enough memory: try fewer --workers"
-    with crew(ONE, 2) as workforce, pytest.raises(StorageError, match=message):
-        list(workforce.completed(jobs))
+    with open_executor(ONE, 2) as executor, pytest.raises(StorageError, match=message):
+        list(executor.completed(jobs))
     assert (tmp_path / "done").exists()
 
 
 def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
-    with crew(anywhere, 1) as workforce, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
-        list(workforce.completed([Job("shard 7 of 5x5", read_info, (tmp_path,))]))
+    with open_executor(anywhere, 1) as executor, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
+        list(executor.completed([Job("shard 7 of 5x5", read_info, (tmp_path,))]))
 
 
 def test_no_job_is_begun_after_one_has_failed(tmp_path):
     jobs = [Job("fails", int, ("seven",)), Job("follows", Path.touch, (tmp_path / "begun",))]
-    with crew(Workers(processes=1), 2) as workforce, pytest.raises(SegprepError, match="fails: ValueError"):
-        list(workforce.completed(jobs))
+    with open_executor(Workers(processes=1), 2) as executor, pytest.raises(SegprepError, match="fails: ValueError"):
+        list(executor.completed(jobs))
     assert not (tmp_path / "begun").exists()
 
 
 def test_every_job_is_done_once(anywhere):
     jobs = [Job(str(number), divmod, (number, 7)) for number in range(50)]
-    with crew(anywhere, len(jobs)) as workforce:
-        assert sorted(workforce.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
+    with open_executor(anywhere, len(jobs)) as executor:
+        assert sorted(executor.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
 def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
@@ -273,7 +277,7 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"products": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
+        ({"targets": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
         ({"rules": Rules(instances=InstanceRule(separate=1))}, "instances separate was 0, now 1; choose"),
         ({"rules": Rules(canvas=(500, 500))}, "canvas sizes was "),
         ({"rules": Rules(split=SplitRule((1.0, 0.0, 0.0)))}, "split fractions was None, now "),
@@ -302,10 +306,10 @@ EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
 @pytest.mark.parametrize("separate", [0, 1])
 def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
     how = {"rules": Rules(instances=InstanceRule(separate=separate)), "workers": ONE}
-    segprep.preprocess(varied, tmp_path / "at once", products=EVERYTHING, **how)
-    segprep.preprocess(varied, tmp_path / "in turn", products=EVERYTHING[2:], **how)
+    segprep.preprocess(varied, tmp_path / "at once", targets=EVERYTHING, **how)
+    segprep.preprocess(varied, tmp_path / "in turn", targets=EVERYTHING[2:], **how)
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "in turn").rglob("c/*/0/0") if path.is_file()}
-    segprep.preprocess(varied, tmp_path / "in turn", products=EVERYTHING[:2], **how)
+    segprep.preprocess(varied, tmp_path / "in turn", targets=EVERYTHING[:2], **how)
     assert files_of(tmp_path / "in turn") == files_of(tmp_path / "at once")
     assert {path: path.stat().st_mtime_ns for path in first} == first
 
@@ -320,7 +324,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(unfinished, varied, varied_st
 
 def test_a_product_named_twice_is_an_option_error(tmp_path):
     with pytest.raises(OptionError, match="weights is named twice"):
-        segprep.preprocess(COINS, tmp_path / "out.zarr", products=(Weights(), Weights(sigma=4)))
+        segprep.preprocess(COINS, tmp_path / "out.zarr", targets=(Weights(), Weights(sigma=4)))
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -383,22 +387,22 @@ def test_no_store_is_not_opened(tmp_path):
 def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_of_the_input(name, request):
     dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
     refs = find_masks(COINS if name == "coins" else request.getfixturevalue("varied")).refs
-    types = {product.name: product for product in PRODUCTS}
-    products = [msgspec.convert(product.parameters, types[product.name]) for product in dataset.info.products]
+    types = {target.name: target for target in TARGETS}
+    targets = [msgspec.convert(target.parameters, types[target.name]) for target in dataset.info.targets]
     assert dataset.keys == [ref.key for ref in refs]
     for ref, found in zip(refs, dataset, strict=True):
-        expected = {product.name: product.compute(ref.load()) for product in products}
+        expected = {target.name: target.compute(ref.load()) for target in targets}
         assert found.keys() == {"key", *expected}
         assert found["key"] == ref.key
-        for product, array in expected.items():
-            assert found[product].dtype == array.dtype
-            np.testing.assert_array_equal(found[product], array)
+        for target, array in expected.items():
+            assert found[target].dtype == array.dtype
+            np.testing.assert_array_equal(found[target], array)
 
 
 @pytest.mark.parametrize("overlap", ["smallest", "first", "last"])
 def test_the_ground_truth_of_a_mask_shows_what_its_labels_show(varied, overlap, tmp_path):
     rules = Rules(instances=InstanceRule(overlap=overlap))
-    segprep.preprocess(varied, tmp_path / "out.zarr", products=(), rules=rules, workers=ONE)
+    segprep.preprocess(varied, tmp_path / "out.zarr", targets=(), rules=rules, workers=ONE)
     dataset = segprep.open(tmp_path / "out.zarr")
     for index in (0, 5, 9):
         np.testing.assert_array_equal(dataset.mask(index).labels, dataset[index]["labels"])
@@ -515,7 +519,7 @@ def test_taco_has_the_masks_instances_and_pixels_that_others_count(data_dir, tac
     # Both follow COCO's rule for polygons, so not a pixel differs.
     expected, info = facts(data_dir, "taco_small.json"), read_info(taco_store)
     assert (info.masks, info.instances) == (54, 185) == (expected["images"], expected["rasterised_instances"])
-    assert info.faults == ()
+    assert info.problems == ()
     assert info.hidden_pixels == expected["overlap_pixels"]
     assert sum(each.all.pixels for each in info.classes) == expected["total_pixels"]
     images = expected["per_image"].values()
@@ -551,13 +555,13 @@ def test_parts_written_side_by_side_make_the_same_store(parts, varied, varied_st
 def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(varied, tmp_path, files_of):
     root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
     wide, whole = segprep.Distance(), segprep.Distance(per="class")
-    segprep.preprocess(varied, root, products=[segprep.Weights(), wide], workers=ONE)
+    segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
     with pytest.raises(OutputError, match=r"distance per was foreground, now class.*--overwrite"):
-        segprep.preprocess(varied, root, products=[whole], workers=ONE)
-    segprep.preprocess(varied, root, products=[whole], workers=ONE, overwrite=True)
+        segprep.preprocess(varied, root, targets=[whole], workers=ONE)
+    segprep.preprocess(varied, root, targets=[whole], workers=ONE, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    segprep.preprocess(varied, fresh, products=[segprep.Weights(), whole], workers=ONE)
+    segprep.preprocess(varied, fresh, targets=[segprep.Weights(), whole], workers=ONE)
     assert files_of(root) == files_of(fresh)
 
 
@@ -565,7 +569,7 @@ def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else_that_lies_th
     varied, varied_store, tmp_path, files_of
 ):
     root = tmp_path / "out.zarr"
-    segprep.preprocess(COINS, root, products=[segprep.Distance()])
+    segprep.preprocess(COINS, root, targets=[segprep.Distance()])
     (root / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"13 are new \(.*and 10 more\), 1 is missing \(labels/coins.png\)"):
         segprep.preprocess(varied, root, workers=ONE)
@@ -616,7 +620,7 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     for record in root.glob("*/*/records/*.json"):
         record.rename(record.with_suffix(".kept"))
-    jobs, first = [], Crew.completed
+    jobs, first = [], Jobs.completed
 
     def again(self, todo):
         jobs.extend(todo)
@@ -624,7 +628,7 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
             record.rename(record.with_suffix(".json"))
         return first(self, todo)
 
-    monkeypatch.setattr(Crew, "completed", again)
+    monkeypatch.setattr(Jobs, "completed", again)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/c/*/0/0")}
     assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
     assert len(jobs) == 3
@@ -634,7 +638,7 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
 def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(coins_copy, coins_store, files_of):
     (coins_copy / "height/c/0").unlink()
     (coins_copy / "320x384/labels/zarr.json").write_bytes(b"{}")
-    assert segprep.preprocess(COINS, coins_copy, products=[], workers=ONE).status == "complete"
+    assert segprep.preprocess(COINS, coins_copy, targets=[], workers=ONE).status == "complete"
     assert files_of(coins_copy) == files_of(coins_store)
 
 
@@ -672,30 +676,30 @@ def test_a_product_that_other_code_would_compute_otherwise_is_refused_though_it_
     three, tmp_path, monkeypatch, files_of
 ):
     root = tmp_path / "out.zarr"
-    segprep.preprocess(three, root, products=[Distance()], workers=ONE)
+    segprep.preprocess(three, root, targets=[Distance()], workers=ONE)
     monkeypatch.setattr(Distance, "version", Distance.version + 1)
     before = files_of(root)
     with pytest.raises(OutputError, match=r"distance is of segprep .*, now .*--overwrite"):
         segprep.preprocess(three, root, workers=ONE)
     assert files_of(root) == before
     segprep.preprocess(three, root, workers=ONE, overwrite=True)
-    segprep.preprocess(three, tmp_path / "fresh.zarr", products=[Weights(), Distance()], workers=ONE)
+    segprep.preprocess(three, tmp_path / "fresh.zarr", targets=[Weights(), Distance()], workers=ONE)
     assert files_of(root) == files_of(tmp_path / "fresh.zarr")
 
 
 def test_a_product_that_only_another_segprep_knows_is_an_integrity_error(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(three, root, workers=ONE)
-    unknown = msgspec.structs.replace(info.products[0], name="flows")
-    put_info(root, msgspec.structs.replace(info, products=(*info.products, unknown)))
-    with pytest.raises(IntegrityError, match="product 'flows', which this segprep does not know: update segprep"):
+    unknown = msgspec.structs.replace(info.targets[0], name="flows")
+    put_info(root, msgspec.structs.replace(info, targets=(*info.targets, unknown)))
+    with pytest.raises(IntegrityError, match="target 'flows', which this segprep does not know: update segprep"):
         segprep.preprocess(three, root, workers=ONE)
 
 
 def test_a_store_whose_tables_were_never_written_is_refused_and_replaced_as_any_other(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(COINS, root, workers=ONE)
-    discard(root, info)
+    delete(root, info)
     with pytest.raises(OutputError, match="it holds 1 masks of coins; of the 3 of data some differ"):
         segprep.preprocess(three, root, workers=ONE)
     assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"

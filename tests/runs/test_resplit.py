@@ -14,9 +14,9 @@ from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.runs.preprocess import Rules, preprocess
-from segprep.runs.resplit import split_store
+from segprep.runs.resplit import resplit
 from segprep.store.metadata import put_info, read_info
-from segprep.store.schema import plain
+from segprep.store.schema import to_builtins
 from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
 from segprep.workers.jobs import Workers
@@ -46,14 +46,12 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("separate", [0, 1])
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
-    products = (Weights(), Border(), Distance(per="instance"))
+    targets = (Weights(), Border(), Distance(per="instance"))
     instances = InstanceRule(separate=separate)
     for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
-        preprocess(
-            labels, tmp_path / name, products=products, rules=Rules(instances=instances, split=rule), workers=ONE
-        )
+        preprocess(labels, tmp_path / name, targets=targets, rules=Rules(instances=instances, split=rule), workers=ONE)
     before = files(tmp_path / "anew")
-    split_store(tmp_path / "anew", OTHER_HALVES, refit=True, workers=ONE)
+    resplit(tmp_path / "anew", OTHER_HALVES, refit=True, workers=ONE)
     after = files(tmp_path / "anew")
     assert after == files(tmp_path / "direct")
     assert {path for path in after if after[path] != before[path]} > {"zarr.json", "24x32/weights/c/0/0/0"}
@@ -65,11 +63,11 @@ def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_pa
     root = tmp_path / "out.zarr"
     preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
     before, info = files(root), read_info(root)
-    split_store(root, OTHER_HALVES)
+    resplit(root, OTHER_HALVES)
     changed = {path for path, data in files(root).items() if data != before.get(path)}
-    assert changed == {"zarr.json", "split/c/0", "key/records/objects.json", "key/records/root.json"}
+    assert changed == {"zarr.json", "split/c/0", "key/records/manifest.json", "key/records/root.json"}
     now = read_info(root)
-    assert now.products == info.products
+    assert now.targets == info.targets
     assert now.split_rule["seed"] == 3
     train = segprep.open(root, split="train")
     assert now.classes[1].train.pixels == train.class_pixels[:, 1].sum() != info.classes[1].train.pixels
@@ -95,18 +93,18 @@ def test_refit_needs_labels_and_classes(labels: Path, tmp_path: Path) -> None:
     preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
     (root / "24x32" / "labels" / "c" / "0" / "0" / "0").unlink()
     with pytest.raises(IntegrityError, match="24x32/labels lacks shard 0"):
-        split_store(root, OTHER_HALVES, refit=True, workers=ONE)
+        resplit(root, OTHER_HALVES, refit=True, workers=ONE)
     assert read_info(root).split_rule["seed"] == 0
 
 
 def test_split_of_a_store_is_kept_when_products_are_added(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
     preprocess(labels, root, workers=ONE)
-    split_store(root, HALVES)
+    resplit(root, HALVES)
     keys = segprep.open(root, split="train").keys
-    preprocess(labels, root, products=(Distance(),), workers=ONE)
+    preprocess(labels, root, targets=(Distance(),), workers=ONE)
     assert segprep.open(root, split="train").keys == keys
-    assert [product.name for product in read_info(root).products] == ["labels", "classes", "weights", "distance"]
+    assert [target.name for target in read_info(root).targets] == ["labels", "classes", "weights", "distance"]
 
 
 def split_sizes(root: Path) -> list[int]:
@@ -119,11 +117,11 @@ def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path)
     preprocess(labels, root, rules=Rules(split=rule), workers=ONE)
     before, sizes = files(root), split_sizes(root)
     assert min(sizes) > 0
-    split_store(root, SplitRule(), workers=ONE)
+    resplit(root, SplitRule(), workers=ONE)
     assert files(root) == before
-    split_store(root, SplitRule(folds=3), workers=ONE)
+    resplit(root, SplitRule(folds=3), workers=ONE)
     assert split_sizes(root) == sizes
-    assert read_info(root).split_rule == {**plain(rule), "folds": 3}
+    assert read_info(root).split_rule == {**to_builtins(rule), "folds": 3}
     folds, splits = read_table(root, "fold"), read_table(root, "split")
     assert set(folds[splits != 2].tolist()) == {0, 1, 2}
     assert all(len(set(folds[digit::10].tolist())) == 1 for digit in range(10))
@@ -133,7 +131,7 @@ def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path)
 def test_what_says_how_to_split_wants_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
     with pytest.raises(OptionError, match="says how to split; add --split"):
-        split_store(tmp_path / "out.zarr", rule, workers=ONE)
+        resplit(tmp_path / "out.zarr", rule, workers=ONE)
     with pytest.raises(OptionError, match="there is nothing to split: add --split or --folds"):
         preprocess(labels, tmp_path / "other.zarr", rules=Rules(split=SplitRule(seed=4)), workers=ONE)
 
@@ -149,8 +147,8 @@ def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_pat
     with pytest.raises(OutputError, match=r"1 masks are in another split than they were \(03\.png first\)"):
         preprocess(labels, root, rules=by_file, workers=ONE)
     file.unlink()
-    info = preprocess(labels, root, products=[Distance()], workers=ONE)
-    assert [each.name for each in info.products] == ["labels", "classes", "weights", "distance"]
+    info = preprocess(labels, root, targets=[Distance()], workers=ONE)
+    assert [each.name for each in info.targets] == ["labels", "classes", "weights", "distance"]
     assert split_sizes(root) == [10, 10, 0]
 
 
@@ -159,7 +157,7 @@ def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_s
 ) -> None:
     Image.fromarray(np.zeros((24, 30), np.uint8)).save(labels / "20.png")
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
-    preprocess(labels, root, products=[Weights(absent="error")], workers=ONE)
+    preprocess(labels, root, targets=[Weights(absent_class="error")], workers=ONE)
     file.write_text("".join(f"{index:02}.png,{'train' if index == 20 else 'val'}\n" for index in range(21)))
     ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
     assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
@@ -170,11 +168,11 @@ def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(lab
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
     file.write_text("".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20)))
     preprocess(labels, root, rules=Rules(split=SplitRule(file=str(file))), workers=ONE)
-    before = preprocess(labels, root, products=[Distance()], workers=ONE)
+    before = preprocess(labels, root, targets=[Distance()], workers=ONE)
     file.unlink()
     put_info(root, structs.replace(before, status="incomplete"))
     (root / "24x32/distance/records/0.json").unlink()
-    assert preprocess(labels, root, products=[Distance()], workers=ONE) == before
+    assert preprocess(labels, root, targets=[Distance()], workers=ONE) == before
     assert split_sizes(root) == [10, 10, 0]
 
 
@@ -183,7 +181,7 @@ def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path
     for path, rule in ((root, HALVES), (other, OTHER_HALVES)):
         preprocess(labels, path, rules=Rules(split=rule), workers=ONE)
     put_info(root, structs.replace(read_info(other), status="incomplete"))  # the tables are still the former ones
-    split_store(root, SplitRule(), refit=True, workers=ONE)
+    resplit(root, SplitRule(), refit=True, workers=ONE)
     assert files(root) == files(other)
 
 
@@ -193,4 +191,4 @@ def test_splits_that_are_damaged_and_of_no_rule_are_refused(labels: Path, tmp_pa
     with pytest.raises(
         IntegrityError, match="its splits are damaged, and say nothing of how they were made; add --split"
     ):
-        split_store(tmp_path / "out.zarr", SplitRule(folds=2), workers=ONE)
+        resplit(tmp_path / "out.zarr", SplitRule(folds=2), workers=ONE)

@@ -17,14 +17,14 @@ from segprep.masks.splits import SplitRule
 from segprep.readers import READERS, ReadOptions, find_masks
 from segprep.runs.plan import plan
 from segprep.runs.preprocess import Rules, reading
-from segprep.runs.resplit import split_store
-from segprep.runs.resume import ALONE, is_told_by, quick, recalled
+from segprep.runs.resplit import resplit
+from segprep.runs.resume import ALONE, covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import LEFT_OUT, scan
 from segprep.runs.write import Part
-from segprep.store.metadata import NOTE, OBJECTS, put_note, read_info, read_note
+from segprep.store.metadata import INPUT_STAMP, MANIFEST, put_stamp, read_info, read_stamp
 from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
-from segprep.workers.jobs import Workers, crew, silent
+from segprep.workers.jobs import Workers, no_progress, open_executor
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
@@ -145,41 +145,41 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_the_fingerprint_is_another_where(what, folder):
-    before = quick(folder, folder / "out")
+    before = stat_fingerprint(folder, folder / "out")
     CHANGES[what](folder)
-    assert quick(folder, folder / "out") not in (before, None)
+    assert stat_fingerprint(folder, folder / "out") not in (before, None)
 
 
 @pytest.mark.parametrize("what", SAME)
 def test_the_fingerprint_is_the_same_where(what, folder):
-    before = quick(folder, folder / "out")
+    before = stat_fingerprint(folder, folder / "out")
     SAME[what](folder)
-    assert quick(folder, folder / "out") == before
+    assert stat_fingerprint(folder, folder / "out") == before
 
 
 def test_the_fingerprint_does_not_depend_on_where_the_folder_lies(folder, tmp_path, monkeypatch):
-    before = quick(folder, tmp_path / "out")
+    before = stat_fingerprint(folder, tmp_path / "out")
     shutil.copytree(folder, tmp_path / "elsewhere")
-    assert quick(tmp_path / "elsewhere", tmp_path / "out") == before
+    assert stat_fingerprint(tmp_path / "elsewhere", tmp_path / "out") == before
     (tmp_path / "link").symlink_to(folder)
-    assert quick(tmp_path / "link", tmp_path / "out") == before
+    assert stat_fingerprint(tmp_path / "link", tmp_path / "out") == before
     monkeypatch.chdir(folder)
-    assert quick(Path(), Path("out")) == before
+    assert stat_fingerprint(Path(), Path("out")) == before
 
 
 def test_the_fingerprint_of_a_file_is_of_that_file_alone(folder):
     file = folder / "a.json"
-    before = quick(file, folder / "out")
+    before = stat_fingerprint(file, folder / "out")
     (folder / "b.json").touch()
-    assert quick(file, folder / "out") == before
+    assert stat_fingerprint(file, folder / "out") == before
     later(file)
-    assert quick(file, folder / "out") not in (before, None)
+    assert stat_fingerprint(file, folder / "out") not in (before, None)
 
 
 def test_there_is_no_fingerprint_of_what_cannot_be_looked_at(tmp_path):
     (tmp_path / "ring").symlink_to("ring")
     for name in ("nowhere", "ring"):
-        assert quick(tmp_path / name, tmp_path / "out") is None
+        assert stat_fingerprint(tmp_path / name, tmp_path / "out") is None
 
 
 def test_folders_may_lie_deep_in_each_other(tmp_path):
@@ -187,14 +187,14 @@ def test_folders_may_lie_deep_in_each_other(tmp_path):
     for _ in range(1200):
         folders.append(folders[-1] / "d")
         folders[-1].mkdir()
-    assert quick(tmp_path, tmp_path / "out") is not None
+    assert stat_fingerprint(tmp_path, tmp_path / "out") is not None
     for folder in reversed(folders[1:]):  # pytest's own tidying up would go too deep
         folder.rmdir()
 
 
 def test_a_single_file_is_enough_only_for_formats_whose_readers_open_no_other(folder):
-    assert set(READERS) > ALONE == {form for form in READERS if is_told_by(folder / "a.json", form)}
-    assert all(is_told_by(folder, form) for form in READERS)
+    assert set(READERS) > ALONE == {form for form in READERS if covers_all_files(folder / "a.json", form)}
+    assert all(covers_all_files(folder, form) for form in READERS)
 
 
 # --- what is known again ---------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def planned(data, found, rules):
     return plan(
         "data",
         found,
-        products=[Weights(), Border(), Distance(per="class")],
+        targets=[Weights(), Border(), Distance(per="class")],
         instances=rules.instances,
         split=rules.split,
         data=data,
@@ -220,16 +220,16 @@ def planned(data, found, rules):
 
 def assert_recalled(data, rules, root):
     """The plan from a store is, in all, the plan from its input."""
-    segprep.preprocess(data, root, products=(), rules=rules, workers=ONE)
+    segprep.preprocess(data, root, targets=(), rules=rules, workers=ONE)
     masks = find_masks(data, format=rules.format, options=reading(rules))
-    known = recalled(root, read_info(root), masks, rules.instances, reading(rules))
-    with crew(ONE, len(masks.refs)) as workforce:
-        loaded = scan(workforce, masks, rules.instances, silent)
-        found = scan(workforce, masks, rules.instances, silent, known)
+    known = stats_from_store(root, read_info(root), masks, rules.instances, reading(rules))
+    with open_executor(ONE, len(masks.refs)) as executor:
+        loaded = scan(executor, masks, rules.instances, no_progress)
+        found = scan(executor, masks, rules.instances, no_progress, known)
     assert list(known) == [ref.key for ref in loaded.masks.refs]
-    assert found.faults() == loaded.faults()
+    assert found.problems() == loaded.problems()
     expected, made = planned(data, loaded, rules), planned(data, found, rules)
-    assert (made.info, made.layout, made.products) == (expected.info, expected.layout, expected.products)
+    assert (made.info, made.layout, made.targets) == (expected.info, expected.layout, expected.targets)
     assert made.tables.keys() == expected.tables.keys()
     for name, table in expected.tables.items():
         assert made.tables[name].dtype == table.dtype
@@ -285,9 +285,9 @@ def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data
 )
 def test_nothing_is_known_of_masks_that_were_read_otherwise(other, cells, made):
     info, masks = read_info(made), find_masks(cells)
-    assert len(recalled(made, info, masks, InstanceRule(), ReadOptions())) == 3
+    assert len(stats_from_store(made, info, masks, InstanceRule(), ReadOptions())) == 3
     info = msgspec.structs.replace(info, **other)
-    assert recalled(made, info, masks, InstanceRule(), ReadOptions()) == {}
+    assert stats_from_store(made, info, masks, InstanceRule(), ReadOptions()) == {}
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_a_run_again_loads_no_mask_and_one_that_compares_contents_does(cells, ma
     spoil(cells / "b.png")
     assert told(cells, made) == []
     with pytest.raises(InputError, match=r"b\.png: cannot be read as PNG"):
-        segprep.preprocess(cells, made, workers=ONE, hash_input=True)
+        segprep.preprocess(cells, made, workers=ONE, reread=True)
 
 
 def test_a_file_that_was_changed_and_has_its_size_and_time_is_noticed_by_its_contents(cells, tmp_path):
@@ -307,7 +307,7 @@ def test_a_file_that_was_changed_and_has_its_size_and_time_is_noticed_by_its_con
     in_place(file, file.read_bytes()[:-1] + b"\1")
     assert told(cells, root) == []
     with pytest.raises(OutputError, match=r"1 is changed \(d\.npy\)"):
-        segprep.preprocess(cells, root, workers=ONE, hash_input=True)
+        segprep.preprocess(cells, root, workers=ONE, reread=True)
 
 
 def test_a_file_that_has_only_another_time_is_loaded_once_more(cells, made, files_of):
@@ -352,10 +352,10 @@ def test_masks_that_replace_others_are_known_from_then_on(cells, made, tmp_path,
 
 
 def test_products_are_added_without_a_scan(varied, tmp_path, files_of):
-    products = (Weights(), Border(), Distance(per="class"))
-    segprep.preprocess(varied, tmp_path / "at once", products=products, workers=ONE)
-    segprep.preprocess(varied, tmp_path / "in turn", products=products[:1], workers=ONE)
-    assert stages(varied, tmp_path / "in turn", products=products[1:]) == ["write"]
+    targets = (Weights(), Border(), Distance(per="class"))
+    segprep.preprocess(varied, tmp_path / "at once", targets=targets, workers=ONE)
+    segprep.preprocess(varied, tmp_path / "in turn", targets=targets[:1], workers=ONE)
+    assert stages(varied, tmp_path / "in turn", targets=targets[1:]) == ["write"]
     assert files_of(tmp_path / "in turn") == files_of(tmp_path / "at once")
 
 
@@ -403,7 +403,7 @@ def _flip(path):
 
 @pytest.mark.parametrize("damage", [Path.unlink, _cut, _flip], ids=["missing", "cut", "flipped"])
 @pytest.mark.parametrize(
-    "name", [NOTE, OBJECTS, "height/c/0", "height/zarr.json", "digest/c/0/0", "instances/area/c/0"]
+    "name", [INPUT_STAMP, MANIFEST, "height/c/0", "height/zarr.json", "digest/c/0/0", "instances/area/c/0"]
 )
 def test_what_is_damaged_is_not_believed_and_a_run_goes_on_all_the_same(
     name, damage, cells, made, unfinished, files_of
@@ -415,10 +415,10 @@ def test_what_is_damaged_is_not_believed_and_a_run_goes_on_all_the_same(
 
 
 def test_a_note_of_other_masks_is_not_believed(cells, made):
-    note = read_note(made)
-    put_note(made, msgspec.structs.replace(note, masks="0" * 64))
+    note = read_stamp(made)
+    put_stamp(made, msgspec.structs.replace(note, masks="0" * 64))
     assert told(cells, made) == [("scan", 3, 3)]
-    assert read_note(made) == note
+    assert read_stamp(made) == note
 
 
 @pytest.mark.parametrize(
@@ -446,13 +446,13 @@ def test_other_limits_are_asked_of_every_mask(cells, made):
 
 
 def test_a_mask_that_was_left_out_is_tried_again_and_no_other(cells, tmp_path):
-    whole, root, rules = (cells / "b.png").read_bytes(), tmp_path / "out.zarr", Rules(on_bad="skip-mask")
+    whole, root, rules = (cells / "b.png").read_bytes(), tmp_path / "out.zarr", Rules(on_error="skip-mask")
     spoil(cells / "b.png")
     info = segprep.preprocess(cells, root, rules=rules, workers=ONE)
     spoil(cells / "a.png")
     assert told(cells, root, rules=rules) == [("scan", 3, 3)]
     assert segprep.preprocess(cells, root, rules=rules, workers=ONE) == info
-    assert [(fault.kind, fault.key) for fault in info.faults] == [(LEFT_OUT, "b.png")]
+    assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b.png")]
     in_place(cells / "b.png", whole)
     with pytest.raises(OutputError, match=r"1 is new \(b\.png\)"):
         segprep.preprocess(cells, root, rules=rules, workers=ONE)
@@ -461,7 +461,7 @@ def test_a_mask_that_was_left_out_is_tried_again_and_no_other(cells, tmp_path):
 def test_what_may_not_be_bad_is_remembered(varied, tmp_path):
     segprep.preprocess(varied, tmp_path / "out.zarr", workers=ONE)
     with pytest.raises(InputError, match=r"06\.jpg: .*polygon"):
-        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_bad="fail"), workers=ONE)
+        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_error="fail"), workers=ONE)
 
 
 @pytest.mark.parametrize("name", ["out.zarr", "out"])
@@ -489,7 +489,7 @@ def test_a_single_file_that_names_others_is_always_loaded(data_dir, tmp_path):
 
 
 def test_a_store_that_was_split_anew_is_still_known(cells, made):
-    split_store(made, SplitRule((0.5, 0.5, 0.0), stratify=True), refit=True, workers=ONE)
+    resplit(made, SplitRule((0.5, 0.5, 0.0), stratify=True), refit=True, workers=ONE)
     assert told(cells, made) == []
 
 

@@ -17,10 +17,10 @@ import segprep
 from segprep import Border, Boundaries, Distance, InstanceRule, Rules, SplitRule, Weights, Workers
 from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
-from segprep.runs.ranges import Truth, broken
+from segprep.runs.ranges import MaskFacts, broken
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
-from segprep.store.metadata import OBJECTS, ROOT_COPY, put_info, read_info
+from segprep.store.metadata import MANIFEST, ROOT_COPY, put_info, read_info
 from segprep.store.shards import array_spec, write_shard
 from segprep.store.tables import read_layout
 from segprep.targets.class_weights import FORMULAS
@@ -47,7 +47,7 @@ def whole(labels, tmp_path_factory):
     """Store of `labels`."""
     root = tmp_path_factory.mktemp("whole") / "whole.zarr"
     rules = Rules(split=SplitRule((0.5, 0.5, 0.0)))
-    segprep.preprocess(labels, root, rules=rules, products=[Weights(), Distance()], workers=ONE)
+    segprep.preprocess(labels, root, rules=rules, targets=[Weights(), Distance()], workers=ONE)
     return root
 
 
@@ -104,13 +104,13 @@ def test_workers_of_any_kind_find_the_same(varied_store, varied, tmp_path, worke
     ],
 )
 def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_path):
-    products = [
+    targets = [
         Weights(),
-        Border(compete="class", border_on="all", single="d1"),
+        Border(border_between="same-class", border_on="all", single_instance="d1"),
         Boundaries(),
         Distance("class", clip=9),
     ]
-    segprep.preprocess(varied, tmp_path / "out.zarr", products=products, rules=rules, workers=ONE)
+    segprep.preprocess(varied, tmp_path / "out.zarr", targets=targets, rules=rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", deep=True, against=varied, sample=4) == set()
 
 
@@ -118,14 +118,14 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
     "weights",
     [
         *PRESETS.values(),
-        *(Weights(class_weights=name, absent="cap", dtype="float32") for name in FORMULAS),
+        *(Weights(class_weights=name, absent_class="cap", dtype="float32") for name in FORMULAS),
         *(Weights(class_weights=name) for name in IMAGE_RULES),
-        Weights(class_weights="per-image", compete="class"),
+        Weights(class_weights="per-image", border_between="same-class"),
         Weights(w0=1000, normalise=True, clip_class_weights=(0.1, 2)),
     ],
 )
 def test_weights_are_within_their_ranges_whatever_the_formula(labels, weights, tmp_path):
-    segprep.preprocess(labels, tmp_path / "out.zarr", products=[weights], workers=ONE)
+    segprep.preprocess(labels, tmp_path / "out.zarr", targets=[weights], workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", deep=True) == set()
 
 
@@ -137,8 +137,8 @@ def test_instances_found_anew_are_found_anew_for_the_comparison(labels, tmp_path
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_a_store_that_was_split_anew_or_extended_is_whole_and_can_be_repaired(copy, labels, refit, files_of):
-    segprep.split_store(copy, SplitRule((0.25, 0.5, 0.25), seed=4), refit=refit, workers=ONE)
-    segprep.preprocess(labels, copy, products=[Boundaries()], workers=ONE)
+    segprep.resplit(copy, SplitRule((0.25, 0.5, 0.25), seed=4), refit=refit, workers=ONE)
+    segprep.preprocess(labels, copy, targets=[Boundaries()], workers=ONE)
     assert damaged_of(copy, deep=True, against=labels) == set()
     before = files_of(copy)
     for path in ("split/c/0", "zarr.json", "12x10/boundaries/c/0/0/0", "6x7/weights/zarr.json"):
@@ -155,15 +155,15 @@ def test_the_kinds_of_objects_are_all_that_there_are(whole, files_of):
     assert sorted(path for paths in kinds_of(whole).values() for path in paths) == sorted(files_of(whole))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("problem", FAULTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, fault, files_of):
+def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, problem, files_of):
     before = files_of(copy)
     path = kinds_of(copy)[kind][-1]
-    FAULTS[fault](copy / path)
+    FAULTS[problem](copy / path)
     assert files_of(copy) != before
     suspects = {path} | ({path.replace("records/0.json", "c/0/0/0")} if kind == "record" else set())
-    if fault not in SAME_SIZE or kind not in ("shard", "record"):
+    if problem not in SAME_SIZE or kind not in ("shard", "record"):
         found = damaged_of(copy)
         assert found
         assert found <= suspects
@@ -175,13 +175,13 @@ def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, fault, fi
     assert files_of(copy) == before
 
 
-@pytest.mark.parametrize("product", ["labels", "classes", "weights"])
+@pytest.mark.parametrize("target", ["labels", "classes", "weights"])
 def test_two_shards_of_an_array_that_were_swapped_are_found_and_repaired(
-    varied_store, varied, tmp_path, product, files_of
+    varied_store, varied, tmp_path, target, files_of
 ):
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     before = files_of(root)
-    both = [root / f"1280x1536/{product}/c/{number}/0/0" for number in (0, 1)]
+    both = [root / f"1280x1536/{target}/c/{number}/0/0" for number in (0, 1)]
     swap(*both)
     assert files_of(root) != before
     assert damaged_of(root, deep=True) == {path.relative_to(root).as_posix() for path in both}
@@ -192,7 +192,7 @@ def test_two_shards_of_an_array_that_were_swapped_are_found_and_repaired(
 @pytest.mark.parametrize("seed", range(100))
 def test_a_random_fault_is_found_and_repaired(copy, labels, seed, files_of):
     before = files_of(copy)
-    what = any_fault(copy, random.Random(seed))  # noqa: S311 - the same faults each time
+    what = any_fault(copy, random.Random(seed))  # noqa: S311 - the same problems each time
     report = repair(copy, labels, workers=ONE)
     assert report.mended, what
     assert report.findings == ()
@@ -232,7 +232,7 @@ def test_a_whole_store_is_left_as_it_is_by_a_repair(copy, labels):
 def test_a_mask_that_was_left_out_is_left_out_again(labels, tmp_path, files_of):
     data, root = Path(shutil.copytree(labels, tmp_path / "cells")), tmp_path / "out.zarr"
     (data / "1.png").write_bytes((data / "1.png").read_bytes()[:40])
-    segprep.preprocess(data, root, rules=Rules(on_bad="skip-mask"), workers=ONE)
+    segprep.preprocess(data, root, rules=Rules(on_error="skip-mask"), workers=ONE)
     before = files_of(root)
     assert damaged_of(root, deep=True, against=data) == set()
     (root / "6x7/labels/c/0/0/0").unlink()
@@ -274,7 +274,7 @@ def test_a_repair_from_data_of_other_sizes_is_refused_as_well(labels, tmp_path):
         repair(root, labels / "1.png", workers=ONE)
 
 
-@pytest.mark.parametrize("lost", ["6x7/labels/c/0/0/0", "split/c/0", OBJECTS])
+@pytest.mark.parametrize("lost", ["6x7/labels/c/0/0/0", "split/c/0", MANIFEST])
 def test_an_incomplete_store_is_completed_by_a_repair(copy, labels, lost, files_of):
     before = files_of(copy)
     put_info(copy, msgspec.structs.replace(read_info(copy), status="incomplete"))
@@ -289,7 +289,7 @@ def test_a_repair_does_not_take_the_splits_of_a_former_run_for_those_of_the_one_
     copy, labels, tmp_path, files_of
 ):
     other = Path(shutil.copytree(copy, tmp_path / "other.zarr"))
-    segprep.split_store(other, SplitRule((0.25, 0.5, 0.25)), workers=ONE)
+    segprep.resplit(other, SplitRule((0.25, 0.5, 0.25)), workers=ONE)
     put_info(copy, msgspec.structs.replace(read_info(other), status="incomplete"))
     assert repair(copy, labels, workers=ONE).findings == ()
     assert files_of(copy) == files_of(other)
@@ -320,14 +320,14 @@ def test_a_root_that_is_damaged_with_its_copy_cannot_be_repaired(copy, labels, f
 
 def test_a_store_of_an_earlier_segprep_says_that_its_checksums_are_missing_and_gets_them(copy, labels, files_of):
     before = files_of(copy)
-    for path in (OBJECTS, ROOT_COPY):
+    for path in (MANIFEST, ROOT_COPY):
         (copy / path).unlink()
     (finding,) = verify(copy).findings
-    assert finding.path == OBJECTS
+    assert finding.path == MANIFEST
     assert "is missing" in finding.what
     assert "--repair DATA" in finding.what
     (copy / "fold/zarr.json").unlink()
-    assert damaged_of(copy) == {OBJECTS, "fold/zarr.json"}
+    assert damaged_of(copy) == {MANIFEST, "fold/zarr.json"}
     assert repair(copy, labels, workers=ONE).findings == ()
     assert files_of(copy) == before
 
@@ -358,16 +358,16 @@ KILLED = """
 import os, shutil, sys
 import segprep
 from segprep import Boundaries, Rules, SplitRule, Workers
-from segprep.repair import repair
+from segprep.runs.repair import repair
 
 call, labels, whole, places = sys.argv[1:]
 one = Workers(processes=1)
 all_train = Rules(split=SplitRule((1.0, 0.0, 0.0)))
 calls = {
     "new": lambda root: segprep.preprocess(labels, root, workers=one),
-    "extended": lambda root: segprep.preprocess(labels, root, products=[Boundaries()], workers=one),
-    "split": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), workers=one),
-    "refitted": lambda root: segprep.split_store(root, SplitRule((0.25, 0.5, 0.25)), refit=True, workers=one),
+    "extended": lambda root: segprep.preprocess(labels, root, targets=[Boundaries()], workers=one),
+    "split": lambda root: segprep.resplit(root, SplitRule((0.25, 0.5, 0.25)), workers=one),
+    "refitted": lambda root: segprep.resplit(root, SplitRule((0.25, 0.5, 0.25)), refit=True, workers=one),
     "replaced": lambda root: segprep.preprocess(labels + "/0.png", root, rules=all_train, overwrite=True, workers=one),
     "repaired": lambda root: repair(root, labels, workers=one),
 }
@@ -393,7 +393,7 @@ def place(name):
     if call != "new":
         shutil.copytree(whole, root)
     if call == "repaired":
-        for lost in ("6x7/labels/c/0/0/0", "12x10/weights/records/0.json", "split/c/0", "key/records/objects.json"):
+        for lost in ("6x7/labels/c/0/0/0", "12x10/weights/records/0.json", "split/c/0", "key/records/manifest.json"):
             os.unlink(os.path.join(root, lost))
     return root
 
@@ -432,14 +432,14 @@ def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(cal
 
 # --- ranges ----------------------------------------------------------------------------------------------------------
 
-TRUTH = Truth("a", (2, 3), np.array([2, 3]), np.array([0, 1]), n_classes=2)
+TRUTH = MaskFacts("a", (2, 3), np.array([2, 3]), np.array([0, 1]), n_classes=2)
 NOTHING = np.zeros((2, 3))
 RIGHT = [[1, 1, 2], [0, 0, 0]]
 BOUND = Weights(vector=(0.5, 4.0))
 
 
 @pytest.mark.parametrize(
-    ("product", "values", "said"),
+    ("target", "values", "said"),
     [
         (segprep.Labels(), RIGHT, None),
         (segprep.Labels(), [[1, 1, 2], [2, 2, 2]], "instance 2 has 4 pixels instead of 3"),
@@ -456,7 +456,7 @@ BOUND = Weights(vector=(0.5, 4.0))
         (Weights(class_weights="per-image"), NOTHING + 1000, None),
         (Border(w0=3), NOTHING + 3, None),
         (Border(w0=3), NOTHING + 3.1, "beyond 0 to 3"),
-        (Border(w0=3, compete="class"), NOTHING + 6, None),
+        (Border(w0=3, border_between="same-class"), NOTHING + 6, None),
         (Distance(), NOTHING - 3.5, None),
         (Distance(), NOTHING - 4, "beyond"),
         (Distance(clip=2.0), NOTHING + 2.5, "beyond -2 to 2"),
@@ -464,21 +464,21 @@ BOUND = Weights(vector=(0.5, 4.0))
         (Boundaries(), [[0, 1, 4], [3, 255, 0]], "holds 4"),
     ],
 )
-def test_values_that_make_no_sense_are_told_from_those_that_do(product, values, said):
-    canvas = np.full((4, 4), product.pad, product.dtype)
+def test_values_that_make_no_sense_are_told_from_those_that_do(target, values, said):
+    canvas = np.full((4, 4), target.pad, target.dtype)
     canvas[:2, :3] = values
-    found = broken(product, canvas, TRUTH)
+    found = broken(target, canvas, TRUTH)
     assert found is None if said is None else said in found
     canvas[3, 3] = 1
-    assert broken(product, canvas, TRUTH) is not None
+    assert broken(target, canvas, TRUTH) is not None
 
 
 def test_values_that_make_no_sense_are_found_although_their_checksum_is_right(copy, labels, files_of):
     before = files_of(copy)
     info = read_info(copy)
-    product = next(each for each in info.products if each.name == "weights")
+    target = next(each for each in info.targets if each.name == "weights")
     spec = array_spec(read_layout(copy, info).buckets[-1], BOUND)
-    write_shard(copy, spec, 0, np.full(spec.shape, -1, np.float16), product.fingerprint)
+    write_shard(copy, spec, 0, np.full(spec.shape, -1, np.float16), target.fingerprint)
     assert damaged_of(copy) == set()
     (finding,) = verify(copy, deep=True, workers=ONE).findings
     assert (finding.path, finding.masks) == (f"{spec.path}/c/0/0/0", "1.png")

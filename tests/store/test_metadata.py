@@ -20,11 +20,11 @@ from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.masks.splits import SPLITS
 from segprep.readers import find_masks
 from segprep.store.layout import Layout
-from segprep.store.metadata import bytes_on_disk, create, existing, put_info, read_info
+from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, StoreInfo
-from segprep.store.shards import array_spec, encode_shard, is_written, padded, record_name, write_shard
+from segprep.store.shards import array_spec, empty_shard, encode_shard, is_written, record_name, write_shard
 from segprep.store.tables import decode_keys, encode_keys, read_table
-from segprep.targets import PRODUCTS, Classes, Labels, Weights
+from segprep.targets import TARGETS, Classes, Labels, Weights
 
 EVERY_PRODUCT = (Labels(), Classes(), Weights())
 STORES = ["coins_store", "varied_store", "dsb2018_store"]
@@ -48,9 +48,9 @@ def arrays(root):
 
 
 def product_arrays(root):
-    """Bucket, product and path of every array of pixels."""
+    """Bucket, target and path of every array of pixels."""
     info = read_info(root)
-    return [(bucket, product, f"{bucket.name}/{product.name}") for bucket in info.buckets for product in info.products]
+    return [(bucket, target, f"{bucket.name}/{target.name}") for bucket in info.buckets for target in info.targets]
 
 
 def shards(root, path):
@@ -79,7 +79,7 @@ def read_xarray(root, path):
 READERS = [read_zarr, read_tensorstore, read_xarray]
 
 
-def new_store(root, sizes, products=EVERY_PRODUCT):
+def new_store(root, sizes, targets=EVERY_PRODUCT):
     """Store of masks of these sizes, without a shard."""
     layout = Layout.fit(sizes)
     info = StoreInfo(
@@ -98,10 +98,10 @@ def new_store(root, sizes, products=EVERY_PRODUCT):
         classes=(),
         splits=SPLITS,
         buckets=(),
-        products=(),
-        faults=(),
+        targets=(),
+        problems=(),
     )
-    create(root, info, layout, products, {"key": encode_keys([str(size) for size in sizes])})
+    create(root, info, layout, targets, {"key": encode_keys([str(size) for size in sizes])})
     return info, layout
 
 
@@ -117,25 +117,25 @@ def test_other_zarr_readers_see_the_values_that_zarr_python_sees(root, read):
 def test_rows_are_the_products_of_their_masks_and_padding(name, data, request):
     root = request.getfixturevalue(name)
     refs = find_masks(Path(__file__).parents[2] / "examples" / data if data else request.getfixturevalue("varied")).refs
-    types = {product.name: product for product in PRODUCTS}
+    types = {target.name: target for target in TARGETS}
     places = {column: read_table(root, column) for column in ("bucket", "row", "height", "width")}
     info = read_info(root)
-    for product in info.products:
-        made = msgspec.convert(product.parameters, types[product.name])
-        stored = [read_zarr(root, f"{bucket.name}/{product.name}") for bucket in info.buckets]
+    for target in info.targets:
+        made = msgspec.convert(target.parameters, types[target.name])
+        stored = [read_zarr(root, f"{bucket.name}/{target.name}") for bucket in info.buckets]
         for mask, ref in enumerate(refs):
             bucket, row, height, width = (int(column[mask]) for column in places.values())
             expected = np.full(stored[bucket].shape[1:], made.pad, made.dtype)
             expected[:height, :width] = made.compute(ref.load())
-            np.testing.assert_array_equal(stored[bucket][row], expected, err_msg=f"{ref.key} {product.name}")
+            np.testing.assert_array_equal(stored[bucket][row], expected, err_msg=f"{ref.key} {target.name}")
 
 
-@pytest.mark.parametrize("product", [*EVERY_PRODUCT, Labels("uint32"), Weights(dtype="float32")])
+@pytest.mark.parametrize("target", [*EVERY_PRODUCT, Labels("uint32"), Weights(dtype="float32")])
 @pytest.mark.parametrize("sizes", [[(1, 1)], [(5, 9)] * 3, [(1030, 1100)] * 5])
-def test_what_is_written_is_read_back(tmp_path, sizes, product):
-    _, layout = new_store(tmp_path, sizes, [product])
+def test_what_is_written_is_read_back(tmp_path, sizes, target):
+    _, layout = new_store(tmp_path, sizes, [target])
     (bucket,) = layout.buckets
-    spec = array_spec(bucket, product)
+    spec = array_spec(bucket, target)
     rows = np.random.default_rng(0).integers(0, 250, spec.shape).astype(spec.dtype)
     for shard in layout.shards():
         first = shard.masks[0]
@@ -196,13 +196,13 @@ def test_varied_store_has_several_shards_in_an_array_and_several_chunks_in_a_can
 
 
 def test_records_match_their_shards(root):
-    for _, product, path in product_arrays(root):
+    for _, target, path in product_arrays(root):
         for number, shard in enumerate(shards(root, path)):
             record = json.loads((root / path / record_name(number)).read_bytes())
             assert record == {
                 "bytes": shard.stat().st_size,
                 "sha256": hashlib.sha256(shard.read_bytes()).hexdigest(),
-                "fingerprint": product.fingerprint,
+                "fingerprint": target.fingerprint,
             }
 
 
@@ -240,11 +240,11 @@ def test_every_chunk_of_every_mask_is_written(root):
             assert chunks_written(shard, in_shard) == count * in_row, path
 
 
-@pytest.mark.parametrize("product", EVERY_PRODUCT, ids=lambda product: product.name)
+@pytest.mark.parametrize("target", EVERY_PRODUCT, ids=lambda target: target.name)
 @pytest.mark.parametrize("of", ["fill", "pad"])
-def test_chunks_of_nothing_but_fill_or_padding_are_written_too(product, of):
+def test_chunks_of_nothing_but_fill_or_padding_are_written_too(target, of):
     (bucket,) = Layout.fit([(1024, 2048)] * 2).buckets
-    spec = array_spec(bucket, product)
+    spec = array_spec(bucket, target)
     shard = encode_shard(spec, np.full(spec.shape, getattr(spec, of), spec.dtype))
     assert chunks_written(shard, 16) == 16
 
@@ -276,9 +276,9 @@ def tiny(tmp_path_factory):
     return folder / "tiny.zarr"
 
 
-@pytest.mark.parametrize("product", ["labels", "classes", "weights"])
-def test_each_flipped_bit_in_a_shard_is_an_error(tiny, product):
-    path = f"6x7/{product}"
+@pytest.mark.parametrize("target", ["labels", "classes", "weights"])
+def test_each_flipped_bit_in_a_shard_is_an_error(tiny, target):
+    path = f"6x7/{target}"
     (shard,) = shards(tiny, path)
     whole = shard.read_bytes()
     try:
@@ -292,9 +292,9 @@ def test_each_flipped_bit_in_a_shard_is_an_error(tiny, product):
         shard.write_bytes(whole)
 
 
-@pytest.mark.parametrize("product", ["labels", "classes", "weights"])
-def test_a_shard_that_was_cut_short_never_reads_as_data(tiny, product):
-    path = f"6x7/{product}"
+@pytest.mark.parametrize("target", ["labels", "classes", "weights"])
+def test_a_shard_that_was_cut_short_never_reads_as_data(tiny, target):
+    path = f"6x7/{target}"
     (shard,) = shards(tiny, path)
     whole = shard.read_bytes()
     try:
@@ -347,7 +347,7 @@ def _left_by_a_kill(path):
 )
 def test_a_place_is_free_where_there_is(tmp_path, make):
     make(tmp_path / "out.zarr")
-    assert existing(tmp_path / "out.zarr") is None
+    assert open_existing(tmp_path / "out.zarr") is None
 
 
 def _folder_of_something_else(path):
@@ -372,7 +372,7 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
     make(tmp_path / "out.zarr")
     before = files_of(tmp_path)
     with pytest.raises(OutputError, match=r"out\.zarr: exists"):
-        existing(tmp_path / "out.zarr")
+        open_existing(tmp_path / "out.zarr")
     assert files_of(tmp_path) == before
 
 
@@ -380,13 +380,13 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
 def test_a_place_is_taken_by_a_store_whose_root_is_damaged_and_the_error_says_how_to_mend_it(coins_copy, damage):
     damage(coins_copy / "zarr.json")
     with pytest.raises(OutputError, match=r"zarr\.json is damaged; segprep verify .* --repair DATA mends it"):
-        existing(coins_copy)
+        open_existing(coins_copy)
 
 
 def test_a_store_that_exists_is_found(coins_store, tmp_path):
-    assert existing(coins_store) == read_info(coins_store)
+    assert open_existing(coins_store) == read_info(coins_store)
     info, _ = new_store(tmp_path / "out.zarr", [(4, 4)])
-    assert existing(tmp_path / "out.zarr") == info
+    assert open_existing(tmp_path / "out.zarr") == info
 
 
 def test_a_table_whose_chunk_is_missing_is_an_integrity_error(coins_copy):
@@ -399,7 +399,7 @@ def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_p
     _, layout = new_store(tmp_path, [(4, 4)])
     spec = array_spec(layout.buckets[0], Labels())
     assert not is_written(tmp_path, spec, 0, "f")
-    write_shard(tmp_path, spec, 0, padded(spec, 1), "f")
+    write_shard(tmp_path, spec, 0, empty_shard(spec, 1), "f")
     assert is_written(tmp_path, spec, 0, "f")
     assert not is_written(tmp_path, spec, 0, "g")
     assert not is_written(tmp_path, spec, 1, "f")
@@ -427,7 +427,7 @@ def test_a_shard_that_cannot_be_put_in_place_leaves_no_partial_file_and_no_recor
     (tmp_path / spec.path / shard_name(0)).mkdir(parents=True)
     before = files_of(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
-        write_shard(tmp_path, spec, 0, padded(spec, 1), "f")
+        write_shard(tmp_path, spec, 0, empty_shard(spec, 1), "f")
     assert files_of(tmp_path) == before
 
 

@@ -14,7 +14,7 @@ W0 = st.floats(0, 100)
 SIGMA = st.floats(0.05, 12)
 ON = st.sampled_from(["background", "all"])
 SINGLE = st.sampled_from(["zero", "d1"])
-COMPETE = st.sampled_from(["all", "class"])
+COMPETE = st.sampled_from(["all", "same-class"])
 
 
 def mask_of(planes, classes=None, ignore=None):
@@ -29,27 +29,37 @@ def bell(*distances, w0=10, sigma=5):
     return w0 * np.exp(-(sum(distances) ** 2) / (2 * sigma**2))
 
 
-def expected(mask, w0, sigma, on, single, compete):
-    term = oracles.border(mask.planes, mask.classes, w0=w0, sigma=sigma, on=on, single=single, compete=compete)
+def expected(mask, w0, sigma, on, single_instance, border_between):
+    term = oracles.border(
+        mask.planes,
+        mask.classes,
+        w0=w0,
+        sigma=sigma,
+        on=on,
+        single_instance=single_instance,
+        border_between=border_between,
+    )
     return term if mask.ignore is None else np.where(mask.ignore, 0, term)
 
 
 @unhurried
 @given(masks(), W0, SIGMA, ON, SINGLE, COMPETE)
-def test_every_reading_of_the_paper_is_its_formula_within_1e_4(mask, w0, sigma, on, single, compete):
-    border = Border(w0, sigma, on, single, compete, "float32").compute(mask)
+def test_every_reading_of_the_paper_is_its_formula_within_1e_4(mask, w0, sigma, on, single_instance, border_between):
+    border = Border(w0, sigma, on, single_instance, border_between, "float32").compute(mask)
     assert border.dtype == np.float32
-    np.testing.assert_allclose(border, expected(mask, w0, sigma, on, single, compete), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(
+        border, expected(mask, w0, sigma, on, single_instance, border_between), rtol=1e-6, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", HAND_MADE)
 @pytest.mark.parametrize("on", ["background", "all"])
-@pytest.mark.parametrize("single", ["zero", "d1"])
-@pytest.mark.parametrize("compete", ["all", "class"])
-def test_hand_made_masks_have_the_formulas_border(name, on, single, compete):
+@pytest.mark.parametrize("single_instance", ["zero", "d1"])
+@pytest.mark.parametrize("border_between", ["all", "same-class"])
+def test_hand_made_masks_have_the_formulas_border(name, on, single_instance, border_between):
     mask = HAND_MADE[name]
-    border = Border(10, 5, on, single, compete, "float32").compute(mask)
-    np.testing.assert_allclose(border, expected(mask, 10, 5, on, single, compete), rtol=1e-6, atol=1e-5)
+    border = Border(10, 5, on, single_instance, border_between, "float32").compute(mask)
+    np.testing.assert_allclose(border, expected(mask, 10, 5, on, single_instance, border_between), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +69,14 @@ def test_hand_made_masks_have_the_formulas_border(name, on, single, compete):
         ([1, 1, 0, 2, 2], {"on": "all"}, [bell(1, 3), bell(0, 2), bell(1, 1), bell(0, 2), bell(1, 3)]),
         ([1, 1, 1, 2, 2], {"on": "all"}, [bell(2, 3), bell(1, 2), bell(0, 1), bell(0, 1), bell(1, 2)]),
         ([1, 1, 1, 2, 2], {}, [0, 0, 0, 0, 0]),
-        ([0, 0, 1, 0, 0], {"single": "d1"}, [bell(2), bell(1), 0, bell(1), bell(2)]),
-        ([0, 1, 1, 1, 0], {"single": "d1", "on": "all"}, [bell(1), 10, bell(1), 10, bell(1)]),
+        ([0, 0, 1, 0, 0], {"single_instance": "d1"}, [bell(2), bell(1), 0, bell(1), bell(2)]),
+        ([0, 1, 1, 1, 0], {"single_instance": "d1", "on": "all"}, [bell(1), 10, bell(1), 10, bell(1)]),
         ([0, 1, 1, 1, 0], {"on": "all"}, [0, 0, 0, 0, 0]),
-        ([1, 1, 1, 1, 1], {"single": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
-        ([1, 1, 1, 1, 1], {"single": "d1"}, [0, 0, 0, 0, 0]),
-        ([0, 0, 0, 0, 0], {"single": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
-        ([1, 0, 1, 0, 1], {"single": "d1"}, [0, bell(1), 0, bell(1), 0]),
-        ([1, 0, 0, 0, 2], {"single": "d1"}, [0, bell(1, 3), bell(2, 2), bell(3, 1), 0]),
+        ([1, 1, 1, 1, 1], {"single_instance": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
+        ([1, 1, 1, 1, 1], {"single_instance": "d1"}, [0, 0, 0, 0, 0]),
+        ([0, 0, 0, 0, 0], {"single_instance": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
+        ([1, 0, 1, 0, 1], {"single_instance": "d1"}, [0, bell(1), 0, bell(1), 0]),
+        ([1, 0, 0, 0, 2], {"single_instance": "d1"}, [0, bell(1, 3), bell(2, 2), bell(3, 1), 0]),
     ],
 )
 def test_border_of_five_pixels_is_as_calculated_by_hand(labels, options, term):
@@ -77,10 +87,13 @@ def test_border_of_five_pixels_is_as_calculated_by_hand(labels, options, term):
     ("options", "term"),
     [
         ({}, [0, bell(1, 1), 0, bell(1, 2), bell(1, 2), 0]),
-        ({"compete": "class"}, [0, bell(1, 4), 0, bell(3, 2), bell(4, 1), 0]),
-        ({"compete": "class", "single": "d1"}, [0, bell(5) + bell(1), 0, bell(5) + bell(1), bell(5) + bell(2), 0]),
+        ({"border_between": "same-class"}, [0, bell(1, 4), 0, bell(3, 2), bell(4, 1), 0]),
         (
-            {"compete": "class", "single": "d1", "border_on": "all"},
+            {"border_between": "same-class", "single_instance": "d1"},
+            [0, bell(5) + bell(1), 0, bell(5) + bell(1), bell(5) + bell(2), 0],
+        ),
+        (
+            {"border_between": "same-class", "single_instance": "d1", "border_on": "all"},
             [
                 bell(5) + bell(2),
                 bell(5) + bell(1),
@@ -99,42 +112,42 @@ def test_classes_may_compete_each_alone_and_their_terms_are_summed(options, term
 
 @unhurried
 @given(masks(), W0, SIGMA, SINGLE, COMPETE)
-def test_on_the_background_all_and_background_are_identical(mask, w0, sigma, single, compete):
+def test_on_the_background_all_and_background_are_identical(mask, w0, sigma, single_instance, border_between):
     background = (mask.planes == 0).all(axis=0)
-    everywhere = Border(w0, sigma, "all", single, compete, "float32").compute(mask)
-    outside = Border(w0, sigma, "background", single, compete, "float32").compute(mask)
+    everywhere = Border(w0, sigma, "all", single_instance, border_between, "float32").compute(mask)
+    outside = Border(w0, sigma, "background", single_instance, border_between, "float32").compute(mask)
     np.testing.assert_array_equal(everywhere[background], outside[background])
 
 
 @unhurried
 @given(masks(), W0, SIGMA, ON, SINGLE)
-def test_border_is_from_0_to_w0(mask, w0, sigma, on, single):
-    border = border_weights(mask.planes, w0=w0, sigma=sigma, on=on, single=single)
+def test_border_is_from_0_to_w0(mask, w0, sigma, on, single_instance):
+    border = border_weights(mask.planes, w0=w0, sigma=sigma, on=on, single_instance=single_instance)
     assert ((border >= 0) & (border <= np.float32(w0))).all()
 
 
 @unhurried
 @given(masks(), ON, SINGLE, COMPETE)
-def test_is_exactly_0_where_there_is_no_truth(mask, on, single, compete):
-    border = Border(10, 5, on, single, compete).compute(mask)
+def test_is_exactly_0_where_there_is_no_truth(mask, on, single_instance, border_between):
+    border = Border(10, 5, on, single_instance, border_between).compute(mask)
     assert mask.ignore is None or not border[mask.ignore].any()
 
 
 @unhurried
 @given(masks(), ON, SINGLE, COMPETE, st.data())
-def test_does_not_depend_on_instance_numbers(mask, on, single, compete, data):
+def test_does_not_depend_on_instance_numbers(mask, on, single_instance, border_between, data):
     order = np.array([0, *data.draw(st.permutations(range(1, len(mask.classes))))], np.int32)
     renumbered = InstanceMask(order[mask.planes], mask.classes[np.argsort(order)], mask.ignore)
-    product = Border(10, 5, on, single, compete)
-    np.testing.assert_array_equal(product.compute(renumbered), product.compute(mask))
+    target = Border(10, 5, on, single_instance, border_between)
+    np.testing.assert_array_equal(target.compute(renumbered), target.compute(mask))
 
 
 @unhurried
 @given(masks(), ON, SINGLE, COMPETE, st.sampled_from([np.s_[..., ::-1], np.s_[..., ::-1, :]]))
-def test_follows_flips(mask, on, single, compete, flip):
-    product = Border(10, 5, on, single, compete)
-    flipped = product.compute(InstanceMask(mask.planes[flip], mask.classes))
-    np.testing.assert_array_equal(flipped, product.compute(InstanceMask(mask.planes, mask.classes))[flip])
+def test_follows_flips(mask, on, single_instance, border_between, flip):
+    target = Border(10, 5, on, single_instance, border_between)
+    flipped = target.compute(InstanceMask(mask.planes[flip], mask.classes))
+    np.testing.assert_array_equal(flipped, target.compute(InstanceMask(mask.planes, mask.classes))[flip])
 
 
 @unhurried
@@ -157,9 +170,9 @@ def test_the_term_is_high_where_discs_touch_and_low_far_from_them():
 
 def test_float16_is_float32_rounded_once():
     mask = HAND_MADE["three touching discs"]
-    half, single = (Border(border_on="all", dtype=dtype).compute(mask) for dtype in ("float16", "float32"))
+    half, single_instance = (Border(border_on="all", dtype=dtype).compute(mask) for dtype in ("float16", "float32"))
     assert half.dtype == np.float16
-    np.testing.assert_array_equal(half, single.astype(np.float16))
+    np.testing.assert_array_equal(half, single_instance.astype(np.float16))
 
 
 @pytest.mark.parametrize(
@@ -171,8 +184,8 @@ def test_float16_is_float32_rounded_once():
         ({"sigma": 0.0}, r"--sigma 0.0: must be from 0.001"),
         ({"sigma": 1001.0}, r"--sigma 1001.0: .*to 1000"),
         ({"border_on": "edge"}, r"border_on 'edge': choose one of background, all"),
-        ({"single": "d2"}, r"single 'd2': choose one of zero, d1"),
-        ({"compete": "none"}, r"compete 'none': choose one of all, class"),
+        ({"single_instance": "d2"}, r"single_instance 'd2': choose one of zero, d1"),
+        ({"border_between": "none"}, r"border_between 'none': choose one of all, same-class"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):
@@ -180,15 +193,15 @@ def test_refuses_options_that_make_no_sense(options, message):
         Border(**options)
 
 
-@pytest.mark.parametrize("single", ["zero", "d1"])
-def test_negligible_w0_leaves_no_border(single):
+@pytest.mark.parametrize("single_instance", ["zero", "d1"])
+def test_negligible_w0_leaves_no_border(single_instance):
     mask = HAND_MADE["one instance"]
-    assert not Border(w0=NEGLIGIBLE, border_on="all", single=single).compute(mask).any()
+    assert not Border(w0=NEGLIGIBLE, border_on="all", single_instance=single_instance).compute(mask).any()
 
 
 def test_refuses_a_sum_over_classes_that_float16_cannot_hold():
     between_two_pairs = mask_of([[[1, 0, 2]], [[3, 0, 4]]], [0, 1, 1, 2, 2])
-    options = {"w0": 40_000, "compete": "class"}
+    options = {"w0": 40_000, "border_between": "same-class"}
     assert Border(**options, dtype="float32").compute(between_two_pairs)[0, 1] > 70_000
     with pytest.raises(OptionError, match=r"float16.*float32"):
         Border(**options).compute(between_two_pairs)

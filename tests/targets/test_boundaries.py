@@ -68,5 +68,5 @@ def test_only_instances_in_front_count():
 
 @pytest.mark.parametrize("width", [0, -1])
 def test_refuses_a_border_without_width(width):
-    with pytest.raises(OptionError, match=r"--width .*at least 1"):
+    with pytest.raises(OptionError, match=r"--boundary-width .*at least 1"):
         Boundaries(width=width)

@@ -16,7 +16,7 @@ WEIGHING = [name for name in FORMULAS if name != "none"]
 PIXELS = st.lists(st.integers(0, 10**12), min_size=1, max_size=20)
 SHAPINGS = st.builds(
     Shaping,
-    absent=st.sampled_from(["zero", "cap"]),
+    absent_class=st.sampled_from(["zero", "cap"]),
     normalise=st.booleans(),
     clip=st.none() | st.tuples(st.floats(0, 2), st.floats(2, 1e6)),
 )
@@ -192,7 +192,7 @@ def test_no_counts_give_nan_or_infinity_or_a_negative_weight(name, images, shapi
 def test_a_class_without_a_pixel_gets_0_or_the_largest_weight_of_the_others(name, images):
     counts = counts_of(images)
     absent = counts.pixels == 0
-    zero, cap = (class_weights(name, counts, Shaping(absent=rule)) for rule in ("zero", "cap"))
+    zero, cap = (class_weights(name, counts, Shaping(absent_class=rule)) for rule in ("zero", "cap"))
     assert not zero[absent].any()
     assert (cap[absent] == zero.max()).all()
     np.testing.assert_array_equal(cap[~absent], zero[~absent])
@@ -200,10 +200,12 @@ def test_a_class_without_a_pixel_gets_0_or_the_largest_weight_of_the_others(name
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_class_without_a_pixel_may_be_refused_by_name(name):
-    with pytest.raises(OptionError, match=r"--absent error: no pixel of ghost in the train split"):
-        class_weights(name, THREE_IMAGES, Shaping(absent="error"))
+    with pytest.raises(OptionError, match=r"--absent-class error: no pixel of ghost in the train split"):
+        class_weights(name, THREE_IMAGES, Shaping(absent_class="error"))
     complete = Counts.of_pixels([3, 2])
-    np.testing.assert_array_equal(class_weights(name, complete, Shaping(absent="error")), class_weights(name, complete))
+    np.testing.assert_array_equal(
+        class_weights(name, complete, Shaping(absent_class="error")), class_weights(name, complete)
+    )
 
 
 @pytest.mark.parametrize("name", WEIGHING)
@@ -228,7 +230,7 @@ def test_clip_bounds_the_weights_of_the_classes_that_have_pixels():
 
 def test_normalising_comes_before_clipping_and_capping_after_it():
     counts = Counts.of_pixels([90, 10, 0])
-    shaping = Shaping(absent="cap", normalise=True, clip=(0, 4))
+    shaping = Shaping(absent_class="cap", normalise=True, clip=(0, 4))
     assert class_weights("pos-weight", counts, shaping).tolist() == pytest.approx([1 / 9, 4, 4])
 
 
@@ -275,7 +277,7 @@ def test_refuses_an_unknown_formula_and_lists_the_known_ones(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"absent": "one"}, r"--absent one: choose one of zero, cap, error"),
+        ({"absent_class": "one"}, r"--absent-class one: choose one of zero, cap, error"),
         ({"clip": (2.0, 1.0)}, r"--clip-class-weights 2.0,1.0: must be 0 <= LO <= HI"),
         ({"clip": (-1.0, 1.0)}, r"--clip-class-weights -1.0"),
         ({"clip": (0.0, math.inf)}, r"--clip-class-weights 0.0,inf"),
@@ -291,8 +293,8 @@ def test_what_is_given_to_an_absent_class_by_name_stays_or_is_the_largest_of_the
     counts = Counts.of_pixels([90, 10, 0])
     given = {"0": 1, "1": 2, "2": 50}
     assert class_weights(given, counts).tolist() == [1, 2, 50]
-    assert class_weights(given, counts, Shaping(absent="cap")).tolist() == [1, 2, 2]
+    assert class_weights(given, counts, Shaping(absent_class="cap")).tolist() == [1, 2, 2]
 
 
 def test_the_background_may_be_absent_where_no_class_may_be():
-    assert class_weights("none", Counts.of_pixels([0, 10]), Shaping(absent="error")).tolist() == [1, 1]
+    assert class_weights("none", Counts.of_pixels([0, 10]), Shaping(absent_class="error")).tolist() == [1, 1]

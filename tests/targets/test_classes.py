@@ -11,7 +11,7 @@ from segprep.targets.classes import Classes
 
 
 def fitted(n_classes):
-    """Product for a data set with so many classes."""
+    """Target for a data set with so many classes."""
     return Classes().fit(Counts.of_pixels([1]), Counts.of_pixels([1] * n_classes))
 
 
@@ -29,11 +29,11 @@ def test_shows_the_class_in_front_and_255_where_there_is_no_truth(mask):
     [(1, "uint8", 255), (255, "uint8", 255), (256, "uint16", 65_535), (300, "uint16", 65_535)],
 )
 def test_type_holds_every_code_below_its_maximum(n_classes, dtype, ignore):
-    product = fitted(n_classes)
-    assert (product.dtype, product.fill, product.pad) == (dtype, ignore, ignore)
+    target = fitted(n_classes)
+    assert (target.dtype, target.fill, target.pad) == (dtype, ignore, ignore)
     planes = np.array([[[0, 1, 1]]], np.int32)
     unknown = np.array([[False, False, True]])
-    codes = product.compute(InstanceMask(planes, np.array([0, n_classes - 1], np.int32), unknown))
+    codes = target.compute(InstanceMask(planes, np.array([0, n_classes - 1], np.int32), unknown))
     assert codes.dtype == dtype
     assert codes.tolist() == [[0, n_classes - 1, ignore]]
     assert n_classes - 1 < ignore
@@ -44,6 +44,6 @@ def test_more_classes_than_any_type_tells_apart_are_refused():
     assert Classes().fit(counts, counts).dtype == "uint16"
     counts = Counts.of_pixels([1] * 65_536)
     with pytest.raises(
-        InputError, match="65,536 classes are more than 65,535; if they are instances, leave out --instances"
+        InputError, match="65,536 classes are more than 65,535; if they are instances, leave out --instances-from"
     ):
         Classes().fit(counts, counts)

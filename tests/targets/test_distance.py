@@ -205,10 +205,10 @@ def test_touching_labels_have_a_zero_on_both_sides():
     ("options", "message"),
     [
         ({"per": "pixel"}, r"--per pixel: choose one of foreground, class, instance"),
-        ({"clip": 0}, r"--clip 0: must be above 0"),
-        ({"clip": -3.0}, r"--clip -3.0: must be above 0"),
-        ({"clip": float("nan")}, r"--clip nan: must be above 0"),
-        ({"clip": float("inf")}, r"--clip inf: must be above 0"),
+        ({"clip": 0}, r"--distance-clip 0: must be above 0"),
+        ({"clip": -3.0}, r"--distance-clip -3.0: must be above 0"),
+        ({"clip": float("nan")}, r"--distance-clip nan: must be above 0"),
+        ({"clip": float("inf")}, r"--distance-clip inf: must be above 0"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):

@@ -10,7 +10,7 @@ from segprep.targets.labels import Labels
 
 
 def fitted(most_instances):
-    """Product for a data set whose fullest mask has so many instances."""
+    """Target for a data set whose fullest mask has so many instances."""
     counts = Counts.of_images(np.array([[1, 1], [1, 1]]), np.array([[0, most_instances], [0, 1]]))
     return Labels().fit(counts, counts)
 
@@ -39,11 +39,11 @@ def test_does_not_depend_on_where_there_is_no_truth():
     ],
 )
 def test_type_holds_every_number_below_its_maximum(most_instances, dtype, fill):
-    product = fitted(most_instances)
-    assert (product.dtype, product.fill, product.pad) == (dtype, fill, 0)
+    target = fitted(most_instances)
+    assert (target.dtype, target.fill, target.pad) == (dtype, fill, 0)
     planes = np.arange(270 * 270, dtype=np.int32).reshape(1, 270, 270)
     planes[planes > most_instances] = 0
-    labels = product.compute(InstanceMask(planes, np.ones(most_instances + 1, np.int32)))
+    labels = target.compute(InstanceMask(planes, np.ones(most_instances + 1, np.int32)))
     assert labels.dtype == dtype
     assert labels.max() == most_instances < fill
     np.testing.assert_array_equal(labels, planes[0])

@@ -69,9 +69,16 @@ def falk_computed(mask):
 
 def test_presets_are_as_published():
     assert {
-        "paper": Weights(w0=10, sigma=5, border_on="background", single="zero", compete="all", class_weights="inverse"),
-        "deshpande2018": Weights(w0=10, sigma=5, border_on="all", single="d1", class_weights="deshpande2018"),
-        "falk2019": Weights(w0=50, sigma=6, compete="class", class_weights="falk2019"),
+        "paper": Weights(
+            w0=10,
+            sigma=5,
+            border_on="background",
+            single_instance="zero",
+            border_between="all",
+            class_weights="inverse",
+        ),
+        "deshpande2018": Weights(w0=10, sigma=5, border_on="all", single_instance="d1", class_weights="deshpande2018"),
+        "falk2019": Weights(w0=50, sigma=6, border_between="same-class", class_weights="falk2019"),
     } == PRESETS
 
 
@@ -132,7 +139,7 @@ def test_falk2019_is_its_formula(mask):
 )
 def test_deshpande2018_is_defined_also_where_the_article_is_not(planes, class_weights):
     mask = InstanceMask(np.array(planes, np.int32), np.array([0, 1, 1, 1][: np.max(planes) + 1], np.int32))
-    weights = Weights(w0=0, border_on="all", single="d1", class_weights="deshpande2018").compute(mask)
+    weights = Weights(w0=0, border_on="all", single_instance="d1", class_weights="deshpande2018").compute(mask)
     assert weights.tolist() == [class_weights]
 
 
@@ -148,13 +155,13 @@ def test_every_preset_is_finite_and_never_negative_in_float16(name, case):
 
 
 def test_paper_is_eq_2_on_real_nuclei(nuclei):
-    product = fitted("paper", *nuclei.values())
+    target = fitted("paper", *nuclei.values())
     counts = sum(class_pixels(mask, 2) for mask in nuclei.values())
     vector = unet.inverse_class_weights(counts.tolist())
     for key, mask in nuclei.items():
         border = unet.border_of(unet.nearest_two_within(mask.planes, REACH), 10, 5)
         expected = vector[(mask.planes > 0).any(axis=0).astype(int)] + border
-        np.testing.assert_allclose(product.compute(mask), expected, rtol=1e-6, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(target.compute(mask), expected, rtol=1e-6, atol=1e-5, err_msg=key)
 
 
 def test_deshpande2018_is_the_article_on_real_nuclei_and_weighs_overlaps_as_foreground(nuclei):

@@ -136,33 +136,33 @@ def test_weights_are_finite_and_never_above_w_c_plus_w0(mask, vector, w0, sigma,
 @unhurried
 @given(masks(), st.sampled_from(["inverse", "none", "per-image"]))
 def test_weights_are_exactly_0_where_there_is_no_truth_and_only_there(mask, class_weights):
-    product = Weights(class_weights=class_weights).fit(counts(5, 4, 3, 2, 1, 1), counts(5, 4, 3, 2, 1, 1))
+    target = Weights(class_weights=class_weights).fit(counts(5, 4, 3, 2, 1, 1), counts(5, 4, 3, 2, 1, 1))
     ignore = np.zeros(mask.shape, bool) if mask.ignore is None else mask.ignore
-    np.testing.assert_array_equal(product.compute(mask) == 0, ignore)
+    np.testing.assert_array_equal(target.compute(mask) == 0, ignore)
 
 
 @unhurried
 @given(masks(), st.lists(st.integers(0, 1000), min_size=6, max_size=6))
 def test_inverse_weighs_by_the_counts_of_the_train_split_alone(mask, pixels):
     assume(any(pixels))
-    product = Weights(class_weights="inverse", dtype="float32").fit(counts(*pixels), counts(9, 9, 9, 9, 9, 9))
+    target = Weights(class_weights="inverse", dtype="float32").fit(counts(*pixels), counts(9, 9, 9, 9, 9, 9))
     expected = formula(mask, oracles.inverse_class_weights(pixels), 10, 5)
-    np.testing.assert_allclose(product.compute(mask), expected, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(target.compute(mask), expected, rtol=1e-6, atol=1e-5)
 
 
 @unhurried
 @given(masks(), st.lists(st.integers(0, 1000), min_size=6, max_size=6))
 def test_none_weighs_every_class_1(mask, pixels):
-    product = Weights(class_weights="none", dtype="float32").fit(counts(*pixels), counts(*pixels))
-    np.testing.assert_allclose(product.compute(mask), formula(mask, [1] * 6, 10, 5), rtol=1e-6, atol=1e-5)
+    target = Weights(class_weights="none", dtype="float32").fit(counts(*pixels), counts(*pixels))
+    np.testing.assert_allclose(target.compute(mask), formula(mask, [1] * 6, 10, 5), rtol=1e-6, atol=1e-5)
 
 
 @unhurried
 @given(masks(), st.lists(st.integers(0, 1000), min_size=6, max_size=6))
 def test_per_image_weighs_by_the_visible_pixels_of_each_image(mask, elsewhere):
-    product = Weights(class_weights="per-image", dtype="float32").fit(counts(*elsewhere), counts(*elsewhere))
+    target = Weights(class_weights="per-image", dtype="float32").fit(counts(*elsewhere), counts(*elsewhere))
     vector = oracles.inverse_class_weights(oracles.visible_pixels(mask.planes, mask.classes, mask.ignore, 6))
-    np.testing.assert_allclose(product.compute(mask), formula(mask, vector, 10, 5), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(target.compute(mask), formula(mask, vector, 10, 5), rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("w0", [-1, -1e-9, np.nan, np.inf])
@@ -192,8 +192,8 @@ def test_refuses_weights_that_float32_cannot_hold(class_weights):
 
 
 def test_largest_weight_of_float16_is_finite():
-    product = Weights(class_weights="none", w0=65_503, sigma=1000).fit(counts(1, 1), counts(1, 1))
-    weights = product.compute(mask_of([[[1, 0, 2]]]))
+    target = Weights(class_weights="none", w0=65_503, sigma=1000).fit(counts(1, 1), counts(1, 1))
+    weights = target.compute(mask_of([[[1, 0, 2]]]))
     assert weights[0, 1] == 65_504
 
 
@@ -230,9 +230,9 @@ def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_the
     data_dir, dsb2018_store, tmp_path
 ):
     data = data_dir / "dsb2018" / "stage1_train"
-    segprep.preprocess(data, tmp_path / "out.zarr", products=(Weights(dtype="float32"),))
+    segprep.preprocess(data, tmp_path / "out.zarr", targets=(Weights(dtype="float32"),))
     half, single = segprep.open(dsb2018_store), segprep.open(tmp_path / "out.zarr")
-    vector = np.array(half.info.products[2].parameters["vector"])
+    vector = np.array(half.info.targets[2].parameters["vector"])
     rng = np.random.default_rng(0)
     for index, ref in enumerate(find_masks(data).refs):
         planes = ref.load().planes

@@ -24,14 +24,14 @@ from helpers.commands import COMMAND, SECONDS, has_ended, segprep_
 
 from segprep import Rules, Workers, preprocess
 from segprep.errors import StorageError
-from segprep.paths.bucket import ObjectPath
+from segprep.paths.bucket import BucketPath
 from segprep.readers import READERS
 from segprep.runs.scan import LEFT_OUT
 from segprep.store.metadata import read_info
 from segprep.workers import dask_cluster as cluster_module
 from segprep.workers import jobs as workers
 from segprep.workers.dask_cluster import is_exposed
-from segprep.workers.jobs import Job, crew
+from segprep.workers.jobs import Job, open_executor
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"
 
@@ -86,7 +86,7 @@ def test_a_scheduler_on_this_machine_draws_no_warning(cluster, tmp_path):
 
 
 def test_a_run_on_a_cluster_opens_no_port(cluster):
-    with crew(Workers(scheduler=str(cluster)), 1):
+    with open_executor(Workers(scheduler=str(cluster)), 1):
         mine = psutil.Process().net_connections("inet")
     assert any(each.status == psutil.CONN_ESTABLISHED for each in mine)
     assert [each.laddr for each in mine if each.status == psutil.CONN_LISTEN] == []
@@ -198,7 +198,7 @@ def kill_as_it_goes(process, nannies, root):
 
 def written(root):
     """Shards that have their record."""
-    paths = (path for path, _ in root.walk()) if isinstance(root, ObjectPath) else root.rglob("*.json")
+    paths = (path for path, _ in root.walk()) if isinstance(root, BucketPath) else root.rglob("*.json")
     return sum("/weights/records/" in str(path) for path in paths)
 
 
@@ -222,8 +222,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segprep.mask import InstanceMask, class_table
-from segprep.readers import Masks
+from segprep.masks.classes import class_table
+from segprep.masks.mask import InstanceMask
+from segprep.readers import MaskSet
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def find(path, options):
     if not path.name.startswith("poison-"):
         return None
     refs = tuple(PoisonRef(key, path, int(path.name[-1])) for key in string.ascii_lowercase)
-    return Masks("poison", class_table([(None, "thing")]), refs)
+    return MaskSet("poison", class_table([(None, "thing")]), refs)
 '''
 
 
@@ -265,10 +266,10 @@ def poison(tmp_path, monkeypatch):
 
 def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, tmp_path):
     (tmp_path / "poison-0").mkdir()
-    rules = Rules(format="poison", on_bad="skip-mask")
+    rules = Rules(format="poison", on_error="skip-mask")
     info = preprocess(tmp_path / "poison-0", tmp_path / "out.zarr", rules=rules, workers=poison)
-    assert [(fault.kind, fault.key) for fault in info.faults] == [(LEFT_OUT, "n")]
-    assert info.faults[0].where.startswith("scan of n: workers died of it")
+    assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "n")]
+    assert info.problems[0].where.startswith("scan of n: workers died of it")
     assert (info.masks, info.status) == (25, "complete")
 
 
@@ -300,7 +301,7 @@ def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what
         workers_of(file, tmp_path, "--memory-limit", "500MB", count=1),
     ):
         wait_for_workers(file, 1)
-        ended = weights(data, out, file, "--products", "weights,border,boundaries,distance")
+        ended = weights(data, out, file, "--targets", "weights,border,boundaries,distance")
     (message,) = said(ended)
     assert ended.returncode == 6
     assert message.startswith("shard 0 of 6144x6144, 6000.jpg: its workers ran out of memory: give each more")
@@ -310,15 +311,18 @@ def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what
 
 
 def test_workers_that_die_of_whatever_they_are_given_are_not_tried_for_ever(cluster, monkeypatch):
-    monkeypatch.setattr(workers, "FUTILE", 2)
-    with crew(Workers(scheduler=str(cluster)), 9) as workforce, pytest.raises(StorageError, match="whatever else"):
-        list(workforce.attempted([Job(str(number), os._exit, (1,)) for number in range(9)], 1))
+    monkeypatch.setattr(workers, "GIVE_UP_AFTER", 2)
+    with (
+        open_executor(Workers(scheduler=str(cluster)), 9) as executor,
+        pytest.raises(StorageError, match="whatever else"),
+    ):
+        list(executor.attempted([Job(str(number), os._exit, (1,)) for number in range(9)], 1))
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Runs that look often how many workers there are, and do not wait long for them."""
-    monkeypatch.setattr(cluster_module, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(cluster_module, "POLL_INTERVAL", 0.1)
     monkeypatch.setattr(cluster_module, "WORKERLESS_SECONDS", 1)
 
 
@@ -327,11 +331,11 @@ def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path)
     with scheduler(tmp_path) as (_, file), ExitStack() as stack:
         stack.enter_context(workers_of(file, tmp_path, count=1))
         wait_for_workers(file, 1)
-        with crew(Workers(scheduler=str(file)), 1) as workforce:
-            assert list(workforce.completed([Job("one", divmod, (7, 2))])) == [(0, (3, 1))]
+        with open_executor(Workers(scheduler=str(file)), 1) as executor:
+            assert list(executor.completed([Job("one", divmod, (7, 2))])) == [(0, (3, 1))]
             stack.close()
             with pytest.raises(StorageError, match=r"there are no workers, .*; start some, and run the same again"):
-                list(workforce.completed([Job("one", divmod, (7, 2))]))
+                list(executor.completed([Job("one", divmod, (7, 2))]))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -341,10 +345,10 @@ def test_workers_that_take_no_jobs_because_their_memory_is_full_are_an_error_tha
     with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=1, **environment):
         wait_for_workers(file, 1)
         with (
-            crew(Workers(scheduler=str(file)), 9) as workforce,
+            open_executor(Workers(scheduler=str(file)), 9) as executor,
             pytest.raises(StorageError, match="give each more memory"),
         ):
-            list(workforce.completed([Job("nap", time.sleep, (1,))] * 9))
+            list(executor.completed([Job("nap", time.sleep, (1,))] * 9))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -352,18 +356,18 @@ def test_workers_that_join_a_run_get_jobs_too(tmp_path):
     (tmp_path / "second").mkdir()
     with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=1):
         wait_for_workers(file, 1)
-        with crew(Workers(scheduler=str(file)), 1) as workforce:
-            assert workforce.team.places() == 2
+        with open_executor(Workers(scheduler=str(file)), 1) as executor:
+            assert executor.executor.capacity() == 2
             with workers_of(file, tmp_path / "second", count=1):
                 wait_for_workers(file, 2)
-                list(workforce.completed([Job("nap", time.sleep, (0.2,))]))
-                assert workforce.team.places() == 4
+                list(executor.completed([Job("nap", time.sleep, (0.2,))]))
+                assert executor.executor.capacity() == 4
 
 
 def test_dask_logs_nothing_of_a_connection_that_a_run_uses_and_then_what_it_did_before(cluster):
     names = ("distributed", "distributed.batched", "distributed.client", "distributed.core")
     before = [logging.getLogger(name).getEffectiveLevel() for name in names]
-    with crew(Workers(scheduler=str(cluster)), 1):
+    with open_executor(Workers(scheduler=str(cluster)), 1):
         assert {logging.getLogger(name).getEffectiveLevel() for name in names} == {logging.CRITICAL}
     assert [logging.getLogger(name).getEffectiveLevel() for name in names] == before
 

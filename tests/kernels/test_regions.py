@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import find_objects
 
-from segprep.kernels.extents import extents, fill_runs, front
+from segprep.kernels.regions import fill_runs, front_labels, regions
 
 
 @given(masks())
 @unhurried
 def test_areas_and_boxes_are_those_of_numpy_and_scipy(mask):
     count = len(mask.classes) - 1
-    found = extents(mask.planes, count)
+    found = regions(mask.planes, count)
     areas = np.bincount(mask.planes.ravel(), minlength=count + 1)
     np.testing.assert_array_equal(found.areas[1:], areas[1:])
     assert found.areas[0] == 0
@@ -27,7 +27,7 @@ def test_areas_and_boxes_are_those_of_numpy_and_scipy(mask):
 @given(masks())
 @unhurried
 def test_the_runs_tell_every_pixel(mask):
-    runs = extents(mask.planes, len(mask.classes) - 1).runs
+    runs = regions(mask.planes, len(mask.classes) - 1).runs
     np.testing.assert_array_equal(np.repeat(runs[:, 0], runs[:, 1]).reshape(mask.planes.shape), mask.planes)
 
 
@@ -36,7 +36,7 @@ def test_the_runs_tell_every_pixel(mask):
 def test_the_instance_of_the_highest_rank_is_in_front(mask, seed):
     count = len(mask.classes) - 1
     ranks = np.append(0, 1 + np.random.default_rng(seed).permutation(count))
-    shown, visible = front(mask.planes, ranks, mask.areas)
+    shown, visible = front_labels(mask.planes, ranks, mask.areas)
     best = np.take_along_axis(mask.planes, ranks[mask.planes].argmax(axis=0)[np.newaxis], axis=0)[0]
     np.testing.assert_array_equal(shown, best)
     np.testing.assert_array_equal(visible, np.bincount(best.ravel(), minlength=count + 1))
@@ -54,4 +54,4 @@ def test_runs_fill_the_columns(height, width, seed):
 
 def test_a_number_beyond_the_last_instance_is_refused():
     with pytest.raises(ValueError, match="planes hold instance 7, but there are only 2"):
-        extents(np.array([[[1, 2, 7]]], np.int32), 2)
+        regions(np.array([[[1, 2, 7]]], np.int32), 2)

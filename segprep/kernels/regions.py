@@ -13,7 +13,7 @@ from segprep.arrays import CountArray, LabelArray
 from segprep.kernels.compiled import compiled
 
 
-class Extents(NamedTuple):
+class Regions(NamedTuple):
     """What the pixels of ``N`` instances span; entry 0, the background, is 0.
 
     Attributes
@@ -34,7 +34,7 @@ class Extents(NamedTuple):
     runs: NDArray[np.int32]
 
 
-def extents(planes: LabelArray, count: int) -> Extents:
+def regions(planes: LabelArray, count: int) -> Regions:
     """Area, bounding box and plane of the instances ``1..count``.
 
     Parameters
@@ -51,7 +51,7 @@ def extents(planes: LabelArray, count: int) -> Extents:
 
     Examples
     --------
-    >>> found = extents(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
+    >>> found = regions(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
     >>> found.areas, found.boxes.tolist(), found.planes
     (array([0, 3, 2]), [[0, 0, 0, 0], [0, 1, 2, 2], [1, 1, 1, 2]], array([0, 0, 1], dtype=int32))
     """
@@ -65,10 +65,10 @@ def extents(planes: LabelArray, count: int) -> Extents:
         raise ValueError(f"planes hold instance {planes.max()}, but there are only {count}")
     runs = runs[:found].copy()
     boxes = np.column_stack([ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]])
-    return Extents(areas, boxes, place, runs)
+    return Regions(areas, boxes, place, runs)
 
 
-def front(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
+def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
     """Instance in front at each pixel, shape (H, W), and the pixels in which each is, shape (N + 1,).
 
     Parameters
@@ -78,11 +78,11 @@ def front(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tup
     ranks : (N + 1,) int array
         Rank of each instance, the higher in front; 0 for the background.
     areas : (N + 1,) int64 array
-        Pixels of each whole instance, as in `Extents`.
+        Pixels of each whole instance, as in `Regions`.
 
     Examples
     --------
-    >>> front(np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32), np.array([0, 1, 2]), np.array([0, 2, 2]))
+    >>> front_labels(np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32), np.array([0, 1, 2]), np.array([0, 2, 2]))
     (array([[1, 2, 2]], dtype=int32), array([0, 1, 2]))
     """
     nearest: LabelArray = planes[0].copy() if len(planes) > 1 else planes[0]
@@ -122,13 +122,13 @@ def fill_runs(
 
 
 @compiled
-def put_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, number: int) -> bool:
+def paste_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, number: int) -> bool:
     """Give the pixels of a piece at (y, x) its number, if all are background; whether they were.
 
     Examples
     --------
     >>> plane = np.zeros((1, 3), np.int32)
-    >>> put_if_free(plane, np.ones((1, 2), bool), 0, 1, 5), put_if_free(plane, np.ones((1, 2), bool), 0, 0, 6)
+    >>> paste_if_free(plane, np.ones((1, 2), bool), 0, 1, 5), paste_if_free(plane, np.ones((1, 2), bool), 0, 0, 6)
     (True, False)
     >>> plane
     array([[0, 5, 5]], dtype=int32)
