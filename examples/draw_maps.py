@@ -109,7 +109,7 @@ def main(folder):
     draw(folder / "boundaries.png", *(maps(disc, Boundaries(px))["boundaries"] for px in (1, 3)), zoom=3)
     fields = [maps(disc, Distance(per))["distance"] for per in ("foreground", "instance")]
     draw(folder / "distance_per.png", *fields, anchors=SIGNED, zoom=3)
-    found = [maps((disc > 0).astype(np.uint8), origin=origin)["labels"] for origin in ("components", "watershed")]
+    found = [maps((disc > 0).astype(np.uint8), instances_from=origin)["labels"] for origin in ("components", "watershed")]
     draw(folder / "instances.png", *found, zoom=3)
 
 
