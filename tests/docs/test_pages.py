@@ -25,7 +25,7 @@ from segprep.targets import TARGETS
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.weights import IMAGE_RULES, PRESETS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [*DOCS, ROOT / "README.md"]}
 FORMULAS_PAGE = PAGES["docs/formulas.md"]

@@ -1,7 +1,7 @@
 """Short versions of the long loops."""
 
 import pytest
-from endurance import double_starts, failing_writes, faults, kills, runs, signals
+from endurance import damage, double_starts, failing_writes, kills, runs, signals
 
 
 def test_whatever_write_fails_the_same_command_goes_on():
@@ -23,4 +23,4 @@ def test_of_two_starts_at_once_one_goes_on_and_the_other_is_refused():
 
 
 def test_whatever_is_damaged_is_found_and_repaired():
-    assert faults.run(5, seed=1)
+    assert damage.run(5, seed=1)

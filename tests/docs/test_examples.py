@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from segprep.readers import find_masks
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 IMAGE, LABELS, COCO = "coins/images/coins.png", "coins/labels/coins.png", "coins_coco/annotations.json"
 NUMBERS = range(1, 25)
 

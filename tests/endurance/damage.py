@@ -1,6 +1,6 @@
 """A long loop of random faults: each must be found, and repaired to the byte.
 
-    python tests/endurance/faults.py [COUNT] [SEED]
+    python tests/endurance/damage.py [COUNT] [SEED]
 
 Prints counts and ends with 1 if any fault was missed.
 """
