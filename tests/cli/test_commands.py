@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import zarr
 from click import Choice
-from helpers.commands import COMMAND, SECONDS, finished, has_ended, segprep_
+from helpers.commands import COMMAND, SECONDS, allow_interrupts, finished, has_ended, segprep_
 from PIL import Image
 
 import segprep
@@ -534,6 +534,7 @@ def squares(tmp_path_factory):
 def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(squares, tmp_path, workers):
     root = tmp_path / "out.zarr"
     command = [COMMAND, "weights", squares, root, "--workers", workers]
+    allow_interrupts()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 from contextlib import suppress
 
 import psutil
-from helpers.commands import COMMAND
+from helpers.commands import COMMAND, allow_interrupts
 
 from segprep import Workers, preprocess
 from segprep.store.metadata import INPUT_STAMP
@@ -42,8 +41,7 @@ def write_squares(folder, sizes, side):
 
 def start(data, root, *options):
     """Run in the background, in a session of its own, by which all its processes are known."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: children would inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    allow_interrupts()
     return subprocess.Popen(
         [COMMAND, "weights", str(data), str(root), "--workers", str(WORKERS), *options],
         stdout=subprocess.PIPE,

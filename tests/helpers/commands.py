@@ -1,6 +1,7 @@
 """The command as it is installed."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,15 @@ from pathlib import Path
 COMMAND = Path(sys.executable).with_name("segprep")
 SECONDS = 120
 """How long a command may take before a test gives up; far more than it needs."""
+
+
+def allow_interrupts():
+    """Give SIGINT its default action in the processes that this one starts.
+
+    A shell starts background jobs with SIGINT ignored, and their children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def finished(words, *, cwd=None, seconds=SECONDS, **environment):

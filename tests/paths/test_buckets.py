@@ -17,7 +17,7 @@ import pytest
 import zarr
 from endurance.runs import start, write_data
 from helpers.buckets import SECRET, make_bucket, objects_in, upload
-from helpers.commands import COMMAND, has_ended, segprep_
+from helpers.commands import COMMAND, allow_interrupts, has_ended, segprep_
 from zarr.storage import ObjectStore
 
 import segprep
@@ -259,9 +259,10 @@ def test_many_calls_at_once_bring_their_results_in_order_and_their_errors():
 
 def test_a_signal_is_heard_during_many_calls_at_once():
     script = (
-        "import segprep.paths.client, time; print(flush=True); "
-        "segprep.paths.client.heard_at_once(time.sleep, [600] * 3, 2)"
+        "import time; from segprep.paths.client import map_requests; "
+        "map_requests(lambda seconds: (print(flush=True), time.sleep(seconds)), [600] * 3, 2)"
     )
+    allow_interrupts()
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -315,6 +316,7 @@ def test_a_signal_is_heard_while_a_server_does_not_answer():
         silent.settimeout(SECONDS)
         variables = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_ALLOW_HTTP": "true"}
         keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+        allow_interrupts()
         process = subprocess.Popen(
             [COMMAND, "weights", COINS, "s3://cells/out.zarr"],
             env=os.environ | variables | keys,
