@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.buckets import serving
 from helpers.clusters import scheduler, wait_for_workers, workers_of
-from hypothesis import settings
+from helpers.examples import load_profile
 
 import segprep
 from segprep.cli.main import ENDINGS, run
@@ -20,9 +20,10 @@ from segprep.store.metadata import INPUT_STAMP
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLES = REPOSITORY / "examples"
 
-# The first example of any test may have to compile a kernel.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+
+def pytest_configure(config):
+    """Load the Hypothesis profile of the run: `thorough` where slow tests are selected, `quick` otherwise."""
+    load_profile("quick" if "not slow" in config.option.markexpr else "thorough")
 
 
 @pytest.fixture(scope="session")

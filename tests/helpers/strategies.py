@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as arrays
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask
 
-unhurried = settings(deadline=None, max_examples=100)
-"""Decorator of tests that may have to compile a kernel first."""
+unhurried = settings(deadline=None)
+"""Decorator of tests whose first example may have to compile a kernel; the profile sets the number of examples."""
 
 
 def bitmaps():

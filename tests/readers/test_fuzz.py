@@ -20,7 +20,8 @@ from helpers.bad_strategies import (
     small_tiff,
     tiff_files,
 )
-from hypothesis import HealthCheck, example, given, settings
+from helpers.examples import fuzzed
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
@@ -28,17 +29,6 @@ from segprep.masks.rle import BadRegionError
 from segprep.readers import ReadOptions, find_masks
 from segprep.readers._polygon import polygon_runs
 from segprep.readers.coco import annotation_crop
-
-
-def fuzzed(examples):
-    """Decorator of a test on so many examples, the same ones each time."""
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def assert_sound(mask):
