@@ -1,9 +1,14 @@
-"""Kill a worker of a cluster every two seconds, and show that the store is still the same to the byte.
+"""Kill a worker of a cluster every two seconds; the store must be byte-identical to that of an undisturbed run.
 
-``python tests/endurance/cluster_kills.py [SECONDS] [bucket]`` (default 60: about how long the run takes if nobody disturbs
-it). The cluster is a scheduler and two workers with nannies, which start another for each that is killed. With ``bucket`` data
-and store lie in an object store. Prints one line at the end, and ends with exit code 1 where the command fails or the stores
-differ. It wants two cores for itself: elsewhere workers are killed before they have begun.
+Usage: ``python tests/endurance/cluster_kills.py [SECONDS] [bucket]``
+
+SECONDS
+    Approximate duration of the run without kills (default 60).
+bucket
+    Keep data and store in an object store.
+
+The cluster is a scheduler and two workers whose nannies replace each killed worker. Prints one line at the end, and exits with
+1 if the command fails or the stores differ. Needs two idle cores: on a busy machine workers are killed before they start.
 """
 
 import os
@@ -27,38 +32,38 @@ from segprep.store.metadata import INPUT_STAMP
 
 BETWEEN_SECONDS = 2
 END_SECONDS = 3600
-"""After so many seconds a run is given up."""
+"""Timeout of a run."""
 MASKS_PER_SECOND = 15
-"""On two cores."""
+"""Speed on two cores."""
 SIDES = (256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792)
-"""Every two of them are a canvas with a shard of its own, of a few masks: a worker does some between its start and its end."""
+"""Each pair is a canvas with its own small shard, so that a worker finishes some between its start and its end."""
 
 
 def write_data(folder, masks):
-    """COCO file of so many masks of two instances, on many canvases."""
+    """COCO file of masks of two instances on many canvases."""
     sizes = [(SIDES[number % len(SIDES)], SIDES[number // len(SIDES) % len(SIDES)]) for number in range(masks)]
     return write_squares(folder, sizes, 100)
 
 
 def start(data, root, *options):
-    """Run in the background."""
+    """Start the command."""
     return subprocess.Popen([COMMAND, "weights", data, root, *options], stdout=subprocess.DEVNULL)
 
 
 def serving(nannies):
-    """Worker processes that have come so far as to listen to the scheduler; those that have not are lost for good."""
-    found = []
-    for each in psutil.Process(nannies.pid).children():
+    """Worker processes that are connected to the scheduler; a nanny does not replace one that is killed before that."""
+    connected = []
+    for worker in psutil.Process(nannies.pid).children():
         try:
-            if any(place.status == psutil.CONN_ESTABLISHED for place in each.net_connections("inet")):
-                found.append(each)
+            if any(socket.status == psutil.CONN_ESTABLISHED for socket in worker.net_connections("inet")):
+                connected.append(worker)
         except psutil.Error:
             continue
-    return found
+    return connected
 
 
 def kill_one(nannies, chance):
-    """Kill one of the workers, if there is any; how many were killed."""
+    """Kill one of the workers, if there is any; number of killed ones."""
     victims = serving(nannies)
     for victim in chance.sample(victims, min(1, len(victims))):
         victim.kill()
@@ -66,7 +71,7 @@ def kill_one(nannies, chance):
 
 
 def kill_by_the_clock(process, nannies, _root):
-    """Kill a worker every so often until the command ends; how many were killed."""
+    """Kill a worker every `BETWEEN_SECONDS` until the command ends; number of kills."""
     chance = random.Random(0)  # noqa: S311 - which of the workers
     kills = 0
     deadline = time.monotonic() + END_SECONDS
@@ -80,9 +85,9 @@ def kill_by_the_clock(process, nannies, _root):
 
 
 def outlived(folder, masks, kill, bucket=None):
-    """Kills that a run on a cluster outlived, whose store is then the same."""
+    """Number of kills that a run on a cluster survives; its store must equal that of a local run."""
     data = write_data(folder, masks)
-    assert start(data, folder / "whole.zarr").wait(END_SECONDS) == 0
+    assert start(data, folder / "undisturbed.zarr").wait(END_SECONDS) == 0
     root = folder / "killed.zarr"
     if bucket is not None:
         data, root = upload(data, bucket / data.name), bucket / root.name
@@ -91,26 +96,30 @@ def outlived(folder, masks, kill, bucket=None):
         process = start(str(data), str(root), "--scheduler", file)
         kills = kill(process, nannies, root)
         assert process.wait(END_SECONDS) == 0, f"exit code {process.returncode} after {kills} kills"
-    found = shards_and_tables(files(root) if bucket is None else objects_in(root))
-    assert found == shards_and_tables(files(folder / "whole.zarr")), "another store than that of an undisturbed run"
+    written = shards_and_tables(files(root) if bucket is None else objects_in(root))
+    expected = shards_and_tables(files(folder / "undisturbed.zarr"))
+    assert written == expected, "the store differs from that of an undisturbed run"
     return kills
 
 
-def shards_and_tables(found):
-    """Without the note about the input's files, which have other times in a bucket."""
-    return {name: content for name, content in found.items() if name != INPUT_STAMP}
+def shards_and_tables(contents):
+    """Contents without the stamp of the input, whose files have other times in a bucket."""
+    return {name: content for name, content in contents.items() if name != INPUT_STAMP}
 
 
 def main(seconds=60, where="here"):
-    """See the module."""
-    begun = time.monotonic()
+    """Run the loop; see the module for the arguments."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, object_store() as variables:
         os.environ.update(variables)
         bucket = make_bucket("kills") if where == "bucket" else None
         kills = outlived(Path(folder), seconds * MASKS_PER_SECOND, kill_by_the_clock, bucket)
     assert kills > seconds / BETWEEN_SECONDS / 2
-    print(f"{where}: {kills} workers killed in {time.monotonic() - begun:.0f} s: the store is the same to the byte")
+    print(
+        f"{where}: {kills} workers killed in {time.monotonic() - started:.0f} s: the store is byte-identical to that of an "
+        "undisturbed run"
+    )
 
 
 if __name__ == "__main__":
-    main(*(int(each) if each.isdigit() else each for each in sys.argv[1:]))
+    main(*(int(word) if word.isdigit() else word for word in sys.argv[1:]))

@@ -1,8 +1,13 @@
-"""A long loop of random faults: each must be found, and repaired to the byte.
+"""Damage a store at random; each damage must be found, and repaired byte for byte.
 
-    python tests/endurance/damage.py [COUNT] [SEED]
+Usage: ``python tests/endurance/damage.py [COUNT] [SEED]``
 
-Prints counts and ends with 1 if any fault was missed.
+COUNT
+    Number of damages (default 1000).
+SEED
+    Random seed of the damages (default 0).
+
+Prints the number of each kind, and exits with 1 if any was missed.
 """
 
 import shutil
@@ -24,12 +29,12 @@ from helpers.damage import any_fault
 
 ONE = Workers(processes=1)
 FAST_FINDS = ("delete", "cut", "append")
-"""Faults that change the size of an object."""
+"""Damages that change the size of an object."""
 
 
 def make(folder):
     """Label images of two sizes, and their store."""
-    data, root = folder / "cells", folder / "whole.zarr"
+    data, root = folder / "cells", folder / "cells.zarr"
     data.mkdir()
     random = np.random.default_rng(0)
     for number, shape in enumerate([(6, 7), (24, 30), (6, 7), (24, 31)]):
@@ -50,12 +55,12 @@ def write(data, root):
 
 
 def contents(root):
-    """Every file by its relative name."""
+    """Contents of every file by relative name."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def missed(root, data, whole, random):
-    """What was done, and what went wrong then, if anything."""
+def missed(root, data, expected, random):
+    """Damage, and how it was missed, or None."""
     what = any_fault(root, random)
     if what.startswith(FAST_FINDS) and not verify(root, workers=ONE).findings:
         return what, "not found by a fast pass"
@@ -64,29 +69,32 @@ def missed(root, data, whole, random):
         return what, "not found by a deep pass"
     if report.findings:
         return what, "not repaired"
-    return what, None if contents(root) == whole else "repaired to other bytes"
+    return what, None if contents(root) == expected else "repaired to other bytes"
 
 
-def run(count, seed):
-    """Damage a store so many times; returns whether all was found and repaired."""
-    random = Random(seed)  # noqa: S311 - the same faults each time
+def run(count=1000, seed=0):
+    """Damage a store `count` times; True if all damages were found and repaired."""
+    random = Random(seed)  # noqa: S311 - reproducible damages
     done, failed = Counter(), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, root = make(folder)
-        whole = contents(root)
+        expected = contents(root)
         for number in range(count):
-            what, wrong = missed(root, data, whole, random)
+            what, miss = missed(root, data, expected, random)
             done[what.partition(" ")[0]] += 1
-            if wrong is not None:
-                failed.append(f"fault {number}: {what}: {wrong}")
+            if miss is not None:
+                failed.append(f"damage {number}: {what}: {miss}")
                 shutil.rmtree(root)
                 write(data, root)
     kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(done.items()))
-    print(f"{count} faults (seed {seed}): {kinds}; {len(whole)} objects; missed: {len(failed)}", *failed, sep="\n")
+    print(
+        f"{count} damages of a store of {len(expected)} objects (seed {seed}): {kinds}; missed: {len(failed)}",
+        *failed,
+        sep="\n",
+    )
     return not failed
 
 
 if __name__ == "__main__":
-    said = [int(each) for each in sys.argv[1:]]
-    sys.exit(not run(*(said + [1000, 0][len(said) :])))
+    sys.exit(not run(*map(int, sys.argv[1:])))

@@ -1,7 +1,12 @@
-"""Start a run twice at once, and show that one goes on to the same bytes as ever while the other is refused.
+"""Start a run twice at the same time: one must complete with the same bytes as ever, the other must be refused.
 
-``python tests/endurance/double_starts.py [COUNT]`` (default 50). Prints one line at the end, and ends with exit code 1 at the
-first pair that does otherwise. Most of the seconds from the start of a process to its end are for what it imports.
+Usage: ``python tests/endurance/double_starts.py [COUNT]``
+
+COUNT
+    Number of pairs (default 50).
+
+Prints one line at the end, and exits with 1 at the first pair that behaves otherwise. Most of the time from the start of a
+refused process to its end is spent on imports.
 """
 
 import subprocess
@@ -17,58 +22,59 @@ sys.path.append(str(Path(__file__).parents[1]))
 from endurance.runs import COMMAND, files, outcome, start, undisturbed, write_data
 
 LIMIT = 2
-"""Seconds within which a run has ended that was refused."""
+"""Seconds from its first line on within which a refused run must end."""
 
 
 class End(NamedTuple):
-    """How a run ended: its exit code, what it said, and the seconds in all and from its first word on."""
+    """Exit code, stderr and duration of a run, and the seconds from its first line of stderr to its end."""
 
     status: int
-    said: str
+    stderr: str
     seconds: float
-    after_word: float
+    after_first_line: float
 
 
 def run(data, root):
     """Run the command to its end."""
-    begun = time.monotonic()
+    started = time.monotonic()
     process = start(data, root)
-    word = process.stderr.readline()
-    spoken = time.monotonic()
-    status, said = outcome(process)
+    first_line = process.stderr.readline()
+    reported = time.monotonic()
+    status, stderr = outcome(process)
     ended = time.monotonic()
-    return End(status, word + said, ended - begun, ended - spoken)
+    return End(status, first_line + stderr, ended - started, ended - reported)
 
 
 def start_two(data, root, expected):
-    """End of the run that was refused."""
+    """End of the refused run of two that start at the same time."""
     with ThreadPoolExecutor(2) as both:
         winner, loser = sorted(both.map(run, [data] * 2, [root] * 2))
     assert (winner.status, loser.status) == (0, 4), f"{winner}, {loser}"
-    assert "is being written by process" in loser.said.splitlines()[0], loser
-    assert loser.after_word < LIMIT, loser
-    assert files(root) == expected, "another store than that of an undisturbed run"
+    assert "is being written by process" in loser.stderr.splitlines()[0], loser
+    assert loser.after_first_line < LIMIT, loser
+    assert files(root) == expected, "the store differs from that of an undisturbed run"
     return loser
 
 
 def bare():
-    """Seconds that the command takes to begin and end."""
-    begun = time.monotonic()
+    """Seconds that the command takes to start and end."""
+    started = time.monotonic()
     subprocess.run([COMMAND, "--version"], stdout=subprocess.DEVNULL, check=True)
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def main(count=50, masks=24):
-    """See the module."""
+    """Run the loop; see the module for the arguments."""
     with tempfile.TemporaryDirectory() as folder:
         data = write_data(Path(folder), masks)
-        expected, _ = undisturbed(data, Path(folder) / "whole.zarr")
+        expected, _ = undisturbed(data, Path(folder) / "undisturbed.zarr")
         losers = [start_two(data, Path(folder) / f"{number}.zarr", expected) for number in range(count)]
-    seconds = [each.seconds for each in losers]
+    seconds = [loser.seconds for loser in losers]
+    latest = max(loser.after_first_line for loser in losers)
     print(
-        f"{count} double starts: one ended whole, and the other was refused (exit code 4) and ended "
-        f"{max(each.after_word for each in losers):.2f} s later at most, {max(seconds):.2f} s after its start at most "
-        f"({median(seconds):.2f} s in the median; a command that does nothing takes {bare():.2f} s)"
+        f"{count} double starts: one run completed, the other was refused with exit code 4, at most {latest:.2f} s after its "
+        f"first line and {max(seconds):.2f} s after its start (median {median(seconds):.2f} s; a "
+        f"command that does nothing takes {bare():.2f} s)"
     )
 
 

@@ -1,9 +1,14 @@
-"""Let calls fail that write to a store, each once, and show that no failure passes unseen and the same command then goes on.
+"""Make the calls that write to a store fail, one per run; the run must report it, and the same command must then resume.
 
-``python tests/endurance/failing_writes.py [COUNT]``: the calls of a run that create, write, cut, flush or rename something in
-the store, all of them or COUNT evenly spread ones. Each fails once with ENOSPC, once with EIO, once with EDQUOT (a quota), and
-once with ENOSPC as do all that follow it. Prints one line for each, and ends with exit code 1 at the first thing that is not
-as it must be. The calls fail in the system's own library, by one that is loaded before it: needs Linux and a C compiler.
+Usage: ``python tests/endurance/failing_writes.py [COUNT]``
+
+COUNT
+    Number of calls, evenly spread over all that create, write, truncate, flush or rename something in the store (default:
+    all).
+
+Each call fails once with ENOSPC, once with EIO, once with EDQUOT (a quota), and once with ENOSPC together with all calls after
+it. Prints one line for each of these, and exits with 1 at the first unexpected result. The calls fail inside the C library,
+through a library that is loaded before it: needs Linux and a C compiler.
 """
 
 import ctypes
@@ -32,21 +37,21 @@ from endurance.runs import assert_none_hidden, files
 SOURCE = Path(__file__).with_name("failing_calls.c")
 NEVER = 2**31 - 1
 FAULTS = (("ENOSPC", False), ("EIO", False), ("EDQUOT", False), ("ENOSPC", True))
-"""Reason, and whether all calls that follow fail too."""
+"""Error, and True if all calls after the first fail too."""
 
 
 def hindrance():
-    """Why this cannot run here, if it cannot."""
+    """Reason why the loop cannot run on this machine, or None."""
     if sys.platform != "linux":
-        return "calls are made to fail on Linux alone"
+        return "needs Linux"
     if compiler() is None:
-        return "there is no C compiler"
+        return "needs a C compiler"
     tried = subprocess.run([compiler(), "-fsyntax-only", SOURCE], capture_output=True, check=False)
-    return "the C compiler lacks what it needs" if tried.returncode else None
+    return "the C compiler does not work" if tried.returncode else None
 
 
 def compiler():
-    """Path of a C compiler, if there is one."""
+    """Path of a C compiler, or None."""
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
@@ -61,51 +66,51 @@ def write_data(folder):
 
 
 def run(data, root):
-    """Exit code of the command in this process, and what it said on stderr."""
+    """Exit code and stderr of the command, run in this process."""
     sys.argv = ["segprep", "weights", str(data), str(root), "--workers", "1"]
-    said = io.StringIO()
-    with redirect_stderr(said), redirect_stdout(io.StringIO()):
+    stderr = io.StringIO()
+    with redirect_stderr(stderr), redirect_stdout(io.StringIO()):
         try:
             cli.run()
         except SystemExit as end:
-            return end.code, said.getvalue()
+            return end.code, stderr.getvalue()
 
 
 def is_complete(root):
-    """Whether a store says so; opening and verifying it must agree."""
-    found = []
+    """True if a store is complete; opening and verifying it must agree."""
+    results = []
     for read in (segprep.open, verify):
         try:
             read(root)
         except IntegrityError:
-            found.append(False)
+            results.append(False)
         else:
-            found.append(True)
-    assert found[0] == found[1], f"opens: {found[0]}, verifies: {found[1]}"
-    return found[0]
+            results.append(True)
+    assert results[0] == results[1], f"opens: {results[0]}, verifies: {results[1]}"
+    return results[0]
 
 
-def fail(calls, data, root, number, name, lasts, whole):
-    """Run while a call fails, then again while none does; what the first came to."""
+def fail(calls, data, root, number, name, lasts, expected):
+    """State of the store after a run in which a call fails; the same command must then complete it."""
     calls.fail_calls(os.fsencode(root), number, NEVER if lasts else number, getattr(errno, name))
-    status, said = run(data, root)
+    status, stderr = run(data, root)
     assert calls.calls_seen() >= number
-    case = f"call {number}, {name}: exit code {status}: {said}"
+    case = f"call {number}, {name}: exit code {status}: {stderr}"
     assert status == 6, case
-    line = said.splitlines()[-1]
+    line = stderr.splitlines()[-1]
     assert line.startswith(f"segprep: {root}"), case
     assert os.strerror(getattr(errno, name)) in line, case
     complete = is_complete(root)
-    assert not complete or files(root) == whole, case
+    assert not complete or files(root) == expected, case
     assert_none_hidden(root, case)
-    assert run(data, root)[0] == 0, f"{case}: the same command does not go on"
-    assert files(root) == whole, f"{case}: another store than that of an undisturbed run"
+    assert run(data, root)[0] == 0, f"{case}: the same command does not resume"
+    assert files(root) == expected, f"{case}: the store differs from that of an undisturbed run"
     shutil.rmtree(root)
-    return "the store was whole already" if complete else "the store was incomplete"
+    return "complete" if complete else "incomplete"
 
 
 def loop(count):
-    """What `main` does, where the library is loaded."""
+    """Run the loop in a process that has loaded the library."""
     calls = ctypes.CDLL(None)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
@@ -113,19 +118,22 @@ def loop(count):
         calls.fail_calls(os.fsencode(root), NEVER, NEVER, 0)
         assert run(data, root)[0] == 0
         total = calls.calls_seen()
-        whole = files(root)
+        expected = files(root)
         shutil.rmtree(root)
         count = min(count or total, total)
         numbers = [1 + index * (total - 1) // max(1, count - 1) for index in range(count)]
         for name, lasts in FAULTS:
-            ends = Counter(fail(calls, data, root, number, name, lasts, whole) for number in numbers)
-            what = "and all that follow it" if lasts else "alone"
-            told = ", ".join(f"{end}: {times}" for end, times in sorted(ends.items()))
-            print(f"{count} of {total} calls failed, each {what}, {name}: exit code 6, then the same bytes; {told}")
+            ends = Counter(fail(calls, data, root, number, name, lasts, expected) for number in numbers)
+            extent = "and all calls after it" if lasts else "alone"
+            states = ", ".join(f"{state} {times} times" for state, times in sorted(ends.items()))
+            print(
+                f"{name}, one of {count} of {total} calls {extent}: exit code 6 (store {states}), then the same bytes as an "
+                "undisturbed run"
+            )
 
 
 def main(count=0):
-    """See the module."""
+    """Build the library and run the loop; see the module for the arguments."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "failing_calls.so"
         subprocess.run([compiler(), "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)

@@ -1,4 +1,4 @@
-"""What the long loops have in common: data, runs of the command, and the files of a store."""
+"""Data, runs of the command, and files of a store, shared by the long loops."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from segprep.store.metadata import INPUT_STAMP
 
 WORKERS = 2
 SECONDS = 120
-"""No run of these takes as long."""
+"""Timeout of a run; far more than it needs."""
 ORPHAN_SECONDS = 10
-"""How long the processes of a run may outlive it."""
+"""Time that the processes of a run may outlive it."""
 
 
 def write_data(folder, masks=60):
-    """COCO file of so many masks, five to a shard, each of which takes a moment."""
+    """COCO file of large masks, five to a shard."""
     return write_squares(folder, [(900, 900 + 100 * (number % 6)) for number in range(masks)], 300)
 
 
 def write_squares(folder, sizes, side):
-    """COCO file of masks of these heights and widths, each with two rectangles that are so wide and lie ten pixels apart."""
+    """COCO file of masks of these (height, width), each with two rectangles of width `side` that lie ten pixels apart."""
     images = [{"id": n, "file_name": f"{n}.jpg", "height": h, "width": w} for n, (h, w) in enumerate(sizes)]
     annotations = [
         {"image_id": n, "category_id": 1, "segmentation": [[x, 8, x + side, 8, x + side, h - 8, x, h - 8]]}
@@ -40,7 +40,7 @@ def write_squares(folder, sizes, side):
 
 
 def start(data, root, *options):
-    """Run in the background, in a session of its own, by which all its processes are known."""
+    """Start the command in a new session, which identifies all its processes."""
     allow_interrupts()
     return subprocess.Popen(
         [COMMAND, "weights", str(data), str(root), "--workers", str(WORKERS), *options],
@@ -52,52 +52,52 @@ def start(data, root, *options):
 
 
 def outcome(process):
-    """Exit code of a run, once it has ended, and what it said on stderr."""
-    said = process.communicate(timeout=SECONDS)[1]
-    return process.returncode, said
+    """Exit code and stderr of a run, once it has ended."""
+    stderr = process.communicate(timeout=SECONDS)[1]
+    return process.returncode, stderr
 
 
-def command(data, root):
+def run_command(data, root):
     """Run the command to its end."""
-    status, said = outcome(start(data, root))
-    assert status == 0, f"exit code {status}: {said}"
+    status, stderr = outcome(start(data, root))
+    assert status == 0, f"exit code {status}: {stderr}"
 
 
-def here(data, root):
-    """Run in this process: sooner done than the command, and the store is the same wherever the work is done."""
+def run_here(data, root):
+    """Run in this process, which is faster than the command and writes the same store."""
     preprocess(data, root, workers=Workers(processes=1))
 
 
 def undisturbed(data, root):
-    """Files of the store of a run that nothing disturbs, and how many seconds it took."""
-    here(data, root.with_name("compiled.zarr"))  # the first run may have to compile the kernels
-    begun = time.monotonic()
-    command(data, root)
-    return files(root), time.monotonic() - begun
+    """Files of the store that an undisturbed run writes, and its duration in seconds."""
+    run_here(data, root.with_name("compiled.zarr"))  # the first run may have to compile the kernels
+    started = time.monotonic()
+    run_command(data, root)
+    return files(root), time.monotonic() - started
 
 
 def files(root):
-    """Every file of a store, hidden ones too, by its relative name."""
+    """Contents of every file of a store, hidden ones too, by relative name."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def assert_none_hidden(root, case):
-    """Of the files that a run has only while it lasts, none may be left."""
+    """No temporary file of a run is left."""
     left = [path for path in root.rglob(".*") if path.is_file() and path != root / INPUT_STAMP]
     assert not left, f"{case}: hidden files are left: {left}"
 
 
 def family(process):
-    """All processes of a run, whether it still runs or not."""
-    found = []
-    for each in psutil.process_iter():
+    """All live processes of a run, even after the run itself has ended."""
+    members = []
+    for candidate in psutil.process_iter():
         with suppress(ProcessLookupError):
-            if os.getsid(each.pid) == process.pid:
-                found.append(each)
-    return found
+            if os.getsid(candidate.pid) == process.pid:
+                members.append(candidate)
+    return members
 
 
 def assert_no_orphans(process):
-    """Of a run that has ended."""
+    """No process of an ended run is left."""
     _, alive = psutil.wait_procs(family(process), timeout=ORPHAN_SECONDS)
     assert not alive, f"orphans: {alive}"

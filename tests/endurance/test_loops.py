@@ -11,11 +11,11 @@ def test_whatever_write_fails_the_same_command_goes_on():
 
 
 def test_whichever_moment_a_run_is_killed_at_the_same_command_goes_on():
-    kills.main(20, masks=6, again=runs.here)
+    kills.main(20, masks=6, resume=runs.run_here)
 
 
 def test_whichever_moment_a_signal_comes_at_a_run_ends_and_the_same_command_goes_on():
-    signals.main(4, masks=6, again=runs.here)
+    signals.main(4, masks=6, resume=runs.run_here)
 
 
 def test_of_two_starts_at_once_one_goes_on_and_the_other_is_refused():

@@ -1,8 +1,12 @@
-"""Write a store under the oldest zarr-python that segprep takes and under the newest, and show that they are the same.
+"""Write a store with the oldest supported zarr-python and with the newest; the two stores must be byte-identical.
 
-``python tests/endurance/zarr_versions.py [PYTHON]``. Makes an environment for each with pip, so it needs a package index and a
-Python of 3.12 or newer, which the newest zarr asks for. The two stores must be the same to the byte, and each must be read
-under the other version: through segprep, by ``segprep verify --deep``, and by plain zarr. Ends with exit code 1 where not.
+Usage: ``python tests/endurance/zarr_versions.py [PYTHON]``
+
+PYTHON
+    Python 3.12 or newer, which the newest zarr needs (default: the newest that is installed).
+
+Makes a virtual environment for each version with pip, so it needs a package index. Each store must also be read with the other
+version: by segprep, by ``segprep verify --deep``, and by zarr alone. Exits with 1 if not.
 """
 
 import json
@@ -33,11 +37,11 @@ for name, array in sorted(zarr.open_group(sys.argv[1], mode="r").members(max_dep
         arrays.update(f"{name} {array.dtype} {array.shape}".encode() + array[:].tobytes())
 print(json.dumps([masks.hexdigest(), arrays.hexdigest()]))
 """
-"""Prints what it reads of a store through segprep, and through zarr alone."""
+"""Prints digests of the arrays of a store, read by segprep and by zarr alone."""
 
 
 def output(*words):
-    """What a command prints."""
+    """Standard output of a command."""
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{' '.join(map(str, words))}: {ended.stdout}{ended.stderr}"
     return ended.stdout.strip()
@@ -47,13 +51,13 @@ def python():
     """A Python for both environments."""
     for name in PYTHONS:
         works = shutil.which(name) and subprocess.run([name, "--version"], capture_output=True, check=False)
-        if works and works.returncode == 0:  # those of pyenv may be there and say that they are not
+        if works and works.returncode == 0:  # pyenv has commands for versions that are not installed
             return name
-    sys.exit(f"none of {', '.join(PYTHONS)} is there: name one")
+    sys.exit(f"none of {', '.join(PYTHONS)} is installed; give a PYTHON")
 
 
 def environment(folder, python, zarr):
-    """Environment with segprep and a version of zarr, and what is in it."""
+    """Make an environment with segprep and a version of zarr; versions of its packages."""
     source = folder.with_name("source")
     if not source.exists():
         clutter = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
@@ -61,7 +65,7 @@ def environment(folder, python, zarr):
     output(python, "-m", "venv", folder)
     output(folder / "bin" / "pip", "install", "--quiet", "--upgrade-strategy", "eager", source, zarr)
     packages = json.loads(output(folder / "bin" / "pip", "list", "--format", "json"))
-    return {each["name"]: each["version"] for each in packages}
+    return {package["name"]: package["version"] for package in packages}
 
 
 def write(environment, data, root):
@@ -71,29 +75,30 @@ def write(environment, data, root):
 
 
 def read(environment, root):
-    """What is read of a store."""
+    """Verify a store and read it."""
     output(environment / "bin" / "segprep", "verify", root, "--deep")
     return json.loads(output(environment / "bin" / "python", "-c", READ, root))
 
 
 def main(chosen=None):
-    """See the module."""
+    """Compare the stores; see the module for the argument."""
     chosen = chosen or python()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         data = write_data(folder, masks=12)
         environments = {folder / "oldest": OLDEST, folder / "newest": NEWEST}
-        versions = [environment(each, chosen, zarr) for each, zarr in environments.items()]
-        stores = [each.with_suffix(".zarr") for each in environments]
-        for each, root in zip(environments, stores, strict=True):
-            write(each, data, root)
+        versions = [environment(home, chosen, zarr) for home, zarr in environments.items()]
+        stores = [home.with_suffix(".zarr") for home in environments]
+        for home, root in zip(environments, stores, strict=True):
+            write(home, data, root)
         first, second = map(files, stores)
         assert first == second, f"differ: {sorted(name for name in first if first[name] != second.get(name))}"
-        found = [read(each, root) for each in environments for root in stores]
-        assert all(each == found[0] for each in found), found
-        told = [", ".join(f"{name} {each[name]}" for name in ("zarr", "numcodecs", "numpy")) for each in versions]
-        print(output(chosen, "--version"), *told, sep="; ")
-        print(f"{len(first)} files are the same to the byte, and each version reads the other's store as its own")
+        digests = [read(home, root) for home in environments for root in stores]
+        assert all(digest == digests[0] for digest in digests), digests
+        names = ("zarr", "numcodecs", "numpy")
+        described = [", ".join(f"{name} {packages[name]}" for name in names) for packages in versions]
+        print(output(chosen, "--version"), *described, sep="; ")
+        print(f"{len(first)} files are byte-identical, and each version reads the store of the other")
 
 
 if __name__ == "__main__":
