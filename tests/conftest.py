@@ -26,6 +26,31 @@ def pytest_configure(config):
     load_profile("quick" if "not slow" in config.option.markexpr else "thorough")
 
 
+SLOW_FIXTURES = {
+    "cluster",
+    "dsb2018_store",
+    "encrypted",
+    "followed",
+    "lonely_scheduler",
+    "nuclei",
+    "poison",
+    "redrawn",
+    "taco_store",
+    "undisturbed",
+    "wheel",
+}
+"""Fixtures that take seconds to make; a test that has one, by its name or by a parameter, is slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow the tests that need a slow fixture."""
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if SLOW_FIXTURES.intersection([*item.fixturenames, *(value for value in values if isinstance(value, str))]):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def data_dir():
     """Folder of real data sets, which are not part of the repository."""

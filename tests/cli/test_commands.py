@@ -342,6 +342,7 @@ def test_a_missing_argument_or_unknown_command_is_a_usage_error_of_one_line(argu
     assert_one_line(segprep_(*arguments), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -530,6 +531,7 @@ def squares(tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "3"], ids=["in this process", "idle workers"])
 def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(squares, tmp_path, workers):
     root = tmp_path / "out.zarr"
@@ -600,6 +602,7 @@ def in_bash(line, *words):
     return finished(["bash", "-c", f'segprep() {{ "$0" "$@"; }}; {line}', COMMAND, *words])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(head -n 1 > /dev/null)"])
 def test_a_run_goes_on_where_nobody_can_read_how_far_it_is(stderr, tmp_path):
     ended = in_bash(f'segprep weights "$1" "$2" {stderr}', EXAMPLES / "coins", tmp_path / "out.zarr")

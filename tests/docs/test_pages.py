@@ -115,6 +115,7 @@ def test_every_command_of_the_formulas_runs(followed):
     assert failed == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("object_store")
 def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
     upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
@@ -129,6 +130,7 @@ def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
                 exec(compile(text, path.name, "exec"), {})  # noqa: S102 - our own page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["scheduler.json", "tls.json"])
 def test_a_cluster_that_is_started_as_the_page_says_does_the_work(file, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -164,6 +166,7 @@ def completed_as_in_one_run(data, line, files_of):
     return before.keys() <= files_of(store).keys() and files_of(store) == files_of(data.parent / "whole.zarr")
 
 
+@pytest.mark.slow
 def test_the_script_for_slurm_writes_its_part_and_the_last_job_completes_the_store(data, tmp_path, files_of):
     script = block_with("#SBATCH --array=1-8")
     assert "\nparts=8 " in script
@@ -173,6 +176,7 @@ def test_the_script_for_slurm_writes_its_part_and_the_last_job_completes_the_sto
     assert completed_as_in_one_run(data, line, files_of)
 
 
+@pytest.mark.slow
 def test_the_job_for_kubernetes_writes_its_part_and_a_last_run_completes_the_store(data, tmp_path, files_of):
     spec = yaml.safe_load(block_with("completionMode: Indexed"))["spec"]
     (container,) = spec["template"]["spec"]["containers"]
@@ -201,6 +205,7 @@ def test_the_table_of_memory_has_the_rows_that_the_script_measures():
     assert [(int(side), int(masks)) for side, masks in rows] == [(side, rows_of(side)) for side in SIDES]
 
 
+@pytest.mark.slow
 def test_the_script_measures_the_memory_of_a_worker():
     script = ROOT / "tests" / "benchmarks" / "worker_memory.py"
     ended = subprocess.run([sys.executable, script, "1024"], capture_output=True, text=True, check=True)

@@ -3,6 +3,8 @@
 import pytest
 from endurance import damage, double_starts, failing_writes, kills, runs, signals
 
+pytestmark = pytest.mark.slow
+
 
 def test_whatever_write_fails_the_same_command_goes_on():
     if reason := failing_writes.hindrance():

@@ -50,6 +50,7 @@ def coins(bucket, coins_store):
     return upload(coins_store, bucket / "coins.zarr")
 
 
+@pytest.mark.slow
 def test_a_store_in_a_bucket_is_the_same_to_the_byte_and_so_is_one_of_data_in_a_bucket(
     bucket, varied, varied_store, files_of, tmp_path
 ):
@@ -83,6 +84,7 @@ def loaded(ref):
     return mask.labels.tobytes(), mask.classes.tolist(), mask.problems
 
 
+@pytest.mark.slow
 def test_every_layout_is_read_from_a_bucket_as_from_a_folder(bucket, data_dir):
     folder = data_dir / "formats"
     root = upload(folder, bucket / "formats")
@@ -189,6 +191,7 @@ def wait_for_shards(process, root, count):
         assert time.monotonic() < deadline, f"no {count} shards are written"
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucket, tmp_path, files_of):
     data = write_data(tmp_path)
     root = bucket / "out.zarr"
@@ -208,6 +211,7 @@ def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucke
     assert objects_in(root) == files_of(tmp_path / "here.zarr")
 
 
+@pytest.mark.slow
 def test_a_signal_gives_the_lease_up(bucket, tmp_path):
     root = bucket / "out.zarr"
     process = start(write_data(tmp_path, 24), root)

@@ -156,6 +156,7 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
     assert files_of(root) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_signal_while_processes_start_is_told_in_one_line(many, tmp_path):
     process = start(many, tmp_path / "out.zarr")
     deadline = time.monotonic() + SECONDS

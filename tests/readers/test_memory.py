@@ -10,9 +10,10 @@ import zlib
 import pytest
 from helpers.commands import COMMAND
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux limits the memory of a process by address space"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process by address space"),
+]
 
 LIMIT = 2 * 2**30
 """Bytes of address space; a run on a small image takes about 1 GiB, most of it libraries that are mapped."""

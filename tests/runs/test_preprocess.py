@@ -184,6 +184,7 @@ def deadly_reader(tmp_path, monkeypatch):
     del sys.modules["deadly_reader"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("deadly_reader")
 @pytest.mark.parametrize(
     ("loads", "error", "named"), [(0, InputError, "scan of b"), (1, StorageError, "shard 0 of 2x2, a to c")]
@@ -197,6 +198,7 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
     assert not out.exists() or read_info(out).status == "incomplete"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("deadly_reader")
 def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     data = tmp_path / "deadly-0"

@@ -251,6 +251,7 @@ def test_the_plan_from_a_store_of_masks_without_instances_is_that_from_the_masks
     assert_recalled(tmp_path / "data", Rules(), tmp_path / "out.zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
@@ -264,6 +265,7 @@ def test_the_plan_from_a_store_of_real_masks_is_that_from_the_masks(name, rules,
     assert_recalled(data_dir / name, rules, tmp_path / "out.zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", [Rules(), Rules(instances=InstanceRule("components", separate="falk2019"))])
 def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data_dir, tmp_path):
     for image in sorted((data_dir / "dsb2018" / "stage1_train").iterdir())[:8]:

@@ -406,6 +406,7 @@ for most in sorted({*range(3), *range(3, count, 6), *range(count - 12, count)}):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("call", ["new", "extended", "split", "refitted", "replaced", "repaired"])
 def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(call, labels, whole, tmp_path, files_of):

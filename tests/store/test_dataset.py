@@ -39,11 +39,13 @@ def check_rebuilt(data: Path, out: Path, instances: InstanceRule, every: int = 1
             assert (x, y, width, height) == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
 
 
+@pytest.mark.slow
 def test_rebuilds_every_instance_that_was_cut_apart(data_dir: Path, tmp_path: Path) -> None:
     data = data_dir / "dsb2018" / "stage1_train"
     check_rebuilt(data, tmp_path / "out.zarr", InstanceRule(separate=2), every=4)
 
 
+@pytest.mark.slow
 def test_rebuilds_hidden_pixels_and_planes(data_dir: Path, tmp_path: Path) -> None:
     data = data_dir / "taco" / "annotations_small.json"
     check_rebuilt(data, tmp_path / "out.zarr", InstanceRule(overlap="first"), every=4)

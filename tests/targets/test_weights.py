@@ -213,6 +213,7 @@ def test_instance_behind_another_counts_with_its_whole_mask():
     np.testing.assert_allclose(weights[0, 3], 1 + 10 * np.exp(-4 / 50), rtol=1e-6)  # 1 and 2 are both 1 away
 
 
+@pytest.mark.slow
 def test_weights_of_real_nuclei_equal_brute_force(data_dir):
     refs = find_masks(data_dir / "dsb2018").refs
     assert len(refs) == 48

@@ -202,10 +202,12 @@ def written(root):
     return sum("/weights/records/" in str(path) for path in paths)
 
 
+@pytest.mark.slow
 def test_a_store_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
     assert outlived(tmp_path, 24, kill_as_it_goes) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("object_store")
 def test_a_store_in_a_bucket_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
     assert outlived(tmp_path, 24, kill_as_it_goes, make_bucket("killed-workers")) > 1
@@ -294,6 +296,7 @@ def large(folder, side):
     return file
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what_to_do(tmp_path):
     data, out = large(tmp_path, 6000), tmp_path / "out.zarr"
     with (
@@ -326,6 +329,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(cluster_module, "WORKERLESS_SECONDS", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path):
     with scheduler(tmp_path) as (_, file), ExitStack() as stack:
@@ -338,6 +342,7 @@ def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path)
                 list(executor.completed([Job("one", divmod, (7, 2))]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_workers_that_take_no_jobs_because_their_memory_is_full_are_an_error_that_says_so(tmp_path):
     paused = {"PAUSE": "0.0001", "TERMINATE": "False"}
@@ -351,6 +356,7 @@ def test_workers_that_take_no_jobs_because_their_memory_is_full_are_an_error_tha
             list(executor.completed([Job("nap", time.sleep, (1,))] * 9))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_workers_that_join_a_run_get_jobs_too(tmp_path):
     (tmp_path / "second").mkdir()
@@ -375,6 +381,7 @@ def test_dask_logs_nothing_of_a_connection_that_a_run_uses_and_then_what_it_did_
 # --- a scheduler that is lost -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_a_scheduler_that_ends_in_the_middle_is_one_line_and_the_same_again_goes_on(ending, tmp_path, files_of):
     data, out = write_data(tmp_path, 24), tmp_path / "out.zarr"
