@@ -121,13 +121,17 @@ def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
     upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
+    examples = 0
     for path in DOCS:
         for args in commands(PAGES[path.relative_to(ROOT).as_posix()]) if path.name not in PAGES_APART else []:
             result = CliRunner().invoke(main, args)
             assert result.exit_code == 0, (args, result.output, result.exception)
+            examples += 1
         for language, text in blocks(PAGES[f"docs/{path.name}"]) if path.name == "buckets.md" else []:
             if language == "python":
                 exec(compile(text, path.name, "exec"), {})  # noqa: S102 - our own page
+                examples += 1
+    assert examples > 5
 
 
 @pytest.mark.slow

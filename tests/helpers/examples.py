@@ -1,4 +1,4 @@
-"""How many examples Hypothesis draws: few in the default run, all in the slow one."""
+"""Examples that are few in the default run and complete in the slow one."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +10,11 @@ def load_profile(name):
     """Load the profile `quick` or `thorough`; it must be loaded before test modules are imported."""
     settings.register_profile(name, deadline=None, max_examples=QUICK_EXAMPLES)  # the first may compile a kernel
     settings.load_profile(name)
+
+
+def mostly_slow(values, *quick):
+    """Values of a parameter, of which those that are not in `quick` are slow."""
+    return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def fuzzed(examples):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import zarr
+from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
@@ -305,7 +306,7 @@ def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
 EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
 
 
-@pytest.mark.parametrize("separate", [0, 1])
+@pytest.mark.parametrize("separate", mostly_slow([0, 1], 1))
 def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
     how = {"rules": Rules(instances=InstanceRule(separate=separate)), "workers": ONE}
     segprep.preprocess(varied, tmp_path / "at once", targets=EVERYTHING, **how)

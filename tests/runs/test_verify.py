@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
+from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
@@ -155,7 +156,7 @@ def test_the_kinds_of_objects_are_all_that_there_are(whole, files_of):
     assert sorted(path for paths in kinds_of(whole).values() for path in paths) == sorted(files_of(whole))
 
 
-@pytest.mark.parametrize("problem", FAULTS)
+@pytest.mark.parametrize("problem", mostly_slow(FAULTS, "delete", "flip a bit"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, problem, files_of):
     before = files_of(copy)
@@ -189,7 +190,7 @@ def test_two_shards_of_an_array_that_were_swapped_are_found_and_repaired(
     assert files_of(root) == before
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", mostly_slow(range(100), *range(10)))
 def test_a_random_fault_is_found_and_repaired(copy, labels, seed, files_of):
     before = files_of(copy)
     what = any_fault(copy, random.Random(seed))  # noqa: S311 - the same problems each time
