@@ -1,4 +1,4 @@
-"""What all tests share; stores are made once and never written to."""
+"""Fixtures and hooks of all tests; stores are made once per process and never written to."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def data_dir():
 
 @pytest.fixture(scope="session")
 def object_store():
-    """Object store on this machine, which the environment names."""
+    """Object store on this machine; the environment has its address."""
     with serving() as variables, pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)
@@ -79,10 +79,10 @@ def coins_store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def varied(tmp_path_factory):
-    """COCO data set of 13 masks that differ in all that matters to a store.
+    """COCO data set of 13 masks that cover the cases of a store.
 
     Two buckets, one of them with canvases of several chunks and two shards, the last of which is not full; two classes,
-    overlapping instances, a place without truth, a mask without instances, a bad annotation, and names beyond ASCII.
+    overlapping instances, an ignored region, a mask without instances, a bad annotation, and names beyond ASCII.
     """
     folder = tmp_path_factory.mktemp("varied") / "varied"
     folder.mkdir()
@@ -119,7 +119,7 @@ def varied_store(varied, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dsb2018_store(data_dir, tmp_path_factory):
-    """Store of 48 real masks of 2,889 nuclei, made by a process per core."""
+    """Store of 48 real masks of 2,889 nuclei, written by one process per core."""
     root = tmp_path_factory.mktemp("dsb2018") / "dsb2018.zarr"
     segprep.preprocess(data_dir / "dsb2018" / "stage1_train", root)
     return root
@@ -133,7 +133,7 @@ def coins_copy(coins_store, tmp_path):
 
 @pytest.fixture(scope="session")
 def files_of():
-    """Callable: every file below a folder, by its relative name, but for notes, which are no part of a store."""
+    """Callable: contents of every file below a folder by relative name, except input stamps, which are no part of a store."""
 
     def files(folder):
         paths = (path for path in folder.rglob("*") if path.is_file() and not path.as_posix().endswith(INPUT_STAMP))
@@ -144,8 +144,8 @@ def files_of():
 
 @pytest.fixture
 def segprep_here(monkeypatch, capfd):
-    """Callable: the command, run to its end in this process, which takes a moment less than one of its own."""
-    before = {each: signal.getsignal(each) for each in ENDINGS}
+    """Callable: the command, run to its end in this process, which is faster than a new one."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
 
     def segprep_here(*arguments):
         monkeypatch.setattr(sys, "argv", ["segprep", *map(str, arguments)])
@@ -154,8 +154,8 @@ def segprep_here(monkeypatch, capfd):
         return subprocess.CompletedProcess(arguments, ended.value.code, *capfd.readouterr())
 
     yield segprep_here
-    for each, handler in before.items():
-        signal.signal(each, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -167,9 +167,9 @@ def lonely_scheduler(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cluster_of_two(tmp_path_factory):
-    """Scheduler file of a scheduler which gives up a job as soon as a worker dies of it, with two worker processes.
+    """Scheduler file of a scheduler that gives up a job once it has killed a worker, with two worker processes.
 
-    Their working directory is their own.
+    The workers have another working directory than the tests.
     """
     folder = tmp_path_factory.mktemp("cluster")
     with scheduler(folder, allowed_failures=0) as (_, file), workers_of(file, folder):

@@ -1,6 +1,6 @@
 """CPU time of the kernel on one thread, and as multiples of one OpenCV distance transform in the same run.
 
-``pytest tests/benchmarks --benchmark-only`` ends with the table of ratios.
+``pytest tests/benchmarks --benchmark-only -n 0`` ends with the table of ratios.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Peak memory of a worker that scans and writes one full shard, by the side of the canvas.
 
 ``python tests/benchmarks/worker_memory.py [SIDE ...]`` prints the table of docs/clusters.md, in MB (10^6 bytes). Each figure
-is the peak of a process of its own, which has imported all that a Dask worker imports.
+is the peak of a separate process, which has imported all that a Dask worker imports.
 """
 
 import json
@@ -19,7 +19,7 @@ KIB = 1024 if sys.platform == "linux" else 1  # of ru_maxrss
 
 
 def write_data(folder, side, masks):
-    """COCO file of so many square masks."""
+    """COCO file of square masks."""
     step = side // INSTANCES
     corners = [(y * step + 1, x * step + 1) for y in range(INSTANCES) for x in range(INSTANCES)]
     end = step - 4
@@ -58,19 +58,19 @@ def measure(side, kind):
 
 
 def measured(side, kind):
-    """The same in a process of its own, in MB."""
+    """Peak of a separate process, in MB."""
     command = [sys.executable, __file__, "--child", str(side), kind]
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return round(int(ended.stdout) / 1e6)
 
 
 def main(sides):
-    """See the module."""
+    """Print the table; see the module."""
     print("| canvas | masks in a shard | weights | all targets |")
     print("|---|---|---|---|")
     for side in sides:
         print(f"| {side}x{side} | {rows_of(side)} | {measured(side, 'default')} | {measured(side, 'all')} |")
-    print(f"\nA worker that has done nothing yet: {measured(0, 'none')} MB.")
+    print(f"\nAn idle worker: {measured(0, 'none')} MB.")
 
 
 if __name__ == "__main__":

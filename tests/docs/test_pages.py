@@ -1,4 +1,4 @@
-"""What docs/ says is true: its commands run, its pictures are those of the script, and nothing is left out."""
+"""The pages in docs/ are true and complete: their commands run, and their figures are those of the script."""
 
 import os
 import re
@@ -31,11 +31,11 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
 PAGES_APART = ("formulas.md", "clusters.md")
-"""Pages whose commands run in tests of their own."""
+"""Pages whose commands run in separate tests."""
 SECONDS = 300
-"""How long the commands of a block may take before a test gives up; far more than they need."""
-PICTURES = ROOT / "docs" / "images"
-ONE_STEP = 4  # of 255, in the colour maps: what the last digit of a float may change
+"""Timeout of the commands of a block; far more than they need."""
+FIGURES = ROOT / "docs" / "images"
+ONE_STEP = 4  # of 255 in the colour maps, for the last digit of a float
 
 
 def blocks(page):
@@ -73,8 +73,8 @@ def options_of(command):
     return {option for param in command.params for option in param.opts if option.startswith("--")}
 
 
-def named_pictures(name):
-    """Pictures that a page shows."""
+def shown_figures(name):
+    """Figures that a page shows."""
     shown = re.findall(r"!\[[^]]+\]\(([^)]+)\)", PAGES[name])
     return [(ROOT / name).parent / path for path in shown]
 
@@ -93,7 +93,7 @@ def redrawn(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
-    """Folder in which somebody has followed docs/formulas.md from top to bottom, and what each command gave."""
+    """Folder in which docs/formulas.md was followed from top to bottom, results of its commands, and its Python names."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "examples", folder / "examples")
     results, names = [], {}
@@ -166,8 +166,8 @@ def completed_as_in_one_run(data, line, files_of):
     before = files_of(store)
     assert info_of(store).status == "incomplete"
     in_shell(line, data.parent)
-    preprocess(data, data.parent / "whole.zarr")
-    return before.keys() <= files_of(store).keys() and files_of(store) == files_of(data.parent / "whole.zarr")
+    preprocess(data, data.parent / "undisturbed.zarr")
+    return before.keys() <= files_of(store).keys() and files_of(store) == files_of(data.parent / "undisturbed.zarr")
 
 
 @pytest.mark.slow
@@ -244,8 +244,8 @@ def test_class_weights_of_the_coins_are_those_of_the_table(formula, followed):
 @pytest.mark.parametrize(("pixels", "seam"), [(0, 1.29), (1, 9.16), (2, 6.87)])
 def test_weight_of_the_seam_is_the_one_of_the_page(pixels, seam, followed):
     folder, _, names = followed
-    found = names["segprep"].open(folder / f"separate{pixels}.zarr")[0]["weights"][28, 42]
-    assert f"{found:.2f}" == f"{seam}"
+    weight = names["segprep"].open(folder / f"separate{pixels}.zarr")[0]["weights"][28, 42]
+    assert f"{weight:.2f}" == f"{seam}"
     assert re.search(rf"weight is {seam}|weighs {seam}", FORMULAS_PAGE)
 
 
@@ -258,15 +258,15 @@ def test_splits_of_the_page_have_the_sizes_it_says(followed):
 
 
 def test_pages_show_every_picture_and_no_other():
-    shown = {path.resolve() for name in PAGES for path in named_pictures(name)}
-    assert shown == set(PICTURES.iterdir())
+    shown = {path.resolve() for name in PAGES for path in shown_figures(name)}
+    assert shown == set(FIGURES.iterdir())
 
 
 def test_script_draws_the_same_pictures_and_no_other(redrawn):
-    assert sorted(path.name for path in redrawn.iterdir()) == sorted(path.name for path in PICTURES.iterdir())
+    assert sorted(path.name for path in redrawn.iterdir()) == sorted(path.name for path in FIGURES.iterdir())
 
 
-@pytest.mark.parametrize("path", sorted(PICTURES.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FIGURES.iterdir()), ids=lambda path: path.name)
 def test_script_draws_the_same_pixels(path, redrawn):
     assert path.stat().st_size < 100_000
     kept, again = colours(path), colours(redrawn / path.name)

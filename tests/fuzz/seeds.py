@@ -1,4 +1,4 @@
-"""A tiny valid data set of each layout, made anew each time.
+"""A tiny valid data set of each layout.
 
 ``python tests/fuzz/seeds.py FOLDER`` writes one folder for each reader, and the main file of each to ``FOLDER/main``.
 """
@@ -22,7 +22,7 @@ class Seed(NamedTuple):
 
     files: Mapping[str, bytes]
     given: str = ""
-    """What is given to the reader; the folder where it is empty."""
+    """Path that the reader gets, relative to the folder."""
 
 
 def png(values, dtype=np.uint8):
@@ -149,7 +149,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
 
 
 def write_seed(seed, folder, main=None):
-    """Write the data set, with `main` as its first file if given; what is to be given to the reader."""
+    """Write the data set, with `main` as its first file if given; path for the reader."""
     for index, (name, content) in enumerate(seed.files.items()):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

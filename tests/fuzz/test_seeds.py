@@ -1,4 +1,4 @@
-"""The data sets that fuzzing begins with are sound; were they not, it would look at little."""
+"""The data sets that fuzzing starts from are valid; with invalid ones it would reach little code."""
 
 import importlib.util
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_every_reader_has_a_seed():
     [(name, seed) for name, own in seeds.SEEDS.items() for seed in own],
     ids=[f"{name} {next(iter(seed.files))}" for name, own in seeds.SEEDS.items() for seed in own],
 )
-def test_a_seed_is_read_without_a_fault(tmp_path, name, seed):
+def test_a_seed_is_read_without_a_problem(tmp_path, name, seed):
     path = seeds.write_seed(seed, tmp_path)
     (mask,) = (ref.load() for ref in find_masks(path, format=name).refs)
     assert not mask.problems

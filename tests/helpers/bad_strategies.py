@@ -60,7 +60,7 @@ def counts():
 
 def _fitting():
     """Runs that fill an image of 12 x 10 pixels."""
-    return st.lists(st.integers(0, 120), max_size=8).map(lambda found: np.diff([0, *sorted(found), 120]).tolist())
+    return st.lists(st.integers(0, 120), max_size=8).map(lambda ends: np.diff([0, *sorted(ends), 120]).tolist())
 
 
 def sizes():
@@ -79,7 +79,7 @@ def segmentations():
 
 @st.composite
 def coco_documents(draw):
-    """Bytes of a COCO file that is right but for what is drawn: values, then the bytes themselves."""
+    """Bytes of a COCO file with random errors, in its values and then in its bytes."""
     images = [{"id": number, "file_name": f"{number}.jpg", "height": 12, "width": 10} for number in (1, 2)]
     annotations = [
         {"id": number, "image_id": draw(st.sampled_from([1, 1, 1, 2])), "category_id": 1, "segmentation": segmentation}
@@ -136,7 +136,7 @@ def damaged(draw, contents):
 
 @st.composite
 def png_files(draw):
-    """Bytes of small PNG files of all modes, damaged; some chunks' checks are mended, so that decoders see the damage."""
+    """Bytes of small PNG files of all modes, damaged; some chunks get a valid checksum, so that decoders see the damage."""
     content = small_png(draw(st.sampled_from(PNG_MODES)))
     if not draw(st.booleans()):
         return draw(damaged(st.just(content)))

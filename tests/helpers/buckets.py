@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from segprep.paths.bucket import BucketPath
 from segprep.store.metadata import INPUT_STAMP
 
-SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of nobody
+SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of no account
 _SERVE = """
 import logging, sys
 logging.disable()
@@ -23,7 +23,7 @@ sys.stdin.read()
 
 @contextmanager
 def serving():
-    """Variables of the environment by which a server is reached that ends with this context, or with this process."""
+    """Environment variables of a server that ends with this context, or with this process."""
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", _SERVE],
         stdin=subprocess.PIPE,
@@ -44,7 +44,7 @@ def serving():
 
 
 def make_bucket(name):
-    """New bucket of the server that the environment names."""
+    """Create a bucket on the server that the environment names."""
     import boto3  # noqa: PLC0415 - half a second
 
     boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket=name)
@@ -63,6 +63,6 @@ def upload(folder, place):
 
 
 def objects_in(place):
-    """Every object below a place, by its relative name, but for notes, which are no part of a store."""
+    """Contents of every object below a path by relative name, except input stamps, which are no part of a store."""
     paths = (path for path, _ in place.walk() if not str(path).endswith(INPUT_STAMP))
     return {path.key.relative_to(place.key).as_posix(): path.read_bytes() for path in paths}

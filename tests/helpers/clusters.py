@@ -1,4 +1,4 @@
-"""Schedulers and workers of Dask, on the loopback alone, which end with the tests, and by themselves if those are killed."""
+"""Schedulers and workers of Dask on the loopback interface, which end with the tests, even with killed ones."""
 
 import json
 import os
@@ -8,16 +8,16 @@ import time
 from contextlib import contextmanager
 
 END_SECONDS = 30
-"""How long a process of the tests may take to start or to end; far more than it needs."""
+"""Timeout of the start and the end of a process; far more than it needs."""
 LOOPBACK = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-"""Even without a dashboard there is a server for it, which listens to all the world unless it is told not to."""
+"""Even without a dashboard its server listens, and by default on all interfaces."""
 IDLE_SECONDS = 1800
-"""A scheduler without work for so long ends."""
+"""Time without work after which a scheduler ends."""
 
 
 @contextmanager
 def running(name, *arguments, folder, **environment):
-    """Subprocess of ``dask``, which is ended whatever happens."""
+    """Subprocess of ``dask``, ended on exit."""
     with (folder / f"{name}.log").open("wb") as log:
         command = [sys.executable, "-m", "dask", name, *arguments, *LOOPBACK]
         process = subprocess.Popen(
@@ -36,7 +36,7 @@ def running(name, *arguments, folder, **environment):
 
 @contextmanager
 def scheduler(folder, *arguments, allowed_failures=3, **environment):
-    """Process and scheduler file of a scheduler, which gives up a job once more workers die of it than are allowed."""
+    """Process and scheduler file of a scheduler, which gives up a job that kills more than `allowed_failures` workers."""
     file = folder / "scheduler.json"
     places = ["--port", "0", "--scheduler-file", str(file), "--idle-timeout", f"{IDLE_SECONDS}s"]
     environment["DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES"] = str(allowed_failures)
@@ -50,7 +50,7 @@ def scheduler(folder, *arguments, allowed_failures=3, **environment):
 
 @contextmanager
 def workers_of(file, folder, *arguments, count=2, **environment):
-    """Process of the nannies of so many workers, each of one thread, which start another for each worker that dies."""
+    """Process of the nannies of `count` workers with one thread each; nannies replace workers that die."""
     places = ["--scheduler-file", str(file), "--local-directory", str(folder)]
     numbers = ["--nworkers", str(count), "--nthreads", "1", "--death-timeout", str(END_SECONDS)]
     with running("worker", *places, *numbers, *arguments, folder=folder, **environment) as process:
@@ -58,7 +58,7 @@ def workers_of(file, folder, *arguments, count=2, **environment):
 
 
 def wait_for_workers(file, count, *, security=None):
-    """Return once so many workers are there."""
+    """Wait until a scheduler has `count` workers."""
     from distributed import Client  # noqa: PLC0415 - half a second, for the tests that use a cluster
 
     with Client(scheduler_file=str(file), security=security, set_as_default=False) as client:
@@ -66,7 +66,7 @@ def wait_for_workers(file, count, *, security=None):
 
 
 def address_in(file):
-    """Address in a scheduler file; None where it is not all there yet."""
+    """Address in a scheduler file; None while the file is missing or incomplete."""
     try:
         return json.loads(file.read_bytes())["address"]
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""The command as it is installed."""
+"""The installed command."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("segprep")
 SECONDS = 120
-"""How long a command may take before a test gives up; far more than it needs."""
+"""Timeout of a command; far more than it needs."""
 
 
 def allow_interrupts():
@@ -21,7 +21,7 @@ def allow_interrupts():
 
 
 def finished(words, *, cwd=None, seconds=SECONDS, **environment):
-    """A process that has run to its end."""
+    """Result of a command, run to its end."""
     return subprocess.run(
         words,
         cwd=cwd,
@@ -34,7 +34,7 @@ def finished(words, *, cwd=None, seconds=SECONDS, **environment):
 
 
 def has_ended(process):
-    """Whether a process ends within a moment."""
+    """True if a process ends within 0.1 s."""
     try:
         process.wait(0.1)
     except subprocess.TimeoutExpired:

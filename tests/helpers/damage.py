@@ -1,4 +1,4 @@
-"""What can happen to an object of a store."""
+"""Damages of the objects of a store."""
 
 from random import Random
 
@@ -19,10 +19,10 @@ KINDS = (
 
 
 def kinds_of(root):
-    """Paths of all objects of a store, by what they are."""
+    """Paths of all objects of a store by kind."""
     kinds = {kind: [] for kind in KINDS}
-    files = (each for each in root.rglob("*") if each.is_file() and each != root / INPUT_STAMP)
-    for path in sorted(each.relative_to(root).as_posix() for each in files):
+    files = (path for path in root.rglob("*") if path.is_file() and path != root / INPUT_STAMP)
+    for path in sorted(path.relative_to(root).as_posix() for path in files):
         kinds[_kind(path)].append(path)
     return kinds
 
@@ -49,31 +49,31 @@ def _kind(path):
 
 
 def flip(path, bit):
-    """Change a bit of a file."""
+    """Flip a bit of a file."""
     data = bytearray(path.read_bytes())
     data[bit // 8] ^= 1 << bit % 8
     path.write_bytes(data)
 
 
 def zero(path, start, length):
-    """Make a block of a file zeros."""
+    """Overwrite a block of a file with zeros."""
     data = bytearray(path.read_bytes())
     data[start : start + length] = bytes(len(data[start : start + length]))
     path.write_bytes(data)
 
 
 def cut(path, size):
-    """Cut a file short."""
+    """Truncate a file."""
     path.write_bytes(path.read_bytes()[:size])
 
 
 def append(path, data):
-    """Make a file longer."""
+    """Append to a file."""
     path.write_bytes(path.read_bytes() + data)
 
 
 def swap(first, second):
-    """Let two files change their places."""
+    """Swap the contents of two files."""
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
@@ -100,13 +100,13 @@ SAME_SIZE = ("flip a bit", "flip a high bit", "flip the last bit", "make a block
 
 
 def any_fault(root, random: Random):
-    """Damage a store in some way, and say how."""
+    """Damage a store at random; description of the damage."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and path != root / INPUT_STAMP]
     before = {path: path.read_bytes() for path in files}
     while True:
-        what = _any_fault(list(before), random)
+        damage = _any_fault(list(before), random)
         if any(not path.is_file() or path.read_bytes() != data for path, data in before.items()):
-            return what
+            return damage
 
 
 def _any_fault(paths, random: Random):

@@ -114,7 +114,7 @@ def image_counts(draw):
 
 
 def _mask_of(planes, classes=None):
-    """Mask whose instances all have class 1, if not told."""
+    """Mask whose instances all have class 1 by default."""
     planes = np.array(planes, np.int32)
     classes = np.arange(planes.max() + 1) > 0 if classes is None else classes
     return InstanceMask(planes, np.array(classes, np.int32))

@@ -1,6 +1,6 @@
-"""COCO's own code, run as a script: ``python coco_oracle.py in.json out.npz``.
+"""COCO's own code, run as a script: ``python coco.py in.json out.npz``.
 
-A process of its own, because it trusts its input and cannot be allowed to end the tests.
+It runs in a separate process, because it trusts its input and may crash.
 """
 
 import json
@@ -25,7 +25,7 @@ def main(asked, answered):
     from pycocotools import mask as coco  # noqa: PLC0415 - needed in the child alone
 
     questions = json.loads(Path(asked).read_text(encoding="utf-8"))
-    found = [coco.decode(each) for each in questions.get("strings", [])]
+    decoded = [coco.decode(string) for string in questions.get("strings", [])]
     listed = [coco.frPyObjects(each, *each["size"]) for each in questions.get("lists", [])]
     drawn = [
         coco.decode(coco.merge(coco.frPyObjects(each["parts"], *each["size"])))
@@ -33,10 +33,10 @@ def main(asked, answered):
     ]
     np.savez(
         answered,
-        strings=_flat(found),
+        strings=_flat(decoded),
         lists=_flat([coco.decode(each) for each in listed]),
         polygons=_flat(drawn),
-        encoded=np.array("\n".join(_strings(found))),
+        encoded=np.array("\n".join(_strings(decoded))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Distances, borders, presets, parts and separations, slow and literal; nothing of segprep is used here."""
+"""Distances, borders, presets, parts and separations, slow and literal, without segprep."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -28,10 +28,10 @@ def chessboard(distance):
 
 def touches(inside, other):
     """Pixels of `inside` that have a 4-neighbour in the image that is of `other`."""
-    found = np.zeros(inside.shape, bool)
+    touching = np.zeros(inside.shape, bool)
     for y, x in np.argwhere(inside):
-        found[y, x] = any(other[place] for place in around(inside.shape, y, x, CROSS))
-    return found
+        touching[y, x] = any(other[place] for place in around(inside.shape, y, x, CROSS))
+    return touching
 
 
 def distance_to_other(labels):
@@ -63,7 +63,7 @@ def one_hot2dist(one_hot):
 
 
 def distance(planes, classes, per, n_classes):
-    """Signed distances of all three kinds, with whole instances; (H, W), or (C, H, W) per class."""
+    """Signed distances of all three kinds, with the hidden parts of instances; (H, W), or (C, H, W) per class."""
     instances = {number: (planes == number).any(axis=0) for number in numbers_of(planes)}
     foreground = (planes > 0).any(axis=0)
     if per == "foreground":
@@ -184,7 +184,7 @@ def boundaries(labels, width):
 
 
 def near_others(planes, distance):
-    """Whether another instance lies within this chessboard distance of each pixel of an instance, pixel by pixel."""
+    """True where another instance lies within this chessboard distance of a pixel of an instance, pixel by pixel."""
     near = np.zeros(planes.shape, bool)
     for k, y, x in np.argwhere(planes):
         window = [planes[:, *place] for place in around(planes.shape[1:], y, x, chessboard(distance))]

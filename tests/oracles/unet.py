@@ -1,4 +1,4 @@
-"""The papers' formulas, slow and literal; nothing of segprep is used here."""
+"""The papers' formulas, slow and literal, without segprep."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt

@@ -1,4 +1,4 @@
-"""Hostile input under a memory limit: it is refused, or left out, before memory is taken for it."""
+"""Hostile input under a memory limit: it is refused, or left out, before memory is allocated for it."""
 
 import json
 import os
@@ -18,7 +18,7 @@ pytestmark = [
 LIMIT = 2 * 2**30
 """Bytes of address space; a run on a small image takes about 1 GiB, most of it libraries that are mapped."""
 SECONDS = 120
-"""How long the command may take before the test gives up; far more than it needs."""
+"""Timeout of a command; far more than it needs."""
 DEPTH = 200_000
 SQUARE = [2, 2, 9, 2, 9, 9, 2, 9]
 
@@ -68,7 +68,7 @@ def white_png(file, side):
 
 
 def assert_refused(ended, *words):
-    """It ends with one line, after those of the progress, that says these words."""
+    """The command ends with one line, after those of its progress, that contains these words."""
     assert ended.returncode == 3, ended.stderr
     *progress, message = ended.stderr.splitlines()
     assert all(line.startswith("segprep: scan ") for line in progress), ended.stderr
