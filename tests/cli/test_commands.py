@@ -20,6 +20,7 @@ import pytest
 import zarr
 from click import Choice
 from helpers.commands import COMMAND, SECONDS, allow_interrupts, finished, has_ended, segprep_
+from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
@@ -373,7 +374,7 @@ def test_an_input_without_masks_is_one_line_that_names_it(tmp_path):
     assert not (tmp_path / "out.zarr").exists()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", mostly_slow(["1", "2"], "1"))
 def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
     good = (EXAMPLES / "coins" / "labels" / "coins.png").read_bytes()
     (tmp_path / "data").mkdir()
@@ -384,6 +385,7 @@ def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
     assert not (tmp_path / "out.zarr").exists()
 
 
+@pytest.mark.slow
 def test_workers_import_nothing_from_the_working_directory(tmp_path):
     for name in ("segprep", "numpy", "click"):
         (tmp_path / name).mkdir()
@@ -408,7 +410,9 @@ def _zarr(root):
     zarr.create_group(root, attributes={"title": "mine"})
 
 
-@pytest.mark.parametrize("make", [_store, _folder, _zarr, Path.touch], ids=["other store", "folder", "zarr", "file"])
+@pytest.mark.parametrize(
+    "make", mostly_slow([_store, _folder, _zarr, Path.touch], _store), ids=["other store", "folder", "zarr", "file"]
+)
 def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp_path, make):
     root = tmp_path / "out.zarr"
     make(root)
@@ -439,6 +443,7 @@ def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_p
     assert state(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_the_same_command_again_loads_masks_only_if_it_is_told_to(tmp_path):
     command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
     assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"

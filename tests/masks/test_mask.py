@@ -116,6 +116,7 @@ def test_stuff_has_a_class_where_no_instance_is():
     assert mask.labels.tolist() == [[1, 0, 0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "most"), [((2, 2), 1024), ((2**12, 2**12), 32), ((2**14, 2**14), 4)])
 def test_planes_of_one_mask_are_bounded_by_their_number_and_their_memory(shape, most):
     pixel = InstanceCrop(0, 0, np.ones((1, 1), np.bool_))

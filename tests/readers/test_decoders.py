@@ -43,6 +43,7 @@ def random_polygons(rng):
     return [part.ravel().tolist() for part in parts], size.tolist()
 
 
+@pytest.mark.slow
 def test_runs_are_decoded_and_encoded_as_coco_does(tmp_path):
     rng = np.random.default_rng(20)
     bitmaps = [random_bitmap(rng) for _ in range(MASKS)]

@@ -307,6 +307,7 @@ def test_the_size_of_a_jpeg_is_checked_before_its_pixels(tmp_path):
         find_masks(tmp_path).refs[0].load()
 
 
+@pytest.mark.slow
 def test_dsb2018_has_the_counts_of_an_independent_reader(data_dir):
     facts = json.loads((data_dir / "facts/dsb2018.json").read_text())
     refs = find_masks(data_dir / "dsb2018/stage1_train").refs

@@ -210,6 +210,7 @@ def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     assert (info.masks, info.status) == (2, "complete")
 
 
+@pytest.mark.slow
 def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     ended = subprocess.run(

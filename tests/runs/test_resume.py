@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
@@ -403,7 +404,7 @@ def _flip(path):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, _cut, _flip], ids=["missing", "cut", "flipped"])
+@pytest.mark.parametrize("damage", mostly_slow([Path.unlink, _cut, _flip], _flip), ids=["missing", "cut", "flipped"])
 @pytest.mark.parametrize(
     "name", [INPUT_STAMP, MANIFEST, "height/c/0", "height/zarr.json", "digest/c/0/0", "instances/area/c/0"]
 )

@@ -95,6 +95,7 @@ def test_workers_of_any_kind_find_the_same(varied_store, varied, tmp_path, worke
     assert report.compared == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rules",
     [

@@ -276,6 +276,7 @@ def tiny(tmp_path_factory):
     return folder / "tiny.zarr"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["labels", "classes", "weights"])
 def test_each_flipped_bit_in_a_shard_is_an_error(tiny, target):
     path = f"6x7/{target}"
