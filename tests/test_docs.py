@@ -129,6 +129,7 @@ def test_every_block_of_other_pages_runs(name, tmp_path, monkeypatch):
         upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
+    assert blocks(PAGES[name])
     for args, result in follow(name, {}):
         assert result.exit_code == 0, (args, result.output, result.exception)
 
