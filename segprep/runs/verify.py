@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError, OptionError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, ReadOptions, find_masks
@@ -313,7 +313,7 @@ def _compare(
     dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[TargetShard]
 ) -> list[tuple[str, str]]:
     """Paths of the shards whose array of a mask is another, and in how many pixels."""
-    mask = rule.shown(rule.whole(ref.load(), ref.key))
+    _, mask = load_mask(ref, rule)
     problems = []
     for part in parts:
         expected = part.target.compute(mask)
