@@ -24,9 +24,9 @@ from .output import print_message, print_result
 @options.border
 @options.class_weighting
 @options.choice("--dtype", "float16", "float32", text="Type of weights, border and distance.")
-@options.choice("--distance-per", "foreground", "class", "instance", name="per", text="What a distance is taken to.")
-@click.option("--distance-clip", "clip", type=float, help="Largest distance either way, in pixels.")
-@click.option("--boundary-width", "width", default=1, show_default=True, help="Width of boundaries, in pixels.")
+@options.choice("--distance-per", "foreground", "class", "instance", text="What a distance is taken to.")
+@click.option("--distance-clip", type=float, help="Largest distance either way, in pixels.")
+@click.option("--boundary-width", default=1, show_default=True, help="Width of boundaries, in pixels.")
 @options.instances
 @options.splitting
 @click.option("--canvas", type=options.Canvas(), help="Pad all masks to one size.  [default: a few sizes that fit]")

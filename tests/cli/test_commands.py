@@ -39,7 +39,7 @@ from segprep.targets import TARGETS, Weights
 from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import FORMULAS as LIBRARY_FORMULAS
 from segprep.targets.class_weights import AbsentClass
-from segprep.targets.distance import Per
+from segprep.targets.distance import DistancePer
 from segprep.targets.weights import PRESETS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -234,7 +234,7 @@ def test_option_has_the_name_and_the_default_of_the_field(name, default):
         ("single_instance", get_args(SingleInstance)),
         ("border_between", get_args(BorderBetween)),
         ("absent_class", get_args(AbsentClass)),
-        ("per", get_args(Per)),
+        ("distance_per", get_args(DistancePer)),
         ("instances", get_args(Origin)),
         ("overlap", get_args(Overlap)),
         ("preset", tuple(PRESETS)),
