@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, ade20k
 
 TABLE = '001 # 0 # 1 # sky # sky # ""\n002 # 0 # 0 # car, auto # car # "red"\n001 # 1 # 0 # wheel # wheel # ""\n'
@@ -88,7 +87,7 @@ def test_images_lie_in_folders_and_split_by_them(tmp_path):
         (tmp_path / folder / "1_parts_1_seg.png").rename(tmp_path / folder / "1_parts_1.png")
     keys = [ref.key for ref in find(tmp_path).refs]
     assert keys == ["training/street/1", "validation/1"]
-    assert by_folder(keys).tolist() == [0, 1]
+    assert [ref.split for ref in find(tmp_path).refs] == ["train", "val"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.cityscapes import EVALUATED, class_meaning, find, instance_meaning
 
@@ -92,7 +91,7 @@ def test_keys_keep_the_folders_of_splits_and_cities(tmp_path):
         write(tmp_path / name.replace("gtFine", "leftImg8bit"), np.zeros((2, 4, 3), np.uint8))
     keys = [ref.key for ref in find(tmp_path / "gtFine", ReadOptions()).refs]
     assert keys == [name.removeprefix("gtFine/") for name in names]
-    assert by_folder(keys).tolist() == [2, 0, 1]
+    assert [ref.split for ref in find(tmp_path / "gtFine", ReadOptions()).refs] == ["test", "train", "val"]
 
 
 def test_fine_and_coarse_annotations_together_are_refused(tmp_path):
@@ -145,7 +144,7 @@ def test_a_sample_of_cityscapes_has_the_values_of_its_files(data_dir):
         "defaultcity_000002_000045": (["person"], set()),
         "defaultcity_000001_000019": ([], set()),
     }
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [2, 2, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["test", "test", "train", "val"]
 
 
 def test_instances_in_8_bits_are_groups(data_dir):

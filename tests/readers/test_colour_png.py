@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, colour_png
 
 BLACK, RED, GREEN, STRANGE = (0, 0, 0), (255, 0, 0), (0, 255, 0), (1, 2, 3)
@@ -94,8 +93,7 @@ def test_folders_of_splits_are_obeyed(tmp_path, layout):
     for split in ("train", "val", "test"):
         write(tmp_path / layout.format(split), RED)
     (tmp_path / "class_dict.csv").write_text(PALETTES["class_dict.csv"])
-    keys = [ref.key for ref in find(tmp_path).refs]
-    assert sorted(by_folder(keys).tolist()) == [0, 1, 2]
+    assert sorted(ref.split for ref in find(tmp_path).refs) == ["test", "train", "val"]
 
 
 def test_a_folder_of_cvat_without_splits_is_read(tmp_path):

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.rle import BadRegionError
-from segprep.readers import ReadOptions, find_masks
+from segprep.readers import ReadOptions, find
+from segprep.readers._coco import annotation_crop
 from segprep.readers._polygon import polygon_runs
-from segprep.readers.coco import annotation_crop
 
 
 def fuzzed(examples):
@@ -62,7 +62,7 @@ def read_or_refused(file, content, data=None, **named):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the decoders; the command shows none of them
         try:
-            refs = find_masks(data or file, **named).refs
+            refs = find(data or file, **named).refs
         except (InputError, OptionError) as error:
             assert_clear(error, file)
             return False

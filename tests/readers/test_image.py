@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.readers._image import is_picture, label_values, png_foreground
+from segprep.readers._image import has_channels, label_values, png_foreground
 
 BITMAP = np.zeros((6, 8), bool)
 BITMAP[2:4, 3:7] = True
@@ -64,7 +64,7 @@ def test_a_black_picture_has_no_foreground(tmp_path, picture):
 )
 def test_a_header_tells_label_images_from_pictures(tmp_path, name, is_label):
     PICTURES[name].save(tmp_path / "a.png")
-    assert is_picture(tmp_path / "a.png") is not is_label
+    assert has_channels(tmp_path / "a.png") is not is_label
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 
@@ -111,7 +110,7 @@ def test_kitti_sample_has_the_values_of_its_files(data_dir):
     assert [names[code] for code in first.classes] == ["background", "truck", "truck"]
     assert [names[code] for code in second.classes] == ["background", "train"]
     assert (first.stuff, {names[code] for code in second.stuff.ravel()}) == (None, {"background", "wall"})
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [0, 0]
+    assert [ref.split for ref in masks.refs] == ["train", "train"]
 
 
 def test_mots_values_are_1000_times_the_class_plus_the_instance(tmp_path):
@@ -157,7 +156,7 @@ def test_mots_sample_has_the_counts_of_an_independent_reader(data_dir):
         assert np.count_nonzero(mask.labels) == fact["foreground_pixels"]
     assert [entry.name for entry in masks.classes.entries[1:]] == ["a", "b", "c", "d"]
     assert masks.refs[0].load().classes.tolist() == [0, 3, 4, 4]
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [0, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["train", "train", "val"]
 
 
 def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.labelme import find
 
@@ -199,7 +198,7 @@ def test_folders_of_splits_are_looked_into(write, layout):
         root = write(document(shape()), layout.format(split=split))
     keys = [ref.key for ref in found(root).refs]
     assert keys == [layout.format(split=split) for split in ("train", "val")]
-    assert by_folder(keys).tolist() == [0, 1]
+    assert [ref.split for ref in found(root).refs] == ["train", "val"]
 
 
 def test_a_file_may_be_given_itself_and_its_ref_is_small(write):

@@ -7,7 +7,6 @@ from PIL import Image
 
 from segprep.errors import InputError
 from segprep.masks.mask import Problem
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions, voc
 
 PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128] + [0] * 250 * 3 + [224, 224, 192]
@@ -125,7 +124,7 @@ def test_lists_of_splits_are_obeyed_and_restrict(tmp_path):
     write_list(tmp_path, "trainval.txt", "a", "b", "c", "d")
     keys = [ref.key for ref in find(tmp_path).refs]
     assert keys == ["train/a", "train/b", "val/c"]
-    assert by_folder(keys).tolist() == [0, 0, 1]
+    assert [ref.split for ref in find(tmp_path).refs] == ["train", "train", "val"]
 
 
 def test_trainval_alone_restricts_and_splits_nothing(tmp_path):
