@@ -77,7 +77,7 @@ def two_images(*names):
 NOT_A_REGION = "segmentation is neither polygons nor runs"
 NO_RUNS = "run lengths do not fit the image"
 FAR_OFF = "polygon with a coordinate that is not finite or far off"
-MEND = "mend or export it anew"
+MEND = "fix it or export it again"
 
 SEGMENTATIONS = {
     "list of polygons": Row(second([SQUARE]), FINE, instances=2),
@@ -191,7 +191,7 @@ IDS = {
     "image id as a whole float": Row(ids(1.0, 1), FINE),
     "image id that is a float elsewhere": Row(ids(1, 1.0), FINE),
     "image id with zeros before, which is another": Row(ids("01", 1), WARNED, ("image_id 1",), 0),
-    "image id as a fraction": Row(ids(1.5), REFUSED, ("a.json: images: the id 1.5", "must be whole numbers or text")),
+    "image id as a fraction": Row(ids(1.5), REFUSED, ("a.json: images: the id 1.5", "must be integers or text")),
     "image id null": Row(image(id=None), REFUSED, ("a.json: ", "$.images", MEND)),
     "image id true": Row(image(id=True), REFUSED, ("a.json: ", "$.images", MEND)),
     "image id missing": Row(document(images=[without("id", IMAGE)]), REFUSED, ("a.json: ", "`id`", MEND)),

@@ -246,9 +246,9 @@ ROWS = [
     label("fortran.npy", npy(LABELS, order="F"), FINE, instances=2),
     label("bool.npy", npy(ONE, bool), FINE, instances=1),
     label("big endian.npy", npy([[0, 300, 301]], ">u2"), FINE, instances=2),
-    label("cut.npy", npy(LABELS)[:-3], UNREADABLE, "cut.npy: cannot be read as NPY", "write it anew"),
-    label("cut in header.npy", npy(LABELS)[:40], UNREADABLE, "header.npy: cannot be read as NPY", "write it anew"),
-    label("empty.npy", b"", UNREADABLE, "empty.npy: cannot be read as NPY", "write it anew"),
+    label("cut.npy", npy(LABELS)[:-3], UNREADABLE, "cut.npy: cannot be read as NPY", "save it again"),
+    label("cut in header.npy", npy(LABELS)[:40], UNREADABLE, "header.npy: cannot be read as NPY", "save it again"),
+    label("empty.npy", b"", UNREADABLE, "empty.npy: cannot be read as NPY", "save it again"),
     label("no rows.npy", npy(np.zeros((0, 4))), UNREADABLE, "no_rows.npy: 0 x 4 pixels", "at least 1"),
     label("negative.npy", npy([[-1, 2]], np.int64), UNREADABLE, "negative.npy: the value -1", "not negative"),
     label("background alone.png", png([[0, 0]]), FINE, "no instance in any mask"),
@@ -310,7 +310,12 @@ ROWS = [
     yolo("empty text", b"", REFUSED, "no known layout"),
     yolo("one empty text", b"", FINE, instances=1, **{"labels/b.txt": BOX, "images/b.jpg": jpeg()}),
     yolo(
-        "pixels", b"0 10 10 60 10 60 60\n" + BOX, WARNED, "not shares of the picture: 1 left out", "line 1", instances=1
+        "pixels",
+        b"0 10 10 60 10 60 60\n" + BOX,
+        WARNED,
+        "not fractions of the image: 1 left out",
+        "line 1",
+        instances=1,
     ),
     yolo("class without a name", b"7" + BOX[1:] + BOX, WARNED, "class without a name", "line 1: 7", instances=1),
     yolo("half a class", b"0.5" + BOX[1:] + BOX, WARNED, "class without a name", "line 1: 0.5", instances=1),
@@ -329,10 +334,10 @@ ROWS = [
         instances=1,
         **{"labels/b.txt": BOX, "images/b.jpg": jpeg()},
     ),
-    yolo("missing picture", BOX, UNREADABLE, "a.txt: no picture of this name", "add it", **{"images/a.jpg": None}),
+    yolo("missing picture", BOX, UNREADABLE, "a.txt: no image of this name", "add it", **{"images/a.jpg": None}),
     yolo("damaged picture", BOX, UNREADABLE, "a.jpg", **{"images/a.jpg": jpeg()[:30]}),
     yolo("no picture by its bytes", BOX, UNREADABLE, "a.jpg: neither PNG", "convert", **{"images/a.jpg": b"hello"}),
-    yolo("no UTF-8", BOX + b"\xff\xfe\n", UNREADABLE, "a.txt: no UTF-8 text", "write it anew"),
+    yolo("no UTF-8", BOX + b"\xff\xfe\n", UNREADABLE, "a.txt: not text in UTF-8", "save it as UTF-8"),
     yolo("broken names", BOX, REFUSED, "data.yaml: names cannot be read", **{"data.yaml": b"names: [a, b"}),
     yolo("deep names", BOX, REFUSED, "data.yaml: names cannot be read", **{"data.yaml": b"names: " + b"[" * 5000}),
     yolo("too many", BOX * 2, UNREADABLE, "a.txt: 2 instances", "--max-instances", options=("--max-instances", "1")),
@@ -363,22 +368,22 @@ ROWS = [
         "shape 1: 3 x 4",
         instances=1,
     ),
-    labelme("no size", [], UNREADABLE, "a.json: no imageHeight", "save it anew", imageHeight="drop"),
-    labelme("size of text", [], REFUSED, "a.json: no valid labelme file", imageHeight="8"),
+    labelme("no size", [], UNREADABLE, "a.json: no imageHeight", "save it again", imageHeight="drop"),
+    labelme("size of text", [], REFUSED, "a.json: not a valid labelme file", imageHeight="8"),
     labelme("negative size", [], UNREADABLE, "a.json: -8 x 10 pixels", imageHeight=-8),
     labelme("imageData junk", [], FINE, imageData="?????", instances=1),
     labelme(
         "deep shape",
         [],
         UNREADABLE,
-        "b.json: no valid labelme file",
-        "mend",
+        "b.json: not a valid labelme file",
+        "fix it",
         files={"b.json": b'{"imagePath":"b.jpg","shapes":' + DEEP + b"}"},
     ),
     labelme(
-        "truncated", [], UNREADABLE, "b.json: no valid labelme file", "mend", files={"b.json": b'{"shapes": [{"la'}
+        "truncated", [], UNREADABLE, "b.json: not a valid labelme file", "fix it", files={"b.json": b'{"shapes": [{"la'}
     ),
-    labelme("empty file", [], UNREADABLE, "b.json: no valid labelme file", "mend", files={"b.json": b""}),
+    labelme("empty file", [], UNREADABLE, "b.json: not a valid labelme file", "fix it", files={"b.json": b""}),
     labelme("too many", [SQUARE], UNREADABLE, "a.json: 2 instances", options=("--max-instances", "1")),
     Row(
         "labelme: no shapes",
@@ -391,7 +396,7 @@ ROWS = [
     panoptic("PNG missing", UNREADABLE, "p/a.png: cannot be read as PNG", content=b""),
     panoptic("upwards", REFUSED, "p.json", "'../a.png' may lead out", "relative", file="../a.png"),
     panoptic("absolute", REFUSED, "p.json", "'/etc/a.png' may lead out", "relative", file="/etc/a.png"),
-    panoptic("other size", UNREADABLE, "p/a.png: 1 x 4 pixels, but 2 x 4", "mend", ids=IDS[:1]),
+    panoptic("other size", UNREADABLE, "p/a.png: 1 x 4 pixels, but 2 x 4", "correct", ids=IDS[:1]),
     panoptic("unlisted colour", WARNED, "does not list", "segment 9", ids=[[5, 5, 7, 9], IDS[1]], instances=1),
     Row(
         "panoptic: photograph",
@@ -427,13 +432,13 @@ ROWS = [
         "panoptic: deep",
         {"p.json": b'{"annotations":[{"segments_info":' + DEEP + b"}]}"},
         REFUSED,
-        ("p.json: no valid COCO panoptic file", "mend"),
+        ("p.json: not a valid COCO panoptic file", "fix it"),
     ),
     Row(
         "panoptic: truncated",
         {"p.json": b'{"annotations":[{"segments_info":['},
         REFUSED,
-        ("p.json: no valid COCO panoptic file", "mend"),
+        ("p.json: not a valid COCO panoptic file", "fix it"),
     ),
     # --- Segment Anything
     sa_1b("good", [], FINE, instances=1),
@@ -463,13 +468,15 @@ ROWS = [
         instances=1,
     ),
     sa_1b("negative width", [], UNREADABLE, "a.json: 2 x -3 pixels", width=-3),
-    sa_1b("damaged first", [], UNREADABLE, "0.json: no valid Segment Anything file", "mend", files={"0.json": b"{"}),
+    sa_1b(
+        "damaged first", [], UNREADABLE, "0.json: not a valid Segment Anything file", "fix it", files={"0.json": b"{"}
+    ),
     sa_1b(
         "deep",
         [],
         UNREADABLE,
-        "b.json: no valid Segment Anything file",
-        "mend",
+        "b.json: not a valid Segment Anything file",
+        "fix it",
         files={"b.json": b'{"image":{},"annotations":' + DEEP + b"}"},
     ),
     # --- Pascal VOC
@@ -497,7 +504,7 @@ ROWS = [
         CITY,
         png(LABELS, "RGB"),
         UNREADABLE,
-        "instanceIds.png: a picture in RGB",
+        "instanceIds.png: an image in RGB",
         "one channel",
     ),
     # --- KITTI
@@ -549,7 +556,7 @@ ROWS = [
         "mapillary: deep",
         mapillary(b'{"labels":' + DEEP + b',"instances":1}'),
         REFUSED,
-        ("config.json: no configuration", "load it anew"),
+        ("config.json: not a valid configuration", "export it again"),
     ),
     Row(
         "mapillary: unknown class",
@@ -585,8 +592,8 @@ ROWS = [
     ade20k(
         "deep",
         REFUSED,
-        "a.json: no valid ADE20K file",
-        "mend",
+        "a.json: not a valid ADE20K file",
+        "fix it",
         a_json=b'{"annotation":{"instance_mask":' + DEEP + b"}}",
     ),
     ade20k(

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions
 from segprep.readers.cityscapes import EVALUATED, class_meaning, find, instance_meaning
 
@@ -65,7 +66,7 @@ def test_a_value_of_no_class_is_ignored_and_recorded(tmp_path, value):
     write(tmp_path / "a_instanceIds.png", np.array([[7, value]], np.uint16))
     mask = load(tmp_path)
     assert mask.ignore.tolist() == [[False, True]]
-    assert mask.problems == (("class is not one of Cityscapes", f"value {value}"),)
+    assert mask.problems == (Problem("class is not one of Cityscapes", f"value {value}"),)
 
 
 def test_label_ids_alone_are_all_stuff(tmp_path):
@@ -118,7 +119,7 @@ def test_other_names_are_another_layout(tmp_path, name):
 
 def test_the_size_is_checked_before_pixels_are_decoded(tmp_path):
     write(tmp_path / "a_instanceIds.png")
-    with pytest.raises(InputError, match="2 x 4 pixels are more than the limit of 7"):
+    with pytest.raises(InputError, match="2 x 4 pixels are more than max_pixels=7"):
         load(tmp_path, max_pixels=7)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, find
 from segprep.readers._coco import annotation_crop
 
@@ -198,27 +199,27 @@ REFUSED = {
     "category twice": (document(categories=CATEGORIES[:1] * 2), "categories: the id 0 occurs twice"),
     "name twice": (document(images=[IMAGE, IMAGE | {"id": 1}]), "2 masks have the name 'a.jpg'"),
     "no name": (document(images=[{"id": 5, "height": 1, "width": 1}]), "image 5 has no file_name"),
-    "no image": (document(images=[]), "no mask in it"),
+    "no image": (document(images=[]), "contains no mask"),
     "image twice as number and text": (document(images=[IMAGE, IMAGE | {"id": "0"}]), "images: the id 0 occurs twice"),
-    "id as a fraction": (document(images=[IMAGE | {"id": 0.5}]), "images: the id 0.5 is no whole number"),
-    "size as a list": (document(images=[IMAGE | {"height": [4]}]), "no valid COCO file: .* got `array`"),
-    "id as a list": (document(images=[IMAGE | {"id": [4]}]), "no valid COCO file: .* got `array`"),
+    "id as a fraction": (document(images=[IMAGE | {"id": 0.5}]), "images: the id 0.5 is not an integer"),
+    "size as a list": (document(images=[IMAGE | {"height": [4]}]), "not a valid COCO file: .* got `array`"),
+    "id as a list": (document(images=[IMAGE | {"id": [4]}]), "not a valid COCO file: .* got `array`"),
     "id of a category beyond 64 bits": (
         document(categories=[{"id": 2**63}]),
         "categories: the id 9223372036854775808 has",
     ),
     "long name": (document(images=[IMAGE | {"file_name": "a" * 1001}]), "image 0: file_name has 1001 characters"),
-    "no categories": ({"images": [], "annotations": []}, "no valid COCO file: .*`categories`"),
-    "cut off": (json.dumps(document(annotation()))[:-5], "no valid COCO file: Input data was truncated"),
-    "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "no valid COCO file: JSON is malformed"),
+    "no categories": ({"images": [], "annotations": []}, "not a valid COCO file: .*`categories`"),
+    "cut off": (json.dumps(document(annotation()))[:-5], "not a valid COCO file: Input data was truncated"),
+    "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "not a valid COCO file: JSON is malformed"),
     "nested": (
         json.dumps(document(annotation("?"))).replace('"?"', "[" * 200_000),
-        "no valid COCO file: maximum recursion",
+        "not a valid COCO file: maximum recursion",
     ),
-    "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is no ground truth"),
+    "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is not ground truth"),
     "empty": ("", "no known layout"),
     "something else": ({"images": [], "shapes": []}, "no known layout"),
-    "broken panoptic": (document({"id": 1, "segments_info": []}), "no valid COCO panoptic file: .*`image_id`"),
+    "broken panoptic": (document({"id": 1, "segments_info": []}), "not a valid COCO panoptic file: .*`image_id`"),
 }
 
 
@@ -234,10 +235,10 @@ def test_a_file_whose_meaning_is_unclear_is_refused(write, content, message):
     [
         ({"height": 0}, "0 x 6 pixels; height and width must be at least 1"),
         ({"width": -6}, "4 x -6 pixels; height and width must be at least 1"),
-        ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than the limit"),
+        ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than max_pixels"),
         ({"width": None}, "has no width; add it, in pixels"),
-        ({"height": 4.5}, "height is 4.5; it must be a whole number of pixels"),
-        ({"height": "four"}, "height is 'four'; it must be a whole number of pixels"),
+        ({"height": 4.5}, "height is 4.5; it must be an integer number of pixels"),
+        ({"height": "four"}, "height is 'four'; it must be an integer number of pixels"),
     ],
 )
 def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, size, message):
@@ -376,7 +377,7 @@ def test_a_category_whose_id_is_text_has_a_name_only(write):
 def test_an_annotation_of_an_unknown_category_is_left_out_and_recorded(load):
     mask = load(annotation(category_id=3), annotation())
     assert mask.areas.tolist() == [0, 4]
-    assert mask.problems == (("category that the file does not list", "annotation 17: category_id 3"),)
+    assert mask.problems == (Problem("category that the file does not list", "annotation 17: category_id 3"),)
 
 
 def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path):
@@ -434,7 +435,7 @@ def test_taco_has_the_counts_of_an_independent_reader(data_dir):
 
 
 def test_detection_results_are_refused(data_dir):
-    with pytest.raises(InputError, match="a list, as detectors write their results, is no ground truth"):
+    with pytest.raises(InputError, match="a list, as detectors write their results, is not ground truth"):
         find(data_dir / "coco_results/instances_val2014_fakesegm100_results.json")
 
 

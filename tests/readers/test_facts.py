@@ -30,7 +30,7 @@ def touching_pairs(labels):
 def test_results_of_a_detector_are_refused_and_their_runs_decode_to_the_areas(data_dir):
     facts = facts_of(data_dir, "cocoapi_fakesegm100.json")
     file = data_dir / "coco_results/instances_val2014_fakesegm100_results.json"
-    with pytest.raises(InputError, match="a list, as detectors write their results, is no ground truth"):
+    with pytest.raises(InputError, match="a list, as detectors write their results, is not ground truth"):
         find(file)
     results = json.loads(file.read_text(encoding="utf-8"))
     forms = [result["segmentation"] for result in results]
@@ -63,7 +63,7 @@ def test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foregroun
     facts = facts_of(data_dir, "deeplab2_eval_instances.json")
     for name, fact in facts["per_file"].items():
         file = data_dir / "cityscapes_style" / name
-        with pytest.raises(InputError, match=f"{file.name}: a picture, no label image"):
+        with pytest.raises(InputError, match=f"{file.name}: not a label image"):
             find(file)
         shape, crop = png_foreground(file, max_pixels=2**20)
         height, width, channels = fact["shape"]
@@ -272,7 +272,7 @@ CONTRADICTED = "coco_dataset/coco_panoptic/annotations/panoptic_train/a.png"
 def test_the_files_that_masks_are_read_from_are_those_of_the_table(data_dir, refs_of_samples):
     facts = facts_of(data_dir, "datumaro_assets_labels.json")["per_file"]
     assert refs_of_samples.keys() == {name for name in facts if kinds_of(name) & {NUMBERS, COLOURS, BITMAP}}
-    with pytest.raises(InputError, match=r"a\.png: 5 x 5 pixels, but 5 x 10 in the JSON; mend one"):
+    with pytest.raises(InputError, match=r"a\.png: 5 x 5 pixels, but 5 x 10 in the JSON; correct one of them"):
         refs_of_samples.pop(CONTRADICTED).load()
     for name, ref in refs_of_samples.items():
         assert (name, list(ref.load().shape)) == (name, facts[name]["shape"][:2])

@@ -53,7 +53,7 @@ def assert_sound(mask):
     assert sorted(holders.tolist()) == list(range(1, count + 1)), "each instance lies whole in one plane"
     for other, kind in ((mask.ignore, np.bool_), (mask.stuff, np.int32)):
         assert other is None or (other.shape == mask.shape and other.dtype == kind)
-    assert all(" ".join(f"{kind} {where}".split()) for kind, where in mask.problems)
+    assert all(" ".join(f"{kind} {where}".split()) for kind, where, _ in mask.problems)
 
 
 def read_or_refused(file, content, data=None, **named):

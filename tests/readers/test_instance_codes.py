@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 
@@ -65,7 +66,7 @@ def test_every_pixel_has_the_meaning_of_its_value(values, crowd):
         assert mask.labels[at] == (instances.index(value) + 1 if value in instances else 0)
         assert stuff[at] == (code if kind == "stuff" else 0)
         assert ignore[at] == (kind in {"ignore", "group"} and value not in instances)
-    assert mask.problems == ((("odd", "value 5"),) if 5 in values else ())
+    assert mask.problems == ((Problem("odd", "value 5"),) if 5 in values else ())
     assert (mask.planes.dtype, mask.classes.dtype, stuff.dtype.kind) == (np.int32, np.int32, "i")
 
 
@@ -82,7 +83,7 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert mask.classes.tolist() == [0, 14, 14]
     assert mask.stuff.tolist() == [[0, 0, 0, 1, 0, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True, True]]
-    assert mask.problems == (("class is not one of Cityscapes", "value 10240"),)
+    assert mask.problems == (Problem("class is not one of Cityscapes", "value 10240"),)
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
@@ -144,7 +145,7 @@ def test_a_late_value_of_no_mots_class_is_ignored_and_recorded(tmp_path):
     for number in range(9):
         write(tmp_path / f"instances/{number}.png", [[0, 1001 if number < 8 else 3000]])
     mask = mots.find(tmp_path, ReadOptions()).refs[-1].load()
-    assert (mask.ignore.tolist(), mask.problems) == ([[False, True]], (("class is unknown", "value 3000"),))
+    assert (mask.ignore.tolist(), mask.problems) == ([[False, True]], (Problem("class is unknown", "value 3000"),))
 
 
 def test_mots_sample_has_the_counts_of_an_independent_reader(data_dir):
@@ -171,7 +172,7 @@ def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert (mask.planes[0].tolist(), mask.classes.tolist()) == ([[1, 2, 0, 0, 0]], [0, 1, 1])
     assert mask.stuff.tolist() == [[0, 0, 0, 2, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True]]
-    assert mask.problems == (("class is not in the configuration", "value 768"),)
+    assert mask.problems == (Problem("class is not in the configuration", "value 768"),)
 
 
 def test_mapillary_reads_the_last_version_or_that_of_the_configuration_given(tmp_path):
@@ -188,7 +189,7 @@ def test_a_damaged_mapillary_configuration_is_refused(tmp_path, labels):
     (tmp_path / "config.json").write_text(json.dumps({"labels": labels, "instances": 1}))
     write(tmp_path / "training/instances/a.png", [[0]])
     with pytest.raises(
-        InputError, match=r"config\.json: no configuration of Mapillary Vistas: .*; load it anew"
+        InputError, match=r"config\.json: not a valid configuration of Mapillary Vistas: .*; fix it or export it again"
     ) as error:
         mapillary.find(tmp_path, ReadOptions())
     assert "\n" not in str(error.value)

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError, OptionError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, find
 
 
@@ -59,7 +60,7 @@ def test_a_file_without_foreground_is_left_out_and_recorded(tmp_path):
     write(tmp_path / "cell/masks/2.png")
     mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 4]
-    assert mask.problems == (("no foreground", "1.png"),)
+    assert mask.problems == (Problem("no foreground", "1.png"),)
 
 
 def test_instances_of_different_sizes_are_refused(tmp_path):
@@ -72,7 +73,7 @@ def test_instances_of_different_sizes_are_refused(tmp_path):
 def test_the_limit_of_pixels_reaches_the_ref(tmp_path):
     write(tmp_path / "cell/masks/1.png")
     (ref,) = find(tmp_path, options=ReadOptions(max_pixels=19)).refs
-    with pytest.raises(InputError, match=r"1\.png: 4 x 5 pixels are more than the limit of 19"):
+    with pytest.raises(InputError, match=r"1\.png: 4 x 5 pixels are more than max_pixels=19"):
         pickle.loads(pickle.dumps(ref)).load()  # noqa: S301
 
 
@@ -80,7 +81,7 @@ def test_a_folder_that_was_emptied_meanwhile_is_refused(tmp_path):
     write(tmp_path / "cell/masks/1.png")
     (ref,) = find(tmp_path).refs
     (tmp_path / "cell/masks/1.png").unlink()
-    with pytest.raises(InputError, match=r"no \.png file is left"):
+    with pytest.raises(InputError, match=r"its files are gone"):
         ref.load()
 
 
@@ -181,9 +182,9 @@ def test_a_pattern_may_say_the_classes(tmp_path, files):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(", r"class_pattern: '\(' is no regular expression"),
+        ("(", r"class_pattern='\(': not a regular expression"),
         ("([a-z]+)", r"has no group of the class; write it as \(\?P<class>\.\.\.\)"),
-        ("(?P<class>z+)", r"'\(\?P<class>z\+\)' is found in no name of a file, as '1\.png'"),
+        ("(?P<class>z+)", r"class_pattern='\(\?P<class>z\+\)': matches no name of a file, such as '1\.png'"),
     ],
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(tmp_path, pattern, message):
@@ -194,7 +195,7 @@ def test_a_pattern_that_cannot_be_meant_is_refused(tmp_path, pattern, message):
 
 def test_a_pattern_for_another_format_is_refused(tmp_path):
     write(tmp_path / "1.png")
-    with pytest.raises(OptionError, match="is label-image; only files of instance-png have classes by name"):
+    with pytest.raises(OptionError, match="is label-image; only instance-png has classes in names of files"):
         find(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
 
 
@@ -284,15 +285,13 @@ def test_faint_greys_alone_are_no_foreground(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), grey, np.uint8)).save(file, quality=100)
     mask = find(tmp_path).refs[0].load()
-    assert (mask.areas.tolist(), mask.problems) == ([0, 64], (("no foreground", "0.jpg"),))
+    assert (mask.areas.tolist(), mask.problems) == ([0, 64], (Problem("no foreground", "0.jpg"),))
 
 
 def test_a_jpeg_in_colour_is_refused(tmp_path):
     (tmp_path / "cell/masks").mkdir(parents=True)
     Image.new("RGB", (5, 4)).save(tmp_path / "cell/masks/1.jpg")
-    with pytest.raises(
-        InputError, match=r"1\.jpg: a picture in RGB; a JPEG of an instance is grey, so save it as such"
-    ):
+    with pytest.raises(InputError, match=r"1\.jpg: an image in RGB; a JPEG of an instance must be grey"):
         find(tmp_path).refs[0].load()
 
 
@@ -300,7 +299,7 @@ def test_the_size_of_a_jpeg_is_checked_before_its_pixels(tmp_path):
     write(tmp_path / "cell/masks/1.jpg")
     file = tmp_path / "cell/masks/1.jpg"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"1\.jpg: 4 x 5 pixels are more than the limit of 19"):
+    with pytest.raises(InputError, match=r"1\.jpg: 4 x 5 pixels are more than max_pixels=19"):
         find(tmp_path, options=ReadOptions(max_pixels=19)).refs[0].load()
     with pytest.raises(InputError, match=r"1\.jpg: cannot be read as JPEG: "):
         find(tmp_path).refs[0].load()

@@ -64,9 +64,7 @@ def test_photographs_may_lie_in_images(tmp_path):
 def test_photographs_are_no_label_images(tmp_path, names):
     for name in names:
         write(tmp_path / name, PHOTOGRAPH)
-    with pytest.raises(
-        InputError, match=rf"{names[0]}: a picture, no label image; give PNG, TIFF or NPY files of one channel"
-    ):
+    with pytest.raises(InputError, match=rf"{names[0]}: not a label image; give PNG, TIFF or NPY files of one channel"):
         find(tmp_path)
 
 
@@ -169,7 +167,7 @@ DAMAGED = {
     "no array": (b"PK\3\4 a zip archive", "cannot be read as NPY: "),
     "cut header": (damaged_array((2, 3))[:40], "cannot be read as NPY: "),
     "no numbers": (damaged_array((2, 3)), "cannot be read as NPY: "),
-    "huge": (damaged_array((2**40, 2**40)), "1099511627776 x 1099511627776 pixels are more than the limit"),
+    "huge": (damaged_array((2**40, 2**40)), "1099511627776 x 1099511627776 pixels are more than max_pixels"),
     "no pixel": (damaged_array((0, 3)), "0 x 3 pixels; height and width must be at least 1"),
     "backwards": (damaged_array((-2, 3)), "-2 x 3 pixels; height and width must be at least 1"),
     "named fields": (b"\x93NUMPY\3\0" + damaged_array((2, 3))[8:], "NPY of version "),
@@ -196,7 +194,7 @@ def test_negative_values_of_an_array_are_refused(tmp_path):
 @pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((2, 3, 4), int), np.zeros(3, int)])
 def test_arrays_of_fractions_or_other_dimensions_are_no_label_images(tmp_path, values):
     write(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"a\.npy: a picture, no label image"):
+    with pytest.raises(InputError, match=r"a\.npy: not a label image"):
         find(tmp_path)
 
 

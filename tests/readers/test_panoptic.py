@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions
 from segprep.readers.panoptic import find, segment_ids
 
@@ -95,7 +96,7 @@ def test_a_crowd_of_stuff_is_ignored_or_stuff(write):
 def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
     mask = load(write(SEGMENTS[1:]))
     np.testing.assert_array_equal(mask.ignore, (IDS == 0) | (IDS == 5))
-    assert mask.problems == (("segment that the JSON does not list", "segment 5"),)
+    assert mask.problems == (Problem("segment that the JSON does not list", "segment 5"),)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
 def test_a_segment_that_makes_no_sense_is_recorded_and_changes_nothing(write, segment, kind):
     expected = load(write())
     mask = load(write([*SEGMENTS, segment]))
-    assert mask.problems == ((kind, f"segment {segment['id']}"),)
+    assert mask.problems == (Problem(kind, f"segment {segment['id']}"),)
     np.testing.assert_array_equal(mask.planes, expected.planes)
     np.testing.assert_array_equal(mask.ignore, expected.ignore)
 
@@ -133,7 +134,7 @@ def test_sizes_that_differ_are_refused(write):
 
 
 def test_the_size_is_checked_before_pixels_are_decoded(write):
-    with pytest.raises(InputError, match="2 x 4 pixels are more than the limit of 7"):
+    with pytest.raises(InputError, match="2 x 4 pixels are more than max_pixels=7"):
         load(write(), max_pixels=7)
 
 
@@ -176,9 +177,9 @@ def test_a_missing_picture_is_named_when_it_is_read(write):
         ({"images": []}, "annotation of image 1: no image has this id"),
         ({"categories": CATEGORIES[:1]}, "segment 5: no category has the id 3; add it"),
         ({"categories": [*CATEGORIES, CATEGORIES[0]]}, "categories: an id occurs twice"),
-        ({"segments": [{"id": "5", "category_id": 3}]}, "no valid COCO panoptic file: Expected `int`, got `str`"),
-        ({"segments": [{"id": 5}]}, "no valid COCO panoptic file: Object missing required field `category_id`"),
-        ({"images": 3}, "no valid COCO panoptic file"),
+        ({"segments": [{"id": "5", "category_id": 3}]}, "not a valid COCO panoptic file: Expected `int`, got `str`"),
+        ({"segments": [{"id": 5}]}, "not a valid COCO panoptic file: Object missing required field `category_id`"),
+        ({"images": 3}, "not a valid COCO panoptic file"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_one_line(write, changes, message):
@@ -190,7 +191,7 @@ def test_what_cannot_be_understood_is_refused_in_one_line(write, changes, messag
 def test_a_truncated_file_is_refused(write):
     file = write()
     file.write_text(file.read_text()[:-5])
-    with pytest.raises(InputError, match=r"panoptic\.json: no valid COCO panoptic file"):
+    with pytest.raises(InputError, match=r"panoptic\.json: not a valid COCO panoptic file"):
         find(file, ReadOptions())
 
 

@@ -100,9 +100,9 @@ BAD = {
     "short": ("0 0.5 0.5", "polygon of fewer than 6 numbers", "2"),
     "class only": ("0", "polygon of fewer than 6 numbers", "0"),
     "text": ("0 a b c d e f", "line is not of numbers", "'0 a b c"),
-    "nan": ("0 nan 0 1 1 0 1", "coordinates are not shares of the picture", "0 nan"),
-    "infinite": ("0 inf 0 1 1 0 1", "coordinates are not shares of the picture", "0 inf"),
-    "pixels": ("0 1 1 3 1 3 3 1 3", "coordinates are not shares of the picture", "0 1 1 3"),
+    "nan": ("0 nan 0 1 1 0 1", "coordinates are not fractions of the image", "0 nan"),
+    "infinite": ("0 inf 0 1 1 0 1", "coordinates are not fractions of the image", "0 inf"),
+    "pixels": ("0 1 1 3 1 3 3 1 3", "coordinates are not fractions of the image", "0 1 1 3"),
     "no area": ("0 0.5 0.5 0.5 0.5 0.5 0.5", "no pixel inside the image", "4 x 5"),
     "unknown class": (f"7{SQUARE[1:]}", "class without a name", "7"),
     "gap": (f"1{SQUARE[1:]}", "class without a name", "1"),
@@ -134,7 +134,7 @@ def test_a_text_without_picture_does_not_hide_the_others(write):
     write(label="labels/b.txt", picture=None)
     good, bad = found(write()).refs
     assert good.load().shape == (4, 5)
-    with pytest.raises(InputError, match=r"b\.txt: no picture of this name in images/"):
+    with pytest.raises(InputError, match=r"b\.txt: no image of this name in images/"):
         bad.load()
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_picture_is_named(write, content):
 
 
 def test_a_picture_larger_than_allowed_is_not_read(write):
-    with pytest.raises(InputError, match=r"a\.png: 4 x 5 pixels are more than the limit of 19"):
+    with pytest.raises(InputError, match=r"a\.png: 4 x 5 pixels are more than max_pixels=19"):
         found(write(), max_pixels=19).refs[0].load()
 
 
