@@ -13,6 +13,8 @@ _SPEC.loader.exec_module(seeds)
 
 
 def test_every_reader_has_a_seed():
+    missing = [name for name in READERS if name not in seeds.SEEDS]
+    assert not missing, f"add a tiny valid data set of {missing[0]} to SEEDS in tests/fuzz/seeds.py, for the fuzzer"
     assert set(seeds.SEEDS) == set(READERS)
 
 

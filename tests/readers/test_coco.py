@@ -387,9 +387,9 @@ def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path)
     masks = find(tmp_path)
     kind = "image that the file does not list"
     assert masks.problems == (
-        ("train/train.json", (kind, "annotation 17 and 1 more: image_id 3")),
-        ("train/train.json", (kind, "annotation 19: image_id b")),
-        ("val/val.json", (kind, "annotation 17: image_id 4")),
+        ("train/train.json", Problem(kind, "annotation 17 and 1 more: image_id 3")),
+        ("train/train.json", Problem(kind, "annotation 19: image_id b")),
+        ("val/val.json", Problem(kind, "annotation 17: image_id 4")),
     )
     assert [ref.load().areas.tolist() for ref in masks.refs] == [[0, 4], [0]]
 

@@ -130,7 +130,7 @@ def test_colours_without_a_palette_are_another_layout(folder):
         ("labelmap.txt", "car", "colour 1: 'car'"),
         ("class_dict.csv", "name,r,g,b\ncar,-1,0,0", "colour 1: '-1 0 0 car'"),
         ("class_dict.csv", f"{'x' * 200_000},1,2,3", "not valid CSV: field larger than field limit"),
-        ("labelmap.txt", "\x00:\x1b[0m,2,3", "colour 1: "),
+        ("labelmap.txt", "\x07:\x1b[0m,2,3", "colour 1: "),
         ("dataset_meta.json", "[" * 10**5, "not a valid palette"),
         ("dataset_meta.json", '{"label_map": {}, "segmentation_colors": [[0, 0, 0]]}', "0 labels in label_map, but 1"),
     ],

@@ -1,5 +1,6 @@
 import json
 import os
+import tomllib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -177,9 +178,20 @@ def test_layouts_of_others_are_found_by_the_one_reader_that_knows_them(data_dir,
     assert find(data_dir / path).format == name
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
 def test_every_reader_is_described_for_users():
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    assert [name for name in READERS if f"| `{name}` |" not in text] == []
+    text = (REPOSITORY / "docs/formats.md").read_text(encoding="utf-8")
+    missing = [name for name in READERS if f"| `{name}` |" not in text]
+    assert not missing, f"add a row for {missing[0]} to the table of docs/formats.md, beginning with | `{missing[0]}` |"
+
+
+def test_every_reader_is_independent_of_the_others():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (modules,) = (contract["modules"] for contract in contracts if contract["type"] == "independence")
+    missing = [module for reader in READERS.values() if (module := reader.find.__module__) not in modules]
+    assert not missing, f"add {missing[0]} to the contract 'Readers do not know each other' in pyproject.toml"
 
 
 def test_pictures_that_no_reader_knows_are_refused_as_label_images(tmp_path):

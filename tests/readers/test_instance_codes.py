@@ -135,6 +135,13 @@ def test_mots_classes_may_be_named_in_a_file(tmp_path):
         mots.find(tmp_path, ReadOptions())
 
 
+def test_a_list_of_mots_classes_that_is_far_too_long_is_refused(tmp_path):
+    write(tmp_path / "train/instances/a.png", np.array([[0, 1001]], np.uint16))
+    (tmp_path / "train/instances/labels.txt").write_bytes(b"a\n" * 2**19 + b"b")
+    with pytest.raises(InputError, match=r"labels\.txt: more than 1048576 bytes"):
+        mots.find(tmp_path, ReadOptions())
+
+
 @pytest.mark.parametrize("value", [1, 999, 3000, 10001])
 def test_values_of_no_mots_class_are_another_layout(tmp_path, value):
     write(tmp_path / "instances/a.png", [[0, value, 1001]])

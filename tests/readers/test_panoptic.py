@@ -72,6 +72,12 @@ def test_classes_have_the_order_of_the_file_and_are_things_unless_it_says_otherw
     assert entries(write())[1:] == [(1, 9, "sky", False), (2, 3, "cell", True), (3, 0, "debris", True)]
 
 
+def test_a_category_called_background_has_a_name_that_tells_it_from_class_0(write):
+    categories = [*CATEGORIES, {"id": 4, "name": "background", "isthing": 0}]
+    names = [name for _, _, name, _ in entries(write(categories=categories))]
+    assert len(set(names)) == len(names) == 5
+
+
 def test_classes_are_known_by_their_ids_where_there_are_no_categories(write):
     assert entries(write(categories=None))[1:] == [(1, 0, "0", True), (2, 3, "3", True), (3, 9, "9", True)]
 
@@ -124,7 +130,7 @@ def test_other_pictures_in_colour_give_the_same_ids(write, mode):
 
 
 def test_a_picture_without_colours_is_refused(write):
-    with pytest.raises(InputError, match=r"a\.png: a picture in L; ids of segments are colours"):
+    with pytest.raises(InputError, match=r"a\.png: an image in L; ids of segments are colours"):
         load(write(mode="L"))
 
 
@@ -162,7 +168,7 @@ def test_links_out_of_the_folder_are_not_followed(write, tmp_path):
     file = write()
     (tmp_path / "panoptic/a.png").rename(tmp_path / "outside.png")
     (tmp_path / "panoptic/a.png").symlink_to(tmp_path / "outside.png")
-    with pytest.raises(InputError, match=r"a\.png: a link that leads out of its folder"):
+    with pytest.raises(InputError, match=r"a\.png: a link out of its folder"):
         load(file)
 
 
