@@ -219,9 +219,9 @@ ROWS = [
     label("16 bits.png", png([[0, 300, 301, 44]], dtype=np.uint16), FINE, instances=3),
     label("palette.png", palette_png([[0, 1, 2, 1]]), FINE, instances=2),
     label("1 bit.png", png([[0, 255, 255, 0]], "1"), FINE, instances=1),
-    label("LA.png", png(LABELS, "LA"), REFUSED, "LA.png: a picture", "one channel"),
-    label("RGB.png", png(LABELS, "RGB"), REFUSED, "RGB.png: a picture", "one channel"),
-    label("RGBA.png", png(LABELS, "RGBA"), REFUSED, "RGBA.png: a picture", "one channel"),
+    label("LA.png", png(LABELS, "LA"), REFUSED, "LA.png: not a label image", "one channel"),
+    label("RGB.png", png(LABELS, "RGB"), REFUSED, "RGB.png: not a label image", "one channel"),
+    label("RGBA.png", png(LABELS, "RGBA"), REFUSED, "RGBA.png: not a label image", "one channel"),
     label(
         "animated.png", animated_png([[0, 1]], [[2, 3]]), UNREADABLE, "animated.png: an animation of 2", "one file per"
     ),
@@ -231,7 +231,7 @@ ROWS = [
     label("other pixels.png", other_byte(GOOD, 45), UNREADABLE, "other_pixels.png: cannot be read as PNG"),
     label("no width.png", raw_png(0, 4), UNREADABLE, "no_width.png"),
     label("too few rows.png", raw_png(2, 3, b"\0\1\1"), UNREADABLE, "too_few_rows.png: cannot be read as PNG"),
-    label("bomb.png", raw_png(30_000, 30_000, b"\0"), UNREADABLE, "bomb.png: 30000 x 30000 pixels", "--max-pixels"),
+    label("bomb.png", raw_png(30_000, 30_000, b"\0"), UNREADABLE, "bomb.png: 30000 x 30000 pixels", "raise the limit"),
     label("float.tif", tiff([[0.5, 1]], np.float32), UNREADABLE, "float.tif: pixels are of type float32", "integers"),
     label("negative.tif", tiff([[-3, 1]], np.int16), UNREADABLE, "negative.tif: the value -3", "not negative"),
     label("pages.tif", tiff([LABELS, LABELS], np.uint8), UNREADABLE, "pages.tif: a stack of 2 x 3 x 4", "one file per"),
@@ -241,8 +241,8 @@ ROWS = [
     label("bigtiff.tif", tiff(LABELS, np.uint8, bigtiff=True), FINE, instances=2),
     label("empty.tif", b"", UNREADABLE, "empty.tif: cannot be read as TIFF"),
     label("pickled.npy", npy([{"a": 1}], object), REFUSED, "no known layout"),
-    label("3d.npy", npy([LABELS]), REFUSED, "3d.npy: a picture"),
-    label("float.npy", npy(LABELS, np.float64), REFUSED, "float.npy: a picture"),
+    label("3d.npy", npy([LABELS]), REFUSED, "3d.npy: not a label image"),
+    label("float.npy", npy(LABELS, np.float64), REFUSED, "float.npy: not a label image"),
     label("fortran.npy", npy(LABELS, order="F"), FINE, instances=2),
     label("bool.npy", npy(ONE, bool), FINE, instances=1),
     label("big endian.npy", npy([[0, 300, 301]], ">u2"), FINE, instances=2),
@@ -265,7 +265,7 @@ ROWS = [
         "too many instances",
         {"a.png": GOOD},
         UNREADABLE,
-        ("a.png: 2 instances", "limit of 1", "--max-instances"),
+        ("a.png: 2 instances", "raise the limit"),
         options=("--max-instances", "1"),
     ),
     # --- one PNG per instance
@@ -278,13 +278,13 @@ ROWS = [
     per_instance("RGBA", png(ONE, "RGBA"), FINE, instances=2),
     per_instance("LA", png(ONE, "LA"), FINE, instances=2),
     per_instance("palette", palette_png([[1, 0, 0, 0]] * 3), FINE, instances=2),
-    per_instance("bomb", raw_png(30_000, 30_000, b"\0"), UNREADABLE, "b.png: 30000 x 30000 pixels", "--max-pixels"),
+    per_instance("bomb", raw_png(30_000, 30_000, b"\0"), UNREADABLE, "b.png: 30000 x 30000 pixels", "raise the limit"),
     Row("instances: no masks", {"x/masks": None, "y/masks": None}, REFUSED, ("no known layout",)),
     Row(
         "instances: too many",
         {"x/masks/a.png": png(ONE), "x/masks/b.png": png(ONE)},
         UNREADABLE,
-        ("x/masks: 2 instances", "limit of 1", "--max-instances"),
+        ("x/masks: 2 instances", "raise the limit"),
         options=("--max-instances", "1"),
     ),
     # --- folders
@@ -301,7 +301,12 @@ ROWS = [
     ),
     Row("link in a circle", {"labels/a.png": GOOD, "labels/again": Link("."), "again": Link(".")}, FINE, instances=2),
     Row("two layouts", {"labels/a.png": GOOD, "masks/a.png": GOOD}, REFUSED, ("labels/ and masks/", "give one")),
-    Row("two readers", {"x/masks/a.png": png(ONE), "labels/a.png": GOOD}, REFUSED, ("looks like", "--format")),
+    Row(
+        "two readers",
+        {"x/masks/a.png": png(ONE), "labels/a.png": GOOD},
+        REFUSED,
+        ("matches several formats", "choose one"),
+    ),
     Row("no picture", {"a.docx": b"x"}, REFUSED, ("a.docx: no known layout",), give="a.docx"),
     Row("no picture in a folder", {"a.docx": b"x"}, REFUSED, ("data: no known layout",)),
     Row("name that cannot be written", {"a\nb.png": GOOD}, REFUSED, ("a\\nb.png", "rename the file")),
@@ -322,7 +327,7 @@ ROWS = [
     yolo("odd numbers", BOX + b"0 0.1 0.1 0.6 0.1 0.6 0.6 0.1\n", WARNED, "odd number", "line 2: 7", instances=1),
     yolo("too few numbers", BOX + b"0 0.1 0.1\n", WARNED, "fewer than 6", "line 2: 2", instances=1),
     yolo("a box", BOX + b"0 0.5 0.5 0.2 0.2\n", WARNED, "a box, not a polygon", "line 2", instances=1),
-    yolo("NaN", BOX + b"0 0.1 nan 0.6 0.1 0.6 0.6\n", WARNED, "not shares", "line 2", "nan", instances=1),
+    yolo("NaN", BOX + b"0 0.1 nan 0.6 0.1 0.6 0.6\n", WARNED, "not fractions", "line 2", "nan", instances=1),
     yolo("a word", BOX + b"0 0.1 x 0.6 0.1 0.6 0.6\n", WARNED, "not of numbers", "line 2", instances=1),
     yolo("first line of words", b"cell 0 0 1 1 1\n" + BOX, WARNED, "not of numbers", "line 1: 'cell", instances=1),
     yolo(
@@ -340,7 +345,7 @@ ROWS = [
     yolo("no UTF-8", BOX + b"\xff\xfe\n", UNREADABLE, "a.txt: not text in UTF-8", "save it as UTF-8"),
     yolo("broken names", BOX, REFUSED, "data.yaml: names cannot be read", **{"data.yaml": b"names: [a, b"}),
     yolo("deep names", BOX, REFUSED, "data.yaml: names cannot be read", **{"data.yaml": b"names: " + b"[" * 5000}),
-    yolo("too many", BOX * 2, UNREADABLE, "a.txt: 2 instances", "--max-instances", options=("--max-instances", "1")),
+    yolo("too many", BOX * 2, UNREADABLE, "a.txt: 2 instances", "raise the limit", options=("--max-instances", "1")),
     yolo("too many over each other", BOX * 1100, UNREADABLE, "a.txt: instance 1025 lies over 1024 others", "repeated"),
     # --- labelme
     labelme("good", [], FINE, instances=1),
@@ -419,12 +424,12 @@ ROWS = [
     panoptic(
         "no category", REFUSED, "p.json", "no category has the id 44", "add it", segments=[{"id": 5, "category_id": 44}]
     ),
-    panoptic("grey PNG", UNREADABLE, "p/a.png: a picture in L", "RGB", content=png(IDS)),
+    panoptic("grey PNG", UNREADABLE, "p/a.png: an image in L", "RGB", content=png(IDS)),
     panoptic(
         "too many",
         UNREADABLE,
         "p/a.png: 2 instances",
-        "--max-instances",
+        "raise the limit",
         options=("--max-instances", "1"),
         segments=[SEGMENTS[0], {"id": 7, "category_id": 1}],
     ),
@@ -442,7 +447,7 @@ ROWS = [
     ),
     # --- Segment Anything
     sa_1b("good", [], FINE, instances=1),
-    sa_1b("null", [{"id": 2, "segmentation": None}], WARNED, "no compressed runs", "annotation 2", instances=1),
+    sa_1b("null", [{"id": 2, "segmentation": None}], WARNED, "not compressed runs", "annotation 2", instances=1),
     sa_1b(
         "other size",
         [{"id": 2, "segmentation": {"size": [9, 9], "counts": "1"}}],
@@ -576,7 +581,7 @@ ROWS = [
         pixels=((0x010203, 0, 0x800000),),
     ),
     colour_png("bad palette", b"128 0 x cell", REFUSED, "label_colors.txt: colour 1", "three numbers"),
-    colour_png("empty palette", b"", REFUSED, "label_colors.txt: no colour", "a line"),
+    colour_png("empty palette", b"", REFUSED, "label_colors.txt: contains no colour", "a line"),
     colour_png("colour twice", b"1 2 3 a\n1 2 3 b", REFUSED, "'a' and 'b'", "its own"),
     # --- ADE20K
     ade20k("good", FINE, instances=1),
