@@ -442,7 +442,7 @@ def test_other_settings_are_refused_as_ever(rules, said, varied, varied_store, f
 
 def test_other_limits_are_asked_of_every_mask(cells, made):
     assert stages(cells, made, rules=Rules(reading=ReadOptions(max_instances=100))) == ["scan"]
-    with pytest.raises(InputError, match="more than max_pixels=1"):
+    with pytest.raises(InputError, match="more than max_instances=1"):
         segprep.preprocess(cells, made, rules=Rules(reading=ReadOptions(max_instances=1)), workers=ONE)
 
 
