@@ -68,10 +68,10 @@ def as_text(path: AnyPath, info: StoreInfo) -> str:
 
 def warnings(info: StoreInfo) -> Iterator[str]:
     """One line for each kind of problem, and for each class whose weight is doubtful."""
-    for kind, count in Counter(problem.kind for problem in info.problems).items():
+    for (kind, left_out), count in Counter((problem.kind, problem.left_out) for problem in info.problems).items():
         places = [f"{problem.key}: {problem.where}" for problem in info.problems if problem.kind == kind]
         more = f" and {count - NAMED} more" if count > NAMED else ""
-        yield f"{kind}: {count} left out: {', '.join(places[:NAMED])}{more}"
+        yield f"{kind}: {f'{count} left out: ' if left_out else ''}{', '.join(places[:NAMED])}{more}"
     if info.instances == 0:
         yield "there is no instance in any mask"
     for target in info.targets:

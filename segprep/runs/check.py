@@ -7,7 +7,7 @@ import msgspec
 
 from segprep.masks.stats import total
 from segprep.paths.anypath import AnyPath
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.runs.preprocess import Rules, reading
 from segprep.runs.scan import Scan, scan
 from segprep.store.schema import ProblemInfo
@@ -70,7 +70,7 @@ def check(
     ('label-image', 1, 2, ())
     """
     rules, workers = rules or Rules(), workers or Workers()
-    masks = find_masks(workers.place(data), format=rules.format, options=reading(rules))
+    masks = find(workers.place(data), format=rules.format, options=reading(rules))
     with open_executor(workers, len(masks.refs)) as executor:
         found = scan(executor, masks, rules.instances, progress)
     return _report(str(data), found)
@@ -80,7 +80,9 @@ def _report(source: str, found: Scan) -> CheckReport:
     """CheckReport of what was found."""
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
-    problems = tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems())
+    problems = tuple(
+        ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
+    )
     return CheckReport(
         source=source,
         format=found.masks.format,

@@ -12,7 +12,7 @@ from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
-from segprep.readers import MaskSet, ReadOptions, find_masks
+from segprep.readers import MaskSet, ReadOptions, find
 from segprep.runs.changes import diff, with_stored_targets
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
@@ -128,7 +128,7 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     with write_lock(root, "" if part is None else part.name) as check_sole:
         progress = _checked(progress, check_sole)
         files = stat_fingerprint(source, root)  # before any file is read: a change from now on is noticed next time
-        masks = find_masks(source, format=rules.format, options=reading(rules))
+        masks = find(source, format=rules.format, options=reading(rules))
         if not covers_all_files(source, masks.format):
             files = None
         with open_executor(workers, len(masks.refs)) as executor:

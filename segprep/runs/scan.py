@@ -66,7 +66,7 @@ class Scan(NamedTuple):
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def problems(self) -> list[tuple[str, Problem]]:
-        """All that was left out, in words that can be printed, with the key of its mask or the name of its file."""
+        """All problems, in printable text, with the key of the mask or the name of the file."""
         within = [
             (ref.key, problem)
             for ref, each in zip(self.masks.refs, self.stats, strict=True)
@@ -74,7 +74,7 @@ class Scan(NamedTuple):
         ]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return [
-            (key, Problem(problem.kind, escape_controls(problem.where)))
+            (key, problem._replace(where=escape_controls(problem.where)))
             for key, problem in (*self.masks.problems, *within, *unreadable)
         ]
 
@@ -167,9 +167,9 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
         raise OptionError(f"--on-error {on_error}: choose one of {', '.join(get_args(OnError))}")
     if found.unreadable and on_error != "skip-mask":
         raise BadMasksError(tuple(found.unreadable.values()))
-    problems = found.problems()
-    if problems and on_error == "fail":
-        raise BadMasksError([f"{key}: {problem.kind}: {problem.where}" for key, problem in problems])
+    left_out = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
+    if left_out and on_error == "fail":
+        raise BadMasksError(left_out)
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found

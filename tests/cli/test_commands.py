@@ -311,7 +311,7 @@ def test_every_command_has_json_and_debug(command):
         (["--min-distance", "9"], "--min-distance is for --instances-from components or watershed"),
         (["--distance-clip", "20"], "--distance-clip is of distance, which is not asked for: add it to --targets"),
         (["--targets", "distance", "--w0", "5"], "--w0 is of weights, which is not asked for"),
-        (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
+        (["--group", "a{99999999999999}", "--folds", "2"], "is not a regular expression"),
         (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
         (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
         (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),

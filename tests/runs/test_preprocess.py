@@ -27,7 +27,7 @@ from segprep.errors import (
 )
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SPLITS, SplitRule
-from segprep.readers import READERS, find_masks
+from segprep.readers import READERS, find
 from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
@@ -52,7 +52,7 @@ import numpy as np
 
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
-from segprep.readers import MaskSet
+from segprep.readers import MaskSet, Reader
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class DeadlyRef:
     key: str
     marks: Path
     loads: int
+    split: str | None = None
 
     def load(self):
         if self.key == "b":
@@ -76,6 +77,9 @@ def find(path, options):
         return None
     refs = tuple(DeadlyRef(key, path, int(path.name[-1])) for key in "abc")
     return MaskSet("deadly", class_table([(None, "thing")]), refs)
+
+
+READER = Reader("deadly", find)
 '''
 
 SCRIPT = """
@@ -180,7 +184,7 @@ def deadly_reader(tmp_path, monkeypatch):
     (tmp_path / "deadly_reader.py").write_text(READER)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("deadly_reader")
-    monkeypatch.setitem(READERS, "deadly", module.find)
+    monkeypatch.setitem(READERS, "deadly", module.READER)
     yield
     del sys.modules["deadly_reader"]
 
@@ -390,7 +394,7 @@ def test_no_store_is_not_opened(tmp_path):
 @pytest.mark.parametrize("name", ["coins", "varied"])
 def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_of_the_input(name, request):
     dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
-    refs = find_masks(COINS if name == "coins" else request.getfixturevalue("varied")).refs
+    refs = find(COINS if name == "coins" else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
     targets = [msgspec.convert(target.parameters, types[target.name]) for target in dataset.info.targets]
     assert dataset.keys == [ref.key for ref in refs]
