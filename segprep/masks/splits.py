@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +52,12 @@ class SplitRule:
         JSON or CSV file that names the split of each key.
     """
 
-    fractions: tuple[float, float, float] | None = None
+    fractions: tuple[float, float, float] | None = field(default=None, metadata={"bound": True})
     seed: int = 0
     group: str | None = None
     stratify: bool = False
     folds: int | None = None
-    file: str | None = None
+    file: str | None = field(default=None, metadata={"bound": True})
 
     def __post_init__(self) -> None:
         if self.fractions is not None:

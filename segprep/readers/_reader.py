@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
@@ -45,7 +45,7 @@ class ReadOptions:
     crowd: Crowd = "ignore"
     max_pixels: int = MAX_PIXELS
     max_instances: int = MAX_INSTANCES
-    values: Values = "instances"
+    values: Values = field(default="instances", metadata={"bound": True})
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, ReadOptions, find_masks
 from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
 from segprep.runs.ranges import MaskFacts, broken
+from segprep.runs.settings import chosen_workers
 from segprep.store.dataset import Dataset
 from segprep.store.layout import Shard
 from segprep.store.metadata import bytes_on_disk
@@ -77,21 +78,21 @@ class TargetShard(NamedTuple):
 
 
 def verify(
-    out: str | os.PathLike[str] | AnyPath,
+    store: str | os.PathLike[str] | AnyPath,
     *,
     deep: bool = False,
     against: str | os.PathLike[str] | AnyPath | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
     incomplete: bool = False,
-    workers: Workers | None = None,
+    workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
 ) -> VerifyReport:
     """Find all damage of a store.
 
     Parameters
     ----------
-    out : path
+    store : path
         The store.
     deep : bool
         Whether to read and decode every shard: finds also damage that leaves its size as it is, and values that make no
@@ -127,8 +128,8 @@ def verify(
     """
     if sample < 1:
         raise OptionError(f"--sample {sample}: must be at least 1")
-    workers = workers or Workers()
-    root = workers.place(out)
+    workers = chosen_workers(workers)
+    root = workers.place(store)
     known = inspect_store(root)
     if known.info.status != "complete" and not incomplete:
         raise IntegrityError(_incomplete(root, known))
@@ -138,7 +139,7 @@ def verify(
         findings = [*known.findings, *_shard_findings(executor, root, known, progress, deep=deep)]
         findings += _differing(executor, root, known, chosen)
     return VerifyReport(
-        store=str(out),
+        store=str(store),
         shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
         objects=known.objects,
         bytes=bytes_on_disk(root),
