@@ -17,15 +17,12 @@ from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, Scan, masks_of, require_readable, scan
 from segprep.runs.scan import Classes as ClassNames
-from segprep.runs.settings import Data, Rules, Settings, Split, Targets, chosen_data, chosen_workers, run_rules
+from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, chosen_workers, run_rules
 from segprep.runs.write import Part, WriteTask, write
 from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.targets import Classes, Labels, Target
+from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
-
-ALWAYS: tuple[Target, ...] = (Labels(), Classes())
-"""Targets of every store: all others can be computed again from these and the instance table."""
 
 
 def preprocess(  # noqa: PLR0913 - keywords
@@ -214,7 +211,7 @@ def _with_always(targets: Sequence[Target]) -> list[Target]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise OptionError(f"targets: {twice} is named twice; a store has one array of each name")
-    return [*(target for target in ALWAYS if target.name not in names), *targets]
+    return [*(kind() for kind in TARGETS if kind.name in ALWAYS and kind.name not in names), *targets]
 
 
 def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:

@@ -121,6 +121,8 @@ class Rules:
             raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel")
 
 
+ALWAYS = ("labels", "classes")
+"""Targets of every store: all others can be computed again from these and the instance table."""
 READING = (ReadOptions, InstanceRule)
 RULES = (*READING, SplitRule, Rules)
 
@@ -209,10 +211,15 @@ def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
             raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
 
 
+def target_kinds() -> dict[str, type[Target]]:
+    """Targets that are written on request, by name."""
+    return {kind.name: kind for kind in TARGETS if kind.name not in ALWAYS}
+
+
 def _kind(name: str) -> type[Target]:
     """Target of this name."""
-    kinds = {kind.name: kind for kind in TARGETS if settings_of(kind)}
-    if name in ("labels", "classes"):
+    kinds = target_kinds()
+    if name in ALWAYS:
         raise OptionError(f"targets={name!r}: always written; leave it out")
     check_choice("targets", name, kinds)
     return kinds[name]
@@ -243,8 +250,11 @@ def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
     instances, reading = _made(InstanceRule, settings), _made(ReadOptions, settings)
     if instances.instances_from != "as-is":
         reading = replace(reading, values="classes")
-    elif unused := next((name for name in ("connectivity", "min_distance") if name in settings), None):
-        raise OptionError(f"{unused}={settings[unused]!r}: needs instances_from='components' or 'watershed'")
+    else:
+        for name in ("connectivity", "min_distance"):
+            if getattr(instances, name) != getattr(InstanceRule(), name):
+                value = f"{name}={settings[name]!r}"
+                raise OptionError(f"{value}: needs instances_from='components' or instances_from='watershed'")
     return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split)
 
 

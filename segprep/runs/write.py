@@ -120,6 +120,8 @@ def write(executor: Jobs, work: WriteTask, progress: Progress, before: StoreInfo
     _note(work)
     masks = sum(len(shard.masks) for shard in _shards(work))
     done = masks - sum(sizes)
+    if not jobs:
+        progress("write", done, masks)
     for index, _ in executor.completed(jobs):
         done += sizes[index]
         progress("write", done, masks)
