@@ -24,10 +24,8 @@ from segprep.errors import (
     SegprepError,
     StorageError,
 )
-from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import READERS, find_masks
-from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
@@ -192,7 +190,7 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
     data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
     data.mkdir()
     with pytest.raises(error, match=f"{named}: a worker process died"):
-        segprep.preprocess(data, out, rules=Rules(format="deadly"), workers=Workers(processes=2))
+        segprep.preprocess(data, out, format="deadly", workers=Workers(processes=2))
     assert out.exists() == (loads == 1)
     assert not out.exists() or read_info(out).status == "incomplete"
 
@@ -201,8 +199,8 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
 def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     data = tmp_path / "deadly-0"
     data.mkdir()
-    rules = Rules(format="deadly", on_error="skip-mask")
-    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=rules, workers=Workers(processes=2))
+    rules = {"format": "deadly", "on_error": "skip-mask"}
+    info = segprep.preprocess(data, tmp_path / "out.zarr", **rules, workers=Workers(processes=2))
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b")]
     assert (info.masks, info.status) == (2, "complete")
 
@@ -278,9 +276,9 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
     ("changed", "said"),
     [
         ({"targets": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
-        ({"rules": Rules(instances=InstanceRule(separate=1))}, "instances separate was 0, now 1; choose"),
-        ({"rules": Rules(canvas=(500, 500))}, "canvas sizes was "),
-        ({"rules": Rules(split=SplitRule((1.0, 0.0, 0.0)))}, "split fractions was None, now "),
+        ({"separate": 1}, "instances separate was 0, now 1; choose"),
+        ({"canvas": (500, 500)}, "canvas sizes was "),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, "split fractions was None, now "),
     ],
 )
 def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store, files_of, changed, said):
@@ -305,7 +303,7 @@ EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
 
 @pytest.mark.parametrize("separate", [0, 1])
 def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
-    how = {"rules": Rules(instances=InstanceRule(separate=separate)), "workers": ONE}
+    how = {"separate": separate, "workers": ONE}
     segprep.preprocess(varied, tmp_path / "at once", targets=EVERYTHING, **how)
     segprep.preprocess(varied, tmp_path / "in turn", targets=EVERYTHING[2:], **how)
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "in turn").rglob("c/*/0/0") if path.is_file()}
@@ -401,8 +399,8 @@ def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_
 
 @pytest.mark.parametrize("overlap", ["smallest", "first", "last"])
 def test_the_ground_truth_of_a_mask_shows_what_its_labels_show(varied, overlap, tmp_path):
-    rules = Rules(instances=InstanceRule(overlap=overlap))
-    segprep.preprocess(varied, tmp_path / "out.zarr", targets=(), rules=rules, workers=ONE)
+    rules = {"overlap": overlap}
+    segprep.preprocess(varied, tmp_path / "out.zarr", targets=(), **rules, workers=ONE)
     dataset = segprep.open(tmp_path / "out.zarr")
     for index in (0, 5, 9):
         np.testing.assert_array_equal(dataset.mask(index).labels, dataset[index]["labels"])

@@ -22,7 +22,7 @@ from helpers.buckets import make_bucket
 from helpers.clusters import address_in, scheduler, wait_for_workers, workers_of
 from helpers.commands import COMMAND, SECONDS, has_ended, segprep_
 
-from segprep import Rules, Workers, preprocess
+from segprep import Workers, preprocess
 from segprep.errors import StorageError
 from segprep.paths.bucket import BucketPath
 from segprep.readers import READERS
@@ -266,8 +266,8 @@ def poison(tmp_path, monkeypatch):
 
 def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, tmp_path):
     (tmp_path / "poison-0").mkdir()
-    rules = Rules(format="poison", on_error="skip-mask")
-    info = preprocess(tmp_path / "poison-0", tmp_path / "out.zarr", rules=rules, workers=poison)
+    rules = {"format": "poison", "on_error": "skip-mask"}
+    info = preprocess(tmp_path / "poison-0", tmp_path / "out.zarr", **rules, workers=poison)
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "n")]
     assert info.problems[0].where.startswith("scan of n: workers died of it")
     assert (info.masks, info.status) == (25, "complete")
@@ -276,7 +276,7 @@ def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, 
 def test_a_shard_that_workers_of_a_cluster_die_of_is_named_when_all_others_are_written(poison, tmp_path):
     (tmp_path / "poison-1").mkdir()
     with pytest.raises(StorageError, match=r"^shard 0 of 2x6, n: workers died of it, of a mask that crashes"):
-        preprocess(tmp_path / "poison-1", tmp_path / "out.zarr", rules=Rules(format="poison"), workers=poison)
+        preprocess(tmp_path / "poison-1", tmp_path / "out.zarr", format="poison", workers=poison)
     assert len(list((tmp_path / "out.zarr").glob("*/weights/records/*.json"))) == 25
     assert read_info(tmp_path / "out.zarr").status == "incomplete"
 
