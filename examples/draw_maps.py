@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import segprep
+from segprep.masks.instances import InstanceRule
+from segprep.runs.preprocess import Rules
 from segprep.targets import Border, Boundaries, Distance, Weights
 from segprep.targets.weights import PRESETS
 
@@ -43,7 +45,7 @@ def maps(data, *targets, **rule):
             Image.fromarray(data).save(source)
             return maps(source, *targets, **rule)
         store = Path(folder) / "maps.zarr"
-        segprep.preprocess(data, store, targets=targets, **rule, workers=ONE)
+        segprep.preprocess(data, store, targets=targets, rules=Rules(instances=InstanceRule(**rule)), workers=ONE)
         return segprep.open(store)[0]
 
 
@@ -107,9 +109,7 @@ def main(folder):
     draw(folder / "boundaries.png", *(maps(disc, Boundaries(px))["boundaries"] for px in (1, 3)), zoom=3)
     fields = [maps(disc, Distance(per))["distance"] for per in ("foreground", "instance")]
     draw(folder / "distance_per.png", *fields, anchors=SIGNED, zoom=3)
-    found = [
-        maps((disc > 0).astype(np.uint8), instances_from=origin)["labels"] for origin in ("components", "watershed")
-    ]
+    found = [maps((disc > 0).astype(np.uint8), instances_from=origin)["labels"] for origin in ("components", "watershed")]
     draw(folder / "instances.png", *found, zoom=3)
 
 

@@ -99,7 +99,7 @@ def test_a_run_needs_a_mask_that_can_be_read(tmp_path):
 
 
 def test_an_unknown_way_to_go_about_bad_input_is_an_option_error(data, tmp_path):
-    with pytest.raises(OptionError, match="--on-error never: choose one of skip-annotation, skip-mask, fail"):
+    with pytest.raises(OptionError, match="on_error='never': choose one of skip-annotation, skip-mask, fail"):
         segprep.preprocess(data, tmp_path / "out.zarr", on_error="never", workers=ONE)
 
 
