@@ -62,7 +62,7 @@ def _status() -> int:
     from .commands import main  # noqa: PLC0415 - see the module
 
     warnings.showwarning = _warner(warnings.showwarning)
-    status = main.main(standalone_mode=False)
+    status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
 
@@ -90,7 +90,9 @@ def _explain(error: BaseException) -> NoReturn:
         sys.exit(error.exit_code)
     if isinstance(error, click.ClickException):
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
-        _fail(f"{error.format_message().rstrip('.')}. See '{path} --help'.", error.exit_code)
+        message = error.format_message()
+        end = "" if message.endswith((".", "?")) else "."
+        _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
         *others, last = _lines(error)
         for line in others:

@@ -5,9 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from segprep.cli.commands import COMMANDS, main
+
 COMMAND = Path(sys.executable).with_name("segprep")
 SECONDS = 120
 """How long a command may take before a test gives up; far more than it needs."""
+
+
+def commands_by_name():
+    """All commands, by name."""
+    return {name: main.get_command(None, name) for name in COMMANDS}
 
 
 def finished(words, *, cwd=None, seconds=SECONDS, **environment):
