@@ -1,6 +1,6 @@
 """Which class each pixel shows."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ class Classes:
     uint8, or uint16 where there are 255 classes or more. Most losses take the maximum as their `ignore_index`.
     """
 
-    dtype: str = field(default="uint8", metadata={"bound": True})
+    dtype: str = "uint8"
 
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 1

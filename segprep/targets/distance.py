@@ -1,6 +1,6 @@
 """Signed distance fields, for the boundary loss."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -40,7 +40,7 @@ class Distance:
     per: Per = "foreground"
     clip: float | None = None
     dtype: Dtype = "float16"
-    channels: int = field(default=0, metadata={"bound": True})
+    channels: int = 0
 
     name: ClassVar[str] = "distance"
     version: ClassVar[int] = 1

@@ -1,6 +1,6 @@
 """Which instance each pixel shows."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ class Labels:
     a mask has 65,535 instances or more; the type's maximum is no instance but stands for a missing shard.
     """
 
-    dtype: str = field(default="uint16", metadata={"bound": True})
+    dtype: str = "uint16"
 
     name: ClassVar[str] = "labels"
     version: ClassVar[int] = 1

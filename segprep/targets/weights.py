@@ -103,7 +103,7 @@ class Weights:
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
     dtype: Dtype = "float16"
-    vector: tuple[float, ...] = field(default=(), metadata={"bound": True})
+    vector: tuple[float, ...] = field(default=())
 
     name: ClassVar[str] = "weights"
     version: ClassVar[int] = 1
