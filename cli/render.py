@@ -18,6 +18,7 @@ from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import StoreInfo, stored_target, train_counts
 from segprep.store.tables import read_table
 from segprep.targets import Target
+from segprep.targets.target import fit
 
 NAMED = 3
 """Items that a warning names."""
@@ -173,7 +174,7 @@ def stale(path: AnyPath, info: StoreInfo) -> Iterator[str]:
 def _is_fitted(target: Target, counts: Counts) -> bool:
     """True if fitting a target again would not change it."""
     try:
-        return target.fit(counts, counts) == target
+        return fit(target, counts, counts) == target
     except OptionError:  # as of a class that is absent from the train split now
         return False
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segprep.errors import IntegrityError
 from segprep.masks.instances import InstanceRule
 from segprep.paths.anypath import AnyPath
-from segprep.runs.plan import Plan, _rank
+from segprep.runs.plan import Plan
 from segprep.store.metadata import read_splits
 from segprep.store.schema import (
     StoreInfo,
@@ -19,6 +19,7 @@ from segprep.store.schema import (
     target_info,
 )
 from segprep.store.tables import decode_keys, read_table
+from segprep.targets import in_order
 
 NAMED = 3
 """How many masks a message names."""
@@ -44,7 +45,7 @@ def with_stored_targets(before: StoreInfo, made: Plan) -> Plan:
     now = made.info
     names = {target.name for target in now.targets}
     kept = [stored_target(info) for info in before.targets if info.name not in names]
-    targets = tuple(sorted((*kept, *made.targets), key=_rank))
+    targets = in_order((*kept, *made.targets))
     rule = msgspec.convert(now.instance_rule, type=InstanceRule)
     infos = tuple(target_info(each, made.layout, rule, now.input) for each in targets)
     return replace(made, info=msgspec.structs.replace(now, targets=infos), targets=targets)

@@ -29,8 +29,9 @@ from segprep.store.schema import (
     to_builtins,
 )
 from segprep.store.tables import instance_columns, mask_columns
-from segprep.targets import TARGETS, Target
+from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
+from segprep.targets.target import fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +97,7 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
     split_of, fold_of = kept or assign(keys, _class_counts(stats), split, data)
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
-    fitted = tuple(sorted((each.fit(train, everything) for each in targets), key=_rank))
+    fitted = in_order(fit(target, train, everything) for target in targets)
     digest = found.input()
     info = StoreInfo(
         format=FORMAT,
@@ -174,11 +175,6 @@ def class_infos(classes: ClassTable, everything: Counts, train: Counts) -> tuple
         )
         for entry in classes.entries
     )
-
-
-def _rank(target: Target) -> int:
-    """Place of a target among all of them."""
-    return [each.name for each in TARGETS].index(target.name)
 
 
 def _class_counts_of(counts: Counts, code: int) -> ClassCounts:

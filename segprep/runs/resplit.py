@@ -26,6 +26,7 @@ from segprep.store.schema import StoreInfo, stored_target, target_info, to_built
 from segprep.store.shards import are_written, array_spec
 from segprep.store.tables import TABLES, read_layout, read_table
 from segprep.targets import Classes, Labels
+from segprep.targets.target import fit
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 
@@ -86,7 +87,7 @@ def _resplit(root: AnyPath, rule: SplitRule, refit: bool, workers: Workers, prog
     rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
     infos = info.targets
     if refit:
-        targets = tuple(each.fit(train, everything) for each in targets)
+        targets = tuple(fit(target, train, everything) for target in targets)
         infos = tuple(target_info(each, layout, rule_of_instances, info.input) for each in targets)
     now = msgspec.structs.replace(
         info,

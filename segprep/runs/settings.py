@@ -26,9 +26,10 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import READERS, Crowd, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
-from segprep.targets.border import BorderBetween, Dtype
+from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import AbsentClass
-from segprep.targets.distance import Per
+from segprep.targets.distance import DistancePer
+from segprep.targets.target import Dtype
 from segprep.targets.weights import PRESETS
 from segprep.workers.jobs import Workers
 
@@ -79,7 +80,7 @@ class Settings(ReadSettings, SplitSettings, total=False):
     normalise: bool
     clip_class_weights: str | tuple[float, float] | None
     dtype: Dtype
-    distance_per: Per
+    distance_per: DistancePer
     distance_clip: float | None
     boundary_width: int
     canvas: str | tuple[int, int] | None

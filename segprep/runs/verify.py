@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError, OptionError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, ReadOptions, find_masks
 from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
-from segprep.runs.ranges import MaskFacts, broken
 from segprep.runs.settings import chosen_workers
 from segprep.store.dataset import Dataset
 from segprep.store.layout import Shard
@@ -27,6 +26,7 @@ from segprep.store.schema import Record, StoreInfo, decode_record, stored_target
 from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shard, record_name, shard_name
 from segprep.store.tables import read_table
 from segprep.targets import Target
+from segprep.targets.target import MaskFacts, check
 from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
 
 SAMPLE = 16
@@ -263,7 +263,7 @@ def _decoded_fault(data: bytes, part: TargetShard, truths: Sequence[MaskFacts] |
     except IntegrityError as error:
         return str(error)
     for row, truth in zip(rows, truths or (), strict=False):
-        if problem := broken(part.target, row, truth):
+        if problem := check(part.target, row, truth):
             return f"{truth.key}: {problem}"
     return None
 
@@ -314,7 +314,7 @@ def _compare(
     dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[TargetShard]
 ) -> list[tuple[str, str]]:
     """Paths of the shards whose array of a mask is another, and in how many pixels."""
-    mask = rule.shown(rule.whole(ref.load(), ref.key))
+    _, mask = load_mask(ref, rule)
     problems = []
     for part in parts:
         expected = part.target.compute(mask)

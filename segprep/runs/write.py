@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from segprep.errors import InputError, OptionError, StorageError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
@@ -187,10 +187,9 @@ def _write_shard(
         return
     arrays = [empty_shard(shard_job.spec, len(refs)) for shard_job in jobs_of]
     for row, ref in enumerate(refs):
-        whole = instances.whole(ref.load(), ref.key)
-        if digests is not None and mask_digest(whole) != digests[row]:
+        complete, mask = load_mask(ref, instances)
+        if digests is not None and mask_digest(complete) != digests[row]:
             raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --reread says more")
-        mask = instances.shown(whole)
         height, width = mask.shape
         for shard_job, array in zip(jobs_of, arrays, strict=True):
             try:

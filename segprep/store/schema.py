@@ -12,6 +12,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.store.layout import Layout
 from segprep.targets import TARGETS, Target
+from segprep.targets.target import version_of
 
 FORMAT = 2
 """Version of the store's layout; a reader refuses a larger one."""
@@ -192,9 +193,9 @@ def target_info(target: Target, layout: Layout, instances: InstanceRule, digest:
     """Target with the fingerprint of all that its pixels and their place depend on."""
     parameters = to_builtins(target)
     rule = to_builtins(instances)
-    parts = [FORMAT, target.name, target.version, parameters, rule, msgspec.to_builtins(layout), digest]
+    parts = [FORMAT, target.name, version_of(target), parameters, rule, msgspec.to_builtins(layout), digest]
     fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-    return TargetInfo(target.name, target.version, fingerprint, parameters)
+    return TargetInfo(target.name, version_of(target), fingerprint, parameters)
 
 
 def stored_target(info: TargetInfo) -> Target:

@@ -21,6 +21,7 @@ from segprep.paths.files import put, storage_errors
 from segprep.store.layout import Bucket
 from segprep.store.schema import NO_JSON, Record
 from segprep.targets import Target
+from segprep.targets.target import channels_of, pad_of
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class ArraySpec(NamedTuple):
 def array_spec(bucket: Bucket, target: Target) -> ArraySpec:
     """Array that holds `target` for the masks of `bucket`."""
     rows, height, width = bucket.shard_shape
-    channels = (target.channels,) if target.channels else ()
+    channels = (channels_of(target),) if channels_of(target) else ()
     return ArraySpec(
         path=f"{bucket.name}/{target.name}",
         shape=(len(bucket.masks), *channels, *bucket.canvas),
@@ -67,7 +68,7 @@ def array_spec(bucket: Bucket, target: Target) -> ArraySpec:
         chunk=(1, *(1 for _ in channels), *bucket.chunk),
         dtype=target.dtype,
         fill=target.fill,
-        pad=target.pad,
+        pad=pad_of(target),
     )
 
 
