@@ -77,9 +77,9 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
 
 def warnings(info: StoreInfo) -> Iterator[str]:
     """One line for each kind of problem, and one for each doubt about class weights."""
-    for kind in Counter(problem.kind for problem in info.problems):
+    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in info.problems):
         wheres = [_problem(problem.key, problem.where) for problem in info.problems if problem.kind == kind]
-        yield f"{kind}: {len(wheres)} left out: {some(wheres, most=NAMED)}"
+        yield f"{kind}: {f'{len(wheres)} left out: ' if left_out else ''}{some(wheres, most=NAMED)}"
     if info.instances == 0:
         yield "there is no instance in any mask"
     for target in info.targets:

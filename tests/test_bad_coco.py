@@ -77,7 +77,7 @@ def two_images(*names):
 NOT_A_REGION = "segmentation is neither polygons nor runs"
 NO_RUNS = "run lengths do not fit the image"
 FAR_OFF = "polygon with a coordinate that is not finite or far off"
-MEND = "mend or export it anew"
+MEND = "fix it or export it again"
 
 SEGMENTATIONS = {
     "list of polygons": Row(second([SQUARE]), FINE, instances=2),
@@ -191,7 +191,7 @@ IDS = {
     "image id as a whole float": Row(ids(1.0, 1), FINE),
     "image id that is a float elsewhere": Row(ids(1, 1.0), FINE),
     "image id with zeros before, which is another": Row(ids("01", 1), WARNED, ("image_id 1",), 0),
-    "image id as a fraction": Row(ids(1.5), REFUSED, ("a.json: images: the id 1.5", "must be whole numbers or text")),
+    "image id as a fraction": Row(ids(1.5), REFUSED, ("a.json: images: the id 1.5", "must be integers or text")),
     "image id null": Row(image(id=None), REFUSED, ("a.json: ", "$.images", MEND)),
     "image id true": Row(image(id=True), REFUSED, ("a.json: ", "$.images", MEND)),
     "image id missing": Row(document(images=[without("id", IMAGE)]), REFUSED, ("a.json: ", "`id`", MEND)),
@@ -202,7 +202,7 @@ IDS = {
     "category id as text": Row(class_ids("cell"), FINE),
     "category id as digits": Row(class_ids("3", 3), FINE),
     "category id as a whole float": Row(class_ids(3.0, "3"), FINE),
-    "category id as a fraction": Row(class_ids(0.5), REFUSED, ("a.json: categories: the id 0.5", "whole")),
+    "category id as a fraction": Row(class_ids(0.5), REFUSED, ("a.json: categories: the id 0.5", "integer")),
     "unknown image": Row(second(image_id=9), WARNED, ("a.json: annotation 17: image_id 9", "does not list")),
     "unknown image many times": Row(
         document(*[GOOD | {"id": number, "image_id": 9} for number in range(17, 1017)]),
@@ -247,12 +247,12 @@ SIZES = {
     "width as a whole float": Row(image(width=6.0), FINE),
     "height 0": Row(image(height=0), UNREADABLE, ("a.json: image a.jpg: 0 x 6", "at least 1")),
     "width negative": Row(image(width=-6), UNREADABLE, ("a.json: image a.jpg: 4 x -6", "at least 1")),
-    "200000 squared": Row(image(height=200_000, width=200_000), UNREADABLE, ("200000 x 200000", "--max-pixels")),
-    "height beyond 64 bits": Row(image(height=2**70), UNREADABLE, (str(2**70), "--max-pixels")),
-    "height as a fraction": Row(image(height=4.5), UNREADABLE, ("a.json: image a.jpg: height is 4.5", "whole")),
-    "width as a word": Row(image(width="wide"), UNREADABLE, ("a.json: image a.jpg: width is 'wide'", "whole")),
-    "width of 5000 digits": Row(image(width="1" * 5000), UNREADABLE, ("width is '111", "1...;", "whole")),
-    "height 1e300": Row(image(height=1e300), UNREADABLE, ("a.json: image a.jpg: ", "--max-pixels")),
+    "200000 squared": Row(image(height=200_000, width=200_000), UNREADABLE, ("200000 x 200000", "raise the limit")),
+    "height beyond 64 bits": Row(image(height=2**70), UNREADABLE, (str(2**70), "raise the limit")),
+    "height as a fraction": Row(image(height=4.5), UNREADABLE, ("a.json: image a.jpg: height is 4.5", "integer")),
+    "width as a word": Row(image(width="wide"), UNREADABLE, ("a.json: image a.jpg: width is 'wide'", "integer")),
+    "width of 5000 digits": Row(image(width="1" * 5000), UNREADABLE, ("width is '111", "1...;", "integer")),
+    "height 1e300": Row(image(height=1e300), UNREADABLE, ("a.json: image a.jpg: ", "raise the limit")),
     "height as a list": Row(image(height=[4]), REFUSED, ("a.json: ", ".height", MEND)),
 }
 

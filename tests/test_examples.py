@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from segprep.readers import find_masks
+from segprep.readers import find
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IMAGE, LABELS, COCO = "coins/images/coins.png", "coins/labels/coins.png", "coins_coco/annotations.json"
@@ -95,5 +95,5 @@ def test_boxes_and_areas_are_those_of_the_coins(labels, coco):
 
 def test_both_forms_read_as_equal_labels(labels):
     for folder in ("coins", "coins_coco"):
-        (ref,) = find_masks(EXAMPLES / folder).refs
+        (ref,) = find(EXAMPLES / folder).refs
         np.testing.assert_array_equal(ref.load().labels, labels)

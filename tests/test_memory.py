@@ -89,7 +89,7 @@ def test_runs_of_a_million_pixels_squared_are_refused(tmp_path):
 @pytest.mark.parametrize("where", ["images", "segmentation"])
 def test_a_coco_file_of_many_nested_brackets_is_refused(tmp_path, where):
     data = coco(tmp_path, **{where: "[" * DEPTH + "]" * DEPTH})
-    assert_refused(weights(data, tmp_path / "out.zarr"), "coco.json", "no valid COCO file")
+    assert_refused(weights(data, tmp_path / "out.zarr"), "coco.json", "not a valid COCO file")
 
 
 @pytest.mark.parametrize(

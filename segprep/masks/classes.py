@@ -48,32 +48,23 @@ class ClassTable:
         return len(self.entries)
 
 
-def class_table(things: Iterable[tuple[int | None, str]]) -> ClassTable:
-    """Table of the background and of thing classes, given as (source id, name) in the order of their codes.
+def class_table(classes: Iterable[tuple[int | None, str] | tuple[int | None, str, bool]]) -> ClassTable:
+    """Table of the background and of classes, in the order of their codes.
 
-    Weights are told by names, so a thing that is called as the background is gets another one.
+    Class weights are given by name, so a class that is named as the background is gets another name.
+
+    Parameters
+    ----------
+    classes : iterable of (int or None, str) or (int or None, str, bool)
+        Number in the source, name, and True (the default) for a class with instances.
 
     Examples
     --------
-    >>> [entry.name for entry in class_table([(0, "background"), (1, "cell")]).entries]
-    ['background', 'background 2', 'cell']
+    >>> table = class_table([(1, "background"), (2, "cell"), (7, "road", False)])
+    >>> [(entry.code, entry.id, entry.name, entry.is_thing) for entry in table.entries[1:]]
+    [(1, 1, 'background 2', True), (2, 2, 'cell', True), (3, 7, 'road', False)]
     """
     entries = [ClassEntry(0, None, BACKGROUND, is_thing=False)]
-    entries += [
-        ClassEntry(code, id_, f"{BACKGROUND} 2" if name == BACKGROUND else name, is_thing=True)
-        for code, (id_, name) in enumerate(things, start=1)
-    ]
-    return ClassTable(tuple(entries))
-
-
-def things_and_stuff(rows: Iterable[tuple[int, str, bool]]) -> ClassTable:
-    """Table of the background and of classes given as (source id, name, whether it is a thing), in the order of codes.
-
-    Examples
-    --------
-    >>> [(entry.code, entry.id, entry.is_thing) for entry in things_and_stuff([(7, "road", False)]).entries]
-    [(0, None, False), (1, 7, False)]
-    """
-    entries = [ClassEntry(0, None, "background", is_thing=False)]
-    entries += [ClassEntry(code, id_, name, is_thing=thing) for code, (id_, name, thing) in enumerate(rows, start=1)]
+    for code, (id_, name, *is_thing) in enumerate(classes, start=1):
+        entries.append(ClassEntry(code, id_, f"{BACKGROUND} 2" if name == BACKGROUND else name, is_thing=all(is_thing)))
     return ClassTable(tuple(entries))

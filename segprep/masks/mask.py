@@ -19,18 +19,21 @@ MAX_PROBLEMS = 100
 
 
 class Problem(NamedTuple):
-    """Bad part of a mask that is left out, so that the rest can be read.
+    """A defect of the input, which does not keep the rest of it from being read.
 
     Attributes
     ----------
     kind : str
-        Description that is the same for every problem of this kind.
+        Description, the same for every problem of this kind.
     where : str
         Annotation or file within the mask, and the bad value.
+    left_out : bool
+        True if something was left out of the mask; False for a mere warning.
     """
 
     kind: str
     where: str
+    left_out: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +132,20 @@ def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> 
 
 
 class MaskRef(Protocol):
-    """Reference to one mask; small, immutable and picklable, so that any worker can load it."""
+    """Location of one mask; small, immutable and picklable, so that any worker can load it.
+
+    The refs of readers are frozen dataclasses. Beside `key` and `split` most have `file`, the path of their main file, and
+    `options`, the `ReadOptions` of the run.
+    """
 
     @property
     def key(self) -> str:
-        """Name of the mask, relative to the data set and unique in it."""
+        """Name of the mask, unique in the data set: mostly the path of its file, relative to the data set."""
+        ...
+
+    @property
+    def split(self) -> str | None:
+        """Split by the layout of the data set: ``train``, ``val`` or ``test``; None if the layout gives none."""
         ...
 
     def load(self) -> InstanceMask:
@@ -142,6 +154,6 @@ class MaskRef(Protocol):
         Raises
         ------
         InputError
-            If no part of the mask can be read.
+            If the mask as a whole cannot be read.
         """
         ...

@@ -188,18 +188,29 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     return chosen[member]
 
 
-def by_folder(keys: Sequence[str]) -> SplitArray | None:
-    """Split of each mask by the first folder of its key that is a split; None unless every key has one.
+def folder_split(key: str) -> str | None:
+    """Split of a mask by the first folder in its key that is named as a split; None if there is none.
 
     Examples
     --------
-    >>> by_folder(["train/a.png", "val/b.png"])
+    >>> folder_split("images/Training/a.png"), folder_split("train.png")
+    ('train', None)
+    """
+    return next((SPLITS[FOLDERS[part]] for part in key.lower().split("/")[:-1] if part in FOLDERS), None)
+
+
+def by_layout(names: Sequence[str | None]) -> SplitArray | None:
+    """Split of each mask by the layout of the data set, which gives a name or None for each; None unless all have one.
+
+    Examples
+    --------
+    >>> by_layout(["train", "val"])
     array([0, 1], dtype=uint8)
-    >>> by_folder(["train/a.png", "b.png"]) is None
+    >>> by_layout(["train", None]) is None
     True
     """
-    found = [next((FOLDERS[part] for part in key.lower().split("/")[:-1] if part in FOLDERS), None) for key in keys]
-    return None if None in found else np.array(found, np.uint8)
+    codes = [None if name is None else SPLITS.index(name) for name in names]
+    return None if not codes or None in codes else np.array(codes, np.uint8)
 
 
 def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
@@ -286,15 +297,15 @@ def file_of(rule: SplitRule, data: AnyPath | None) -> AnyPath | None:
     return next((file for file in files if file.is_file() and not file.is_symlink()), None)
 
 
-def split_name(file: AnyPath) -> str | None:
-    """Split that the name of a file tells, else that of its folder; None where neither or several are told.
+def file_split(file: AnyPath) -> str | None:
+    """Split in the name of a file, else that of its folder; None if there is none, or the name has several.
 
     Examples
     --------
-    >>> split_name(Path("a/instances_train2017.json")), split_name(Path("valid/_annotations.coco.json"))
+    >>> file_split(Path("a/instances_train2017.json")), file_split(Path("valid/_annotations.coco.json"))
     ('train', 'val')
     """
     words = re.findall(r"[a-z]+", file.stem.lower())
-    told = {FOLDERS[word] for word in words if word in FOLDERS}
-    told = told or {FOLDERS[word] for word in [file.parent.name.lower()] if word in FOLDERS}
-    return SPLITS[told.pop()] if len(told) == 1 else None
+    codes = {FOLDERS[word] for word in words if word in FOLDERS}
+    codes = codes or {FOLDERS[word] for word in [file.parent.name.lower()] if word in FOLDERS}
+    return SPLITS[codes.pop()] if len(codes) == 1 else None

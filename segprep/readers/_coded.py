@@ -1,4 +1,4 @@
-"""PNG files whose values tell class and instance at once: what the formats of this kind have in common."""
+"""PNG files whose values encode class and instance: the common parts of these formats."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import label_values
 from segprep.readers._labels import ranked
-from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_instances
+from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_instances, with_split
 
 
 class Meaning(NamedTuple):
-    """What a value of a PNG stands for.
+    """Meaning of a value of a PNG.
 
     Attributes
     ----------
     kind : {"background", "thing", "group", "stuff", "ignore"}
-        ``thing``: one instance. ``group``: things that were not told apart. ``ignore``: nothing is known.
+        ``thing``: one instance. ``group``: several things that are not separated. ``ignore``: unknown.
     code : int
         Class code.
     problem : str
-        What is wrong with the value; empty where nothing is.
+        Kind of the problem with the value; empty if there is none.
     """
 
     kind: Literal["background", "thing", "group", "stuff", "ignore"]
@@ -44,17 +44,12 @@ class CodedPngRef:
 
     Attributes
     ----------
-    key : str
-        Its path relative to the data set.
-    file : AnyPath
-        Where it is.
     meaning : callable
         Meaning of a value; a function of a module, so that it can be pickled.
-    options : ReadOptions
-        How to read it.
     """
 
     key: str
+    split: str | None
     file: AnyPath
     meaning: Callable[[int], Meaning]
     options: ReadOptions
@@ -75,7 +70,7 @@ def coded_refs(
     folder: AnyPath, files: Iterable[AnyPath], meaning: Callable[[int], Meaning], options: ReadOptions
 ) -> tuple[CodedPngRef, ...]:
     """One ref per file, in the given order, with keys relative to `folder`."""
-    return tuple(CodedPngRef(name_in(folder, file), file, meaning, options) for file in files)
+    return tuple(CodedPngRef(*with_split(name_in(folder, file)), file, meaning, options) for file in files)
 
 
 def mask_of_values(
@@ -92,22 +87,22 @@ def mask_of_values(
     Parameters
     ----------
     values : (H, W) integer array
-        Values that stand for a class and an instance.
+        Values that encode a class and an instance.
     meaning : callable
-        Meaning of a value; it is asked once for each value that occurs.
+        Meaning of a value; called once for each value that occurs.
     crowd : {"ignore", "instance"}
-        Whether a group of things is a place without truth or an instance.
+        Make a group of things ignored, or one instance.
     max_instances : int
-        How many instances there may be.
+        Largest number of instances.
     noun : str
-        What problems call a value.
+        Word for a value in problems.
     where : str
         File, for messages.
 
     Raises
     ------
     InputError
-        Where there are too many instances.
+        If there are too many instances.
 
     Examples
     --------
@@ -140,7 +135,7 @@ def mask_of_values(
 
 
 def parents_of(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
-    """Folders with a folder `name` in them: `path` or those up to `depth` below; none is looked for below one found."""
+    """Folders that hold a folder `name`: `path` itself, else folders up to `depth` below; not those inside of one found."""
     inside = listing(path)
     if inside.named(name):
         return [path]
@@ -148,7 +143,7 @@ def parents_of(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
 
 
 def is_wide(file: AnyPath, options: ReadOptions) -> bool:
-    """Whether a file is a PNG of one channel with more than 8 bits; False where it is damaged, as loading will say."""
+    """True if a file is a PNG of one channel with more than 8 bits; False if it is damaged: loading it raises the error."""
     try:
         return label_values(file, max_pixels=options.max_pixels).dtype.itemsize > 1
     except InputError:

@@ -1,8 +1,9 @@
-"""Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every failure names its file.
+"""Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every error names its file.
 
-Pillow reads PNG because it alone keeps the indices of a palette; what it passes over is checked here: checksums of the pixels,
-too few of them, and further frames. tifffile reads TIFF because Pillow reads the first
-page of a stack in silence and wraps 32-bit labels.
+Pillow reads PNG because it alone keeps the indices of a palette. It ignores wrong checksums of pixels, missing pixels and
+further frames; these are checked here. Its `verify` would replace little of this: it does not count pixels, so the chunks
+must be inflated all the same, and it refuses a file for a damaged comment. tifffile reads TIFF because Pillow silently reads
+the first page of a stack and wraps 32-bit labels.
 """
 
 import logging
@@ -31,28 +32,28 @@ _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels of a PNG by the type of colour in its header."""
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""First column and row, and steps across and down, of the passes of an interlaced PNG."""
+"""First column and row, and steps across and down, of each pass of an interlaced PNG."""
 _INFLATED = 2**20
-"""Bytes that are decompressed at once, to be counted."""
+"""Bytes that are decompressed and counted at once."""
 
 _AT_LEAST_HALF = [0] * 128 + [255] * 128
-"""What becomes of each grey value of a JPEG."""
+"""Table that maps grey values of at least 128 to 255, and others to 0."""
 _WHITE = [0] * 255 + [1]
 """Table that keeps 255 alone."""
 
-# Without a handler of the application, its remarks on damaged files would go to stderr, beside our one line.
+# Without a handler, its remarks on damaged files would go to stderr, beside our one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class Foreground(NamedTuple):
-    """Pixels of the one instance in a picture, and the picture's size.
+    """Pixels of the one instance in an image, and the image's size.
 
     Attributes
     ----------
     shape : (int, int)
-        Height and width of the picture in pixels.
+        Height and width of the image in pixels.
     crop : InstanceCrop or None
-        The foreground within its bounding box; None where there is none.
+        The foreground within its bounding box; None if there is none.
     """
 
     shape: tuple[int, int]
@@ -60,26 +61,24 @@ class Foreground(NamedTuple):
 
 
 def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
-    """Raise an InputError where an image of this height and width is empty or larger than allowed.
+    """Raise an InputError if an image of this height and width is empty or larger than allowed.
 
     Examples
     --------
     >>> check_size("a.png", (3, 4), 12)
     >>> check_size("a.png", (3, 4), 11)
     Traceback (most recent call last):
-    segprep.errors.InputError: a.png: 3 x 4 pixels are more than the limit of 11; raise it with --max-pixels
+    segprep.errors.InputError: a.png: 3 x 4 pixels are more than max_pixels=11; raise the limit
     """
     height, width = shape
     if min(shape) < 1:
         raise InputError(f"{where}: {height} x {width} pixels; height and width must be at least 1")
     if height * width > max_pixels:
-        raise InputError(
-            f"{where}: {height} x {width} pixels are more than the limit of {max_pixels}; raise it with --max-pixels"
-        )
+        raise InputError(f"{where}: {height} x {width} pixels are more than max_pixels={max_pixels}; raise the limit")
 
 
 def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
-    """Pixels of a PNG that are not 0 in some colour; alpha does not count, and of a palette the index does."""
+    """Pixels of a PNG that are not 0 in some channel; the alpha channel does not count, and of a palette the index does."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
@@ -87,23 +86,23 @@ def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
 
 
 def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
-    """Pixels of a grey JPEG of at least half of white, 128: its compression leaves faint greys around an instance."""
+    """Pixels of at least 128 in a grey JPEG, whose compression leaves faint greys around an instance."""
     with decode_errors(path, "JPEG"), path.open("rb") as file, JpegImageFile(file) as image:
         if image.mode != "L":
-            raise InputError(f"{path}: a picture in {image.mode}; a JPEG of an instance is grey, so save it as such")
+            raise InputError(f"{path}: an image in {image.mode}; a JPEG of an instance must be grey")
         check_size(str(path), (image.height, image.width), max_pixels)
         return _foreground(image.point(_AT_LEAST_HALF))
 
 
 def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
-    """Pixels of a grey PNG that are 255, where any is; others show what is hidden. Where none is, those that are not 0."""
+    """Pixels of a grey PNG that are 255; if none is, those that are not 0. Values below 255 are hidden parts of an object."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         grey = image.convert("L") if image.mode != "L" else image
         return _foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
 
 
 def _foreground(image: Image) -> Foreground:
-    """Foreground of a picture without alpha channel."""
+    """Foreground of an image without alpha channel."""
     box = image.getbbox()
     if box is None:
         return Foreground((image.height, image.width), None)
@@ -120,7 +119,7 @@ def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where the file is damaged, too large, no integer image of one channel, or a stack.
+        If the file is damaged, too large, not an integer image of one channel, or a stack.
     """
     values = _tiff_values(path, max_pixels) if path.suffix.lower() in TIFF else _png_values(path, max_pixels)
     if values.dtype.kind not in "bui":
@@ -130,10 +129,10 @@ def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     return values
 
 
-def is_picture(path: AnyPath) -> bool:
-    """Whether a file says in its header that it has several channels, so that it is no label image.
+def has_channels(path: AnyPath) -> bool:
+    """True if an image has several channels by its header, so that it is not a label image.
 
-    False where the header cannot be read: loading the file will say why.
+    False if the header cannot be read: loading the file raises the error.
     """
     try:
         if path.suffix.lower() in TIFF:
@@ -149,7 +148,7 @@ def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
-            raise InputError(f"{path}: a picture in {image.mode}; a label image has one channel")
+            raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
         return np.asarray(image)
 
 
@@ -176,7 +175,7 @@ def _channels(tiff: Any) -> int:
 
 @contextmanager
 def _png(path: AnyPath) -> Iterator[tuple[BinaryIO, PngImageFile]]:
-    """File of a PNG, and the picture, whose header is read; errors while it is open are translated."""
+    """File of a PNG, and the image, whose header is read; errors while it is open are translated."""
     # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
     with decode_errors(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
         yield file, image
@@ -184,23 +183,23 @@ def _png(path: AnyPath) -> Iterator[tuple[BinaryIO, PngImageFile]]:
 
 @contextmanager
 def png_pixels(path: AnyPath, *, max_pixels: int) -> Iterator[PngImageFile]:
-    """PNG whose pixels may be decoded: it is not too large and, after they have been decoded, known to be whole.
+    """PNG of a checked size; on leaving the context, after the pixels have been decoded, it is checked for damage.
 
     Raises
     ------
     InputError
-        Where the file is too large, an animation, or damaged.
+        If the file is too large, an animation, or damaged.
     """
     with _png(path) as (file, image):
         check_size(str(path), (image.height, image.width), max_pixels)
         if image.is_animated:
             raise InputError(f"{path}: an animation of {image.n_frames} frames; write one file per frame")
         yield image
-        _check_whole(path, file)
+        _check_complete(path, file)
 
 
-def _check_whole(path: AnyPath, file: BinaryIO) -> None:
-    """Raise an InputError where a part of a PNG that matters is damaged or missing, which Pillow does not say."""
+def _check_complete(path: AnyPath, file: BinaryIO) -> None:
+    """Raise an InputError if a necessary chunk of a PNG is damaged or missing, which Pillow does not report."""
     found, expected = 0, 0
     kind = b""
     inflater = zlib.decompressobj()
@@ -208,12 +207,12 @@ def _check_whole(path: AnyPath, file: BinaryIO) -> None:
     while kind != b"IEND":
         head = file.read(8)
         if len(head) < 8:  # noqa: PLR2004 - length and kind
-            raise InputError(f"{path}: cannot be read as PNG: its end is missing; write it anew")
+            raise InputError(f"{path}: cannot be read as PNG: its end is missing; save it again")
         length, kind = struct.unpack(">I4s", head)
         content = file.read(length)
         is_needed = kind[:1].isupper()
         if is_needed and zlib.crc32(content, zlib.crc32(kind)).to_bytes(4, "big") != file.read(4):
-            raise InputError(f"{path}: cannot be read as PNG: wrong checksum of {kind!a}; write it anew")
+            raise InputError(f"{path}: cannot be read as PNG: wrong checksum of {kind!a}; save it again")
         if not is_needed:
             file.seek(4, 1)
         if kind == b"IHDR":
@@ -221,11 +220,11 @@ def _check_whole(path: AnyPath, file: BinaryIO) -> None:
         elif kind == b"IDAT":
             found += _inflated(inflater, content)
     if found < expected:
-        raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; write it anew")
+        raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; save it again")
 
 
 def _inflated(inflater: Any, content: bytes) -> int:
-    """Bytes that come of some more of a compressed stream."""
+    """Number of bytes that the next part of a compressed stream inflates to."""
     found = 0
     while content and not inflater.eof:
         found += len(inflater.decompress(content, _INFLATED))
@@ -234,7 +233,7 @@ def _inflated(inflater: Any, content: bytes) -> int:
 
 
 def _bytes_of_pixels(header: bytes) -> int:
-    """Bytes of the pixels of a PNG, each row with its filter's number, before they are compressed.
+    """Bytes of the uncompressed pixels of a PNG, each row with the number of its filter.
 
     Examples
     --------
@@ -255,7 +254,7 @@ def _tiff(path: AnyPath) -> Iterator[Any]:
     """TIFF whose header is read; errors while it is open are translated."""
     import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
 
-    # What describes several files would have it open others by the names that stand there.
+    # Descriptions of multi-file images would have it open other files by the names in them.
     alone = {"is_ome": False, "is_mmstack": False, "is_micromanager": False}
     with decode_errors(path, "TIFF"), path.open("rb") as file, tifffile.TiffFile(file, **alone) as tiff:
         yield tiff

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from segprep.arrays import LabelArray
 
 _TABLE = 2**16
-"""Values below which a table finds the distinct ones; above it, sorting takes less memory."""
+"""Values up to which a table finds the distinct ones; sorting takes less memory for larger ones."""
 
 
 def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

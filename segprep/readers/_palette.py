@@ -10,30 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.classes import ClassEntry, ClassTable
+from segprep.masks.classes import BACKGROUND, ClassTable, class_table
 from segprep.masks.mask import Problem
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import start_of
 from segprep.readers._image import png_pixels
+from segprep.readers._text import decode, read_text
 
 Colours = NDArray[np.int32]
 """(H, W) colours as numbers, ``65536 R + 256 G + B``."""
 
-
 IGNORE = -1
-"""Code of colours that say that nothing is known."""
-
-
+"""Code of colours that mean "unknown"."""
 VOID = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled"})
-"""Names, in lower case, of what is no class but a place without truth."""
-
-
-_MAX_TEXT = 2**20
-"""Bytes of the largest palette file; the largest palette has some hundred lines."""
-
-
+"""Names, in lower case, of colours that mean "unknown"."""
+_MAX_BYTES = 2**20
+"""Bytes of the largest palette file; the largest palettes have some hundred lines."""
 _LISTED = 10
-"""Unknown colours that are told one by one; a JPEG saved as PNG has thousands."""
+"""Unknown colours that are listed one by one; a JPEG saved as PNG has thousands."""
 
 
 class Colour(NamedTuple):
@@ -60,12 +53,12 @@ def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
     Raises
     ------
     InputError
-        Where the file is damaged, too large, or has no colours.
+        If the file is damaged, too large, or has no colours.
     """
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in {"P", "RGB", "RGBA"}:
             raise InputError(
-                f"{path}: a picture in {image.mode}; classes are told by colours, so give RGB or a palette"
+                f"{path}: an image in {image.mode}; classes are given by colours, so save it as RGB or with a palette"
             )
         pixels = np.asarray(image.convert("RGB"), np.int32)
     return np.asarray(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2])
@@ -89,7 +82,7 @@ def class_codes(colours: Colours, codes: Iterable[tuple[int, int]]) -> tuple[NDA
 
 
 def colour_problems(unknown: dict[int, int]) -> tuple[Problem, ...]:
-    """Problems of colours that have no class, the most frequent first; many rare ones are summed up in one.
+    """Problems of colours that have no class, the most frequent first; the rarest are summed up in one.
 
     Examples
     --------
@@ -109,7 +102,7 @@ def colour_problems(unknown: dict[int, int]) -> tuple[Problem, ...]:
 def stuff_classes(
     palette: Iterable[Colour], *, background: int | None = None, is_thing: bool = False
 ) -> tuple[ClassTable, tuple[tuple[int, int], ...]]:
-    """Classes of a palette in its order, and the class code of each of its colours.
+    """Classes of a palette in its order, and the class code of each of its colours; a class called background has code 0.
 
     Parameters
     ----------
@@ -118,20 +111,20 @@ def stuff_classes(
     background : int, optional
         Id of the colour that is the background, beside any colour of the name background.
     is_thing : bool
-        Whether the classes have instances.
+        True if the classes have instances.
     """
-    entries = [ClassEntry(0, None, "background", is_thing=False)]
+    classes: list[tuple[int, str, bool]] = []
     codes: list[tuple[int, int]] = []
     for id_, name, value in palette:
-        code = len(entries)
         if name.lower() in VOID:
             code = IGNORE
-        elif id_ == background or name.lower() == "background":
+        elif id_ == background or name.lower() == BACKGROUND:
             code = 0
         else:
-            entries.append(ClassEntry(code, id_, name, is_thing=is_thing))
+            classes.append((id_, name, is_thing))
+            code = len(classes)
         codes.append((value, code))
-    return ClassTable(tuple(entries)), tuple(codes)
+    return class_table(classes), tuple(codes)
 
 
 def labelmap_palette(path: AnyPath) -> tuple[Colour, ...]:
@@ -151,7 +144,7 @@ def _class_dict(path: AnyPath) -> tuple[Colour, ...]:
     try:
         rows = list(csv.reader(lines_of(path)))
     except csv.Error as error:
-        raise InputError(f"{path}: no valid CSV: {error}; mend or export it anew") from error
+        raise InputError(f"{path}: not valid CSV: {error}; fix it or export it again") from error
     start = 1 if rows and [cell.strip().lower() for cell in rows[0][1:4]] == ["r", "g", "b"] else 0
     return palette_of(path, [(row[0], row[1:4]) for row in rows[start:]])
 
@@ -161,8 +154,7 @@ PALETTE_FILES: dict[str, Callable[[AnyPath], tuple[Colour, ...]]] = {
     "labelmap.txt": labelmap_palette,
     "class_dict.csv": _class_dict,
 }
-"""Palette files without a background of their own, by their names in lower case."""
-
+"""Functions that read palette files which name no background, by the names of these files in lower case."""
 
 META_NAME = "dataset_meta.json"
 
@@ -174,11 +166,8 @@ class _Meta(msgspec.Struct):
 
 
 def meta_palette(path: AnyPath) -> tuple[tuple[Colour, ...], int | None] | None:
-    """Palette and background in a ``dataset_meta.json``; None where it has no colours."""
-    try:
-        meta = msgspec.json.decode(text_of(path), type=_Meta)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InputError(f"{path}: no valid palette: {error}; mend or export it anew") from error
+    """Palette and background in a ``dataset_meta.json``; None if it has no colours."""
+    meta = decode(path, read_text(path, _MAX_BYTES, "a palette"), _Meta, "palette")
     if not meta.segmentation_colors:
         return None
     ids, names = list(meta.label_map), list(meta.label_map.values())
@@ -199,7 +188,7 @@ def palette_of(path: AnyPath, rows: list[tuple[str, list[str]]]) -> tuple[Colour
         for id_, (name, rgb) in enumerate(rows)
     ]
     if not colours:
-        raise InputError(f"{path}: no colour in it; give each class a line")
+        raise InputError(f"{path}: contains no colour; give each class a line")
     seen: dict[int, str] = {}
     for _, name, value in colours:
         if value in seen:
@@ -210,7 +199,7 @@ def palette_of(path: AnyPath, rows: list[tuple[str, list[str]]]) -> tuple[Colour
 
 
 def _value(where: str, name: str, rgb: list[str]) -> int:
-    """Number of a colour that is given in three texts."""
+    """Number of a colour that is given by three texts."""
     texts = [text.strip() for text in rgb]
     is_colour = len(texts) == 3 and all(re.fullmatch(r"[0-9]{1,3}", text) and int(text) < 256 for text in texts)  # noqa: PLR2004
     if not is_colour or not name.strip():
@@ -221,22 +210,6 @@ def _value(where: str, name: str, rgb: list[str]) -> int:
 
 
 def lines_of(path: AnyPath) -> list[str]:
-    """Lines of a text file, but for empty ones and comments."""
-    return [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
-
-
-def text_of(path: AnyPath, *, max_bytes: int = _MAX_TEXT) -> str:
-    """Text of a small file in UTF-8.
-
-    Raises
-    ------
-    InputError
-        Where it cannot be read, is no such text, or is longer than a file of its kind can be.
-    """
-    content = start_of(path, max_bytes + 1)
-    if len(content) > max_bytes:
-        raise InputError(f"{path}: more than {max_bytes} bytes, which is too long for a list of names")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no text in UTF-8: {error.reason}; save it as UTF-8") from error
+    """Lines of a text file without empty ones and comments."""
+    lines = (line.strip() for line in read_text(path, _MAX_BYTES, "a palette").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

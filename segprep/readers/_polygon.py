@@ -1,8 +1,8 @@
 """COCO's rule for the pixels of a polygon.
 
-The rule draws the outline at five times the resolution, in the coordinates of the whole image; moved by whole pixels,
-an outline rounds otherwise (x = 10.7 becomes 54 fifths, but 10.7 - 10 becomes 3). So nothing is moved: the native code
-gives runs, whose memory follows the outline, not the image, and `segprep.masks.rle` turns them into a bitmap within
+The rule draws the outline at five times the resolution, in the coordinates of the full image; an outline that is moved by
+full pixels rounds differently (x = 10.7 becomes 54 fifths, but 10.7 - 10 becomes 3). So nothing is moved: the native code
+returns runs, whose memory follows the outline, not the image, and `segprep.masks.rle` turns them into a bitmap within
 its bounding box.
 """
 
@@ -17,13 +17,13 @@ from segprep.masks.rle import BadRegionError, Runs, string_runs
 TRIANGLE = 6
 """Numbers of the smallest polygon."""
 _FAR = 2**20
-"""Largest coordinate, in pixels; a larger one is a mistake, and ever larger ones overflow the native code."""
+"""Largest coordinate, in pixels; larger ones are mistakes, and far larger ones overflow the native code."""
 _LONGEST = 2**21
 """Longest outline, in pixels; the native code takes about 100 bytes for each."""
 
 
 def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Runs:
-    """Rasterise the union of polygons, by COCO's rule, to runs; what lies outside the image is cut off.
+    """Rasterise the union of polygons to runs by COCO's rule, cut at the image's edges.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
     Raises
     ------
     BadRegionError
-        Where a polygon has fewer than 6 numbers, an odd number of them, or one that is not finite or far off.
+        If a polygon has fewer than 6 numbers, an odd number of them, or one that is not finite or far off.
 
     Examples
     --------
@@ -46,13 +46,13 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
 
     for part in parts:
         _check(part)
-    # Every number has been checked: native code crashes on, or invents memory for, what it does not expect.
+    # Every number has been checked: native code crashes on unexpected ones, or allocates memory without limit.
     merged = merge(frPoly([list(map(float, part)) for part in parts], *shape))
     return string_runs(merged["counts"].decode("ascii"))
 
 
 def _check(part: Sequence[float]) -> None:
-    """Raise where a polygon is not fit for native code."""
+    """Raise if a polygon is not fit for native code."""
     if len(part) < TRIANGLE:
         raise BadRegionError("polygon of fewer than 6 numbers", len(part))
     if len(part) % 2:

@@ -1,14 +1,16 @@
-"""What a reader is asked and what it answers."""
+"""Interface of the readers: options, result, and the parts that most of them share."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
+from segprep.masks.splits import folder_split
 from segprep.paths.anypath import AnyPath
 
 T = TypeVar("T")
@@ -18,28 +20,27 @@ Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
 
 MAX_PIXELS = 2**28
-"""Pixels of the largest image that is read unless told otherwise: 268 Mpx, 16384 x 16384."""
+"""Default limit of the pixels of an image: 268 Mpx, 16384 x 16384."""
 MAX_INSTANCES = 2**20
-"""Instances of the fullest image that is read unless told otherwise; real ones have some ten thousands at most."""
+"""Default limit of the instances of an image; real ones have some ten thousands at most."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How masks are read; every ref carries it, so that a worker reads as its parent was told to.
+    """Options of reading masks. Every ref carries them, so that each worker reads in the same way.
 
     Attributes
     ----------
     crowd : {"ignore", "instance"}
-        Whether a COCO region with ``iscrowd`` is a place without truth or an instance.
+        Ignore the pixels of COCO's iscrowd regions, or make each of them an instance.
     max_pixels : int
-        Largest image that is decoded, in pixels; below ``2**31``.
+        Refuse larger images, in pixels.
     max_instances : int
-        Most instances of one image; below ``2**31``.
+        Refuse images with more instances.
     values : {"instances", "classes"}
-        What the values of a label image tell apart.
+        Meaning of the values of a label image.
     class_pattern : str or None
-        Regular expression whose group ``class`` finds the class of an instance in the name of its file; for one file per
-        instance only.
+        Class by file name: a regular expression with a group (?P<class>...), for instance-png.
     """
 
     crowd: Crowd = "ignore"
@@ -50,43 +51,42 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.crowd not in get_args(Crowd):
-            raise OptionError(f"crowd: {self.crowd!r} is unknown; choose one of {', '.join(get_args(Crowd))}")
+            raise OptionError(f"crowd={self.crowd!r}: unknown; choose one of {', '.join(get_args(Crowd))}")
         for name in ("max_pixels", "max_instances"):
             if not 0 < getattr(self, name) < 2**31:
-                raise OptionError(f"{name}: {getattr(self, name)}; it must be from 1 to {2**31 - 1}")
+                raise OptionError(f"{name}={getattr(self, name)}: must be from 1 to {2**31 - 1}")
         if self.class_pattern is not None:
-            _check_pattern(self.class_pattern)
+            pattern = f"class_pattern={self.class_pattern!r}"
+            try:
+                groups = re.compile(self.class_pattern).groupindex
+            except (re.error, RecursionError, OverflowError) as error:
+                raise OptionError(f"{pattern}: not a regular expression: {error}") from error
+            if "class" not in groups:
+                raise OptionError(f"{pattern}: has no group of the class; write it as (?P<class>...)")
 
 
-def _check_pattern(pattern: str) -> None:
-    """Raise where a pattern is no regular expression or has no group of the class."""
-    try:
-        groups = re.compile(pattern).groupindex
-    except (re.error, RecursionError, OverflowError) as error:
-        raise OptionError(f"class_pattern: {pattern!r} is no regular expression: {error}") from error
-    if "class" not in groups:
-        raise OptionError(f"class_pattern: {pattern!r} has no group of the class; write it as (?P<class>...)")
+def with_split(key: str) -> tuple[str, str | None]:
+    """Key of a mask and the split that its folders give: the first two fields of its ref."""
+    return key, folder_split(key)
 
 
 def check_instances(where: str, count: int, max_instances: int) -> None:
-    """Raise an InputError where an image has more instances than allowed.
+    """Raise an InputError if an image has more instances than allowed.
 
     Examples
     --------
     >>> check_instances("a.png", 3, 2)
     Traceback (most recent call last):
-    segprep.errors.InputError: a.png: 3 instances are more than the limit of 2; raise it with --max-instances
+    segprep.errors.InputError: a.png: 3 instances are more than max_instances=2; raise the limit
     """
     if count > max_instances:
-        raise InputError(
-            f"{where}: {count} instances are more than the limit of {max_instances}; raise it with --max-instances"
-        )
+        raise InputError(f"{where}: {count} instances are more than max_instances={max_instances}; raise the limit")
 
 
 def mask_from_instances(
     where: str, shape: tuple[int, int], found: Iterable[tuple[int, InstanceCrop] | Problem], options: ReadOptions
 ) -> InstanceMask:
-    """Mask of what is found one by one; each instance is put in its place before the next is drawn.
+    """Mask of instances that are drawn one by one; each is pasted into the planes before the next is drawn.
 
     Parameters
     ----------
@@ -95,24 +95,24 @@ def mask_from_instances(
     shape : (int, int)
         Height and width of the image in pixels.
     found : iterable of (int, InstanceCrop) or Problem
-        Class code and pixels of each instance, in order, and what is wrong.
+        Class code and pixels of each instance, in order, and problems.
     options : ReadOptions
-        How many instances there may be.
+        Limit of instances.
 
     Raises
     ------
     InputError
-        Where there are too many instances.
+        If there are too many instances.
     """
     codes: list[int] = []
     problems: list[Problem] = []
 
     def crops() -> Iterator[InstanceCrop]:
-        for each in found:
-            if isinstance(each, Problem):
-                problems.append(each)
+        for item in found:
+            if isinstance(item, Problem):
+                problems.append(item)
                 continue
-            code, crop = each
+            code, crop = item
             codes.append(code)
             check_instances(where, len(codes), options.max_instances)
             yield crop
@@ -121,7 +121,7 @@ def mask_from_instances(
 
 
 def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
-    """What each file says, None where it is damaged, as loading will say; raise what the first says where every file is."""
+    """Content of each file, None for a damaged one, which raises its error when loaded; raise the first if all are damaged."""
     found: list[T | None] = []
     errors = []
     for file in files:
@@ -148,7 +148,7 @@ class MaskSet:
     refs : tuple of MaskRef
         The masks, in an order that does not depend on the file system.
     problems : tuple of (str, Problem)
-        What was left out because it belongs to none of the masks, with the name of its file.
+        Name of the file, and problem, where it belongs to none of the masks.
     """
 
     format: str
@@ -157,12 +157,29 @@ class MaskSet:
     problems: tuple[tuple[str, Problem], ...] = ()
 
 
-class Reader(Protocol):
-    """A reader: says which masks lie at a path.
+@dataclass(frozen=True)
+class Reader:
+    """Reader of one format.
 
-    The first line of its docstring is what the user reads about the layout.
+    Attributes
+    ----------
+    name : str
+        Name of the format.
+    find : callable
+        Masks at a path, or None if the layout there is not the reader's. It raises an `InputError` if it recognises the
+        layout but cannot read it. Users read the first line of its docstring, "Find ...".
+    is_general : bool
+        True if the layout is so plain that any other reader which recognises the data knows more of them.
+    reads_one_file : bool
+        True if the reader, given a single file, opens no other.
     """
 
-    def __call__(self, path: AnyPath, options: ReadOptions, /) -> MaskSet | None:
-        """Masks at `path`, or None where the layout is another one."""
-        ...
+    name: str
+    find: Callable[[AnyPath, ReadOptions], MaskSet | None]
+    is_general: bool = False
+    reads_one_file: bool = False
+
+    @property
+    def layout(self) -> str:
+        """Layout that the reader looks for: the first line of the docstring of `find`."""
+        return (inspect.getdoc(self.find) or "").partition("\n")[0].removeprefix("Find ").rstrip(".")

@@ -1,7 +1,7 @@
 """ADE20K in full: objects of an image as numbers in its <image>_seg.png, or as one PNG each, and a table of their names.
 
-In the layout of 2017 the blue channel tells the objects apart and <image>_atr.txt names them. In that of 2020 each
-object of <image>.json has a PNG of its own. Parts of objects are left out.
+In the layout of 2017 the blue channel numbers the objects and <image>_atr.txt names them. In that of 2020 each object of
+<image>.json has its own PNG. Parts of objects are left out.
 """
 
 import re
@@ -19,14 +19,24 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import Listing, listing, start_of
+from segprep.paths.listing import Listing, listing
 from segprep.readers._image import PNG, png_visible
 from segprep.readers._palette import png_colours
-from segprep.readers._reader import MaskSet, ReadOptions, check_instances, mask_from_instances, read_all_or_raise
+from segprep.readers._reader import (
+    MaskSet,
+    Reader,
+    ReadOptions,
+    check_instances,
+    mask_from_instances,
+    read_all_or_raise,
+    with_split,
+)
+from segprep.readers._text import decode, read_bytes, read_text
 
 _ROOTS = ("images", "ade", *FOLDERS)
-"""Folders that lead to images, as images/ADE/training/."""
+"""Folders that lead to images, such as images/ADE/training/."""
 _MAX_BYTES = 2**26
+_TABLE = "a table of the objects of one image"
 _ENDING = "_seg.png"
 _SAFE = re.compile(r"(?!\.)[^/\\:\x00-\x1f]+/(?!\.)[^/\\:\x00-\x1f]+")
 """A file in a folder: neither absolute, nor with a drive, nor upwards."""
@@ -63,29 +73,24 @@ class _Object(NamedTuple):
 
 @dataclass(frozen=True)
 class Ade20kRef:
-    """One image.
+    """One image; its `file` is the ``_seg.png``.
 
     Attributes
     ----------
-    key : str
-        The image, relative to the data set, without suffix.
-    file : AnyPath
-        Its ``_seg.png``.
     objects : tuple of (int, int, str)
         Number, class code, and file of each object, relative to the folder; the file is empty in the layout of 2017.
-    options : ReadOptions
-        How to read it.
     """
 
     key: str
+    split: str | None
     file: AnyPath
     objects: tuple[tuple[int, int, str], ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the objects; those that make no sense are left out and recorded as problems."""
+        """Read the objects; invalid ones are left out and recorded as problems."""
         if not self.objects:
-            _objects(_table_of(self.file))  # which says what is wrong with a damaged table
+            _objects(_table_of(self.file))  # raises the error of a damaged table
         colours = png_colours(self.file, max_pixels=self.options.max_pixels)
         if not any(file for *_, file in self.objects):
             return self._of_blue(colours)
@@ -113,7 +118,7 @@ class Ade20kRef:
         )
 
     def _of_files(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each object in the layout of 2020, or what is wrong with it."""
+        """Class code and pixels of each object in the layout of 2020, or its problem."""
         folder = self.file.with_name(self.file.name[: -len(_ENDING)])
         files = {f"{folder.name}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
         for number, code, name in self.objects:
@@ -132,8 +137,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
     Images may lie in folders of scenes, those in ``training/`` and ``validation/``, and those in ``images/`` and ``ADE/``.
     2017: the blue channel of ``_seg.png`` numbers the objects, and ``_atr.txt`` names them. 2020: ``.json`` names the
-    objects and a PNG for each. Every object is an instance; parts of objects are left out. Classes are named by the table
-    and sorted by name.
+    objects and the PNG of each. Every object is an instance; parts of objects are left out. Classes are named by the
+    table and sorted by name.
     """
     if not path.is_dir():
         return None
@@ -141,13 +146,13 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not any(table and _is_ours(table) for table in map(_table_file, files)):
         return None
     objects = list(zip(files, read_all_or_raise([_table_of(file) for file in files], _objects), strict=True))
-    names = sorted({(each.name, each.class_id) for _, found in objects for each in found or ()}, key=str)
+    names = sorted({(thing.name, thing.class_id) for _, found in objects for thing in found or ()}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
     refs = [
         Ade20kRef(
-            name_in(path, file)[: -len(_ENDING)],
+            *with_split(name_in(path, file)[: -len(_ENDING)]),
             file,
-            tuple((each.number, codes[each.name, each.class_id], each.file) for each in found or ()),
+            tuple((thing.number, codes[thing.name, thing.class_id], thing.file) for thing in found or ()),
             options,
         )
         for file, found in objects
@@ -157,7 +162,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
-    """Object of each blue value: the value itself, or its rank where the values are spread out.
+    """Object of each blue value: the value itself, or its rank if the values are spread out.
 
     Examples
     --------
@@ -171,7 +176,7 @@ def object_numbers(values: list[int], numbers: list[int]) -> dict[int, int]:
 
 
 def _seg_files(folder: AnyPath) -> list[AnyPath]:
-    """Pictures of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
+    """Files of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
     inside = listing(folder)
     roots = inside.named(*_ROOTS)
     if roots:
@@ -181,30 +186,33 @@ def _seg_files(folder: AnyPath) -> list[AnyPath]:
 
 
 def _scene_files(inside: Listing, depth: int) -> list[AnyPath]:
-    """Pictures of objects in a folder and so many below it."""
+    """Files of objects in a folder and those up to `depth` below it."""
     below = [file for folder in inside.folders if depth for file in _scene_files(listing(folder), depth - 1)]
     return _direct_files(inside) + below
 
 
 def _direct_files(inside: Listing) -> list[AnyPath]:
-    """Pictures of objects in a folder."""
+    """Files of objects in a folder."""
     return [file for file in inside.files if file.name.endswith(_ENDING)]
 
 
 def _table_file(file: AnyPath) -> AnyPath | None:
-    """Table beside a picture of objects; None where there is none."""
+    """Table beside a file of objects; None if there is none."""
     stem = file.name[: -len(_ENDING)]
     tables = [file.with_name(f"{stem}.json"), file.with_name(f"{stem}_atr.txt")]
     return next((table for table in tables if table.is_file() and not table.is_symlink()), None)
 
 
 def _is_ours(table: AnyPath) -> bool:
-    """Whether a table is one of ADE20K: any text of that name, and JSON that tells files of objects."""
-    return table.suffix == ".txt" or all(word in _content(table) for word in (b'"annotation"', b'"instance_mask"'))
+    """True if a table is one of ADE20K: any text of that name, and JSON that lists files of objects."""
+    if table.suffix == ".txt":
+        return True
+    content = read_bytes(table, _MAX_BYTES, _TABLE)
+    return b'"annotation"' in content and b'"instance_mask"' in content
 
 
 def _table_of(file: AnyPath) -> AnyPath:
-    """Table beside a picture of objects."""
+    """Table beside a file of objects."""
     table = _table_file(file)
     if table is None:
         stem = file.name[: -len(_ENDING)]
@@ -222,7 +230,9 @@ def _objects(table: AnyPath) -> list[_Object]:
 def _of_text(table: AnyPath) -> list[_Object]:
     """Objects in lines number # part level # occluded # name # raw name # attributes."""
     found: dict[int, _Object] = {}
-    for row, line in enumerate(_text(table).splitlines(), start=1):
+    # Any bytes are a text in Latin-1.
+    text = read_text(table, _MAX_BYTES, _TABLE, fallback="latin-1")
+    for row, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split("#")]
@@ -236,33 +246,18 @@ def _of_text(table: AnyPath) -> list[_Object]:
 
 def _of_json(table: AnyPath) -> list[_Object]:
     """Objects of a JSON file of 2020."""
-    try:
-        document = msgspec.json.decode(_text(table), type=_Document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(f"{table}: no valid ADE20K file: {error}; mend or fetch it anew") from error
-    objects = document.annotation.object
-    unsafe = next((each.instance_mask for each in objects if not _SAFE.fullmatch(each.instance_mask)), None)
+    text = read_text(table, _MAX_BYTES, _TABLE, fallback="latin-1")
+    objects = decode(table, text, _Document, "ADE20K file").annotation.object
+    unsafe = next((thing.instance_mask for thing in objects if not _SAFE.fullmatch(thing.instance_mask)), None)
     if unsafe is not None:
         raise InputError(
-            f"{table}: instance_mask {unsafe!a}; it must be a file in a folder beside, as 1/instance_000.png"
+            f"{table}: instance_mask {unsafe!a}; it must be a file in a folder beside, such as 1/instance_000.png"
         )
     return [
-        _Object(each.id, each.name_ndx, each.name, each.instance_mask) for each in objects if each.parts.part_level == 0
+        _Object(thing.id, thing.name_ndx, thing.name, thing.instance_mask)
+        for thing in objects
+        if thing.parts.part_level == 0
     ]
 
 
-def _text(file: AnyPath) -> str:
-    """Text of a table in UTF-8, else in Latin-1, in which any bytes are a text."""
-    content = _content(file)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
-def _content(file: AnyPath) -> bytes:
-    """Bytes of a table."""
-    content = start_of(file, _MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise InputError(f"{file}: more than {_MAX_BYTES} bytes; a table names the objects of one image")
-    return content
+READER = Reader("ade20k", find)

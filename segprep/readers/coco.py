@@ -1,18 +1,16 @@
 """COCO instances: a JSON file that lists images, classes, and a polygon or runs for each instance.
 
-A file is decoded once, over a memory map, and the geometry is kept as the bytes that stand in the file; each ref
-takes its own with it. Images are never opened: their width and height in the file must do.
+A file is decoded once, over a memory map, and each ref takes a copy of the bytes of its annotations with it. Images are never
+opened: the size is the width and height in the file.
 """
 
 import mmap
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
 import numpy as np
 
 from segprep.arrays import BoolArray
@@ -20,89 +18,48 @@ from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
-from segprep.masks.rle import BadRegionError, listed_runs, runs_crop, string_runs
-from segprep.masks.splits import FOLDERS, split_name
+from segprep.masks.rle import BadRegionError
+from segprep.masks.splits import FOLDERS, file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
+from segprep.readers import _coco
+from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
 from segprep.readers._image import check_size
-from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._polygon import TRIANGLE, polygon_runs
-from segprep.readers._reader import MaskSet, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._text import check_utf8
 
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
-"""How COCO names its files of instances, and those that repeat them or stand beside them with segmentations."""
-
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
-"""A whole number of 64 bits as text; ``007`` is none, but a name of its own."""
+"""Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
-"""What ``iscrowd`` may be; false, true and 1.0 are equal to 0 and 1."""
+"""Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
 _LONGEST_NAME = 1000
 """Characters of a mask's name, about as many as a path may have."""
-_SHOWN = 120
-"""Characters of a value in a message."""
-
-_Id: TypeAlias = int | float | str
-"""An id as it may stand in a file."""
-_Side: TypeAlias = int | float | str | None
-"""A height or width as it may stand in a file."""
-_Numbers: TypeAlias = dict[_Id | None, int]
-"""Number of each id, from 1 on."""
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: _Id
-    file_name: str | None = None
-    coco_url: object = None
-    width: _Side = None
-    height: _Side = None
-
-
-class _Category(msgspec.Struct, gc=False):
-    id: _Id
-    name: str | None = None
-
-
-class _Annotation(msgspec.Struct):
-    image_id: _Id | None = None
-    category_id: _Id | None = None
-    id: _Id | None = None
-    iscrowd: bool | int | float | str | None = None
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Document(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
-
-
-class _Rle(msgspec.Struct):
-    counts: list[int] | str
-    size: tuple[int, int]
-
-
-_SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
 
 
 class Source(NamedTuple):
-    """A COCO file and what stands before the keys of its masks: ``""`` or the folder of its split, as ``train/``."""
+    """A COCO file, and its split if it is one of several; then keys of its masks begin with the split."""
 
     file: AnyPath
-    prefix: str = ""
+    split: str | None = None
+
+    def key(self, name: str) -> str:
+        """Key of a mask or a file of this name."""
+        return name if self.split is None else f"{self.split}/{name}"
 
 
-class Annotation(NamedTuple):
+class Region(NamedTuple):
     """One annotation of an image.
 
     Attributes
     ----------
     id : str
-        Its id in the file, for messages only.
+        Its id in the file, for messages.
     code : int
         Class code.
     is_crowd : bool
-        Whether it stands for many objects that were not told apart.
+        True if it covers many objects that are not separated.
     segmentation : bytes
         Polygons or runs, as they stand in the file.
     """
@@ -117,33 +74,32 @@ class Annotation(NamedTuple):
 class CocoRef:
     """One image of a COCO file, with all of its annotations and none of the others.
 
+    Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
+
     Attributes
     ----------
-    key : str
-        The image's file name, with forward slashes; before it the split, where several files are one data set.
     file : str
-        The COCO file, for messages only.
+        The COCO file, for messages.
     sides : (number or str or None, number or str or None)
         Height and width as they stand in the file.
     regions : tuple of Region
         Annotations in the order of the file.
-    options : ReadOptions
-        How to read them.
     problems : tuple of Problem
         Annotations that are left out whatever their pixels.
     """
 
     key: str
+    split: str | None
     file: str
-    sides: tuple[_Side, _Side]
-    regions: tuple[Annotation, ...]
+    sides: tuple[_coco.Side, _coco.Side]
+    regions: tuple[Region, ...]
     options: ReadOptions
     problems: tuple[Problem, ...] = ()
 
     def load(self) -> InstanceMask:
-        """Rasterise the annotations; those that make no sense are left out and recorded as problems."""
+        """Rasterise the annotations; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
-        shape = _shape(where, self.sides)
+        shape = _coco.image_shape(where, self.sides)
         check_size(where, shape, self.options.max_pixels)
         check_instances(where, len(self.regions), self.options.max_instances)
         crowds: list[BoolArray] = []
@@ -153,13 +109,13 @@ class CocoRef:
     def _instances(
         self, shape: tuple[int, int], crowds: list[BoolArray]
     ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each instance, or what is wrong; all crowds go to the one array in `crowds`, if any."""
+        """Class code and pixels of each instance, or its problem; all crowds go to the one array in `crowds`, if any."""
         yield from self.problems
         for region in self.regions:
             try:
                 crop = annotation_crop(region.segmentation, shape)
             except BadRegionError as error:
-                yield Problem(error.kind, f"annotation {_shown(region.id)}: {_shown(error.value)}")
+                yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
                 continue
             if region.is_crowd and self.options.crowd == "ignore":
                 if not crowds:
@@ -173,87 +129,40 @@ class CocoRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find a .json with images, annotations and segmentations, itself or in the folder or its annotations/.
 
-    A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. A region with
-    ``iscrowd`` counts as a place without truth, but for the pixels that instances cover, unless `options` make it an
-    instance. Lists of results are no ground truth.
+    A segmentation is a list of polygons, whose union is one instance, or runs, as a list or as a string. Pixels of a region
+    with ``iscrowd`` that no instance covers are ignored, unless `options` make the region an instance. Lists of results are
+    not ground truth.
 
-    Several files are one data set where each is another split, by its name (``instances_train2017.json``, ``val.json``)
+    Several files are one data set if each is another split, by its name (``instances_train2017.json``, ``val.json``)
     or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
-    ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are passed over.
+    ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are skipped.
     An image without a file name is named by the end of its ``coco_url``, as in LVIS.
 
-    Ids are whole numbers or text; ``1``, ``1.0`` and ``"1"`` are the same. An annotation of an image or a category that
+    Ids are integers or text; ``1``, ``1.0`` and ``"1"`` are the same. An annotation of an image or a category that
     the file does not list is left out.
     """
     sources = _sources_in(path) if path.is_dir() else _checked_file(path)
     if not sources:
         return None
-    first = decoded(sources[0].file, _Document, "COCO file")
+    first = decode_file(sources[0].file, _coco.Document, "COCO file")
     codes = _codes(first.categories, sources[0].file)
     refs, problems = _refs(first, sources[0], codes, options)
     for source in sources[1:]:
-        document = decoded(source.file, _Document, "COCO file")
+        document = decode_file(source.file, _coco.Document, "COCO file")
         _check_categories(document.categories, source.file, first.categories, sources[0].file)
-        more, strays = _refs(document, source, codes, options)
-        refs, problems = refs + more, problems + strays
+        more_refs, more_problems = _refs(document, source, codes, options)
+        refs, problems = refs + more_refs, problems + more_problems
     return MaskSet("coco", class_table(map(_class, first.categories)), refs, problems)
 
 
-def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of one annotation within their bounding box.
-
-    Parameters
-    ----------
-    segmentation : bytes
-        JSON of polygons or runs.
-    shape : (int, int)
-        Height and width of the image in pixels.
-
-    Raises
-    ------
-    BadRegionError
-        Where it makes no sense, or no pixel lies inside the image.
-
-    Examples
-    --------
-    >>> annotation_crop(b'[[1, 1, 3, 1, 3, 3, 1, 3]]', (4, 5)).pixels.shape
-    (2, 2)
-    >>> annotation_crop(b'{"counts": [0, 1, 5], "size": [2, 3]}', (2, 3))[:2]
-    (0, 0)
-    """
-    try:
-        value = _SEGMENTATION.decode(segmentation)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRegionError("segmentation is neither polygons nor runs", error) from error
-    if not value:
-        raise BadRegionError("no segmentation", value)
-    if isinstance(value, list):
-        return runs_crop(polygon_runs(_parts(value), shape), shape)
-    if value.size != shape:
-        raise BadRegionError("size differs from the image's", f"{value.size} instead of {shape}")
-    runs = string_runs(value.counts) if isinstance(value.counts, str) else listed_runs(value.counts)
-    return runs_crop(runs, shape)
-
-
-def _parts(value: list[list[float] | float]) -> list[list[float]]:
-    """Polygons of a list of them, or of the bare numbers of a single one."""
-    parts = [part for part in value if isinstance(part, list)]
-    numbers = [number for number in value if not isinstance(number, list)]
-    if parts and numbers:
-        raise BadRegionError("segmentation is neither polygons nor runs", "polygons and numbers in one list")
-    # A point or a line has no area, and adds no pixel to the others.
-    areas = [part for part in parts if len(part) >= TRIANGLE]
-    return areas or parts or [numbers]
-
-
 def _checked_file(path: AnyPath) -> list[Source]:
-    """`path` where it is a COCO file; a list of results is refused."""
+    """`path` if it is a COCO file; a list of results is refused."""
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
-    _check_text(path, text)
+    check_utf8(path, text[:4])
     if first_character(text) == b"[":
-        raise InputError(f"{path}: a list, as detectors write their results, is no ground truth; give the annotations")
+        raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
     if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
         return []
     return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
@@ -265,14 +174,16 @@ def _sources_in(folder: AnyPath) -> list[Source]:
     found = _coco_files([folder, *inside.named("annotations")])
     if len(found) == 1:
         return [Source(found[0])]
-    found = _without_siblings(found) or _coco_files(inside.named(*FOLDERS))
-    splits = [split_name(file) for file in found]
+    if any(file.name.startswith(_INSTANCES) for file in found):
+        found = [file for file in found if not file.name.startswith(_SIBLINGS)]
+    found = found or _coco_files(inside.named(*FOLDERS))
+    splits = [file_split(file) for file in found]
     if None in splits or max(Counter(splits).values(), default=1) > 1:
         names = ", ".join(name_in(folder, file) for file in found)
         raise InputError(
             f"{folder}: {len(found)} COCO files: {names}; give one of them, or one for each of train, val and test"
         )
-    return [Source(file, f"{split}/") for file, split in zip(found, splits, strict=True)]
+    return list(map(Source, found, splits))
 
 
 def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
@@ -280,188 +191,110 @@ def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
     found = [file for file in files if _is_coco(mapped(file))]
     for file in files if found else ():
-        _check_text(file, mapped(file))  # beside a COCO file it is likely another split, not to be passed over
+        check_utf8(file, mapped(file)[:4])  # beside a COCO file it is likely another split, not to be skipped
     return found
 
 
-def _check_text(path: AnyPath, text: mmap.mmap | bytes) -> None:
-    """Raise where a file cannot be UTF-8, so that it cannot even be known whether it is a COCO file."""
-    if b"\0" in text[:4]:
-        raise InputError(f"{path}: begins with {text[:4]!r}, as text in UTF-16 does; save it as UTF-8")
-
-
-def _without_siblings(files: list[AnyPath]) -> list[AnyPath]:
-    """Files without those that COCO puts beside its instances."""
-    if not any(file.name.startswith(_INSTANCES) for file in files):
-        return files
-    return [file for file in files if not file.name.startswith(_SIBLINGS)]
-
-
 def _is_coco(text: mmap.mmap | bytes) -> bool:
-    """Whether a file looks like COCO instances; much cheaper than decoding it."""
+    """True if a file looks like COCO instances; much cheaper than decoding it."""
     return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
-def _check_categories(own: list[_Category], file: AnyPath, others: list[_Category], first: AnyPath) -> None:
-    """Raise where two files of one data set do not mean the same classes."""
+def _check_categories(own: list[_coco.Category], file: AnyPath, others: list[_coco.Category], first: AnyPath) -> None:
+    """Raise if two files of one data set have different classes."""
     _codes(own, file)
-    here, there = ({_plain(each.id): each.name for each in categories} for categories in (own, others))
+    here, there = ({plain(entry.id): entry.name for entry in categories} for categories in (own, others))
     wrong = next((id_ for id_ in (*here, *there) if here.get(id_) != there.get(id_)), None)
     if wrong is not None:
-        raise InputError(
-            f"{file}: category {_shown(wrong)} is {_told(here, wrong)}, but {_told(there, wrong)} in {first}; "
-            "make them agree"
-        )
+        name, other = (shown(repr(names[wrong])) if wrong in names else "missing" for names in (here, there))
+        raise InputError(f"{file}: category {shown(wrong)} is {name}, but {other} in {first}; make them agree")
 
 
-def _codes(categories: list[_Category], file: AnyPath) -> _Numbers:
+def _codes(categories: list[_coco.Category], file: AnyPath) -> _coco.Numbers:
     """Class code of each category; the store keeps their ids in 64 bits."""
-    codes = _numbered(f"{file}: categories", [category.id for category in categories])
+    codes = numbered(f"{file}: categories", [category.id for category in categories])
     wrong = next((id_ for id_ in codes if isinstance(id_, int) and not -(2**63) <= id_ < 2**63), None)
     if wrong is not None:
-        raise InputError(f"{file}: categories: the id {_shown(wrong)} has more than 64 bits; give a smaller one")
+        raise InputError(f"{file}: categories: the id {shown(wrong)} has more than 64 bits; give a smaller one")
     return codes
 
 
-def _told(names: dict[int | str | None, str | None], id_: int | str | None) -> str:
-    """Name of a category, for a message."""
-    return _shown(repr(names[id_])) if id_ in names else "missing"
-
-
-def _class(category: _Category) -> tuple[int | None, str]:
-    """Id and name of a class; an id that is text is a name at best."""
-    id_ = _plain(category.id)
+def _class(category: _coco.Category) -> tuple[int | None, str]:
+    """Id and name of a class; an id that is text is only a name."""
+    id_ = plain(category.id)
     return id_ if isinstance(id_, int) else None, category.name or str(id_)
 
 
 def _refs(
-    document: _Document, source: Source, codes: _Numbers, options: ReadOptions
+    document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions
 ) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
-    """One ref per image, in the order of the file, and what is left out because no image has it."""
+    """One ref per image, in the order of the file, and problems of annotations that belong to no image."""
     file = str(source.file)
-    rows = _numbered(f"{file}: images", [image.id for image in document.images])
-    regions: list[list[Annotation]] = [[] for _ in rows]
+    rows = numbered(f"{file}: images", [image.id for image in document.images])
+    regions: list[list[Region]] = [[] for _ in rows]
     problems: dict[int, list[Problem]] = defaultdict(list)
-    strays: dict[_Id | None, list[_Annotation]] = defaultdict(list)
+    strays: dict[_coco.Id | None, list[_coco.Annotation]] = defaultdict(list)
     for annotation in document.annotations:
-        row = _number(rows, annotation.image_id)
+        row = number(rows, annotation.image_id)
         if not row:
             strays[annotation.image_id].append(annotation)
             continue
-        code, is_crowd = _number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
+        code, is_crowd = number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
         if code and is_crowd is not None:
-            # A copy of the segmentation, so that the whole file need not be kept.
-            region = Annotation(str(annotation.id), code, is_crowd, bytes(annotation.segmentation))
-            regions[row - 1].append(region)
+            # A copy of the segmentation, so that the file need not be kept.
+            regions[row - 1].append(Region(str(annotation.id), code, is_crowd, bytes(annotation.segmentation)))
         else:
             problems[row - 1].append(_problem(annotation, is_listed=code > 0))
-    refs = tuple(
-        CocoRef(
-            source.prefix + _key(image, file),
-            file,
-            (image.height, image.width),
-            tuple(own),
-            options,
-            tuple(problems[row]),
-        )
-        for row, (image, own) in enumerate(zip(document.images, regions, strict=True))
-    )
-    own_problems = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
-    return refs, tuple((source.prefix + source.file.name, problem) for problem in own_problems)
+    refs = []
+    for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
+        key, sides = source.key(_name(image, file)), (image.height, image.width)
+        split = source.split or folder_split(key)
+        refs.append(CocoRef(key, split, file, sides, tuple(own), options, tuple(problems[row])))
+    of_file = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
+    return tuple(refs), tuple((source.key(source.file.name), problem) for problem in of_file)
 
 
-def _doubtful_crowds(regions: list[list[Annotation]], options: ReadOptions) -> list[Problem]:
-    """Says so where most annotations are crowds, which would be places without truth: CVAT writes every bitmap so."""
-    told = [region.is_crowd for own in regions for region in own]
-    if options.crowd != "ignore" or 2 * sum(told) <= len(told):
+def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Problem]:
+    """Warning if most annotations are crowds, which are ignored: CVAT writes every bitmap as a crowd."""
+    crowds = [region.is_crowd for own in regions for region in own]
+    if options.crowd != "ignore" or 2 * sum(crowds) <= len(crowds):
         return []
-    where = f"{sum(told)} of {len(told)} annotations; if they are single instances, say --crowd instance"
-    return [Problem("most regions are iscrowd, without truth", where)]
+    where = f"{sum(crowds)} of {len(crowds)} annotations; if they are single instances, use crowd='instance'"
+    return [Problem("most regions are iscrowd and so ignored", where, left_out=False)]
 
 
-def _problem(annotation: _Annotation, *, is_listed: bool) -> Problem:
-    """What is wrong with an annotation, of which the category is listed or not."""
-    where = f"annotation {_shown(annotation.id)}"
+def _problem(annotation: _coco.Annotation, *, is_listed: bool) -> Problem:
+    """Problem of an annotation, of which the category is listed or not."""
+    where = f"annotation {shown(annotation.id)}"
     if not is_listed:
-        return Problem("category that the file does not list", f"{where}: category_id {_shown(annotation.category_id)}")
-    return Problem("iscrowd is neither 0 nor 1", f"{where}: {_shown(repr(annotation.iscrowd))}")
+        return Problem("category that the file does not list", f"{where}: category_id {shown(annotation.category_id)}")
+    return Problem("iscrowd is neither 0 nor 1", f"{where}: {shown(repr(annotation.iscrowd))}")
 
 
-def _stray(annotations: list[_Annotation]) -> Problem:
-    """All annotations of one image that is not listed: a file cut down to a part of its images has many."""
+def _stray(annotations: list[_coco.Annotation]) -> Problem:
+    """Problem of all annotations of an image that is not listed: a file cut down to some of its images has many."""
     first, more = annotations[0], len(annotations) - 1
     others = f" and {more} more" if more else ""
     return Problem(
         "image that the file does not list",
-        f"annotation {_shown(first.id)}{others}: image_id {_shown(first.image_id)}",
+        f"annotation {shown(first.id)}{others}: image_id {shown(first.image_id)}",
     )
 
 
-def _plain(id_: _Id | None) -> int | str | None:
-    """Id that is equal where the same is meant: a whole number, else text; None where it is neither.
-
-    Examples
-    --------
-    >>> [_plain(id_) for id_ in (1, 1.0, "1", "01", 1.5)]
-    [1, 1, 1, '01', None]
-    """
-    if isinstance(id_, str):
-        return int(id_) if _WHOLE.fullmatch(id_) else id_
-    if isinstance(id_, float):
-        return int(id_) if id_.is_integer() else None
-    return id_
-
-
-def _number(numbers: _Numbers, id_: _Id | None) -> int:
-    """Number of an id; 0 where it has none."""
-    # Most ids are found as they stand, and there may be millions.
-    return numbers.get(id_, 0) or numbers.get(_plain(id_), 0)
-
-
-def _numbered(where: str, ids: Iterable[_Id]) -> _Numbers:
-    """Give each id its number, from 1 on."""
-    numbers: _Numbers = {}
-    for number, id_ in enumerate(ids, start=1):
-        plain = _plain(id_)
-        if plain is None:
-            raise InputError(f"{where}: the id {id_} is no whole number; ids must be whole numbers or text")
-        if numbers.setdefault(plain, number) != number:
-            raise InputError(f"{where}: the id {_shown(id_)} occurs twice; ids must be unique")
-    return numbers
-
-
-def _shape(where: str, sides: tuple[_Side, _Side]) -> tuple[int, int]:
-    """Height and width in pixels."""
-    for name, side in zip(("height", "width"), sides, strict=True):
-        if side is None:
-            raise InputError(f"{where}: has no {name}; add it, in pixels")
-        if not isinstance(_plain(side), int):
-            raise InputError(f"{where}: {name} is {_shown(repr(side))}; it must be a whole number of pixels")
-    height, width = (int(_plain(side) or 0) for side in sides)
-    return height, width
-
-
-def _shown(value: object) -> str:
-    """Value for a message: one line, not too long."""
-    text = str(value)
-    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-    return text if text and text.isprintable() else ascii(text)
-
-
-def _key(image: _Image, file: str) -> str:
-    """Name of the mask of an image."""
+def _name(image: _coco.Image, file: str) -> str:
+    """Name of an image with forward slashes: its file name, else the last folder and file of its address."""
     name = image.file_name or (_end_of(image.coco_url) if isinstance(image.coco_url, str) else "")
     if not name:
-        raise InputError(f"{file}: image {_shown(image.id)} has no file_name, by which masks are named; add it")
+        raise InputError(f"{file}: image {shown(image.id)} has no file_name, by which masks are named; add it")
     if len(name) > _LONGEST_NAME:
         raise InputError(
-            f"{file}: image {_shown(image.id)}: file_name has {len(name)} characters, more than {_LONGEST_NAME}; shorten it"
+            f"{file}: image {shown(image.id)}: file_name has {len(name)} characters, more than {_LONGEST_NAME}; shorten it"
         )
     return name.replace("\\", "/")
 
 
 def _end_of(url: str) -> str:
-    """Last folder and file of an address; empty where it cannot be told.
+    """Last folder and file of an address; empty if it is invalid.
 
     Examples
     --------
@@ -470,5 +303,8 @@ def _end_of(url: str) -> str:
     """
     try:
         return "/".join(urlsplit(url).path.strip("/").split("/")[-2:])
-    except ValueError:  # as of "http://["
+    except ValueError:  # such as "http://["
         return ""
+
+
+READER = Reader("coco", find, reads_one_file=True)

@@ -1,4 +1,4 @@
-"""Colour-coded PNG: one picture per image, in which each colour of a palette file is a class."""
+"""Colour-coded PNG: one file per image, in which each colour of a palette file is a class."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import Listing, listing
-from segprep.readers._image import PNG, is_picture
+from segprep.readers._image import PNG, has_channels
 from segprep.readers._palette import (
     IGNORE,
     META_NAME,
@@ -22,31 +22,26 @@ from segprep.readers._palette import (
     png_colours,
     stuff_classes,
 )
-from segprep.readers._reader import MaskSet, ReadOptions
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 _FOLDERS = ("masks", "labels", "gt", "gtleft", "semseg", "defaultannot")
-"""Folders that hold the masks; the last is what CVAT writes where nothing is said of splits."""
+"""Folders that hold the masks; CVAT writes the last for images without a split."""
 _DIVIDED = re.compile(rf"({'|'.join(FOLDERS)})(?:annot|_labels)", re.IGNORECASE)
-"""Folders that hold the masks of one split, as trainannot/ and train_labels/."""
+"""Folders that hold the masks of one split, such as trainannot/ and train_labels/."""
 
 
 @dataclass(frozen=True)
 class ColourPngRef:
-    """One colour-coded picture.
+    """One colour-coded PNG; in ``trainannot/`` and the like, its key begins with the split, not with the folder.
 
     Attributes
     ----------
-    key : str
-        The file, relative to the data set; of ``trainannot/`` and the like, the split and the file's name.
-    file : AnyPath
-        Where it is.
     codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, `IGNORE` a place without truth.
-    options : ReadOptions
-        How to read it.
+        Colours and their class codes; 0 is the background, `IGNORE` unknown.
     """
 
     key: str
+    split: str | None
     file: AnyPath
     codes: tuple[tuple[int, int], ...]
     options: ReadOptions
@@ -66,36 +61,37 @@ class ColourPngRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find colour-coded PNG in masks/, labels/, GT/ or train_labels/ beside a palette, as label_colors.txt.
+    """Find colour-coded PNG in masks/, labels/, GT/ or train_labels/ beside a palette such as label_colors.txt.
 
     The palette is ``label_colors.txt`` (R G B name), ``labelmap.txt`` (name:R,G,B::), ``class_dict.csv`` (name,r,g,b) or
-    ``dataset_meta.json`` (label_map, segmentation_colors). Each of its colours is a class without instances, but for the
-    background (of that name, or the ``background_label``) and for void, ignore and unlabelled, where nothing is known.
-    Folders ``trainannot/``, ``valannot/`` and ``testannot/`` may lack a palette and have then CamVid's. Masks of one
-    channel are no colours.
+    ``dataset_meta.json`` (label_map, segmentation_colors). Each of its colours is a class without instances, except the
+    background (of that name, or the ``background_label``) and void, ignore and unlabelled, which are ignored. Folders
+    ``trainannot/``, ``valannot/`` and ``testannot/`` without a palette have CamVid's. Masks of one channel have no
+    colours.
     """
     if not path.is_dir():
         return None
     inside = listing(path)
     files = _mask_files(inside)
-    # The names of files first, because label images are opened in vain.
-    if not files or not _may_have_palette(inside) or not any(map(is_picture, files.values())):
+    # Names of files are checked first, so that label images are not opened in vain.
+    if not files or not _may_have_palette(inside) or not any(map(has_channels, files.values())):
         return None
     palette = _palette_in(path, inside)
     if palette is None:
         return None
     colours, background = palette
     classes, codes = stuff_classes(colours, background=background)
-    return MaskSet("colour-png", classes, tuple(ColourPngRef(key, files[key], codes, options) for key in sorted(files)))
+    refs = tuple(ColourPngRef(*with_split(key), files[key], codes, options) for key in sorted(files))
+    return MaskSet("colour-png", classes, refs)
 
 
 def _may_have_palette(inside: Listing) -> bool:
-    """Whether there is a file that may hold a palette, or CamVid's folders."""
+    """True if there is a file that may hold a palette, or CamVid's folders."""
     return _is_camvid(inside) or any(file.name.lower() in {*PALETTE_FILES, META_NAME} for file in inside.files)
 
 
 def _is_camvid(inside: Listing) -> bool:
-    """Whether there are folders trainannot/, valannot/ or testannot/."""
+    """True if there are folders trainannot/, valannot/ or testannot/."""
     return any(folder.name.lower().endswith("annot") and _DIVIDED.fullmatch(folder.name) for folder in inside.folders)
 
 
@@ -170,3 +166,6 @@ _CAMVID = {
     "VegetationMisc": "192 192 0",
     "Wall": "64 192 0",
 }
+
+
+READER = Reader("colour-png", find)

@@ -1,17 +1,17 @@
 """KITTI semantic instance segmentation: 16-bit PNG files in instance/, beside image_2/ or semantic/.
 
-A value is 256 times the class plus the instance; classes are those of Cityscapes, and so is what is evaluated.
+A value is 256 times the class plus the instance; the classes, and which of them are evaluated, are those of Cityscapes.
 
 Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018; the benchmark's development kit.
 """
 
-from segprep.masks.classes import things_and_stuff
+from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
+from segprep.readers._cityscapes import EVALUATED, check_own_classes, label_meaning
 from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of
 from segprep.readers._image import PNG
-from segprep.readers._reader import MaskSet, ReadOptions
-from segprep.readers.cityscapes import EVALUATED, check_own_classes, label_meaning
+from segprep.readers._reader import MaskSet, Reader, ReadOptions
 
 _BASE = 256
 _BESIDE = ("image_2", "semantic", "semantic_rgb")
@@ -21,8 +21,8 @@ _DEPTH = 2
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find KITTI: 16-bit instance/*.png (256 class + instance) beside image_2/ or semantic/, up to two folders deep.
 
-    Classes that Cityscapes does not evaluate, and groups of things (instance 0), are places without truth;
-    `options` may make a group an instance.
+    Classes that Cityscapes does not evaluate are ignored, and so are groups of things (instance 0) unless `options` make
+    a group an instance.
     """
     if not path.is_dir():
         return None
@@ -32,7 +32,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not any(is_wide(file, options) for file in files[:8]):
         return None
     check_own_classes(path)
-    return MaskSet("kitti", things_and_stuff(EVALUATED), coded_refs(path, files, value_meaning, options))
+    return MaskSet("kitti", class_table(EVALUATED), coded_refs(path, files, value_meaning, options))
 
 
 def value_meaning(value: int) -> Meaning:
@@ -44,3 +44,6 @@ def value_meaning(value: int) -> Meaning:
     ['thing', 'group', 'stuff', 'ignore']
     """
     return label_meaning(value // _BASE, is_instance=value % _BASE > 0)
+
+
+READER = Reader("kitti", find)

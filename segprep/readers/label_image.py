@@ -1,4 +1,4 @@
-"""Label images: one PNG, TIFF or NPY per image, in which every value but 0 is an instance."""
+"""Label images: one PNG, TIFF or NPY per image, in which every value except 0 is an instance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,19 +13,17 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import PICTURES, Listing, listing
-from segprep.readers._image import PNG, TIFF, check_size, is_picture, label_values
+from segprep.readers._image import PNG, TIFF, check_size, has_channels, label_values
+from segprep.readers._instance_files import holds_instances
 from segprep.readers._labels import distinct, numbered
-from segprep.readers._reader import MaskSet, ReadOptions, check_instances
-from segprep.readers.instance_png import holds_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
 NPY = (".npy",)
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-"""Readers of NPY's headers by version; the third is for arrays with named fields, which are no labels."""
-
-
-CODED = ("_instanceIds", "_instanceTrainIds", "_labelIds", "_labelTrainIds")
-"""Ends of names of Cityscapes' images, whose values are classes too."""
+"""Functions that read NPY headers, by version; the third is for arrays with named fields, which are not labels."""
+_TRAIN_IDS = ("_instanceTrainIds", "_labelTrainIds")
+"""Ends of names of Cityscapes files that no reader knows, because their values depend on a training set-up."""
 _MASKS = "_masks"
 """End of the names of Cellpose's label images: ``x_masks.png``, ``x_cp_masks.png`` beside ``x.png`` or ``x_img.png``."""
 
@@ -36,17 +34,12 @@ class LabelImageRef:
 
     Attributes
     ----------
-    key : str
-        The file, relative to the data set.
-    file : AnyPath
-        Where it is.
-    options : ReadOptions
-        How to read it.
     values : tuple of int
-        Values that are classes, in the order of their codes; empty where each is an instance.
+        Values that are classes, in the order of their codes; empty if each is an instance.
     """
 
     key: str
+    split: str | None
     file: AnyPath
     options: ReadOptions
     values: tuple[int, ...] = ()
@@ -66,24 +59,24 @@ class LabelImageRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
-    Every value but 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
+    Every value except 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
     with a single page; NPY of integers in two dimensions. The same in folders train/, val/ and test/, around labels/ or
-    masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; where that holds one picture and
-    ``masks/`` several PNG, these are its instances and no label images. NPY of pickled objects, as some programs save
-    their state, and pictures beside a ``.json`` of the same name are no label images.
+    masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; if that holds one file and
+    ``masks/`` several, these are its instances and not label images. NPY of pickled objects, in which some programs save
+    their state, and images beside a ``.json`` of the same name are not label images.
     """
     files = _label_files(path)
     if not files:
         return None
     root = path if path.is_dir() else path.parent
     values = _classes_in(files, options) if options.values == "classes" else ()
-    refs = tuple(LabelImageRef(name_in(root, file), file, options, values) for file in files)
+    refs = tuple(LabelImageRef(*with_split(name_in(root, file)), file, options, values) for file in files)
     names = [(value, f"class {value}") for value in values] if len(values) > 1 else [(None, values and "foreground")]
     return MaskSet("label-image", class_table([(id_, name or "instance") for id_, name in names]), refs)
 
 
 def _classes_in(files: list[AnyPath], options: ReadOptions) -> tuple[int, ...]:
-    """All values but 0 in label images whose values are classes."""
+    """All values except 0 in label images whose values are classes."""
     found: set[int] = set()
     for file in files:
         found.update(distinct(_values_of(file, options.max_pixels)).tolist())
@@ -101,7 +94,7 @@ def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Where the file is damaged, too large, or no 2-D array of integers.
+        If the file is damaged, too large, or not a 2-D array of integers.
     """
     shape, dtype = _npy_header(path)
     if len(shape) != 2 or dtype.kind not in "bui":  # noqa: PLR2004 - height and width
@@ -110,14 +103,14 @@ def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     try:
         values = _array(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as NPY: {error}; write it anew") from error
+        raise InputError(f"{path}: cannot be read as NPY: {error}; save it again") from error
     if values.dtype.kind == "i" and values.min() < 0:
         raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
     return values
 
 
 def _array(path: AnyPath) -> NDArray[Any]:
-    """Array in a file; of this machine's, a view."""
+    """Array in a file; a view of a file on this machine."""
     if isinstance(path, BucketPath):
         with path.open() as file:
             return np.asarray(np.load(file, allow_pickle=False))
@@ -125,7 +118,7 @@ def _array(path: AnyPath) -> NDArray[Any]:
 
 
 def _npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array that is not yet read."""
+    """Shape and type of an array, by its header."""
     try:
         with path.open("rb") as file:
             shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
@@ -133,9 +126,9 @@ def _npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except KeyError as error:
         raise InputError(f"{path}: NPY of version {error}, for arrays with named fields; labels are integers") from None
-    except Exception as error:  # the header is Python's syntax, whose parser raises errors of many types
+    except Exception as error:  # the header is Python code, whose parser raises errors of many types
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as NPY: {reason[:200]}; write it anew") from error
+        raise InputError(f"{path}: cannot be read as NPY: {reason[:200]}; save it again") from error
     return shape, dtype
 
 
@@ -145,15 +138,15 @@ def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
 
 
 def _is_npy(file: AnyPath) -> bool:
-    """Whether a file is an array by its name."""
+    """True if a file is an array by its name."""
     return file.suffix.lower() in NPY
 
 
 def _is_pickled(file: AnyPath) -> bool:
-    """Whether a file is an array of objects, which no program but its own can read safely."""
+    """True if a file is an array of Python objects, which cannot be read safely."""
     try:
         return _is_npy(file) and _npy_header(file)[1].hasobject
-    except InputError:  # loading the file will say why
+    except InputError:  # loading the file raises it again
         return False
 
 
@@ -163,7 +156,7 @@ def _candidates(inside: Listing, suffixes: tuple[str, ...]) -> list[AnyPath]:
 
 
 def _label_files(path: AnyPath) -> list[AnyPath]:
-    """Label images at `path`, by name; none where the layout is another one."""
+    """Label images at `path`, by name; none if the layout is another one."""
     if not path.is_dir():
         return _only_labels([path]) if path.suffix.lower() in PNG + TIFF + NPY and not _is_pickled(path) else []
     inside = listing(path)
@@ -182,25 +175,25 @@ def _label_files(path: AnyPath) -> list[AnyPath]:
 
 
 def _direct_files(inside: Listing) -> list[AnyPath]:
-    """Label images of a folder without ``labels/`` or ``masks/``; none where it also holds pictures of other kinds."""
-    pictures = _candidates(inside, (*PICTURES, *NPY))
-    if masks := _of_cellpose(pictures):
+    """Label images of a folder without ``labels/`` or ``masks/``; none if it also holds images of other kinds."""
+    images = _candidates(inside, (*PICTURES, *NPY))
+    if masks := _of_cellpose(images):
         return masks
     documents = inside.with_suffix(".json")
-    if any(file.stem.endswith(CODED) for file in pictures):
+    if any(file.stem.endswith(_TRAIN_IDS) for file in images):
         return []
     if not inside.folders and not documents:
-        return _only_labels(pictures)  # nothing else can be meant, so say what is wrong
-    if {file.stem for file in documents} & {file.stem for file in pictures}:
-        return []
-    return [] if any(map(_is_no_label, pictures)) else pictures
+        return _only_labels(images)  # nothing else can be meant, so raise the error of a bad one
+    if {file.stem for file in documents} & {file.stem for file in images}:
+        return []  # images, which the documents describe
+    return [] if any(map(_is_no_label, images)) else images
 
 
-def _of_cellpose(pictures: list[AnyPath]) -> list[AnyPath]:
-    """Label images of a folder in which Cellpose has put them beside their pictures; none where it is no such folder."""
-    masks = [file for file in pictures if file.stem.endswith(_MASKS)]
+def _of_cellpose(images: list[AnyPath]) -> list[AnyPath]:
+    """Label images of a folder in which Cellpose put them beside their images; none if it is not such a folder."""
+    masks = [file for file in images if file.stem.endswith(_MASKS)]
     bases = {file.stem.removesuffix(_MASKS).removesuffix("_cp") for file in masks}
-    others = {file.stem for file in pictures} - {file.stem for file in masks}
+    others = {file.stem for file in images} - {file.stem for file in masks}
     ours = all(
         bases & {stem, stem.removesuffix("_img"), stem.rpartition("_")[0].removesuffix("_cp")} for stem in others
     )
@@ -208,22 +201,25 @@ def _of_cellpose(pictures: list[AnyPath]) -> list[AnyPath]:
 
 
 def _only_labels(files: list[AnyPath]) -> list[AnyPath]:
-    """Return the files; raise where one is a picture of another kind."""
+    """Return the files; raise if one is an image of another kind."""
     for file in files:
         if _is_no_label(file):
             raise InputError(
-                f"{file}: a picture, no label image; give PNG, TIFF or NPY files of one channel, each value an instance, "
+                f"{file}: not a label image; give PNG, TIFF or NPY files of one channel, in which each value is an instance, "
                 "or for colours that are classes the folder with their palette"
             )
     return files
 
 
 def _is_no_label(file: AnyPath) -> bool:
-    """Whether a picture or an array cannot be a label image."""
+    """True if an image or an array cannot be a label image."""
     if not _is_npy(file):
-        return file.suffix.lower() not in PNG + TIFF or is_picture(file)
+        return file.suffix.lower() not in PNG + TIFF or has_channels(file)
     try:
         shape, dtype = _npy_header(file)
-    except InputError:  # loading the file will say why
+    except InputError:  # loading the file raises it again
         return False
     return len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width
+
+
+READER = Reader("label-image", find, is_general=True, reads_one_file=True)

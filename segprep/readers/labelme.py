@@ -1,6 +1,6 @@
-"""labelme: one JSON file per picture, which lists shapes that have a label each.
+"""labelme: one JSON file per image, which lists shapes that have a label each.
 
-Pictures are never opened, nor the copy of them in the file: the width and height in the file must do.
+Neither the image nor the copy of it in the file is opened: the size is the width and height in the file.
 """
 
 import base64
@@ -23,9 +23,10 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import check_size
-from segprep.readers._json import decoded, first_character, has_keys, is_whole, mapped
+from segprep.readers._json import decode_file, first_character, has_keys, is_json, mapped
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances, read_all_or_raise
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
+from segprep.readers._text import MALFORMED, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
@@ -61,56 +62,51 @@ class LabelmeRef:
 
     Attributes
     ----------
-    key : str
-        The file, relative to the data set.
-    file : AnyPath
-        Where it is.
     labels : tuple of str
         Names of all classes, in the order of their codes.
-    options : ReadOptions
-        How to read it.
     """
 
     key: str
+    split: str | None
     file: AnyPath
     labels: tuple[str, ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Rasterise the shapes; those that make no sense are left out and recorded as problems."""
-        document = decoded(self.file, _Document, "labelme file")
+        """Rasterise the shapes; invalid ones are left out and recorded as problems."""
+        document = decode_file(self.file, _Document, "labelme file")
         if document.imageHeight is None or document.imageWidth is None:
-            raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it anew")
+            raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it again")
         shape = document.imageHeight, document.imageWidth
         check_size(str(self.file), shape, self.options.max_pixels)
         return mask_from_instances(str(self.file), shape, self._instances(document, shape), self.options)
 
     def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each instance, in the order of their first shapes, or what is wrong with a shape."""
+        """Class code and pixels of each instance, in the order of their first shapes, or the problem of a shape."""
         groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
             try:
-                drawn = _shape(text)
+                drawn = decode_region(text, _Shape, "shape cannot be understood")
             except BadRegionError as error:
                 yield Problem(error.kind, f"shape {number}: {error.value}")
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             groups.setdefault((drawn.label, group), []).append((number, drawn))
         for (label, _), shapes in groups.items():
-            whole: InstanceCrop | None = None
+            instance: InstanceCrop | None = None
             for number, drawn in shapes:
                 try:
                     crop = shape_crop(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
                 except BadRegionError as error:
                     yield Problem(error.kind, f"shape {number}: {error.value}")
                     continue
-                whole = crop if whole is None else union([whole, crop])
-            if whole is not None:
-                yield 1 + self.labels.index(label), whole
+                instance = crop if instance is None else union([instance, crop])
+            if instance is not None:
+                yield 1 + self.labels.index(label), instance
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find labelme's .json files, one per picture: itself, in the folder, or in its train/, val/, test/ or annotations/.
+    """Find labelme's .json files, one per image: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
     Lines and points have no area and are left out. The classes are the labels of all files, sorted.
@@ -119,9 +115,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
     if not files:
         return None
-    own = read_all_or_raise(files, lambda file: _labels(decoded(file, _Document, "labelme file")))
-    labels = tuple(sorted(set().union(*(each for each in own if each))))
-    refs = tuple(LabelmeRef(name_in(root, file), file, labels, options) for file in files)
+    found = read_all_or_raise(files, lambda file: _labels(decode_file(file, _Document, "labelme file")))
+    labels = tuple(sorted(set().union(*filter(None, found))))
+    refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
 
@@ -142,7 +138,7 @@ def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str |
     Raises
     ------
     BadRegionError
-        Where it makes no sense, or no pixel lies inside the image.
+        If it is invalid, or no pixel lies inside the image.
 
     Examples
     --------
@@ -156,7 +152,7 @@ def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str |
     if kind == "mask":
         return _mask(points, shape, mask)
     if kind not in _DRAWN:
-        raise BadRegionError("shape is no polygon, rectangle, circle or mask", kind[:40])
+        raise BadRegionError("shape is not a polygon, rectangle, circle or mask", kind[:40])
     return _DRAWN[kind](points, shape)
 
 
@@ -228,7 +224,7 @@ def _bitmap(mask: str, size: tuple[int, int]) -> BoolArray:
 
 
 def _two(points: Points) -> tuple[Point, Point]:
-    """Two points; raise where there are others, or one is far off."""
+    """Two points; raise if there are more or fewer, or one is far off."""
     if len(points) != _CORNERS:
         raise BadRegionError("shape of a wrong number of points", len(points))
     wrong = [number for point in points for number in point if not abs(number) <= _FAR]
@@ -238,7 +234,7 @@ def _two(points: Points) -> tuple[Point, Point]:
 
 
 def _trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
-    """Return the crop within its bounding box; raise where it is empty."""
+    """Return the crop within its bounding box; raise if it is empty."""
     rows, columns = np.flatnonzero(crop.pixels.any(axis=1)), np.flatnonzero(crop.pixels.any(axis=0))
     if rows.size == 0:
         raise BadRegionError("no pixel inside the image", f"{shape[0]} x {shape[1]}")
@@ -254,16 +250,16 @@ _DRAWN: dict[str, Callable[[Points, tuple[int, int]], InstanceCrop]] = {
 
 
 def _files_in(folder: AnyPath) -> list[AnyPath]:
-    """Find labelme files in a folder, else in its folders of splits and annotations."""
+    """Files of labelme in a folder, else in its folders of splits and annotations."""
     inside = listing(folder)
     files = {file for file in inside.files if _is_labelme(file)}
     if files:  # a damaged file beside them is one of them
-        return [file for file in inside.with_suffix(".json") if file in files or not is_whole(file)]
+        return [file for file in inside.with_suffix(".json") if file in files or not is_json(file)]
     return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
 
 
 def _is_labelme(file: AnyPath) -> bool:
-    """Whether a file looks like labelme's; much cheaper than decoding it."""
+    """True if a file looks like labelme's; much cheaper than decoding it."""
     if file.suffix.lower() != ".json":
         return False
     text = mapped(file)
@@ -274,15 +270,10 @@ def _labels(document: _Document) -> set[str]:
     """Labels of a file's shapes."""
     labels = set()
     for text in document.shapes:
-        # Loading the file records what is no shape as a problem.
-        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        # Loading the file records an invalid shape as a problem.
+        with suppress(*MALFORMED):
             labels.add(msgspec.json.decode(text, type=_Labelled).label)
     return labels
 
 
-def _shape(text: msgspec.Raw) -> _Shape:
-    """Shape of its JSON."""
-    try:
-        return msgspec.json.decode(text, type=_Shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRegionError("shape cannot be understood", error) from error
+READER = Reader("labelme", find, reads_one_file=True)

@@ -1,6 +1,6 @@
 """Mapillary Vistas: config.json with the classes, and 16-bit PNG files in <split>/instances/.
 
-A value is 256 times the class, which is its place in the configuration, plus the instance, from 0 on. Version 2.0 keeps the
+A value is 256 times the class, which is its index in the configuration, plus the instance, from 0 on. Version 2.0 keeps the
 older annotations beside the new: ``config_v1.2.json`` and ``<split>/v1.2/instances/``.
 
 Reference: G. Neuhold et al.: The Mapillary Vistas Dataset for Semantic Understanding of Street Scenes, ICCV 2017.
@@ -11,18 +11,18 @@ from functools import partial
 
 import msgspec
 
-from segprep.errors import InputError
-from segprep.masks.classes import things_and_stuff
+from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._json import has_keys, mapped
-from segprep.readers._reader import MaskSet, ReadOptions
+from segprep.readers._reader import MaskSet, Reader, ReadOptions
+from segprep.readers._text import decode, read_bytes
 
 _BASE = 256
 _CONFIG = re.compile(r"config(_(?P<version>v[0-9.]+))?\.json", re.IGNORECASE)
-_MOST = 2**24
+_MAX_BYTES = 2**24
 """Bytes of the largest configuration; real ones have 30 kB."""
 
 
@@ -40,9 +40,9 @@ class _Config(msgspec.Struct):
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find Mapillary Vistas: config.json with labels, and <split>/instances/*.png (256 class + instance).
 
-    Where there are several versions (config_v2.0.json, <split>/v2.0/instances), the last by name is read; give the
-    configuration of another one to have that. Classes with ``instances`` are things, the others stuff; classes that are not
-    evaluated are places without truth.
+    Of several versions (config_v2.0.json, <split>/v2.0/instances) the last by name is read; give the configuration of
+    another one to read that. Classes with ``instances`` are things, the others stuff; classes that are not evaluated are
+    ignored.
     """
     root = path if path.is_dir() else path.parent
     configs = [file for file in listing(root).files if _CONFIG.fullmatch(file.name)] if path.is_dir() else [path]
@@ -50,10 +50,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         match = _CONFIG.fullmatch(config.name)
         files = _instance_files(root, match["version"]) if match else []
         if files and has_keys(mapped(config), "labels", "instances"):
-            labels = _labels(config)
+            content = read_bytes(config, _MAX_BYTES, "a configuration of Mapillary Vistas")
+            labels = decode(config, content, _Config, "configuration of Mapillary Vistas").labels
             meaning = partial(value_meaning, _meanings(labels))
             rows = ((id_, label.name, label.instances) for id_, label in enumerate(labels) if label.evaluate)
-            return MaskSet("mapillary", things_and_stuff(rows), coded_refs(root, files, meaning, options))
+            return MaskSet("mapillary", class_table(rows), coded_refs(root, files, meaning, options))
     return None
 
 
@@ -78,16 +79,6 @@ def _instance_files(root: AnyPath, version: str | None) -> list[AnyPath]:
     return [file for folder in named for file in listing(folder).with_suffix(*PNG)]
 
 
-def _labels(config: AnyPath) -> list[_Label]:
-    """Classes of a configuration."""
-    try:
-        if config.stat().st_size > _MOST:
-            raise InputError(f"{config}: {config.stat().st_size} bytes are no configuration of Mapillary Vistas")
-        return msgspec.json.decode(config.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_Config).labels
-    except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(f"{config}: no configuration of Mapillary Vistas: {error}; load it anew") from error
-
-
 def _meanings(labels: list[_Label]) -> tuple[Meaning, ...]:
     """Meaning of each class."""
     evaluated = [label for label in labels if label.evaluate]
@@ -96,3 +87,6 @@ def _meanings(labels: list[_Label]) -> tuple[Meaning, ...]:
         Meaning("thing" if label.instances else "stuff", codes[id(label)]) if label.evaluate else IGNORED
         for label in labels
     )
+
+
+READER = Reader("mapillary", find)

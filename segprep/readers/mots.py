@@ -1,6 +1,6 @@
 """MOTS: 16-bit PNG files in instances/, one folder for each video or none.
 
-A value is 1000 times the class plus the instance; 0 is background, 10000 is a place without truth.
+A value is 1000 times the class plus the instance; 0 is background, 10000 is ignored.
 
 Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation, CVPR 2019.
 """
@@ -12,16 +12,19 @@ from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, mask_of_values, parents_of
-from segprep.readers._image import PNG, is_picture, label_values
-from segprep.readers._reader import MaskSet, ReadOptions
+from segprep.readers._image import PNG, has_channels, label_values
+from segprep.readers._reader import MaskSet, Reader, ReadOptions
+from segprep.readers._text import read_text
 
 _BASE = 1000
-_NO_TRUTH = 10000
+_IGNORED = 10000
 _CLASSES = ("car", "pedestrian")
 _NAMES = "labels.txt"
+_MAX_BYTES = 2**20
+"""Bytes of the longest list of classes."""
 _DEPTH = 1
 _LOOK = 8
-"""Files whose values are looked at to recognise the format."""
+"""Files whose values are read to recognise the format."""
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -40,14 +43,14 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     names = _names(folders)
     meaning = partial(value_meaning, len(names))
-    looked_at = [_fits(file, meaning, options) for file in files[:_LOOK]]
-    if False in looked_at or True not in looked_at:
+    fitting = [_fits(file, meaning, options) for file in files[:_LOOK]]
+    if False in fitting or True not in fitting:
         return None
     return MaskSet("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
 
 
 def value_meaning(classes: int, value: int) -> Meaning:
-    """Meaning of a value where there are so many classes.
+    """Meaning of a value, given the number of classes.
 
     Examples
     --------
@@ -56,7 +59,7 @@ def value_meaning(classes: int, value: int) -> Meaning:
     """
     if value == 0:
         return BACKGROUND
-    if value == _NO_TRUTH:
+    if value == _IGNORED:
         return IGNORED
     code = value // _BASE
     return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", problem="class is unknown")
@@ -65,31 +68,26 @@ def value_meaning(classes: int, value: int) -> Meaning:
 def _frames(folder: AnyPath) -> list[AnyPath]:
     """PNG files of a folder and of the folders of videos in it."""
     inside = listing(folder)
-    return [file for each in [inside, *map(listing, inside.folders)] for file in each.with_suffix(*PNG)]
+    return [file for part in [inside, *map(listing, inside.folders)] for file in part.with_suffix(*PNG)]
 
 
 def _names(folders: list[AnyPath]) -> tuple[str, ...]:
     """Names of the classes."""
     files = [folder / _NAMES for folder in folders if folder / _NAMES in listing(folder).files]
-    found = {_lines(file) for file in files}
+    texts = [read_text(file, _MAX_BYTES, "a list of classes") for file in files]
+    found = {tuple(line.strip() for line in text.splitlines() if line.strip()) for text in texts}
     if len(found) > 1:
         raise InputError(f"{files[0]}: other classes than in {files[-1].parent}; give the folders one by one")
     return found.pop() if found else _CLASSES
 
 
-def _lines(file: AnyPath) -> tuple[str, ...]:
-    """Lines of a text file that are not empty."""
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as text in UTF-8: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())
-
-
 def _fits(file: AnyPath, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
-    """Whether a file has more than 8 bits and every value of it a meaning; None where it is damaged, as loading will say."""
+    """True if a file has more than 8 bits and every value has a meaning; None if it is damaged: loading raises the error."""
     try:
         values = label_values(file, max_pixels=options.max_pixels)
     except InputError:
-        return False if is_picture(file) else None
+        return False if has_channels(file) else None
     return values.dtype.itemsize > 1 and not mask_of_values(values, meaning).problems
+
+
+READER = Reader("mots", find)

@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError
-from segprep.masks.classes import ClassTable, things_and_stuff
+from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.mask import InstanceMask, Problem, first_problems
-from segprep.masks.splits import split_name
+from segprep.masks.splits import file_split, folder_split
 from segprep.paths.anypath import AnyPath, is_within, name_in
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, mask_of_values
 from segprep.readers._image import png_pixels
-from segprep.readers._json import decoded, first_character, has_keys, mapped
-from segprep.readers._reader import MaskSet, ReadOptions
+from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._reader import MaskSet, Reader, ReadOptions
 
 _COLOURS = frozenset({"RGB", "RGBA", "P"})
-"""Pillow's modes of pictures that hold colours."""
+"""Pillow's modes of images that hold colours."""
 _UNLISTED = Meaning("ignore", problem="segment that the JSON does not list")
 
 
@@ -69,9 +69,9 @@ class Segment(NamedTuple):
     code : int
         Class code.
     is_thing : bool
-        Whether its class has instances.
+        True if its class has instances.
     is_crowd : bool
-        Whether it stands for many objects that were not told apart.
+        True if it covers many objects that are not separated.
     """
 
     id: int
@@ -86,21 +86,18 @@ class PanopticRef:
 
     Attributes
     ----------
-    key : str
-        The PNG's name in the JSON, behind the split where there are several files.
     folder : AnyPath
-        Where the PNG files are.
+        Folder of the PNG files.
     name : str
-        The PNG's name in the JSON, relative to `folder`.
+        Name of the PNG in the JSON, relative to `folder`; the key, which begins with the split if there are several files.
     shape : (int, int)
-        Height and width in pixels, as the JSON has them; 0 where it does not say.
+        Height and width in pixels by the JSON; 0 if unknown.
     segments : tuple of Segment
-        In the order of the JSON.
-    options : ReadOptions
-        How to read them.
+        Segments in the order of the JSON.
     """
 
     key: str
+    split: str | None
     folder: AnyPath
     name: str
     shape: tuple[int, int]
@@ -108,14 +105,16 @@ class PanopticRef:
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Read the PNG; what does not fit the JSON is left out and recorded as problems."""
+        """Read the PNG; segments that do not fit the JSON are left out and recorded as problems."""
         file = self.folder / self.name
         if not is_within(file.resolve(), self.folder.resolve()):
-            raise InputError(f"{file}: a link that leads out of its folder; put the file itself there")
+            raise InputError(f"{file}: a link out of its folder; put the file itself there")
         ids = segment_ids(file, max_pixels=self.options.max_pixels)
         if min(self.shape) > 0 and ids.shape != self.shape:
             expected = f"{self.shape[0]} x {self.shape[1]}"
-            raise InputError(f"{file}: {ids.shape[0]} x {ids.shape[1]} pixels, but {expected} in the JSON; mend one")
+            raise InputError(
+                f"{file}: {ids.shape[0]} x {ids.shape[1]} pixels, but {expected} in the JSON; correct one of them"
+            )
         return self._mask(ids, str(file))
 
     def _mask(self, ids: NDArray[np.int32], where: str) -> InstanceMask:
@@ -142,7 +141,7 @@ class PanopticRef:
         return replace(mask, problems=(*first_problems(problems), *mask.problems))
 
     def _meaning(self, segment: Segment) -> Meaning:
-        """Meaning of a segment's id; a crowd of stuff is stuff where crowds are instances."""
+        """Meaning of a segment's id; a crowd of stuff is stuff if crowds are instances."""
         if segment.is_thing:
             return Meaning("group" if segment.is_crowd else "thing", segment.code)
         return IGNORED if segment.is_crowd and self.options.crowd == "ignore" else Meaning("stuff", segment.code)
@@ -151,61 +150,57 @@ class PanopticRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find COCO panoptic: a .json with segments_info, itself or in the folder or its annotations/, and its PNG files.
 
-    The PNG files lie beside the JSON, in a folder that is named as it is, or else in the same folder. Void, and regions with
-    ``iscrowd``, are places without truth, unless `options` make a crowd an instance. A category without ``isthing``
-    is a thing; without any categories, classes are known by their ids. Images without an annotation are passed over.
+    The PNG files lie beside the JSON, in a folder of the same name, or else in the same folder. Void and regions with
+    ``iscrowd`` are ignored, unless `options` make a crowd an instance. A category without ``isthing`` is a thing; without
+    any categories, classes are named by their ids. Images without an annotation are skipped.
 
-    Several files are one data set where the name of each tells another split (``panoptic_train2017.json``): their
+    Several files are one data set if the name of each gives another split (``panoptic_train2017.json``): their
     categories must agree, and keys begin with ``train/``, ``val/`` or ``test/``.
     """
     is_file = path.suffix.lower() == ".json" and not path.is_dir()
-    sources = _sources_in(path) if path.is_dir() else {path: ""} if is_file and _is_panoptic(path) else {}
-    documents = {file: decoded(file, _Document, "COCO panoptic file") for file in sources}
+    splits = _splits_in(path) if path.is_dir() else {path: None} if is_file and _is_panoptic(path) else {}
+    documents = {file: decode_file(file, _Document, "COCO panoptic file") for file in splits}
     if not documents:
         return None
     classes = _classes(documents)
-    refs = [_refs(documents[file], classes, file, prefix, options) for file, prefix in sources.items()]
+    refs = [_refs(documents[file], classes, file, split, options) for file, split in splits.items()]
     return MaskSet("panoptic", classes, tuple(ref for own in refs for ref in own))
 
 
 def segment_ids(file: AnyPath, *, max_pixels: int) -> NDArray[np.int32]:
-    """Ids that the colours of a PNG stand for, shape (H, W).
+    """Ids that the colours of a PNG encode, shape (H, W).
 
     Raises
     ------
     InputError
-        Where the file is damaged, too large, or has no colours.
+        If the file is damaged, too large, or has no colours.
     """
     with png_pixels(file, max_pixels=max_pixels) as image:
         if image.mode not in _COLOURS:
-            raise InputError(
-                f"{file}: a picture in {image.mode}; ids of segments are colours, so give PNG files in RGB"
-            )
+            raise InputError(f"{file}: an image in {image.mode}; ids of segments are colours, so give PNG files in RGB")
         colours = np.asarray(image.convert("RGB"), np.int32)
     ids: NDArray[np.int32] = colours @ np.array([1, 256, 65536], np.int32)
     return ids
 
 
-def _sources_in(folder: AnyPath) -> dict[AnyPath, str]:
-    """Panoptic files in a folder and its ``annotations/``, and what stands before the keys of their masks."""
+def _splits_in(folder: AnyPath) -> dict[AnyPath, str | None]:
+    """Panoptic files in a folder and its ``annotations/``, and the split of each; None for a single file."""
     inside = listing(folder)
-    files = [
-        file for each in [inside, *map(listing, inside.named("annotations"))] for file in each.with_suffix(".json")
-    ]
-    found = [file for file in files if _is_panoptic(file)]
+    folders = [inside, *map(listing, inside.named("annotations"))]
+    found = [file for part in folders for file in part.with_suffix(".json") if _is_panoptic(file)]
     if len(found) == 1:
-        return {found[0]: ""}
-    splits = {split_name(file): file for file in found}
-    if None in splits or len(splits) < len(found):
+        return {found[0]: None}
+    splits = {file: file_split(file) for file in found}
+    if None in splits.values() or len(set(splits.values())) < len(found):
         names = ", ".join(name_in(folder, file) for file in found)
         raise InputError(
             f"{folder}: {len(found)} panoptic files: {names}; give one of them, or one for each of train, val and test"
         )
-    return {file: f"{split}/" for split, file in splits.items()}
+    return splits
 
 
 def _is_panoptic(file: AnyPath) -> bool:
-    """Whether a file looks like COCO panoptic; much cheaper than decoding it."""
+    """True if a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
     return (
         first_character(text) == b"{"
@@ -215,23 +210,22 @@ def _is_panoptic(file: AnyPath) -> bool:
 
 
 def _classes(documents: dict[AnyPath, _Document]) -> ClassTable:
-    """Classes of the files, or of their segments, by id, where they list none."""
+    """Classes of the files, or if they list none, of their segments, by id."""
     (first, categories), *others = ((file, document.categories) for file, document in documents.items())
     for file, found in others:
         if found != categories:
             raise InputError(f"{file}: other categories than in {first}; give the files one by one")
     if categories is None:
-        segments = [
-            each for document in documents.values() for own in document.annotations for each in own.segments_info
-        ]
-        categories = [_Category(id_) for id_ in sorted({segment.category_id for segment in segments})]
+        annotations = (annotation for document in documents.values() for annotation in document.annotations)
+        ids = {segment.category_id for annotation in annotations for segment in annotation.segments_info}
+        categories = [_Category(id_) for id_ in sorted(ids)]
     if len({category.id for category in categories}) < len(categories):
         raise InputError(f"{first}: categories: an id occurs twice; ids must be unique")
-    return things_and_stuff((each.id, each.name or str(each.id), bool(each.isthing)) for each in categories)
+    return class_table((entry.id, entry.name or str(entry.id), bool(entry.isthing)) for entry in categories)
 
 
 def _refs(
-    document: _Document, classes: ClassTable, file: AnyPath, prefix: str, options: ReadOptions
+    document: _Document, classes: ClassTable, file: AnyPath, split: str | None, options: ReadOptions
 ) -> tuple[PanopticRef, ...]:
     """One ref per annotation, in the order of the file."""
     entries = {entry.id: entry for entry in classes.entries[1:]}
@@ -250,12 +244,13 @@ def _refs(
             segments.append(Segment(id_, entries[category].code, entries[category].is_thing, bool(crowd)))
         inner = _inner_name(name, annotation.file_name)
         shape = shapes.get(annotation.image_id, (0, 0))
-        refs.append(PanopticRef(prefix + inner, folder, inner, shape, tuple(segments), options))
+        key = inner if split is None else f"{split}/{inner}"
+        refs.append(PanopticRef(key, split or folder_split(key), folder, inner, shape, tuple(segments), options))
     return tuple(refs)
 
 
 def _inner_name(where: str, name: str) -> str:
-    """Name of a file, where it stays in its folder on every system.
+    """Name of a file, checked to stay in its folder on every system.
 
     Examples
     --------
@@ -267,3 +262,6 @@ def _inner_name(where: str, name: str) -> str:
     if not name or is_anchored or "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts:
         raise InputError(f"{where}: the file name {name!r} may lead out of the folder; give a name relative to it")
     return name
+
+
+READER = Reader("panoptic", find)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
@@ -12,14 +11,15 @@ from segprep.masks.rle import BadRegionError, runs_crop, string_runs
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, listing, start_of
 from segprep.readers._image import check_size
-from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
+from segprep.readers._text import BOM, MALFORMED, decode, decode_region, read_bytes
 
 _DEPTH = 2
-"""Folders below the given one in which files are looked for, as sa_000000/."""
+"""Folders below the given one in which files are searched, such as sa_000000/."""
 _LOOK = 8
-"""Files that are looked at to recognise the format, since one may be damaged."""
+"""Files that are decoded to recognise the format, since one may be damaged."""
 _MAX_BYTES = 2**26
-"""Bytes of the largest file; those of SA-1B have less than 1 MB, and files of other layouts need not be looked at."""
+"""Bytes of the largest file; those of SA-1B have less than 1 MB, and larger files are of another layout."""
 
 
 class _Image(msgspec.Struct):
@@ -45,25 +45,17 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True)
 class SegmentAnythingRef:
-    """One image.
-
-    Attributes
-    ----------
-    key : str
-        The JSON file, relative to the data set, without its suffix.
-    file : AnyPath
-        Where it is.
-    options : ReadOptions
-        How to read it.
-    """
+    """One JSON file, whose path without the suffix is the key."""
 
     key: str
+    split: str | None
     file: AnyPath
     options: ReadOptions
 
     def load(self) -> InstanceMask:
         """Decode the objects; those that make no sense are left out and recorded as problems."""
-        document = _decoded(self.file)
+        content = read_bytes(self.file, _MAX_BYTES, "annotations of one image")
+        document = decode(self.file, content, _Document, "Segment Anything file")
         shape = document.image.height, document.image.width
         check_size(str(self.file), shape, self.options.max_pixels)
         found = (_found(annotation, shape) for annotation in document.annotations)
@@ -73,14 +65,14 @@ class SegmentAnythingRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find one .json per image with image, annotations and compressed runs, as in SA-1B, or one such file.
 
-    Files may lie in folders up to two deep, as ``sa_000000/``. Every region is an instance of the one class object;
-    they may overlap. One of the first few files by name tells the layout; each of the others is checked when it is loaded.
+    Files may lie in folders up to two deep, such as ``sa_000000/``. Every region is an instance of the one class object;
+    they may overlap. The layout is recognised by the first few files; each of the others is checked when it is loaded.
     """
     files = _files(listing(path), _DEPTH) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
     if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent
-    refs = [SegmentAnythingRef(without_suffix(name_in(root, file)), file, options) for file in files]
+    refs = [SegmentAnythingRef(*with_split(without_suffix(name_in(root, file))), file, options) for file in files]
     return MaskSet("segment-anything", class_table([(None, "object")]), tuple(refs))
 
 
@@ -93,21 +85,19 @@ def _files(inside: Listing, depth: int) -> list[AnyPath]:
 
 
 def _is_ours(file: AnyPath) -> bool:
-    """Whether a file names a single image and its annotations."""
-    content = _content(file)
-    if len(content) > _MAX_BYTES:
-        return False
+    """True if a file lists a single image and its annotations."""
+    content = start_of(file, _MAX_BYTES + 1).removeprefix(BOM)
     try:
         keys = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         msgspec.json.decode(keys["image"], type=_Image)
         msgspec.json.decode(keys["annotations"], type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, KeyError):
+    except (*MALFORMED, KeyError):
         return False
     return "images" not in keys
 
 
 def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
-    """Class code and pixels of one object, or what is wrong with it."""
+    """Class code and pixels of one object, or its problem."""
     try:
         return 1, _crop(annotation.segmentation, shape)
     except BadRegionError as error:
@@ -116,26 +106,10 @@ def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, Instan
 
 def _crop(segmentation: msgspec.Raw, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one object within their bounding box."""
-    try:
-        rle = msgspec.json.decode(segmentation, type=_Rle)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRegionError("segmentation is no compressed runs", str(error)) from error
+    rle = decode_region(segmentation, _Rle, "segmentation is not compressed runs")
     if rle.size != shape:
         raise BadRegionError("size differs from the image's", f"{rle.size} instead of {shape}")
     return runs_crop(string_runs(rle.counts), shape)
 
 
-def _decoded(file: AnyPath) -> _Document:
-    """Content of a file."""
-    content = _content(file)
-    if len(content) > _MAX_BYTES:
-        raise InputError(f"{file}: more than {_MAX_BYTES} bytes; give one file per image")
-    try:
-        return msgspec.json.decode(content, type=_Document)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: no valid Segment Anything file: {error}; mend or fetch it anew") from error
-
-
-def _content(file: AnyPath) -> bytes:
-    """Bytes of a file without a byte order mark, and no more than tell that it is too large."""
-    return start_of(file, _MAX_BYTES + 4).removeprefix(b"\xef\xbb\xbf")
+READER = Reader("segment-anything", find, reads_one_file=True)

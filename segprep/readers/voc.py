@@ -1,4 +1,4 @@
-"""Pascal VOC: one picture of the classes and one of the objects per image, told apart by palette index or colour."""
+"""Pascal VOC: one PNG of the classes and one of the objects per image, by palette index or colour."""
 
 import re
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask, Problem, first_problems
-from segprep.masks.splits import FOLDERS, SPLITS
+from segprep.masks.splits import FOLDERS, SPLITS, folder_split
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
-from segprep.readers._image import PNG, is_picture, label_values
+from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._labels import numbered
 from segprep.readers._palette import (
     IGNORE,
@@ -23,12 +23,12 @@ from segprep.readers._palette import (
     labelmap_palette,
     png_colours,
     stuff_classes,
-    text_of,
 )
-from segprep.readers._reader import MaskSet, ReadOptions, check_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances
+from segprep.readers._text import read_text
 
 _VOID = 255
-"""Palette index of the seams between objects, where nothing is known."""
+"""Palette index of the seams between objects, which are ignored."""
 _NAMES = (
     "background",
     "aeroplane",
@@ -54,7 +54,7 @@ _NAMES = (
 )
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
-_MAX_TEXT = 2**26
+_MAX_BYTES = 2**26
 """Bytes of the longest list of images."""
 
 
@@ -79,25 +79,22 @@ _OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour
 
 @dataclass(frozen=True)
 class VocRef:
-    """One image.
+    """One image; its key begins with the split if there are lists of splits.
 
     Attributes
     ----------
-    key : str
-        Its name, after the split and a slash where there are lists of splits.
     class_file : AnyPath
-        Picture of the classes.
+        PNG of the classes.
     object_file : AnyPath or None
-        Picture of the objects; None where the data set has none.
+        PNG of the objects; None if the data set has none.
     codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, -1 a place without truth. VOC's colour of void need not be there.
+        Colours and their class codes; 0 is the background, -1 ignored. VOC's colour of void need not be there.
     by_index : bool
-        Whether a palette's index, by its place in `codes`, tells the class, not the colour.
-    options : ReadOptions
-        How to read it.
+        True if the class is given by the palette's index, which is a position in `codes`, not by the colour.
     """
 
     key: str
+    split: str | None
     class_file: AnyPath
     object_file: AnyPath | None
     codes: tuple[tuple[int, int], ...]
@@ -119,8 +116,8 @@ class VocRef:
         return mask_of_pair(labels, codes, void=void, problems=problems)
 
     def _codes(self) -> tuple[NDArray[np.int32], tuple[Problem, ...]]:
-        """Class code at each pixel, shape (H, W), `IGNORE` where nothing is known."""
-        if not self.by_index or is_picture(self.class_file):
+        """Class code at each pixel, shape (H, W), `IGNORE` where it is unknown."""
+        if not self.by_index or has_channels(self.class_file):
             codes, unknown = class_codes(self._colours(self.class_file), [(_COLOURS[_VOID], IGNORE), *self.codes])
             return codes, colour_problems(unknown)
         values = self._values(self.class_file)
@@ -131,8 +128,8 @@ class VocRef:
         )
 
     def _objects(self, file: AnyPath) -> NDArray[np.int32]:
-        """Number of the object at each pixel, shape (H, W), `IGNORE` where nothing is known."""
-        if not is_picture(file):
+        """Number of the object at each pixel, shape (H, W), `IGNORE` where it is unknown."""
+        if not has_channels(file):
             values = self._values(file)
             return np.where(values == _VOID, IGNORE, values).astype(np.int32)
         colours = self._colours(file)
@@ -149,48 +146,48 @@ class VocRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find SegmentationClass/*.png and SegmentationObject/*.png of the same names, as in Pascal VOC.
 
-    The palette's index counts, 255 is void; in RGB pictures the VOC colour of the index. The classes are VOC's twenty, or
+    The palette's index counts, 255 is void; in RGB files the VOC colour of the index. The classes are VOC's twenty, or
     those of a ``labelmap.txt`` (name:R,G,B::), by their colours. An object is of the most frequent class under it.
-    Without ``SegmentationObject/`` there are classes only. Of ``ImageSets/Segmentation/``, ``train.txt``, ``val.txt`` and
-    ``test.txt`` (or ``Validation.txt``, as CVAT writes it) say which images there are and put them into folders of the split;
-    without the first two, ``trainval.txt`` says which there are. An image that only ``test.txt`` names may lack its masks.
+    Without ``SegmentationObject/`` there are classes only. The lists ``train.txt``, ``val.txt`` and ``test.txt`` (or
+    ``Validation.txt``, as CVAT writes it) in ``ImageSets/Segmentation/`` give the images and their splits, with which keys
+    begin; without the first two, ``trainval.txt`` gives the images. An image in ``test.txt`` alone may lack its masks.
     """
     if not path.is_dir():
         return None
     inside = listing(path)
-    classes = _pictures(inside, "segmentationclass")
+    classes = _png_files(inside, "segmentationclass")
     if not classes:
         return None
-    objects = _pictures(inside, "segmentationobject")
+    objects = _png_files(inside, "segmentationobject")
     maps = [file for file in inside.files if file.name.lower() == "labelmap.txt"]
     palette = labelmap_palette(maps[0]) if maps else [Colour(*each) for each in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
     table, codes = stuff_classes(palette, is_thing=bool(objects))
-    keys = _keys(inside, classes)
-    refs = [
-        VocRef(key, classes[name], _object_file(objects, name, classes[name]), codes, not maps, options)
-        for key, name in sorted(keys.items())
-    ]
-    unlisted = sorted(classes.keys() - set(keys.values()))
+    splits = _splits(inside, classes)
+    refs = []
+    for name, split in splits.items():
+        files = classes[name], _object_file(objects, name, classes[name])
+        refs.append(VocRef(_key(name, split), split or folder_split(name), *files, codes, not maps, options))
+    unlisted = sorted(classes.keys() - splits.keys())
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
-    problems = (("ImageSets/Segmentation", Problem("image is in no list", where)),) if unlisted else ()
-    return MaskSet("voc", table, tuple(refs), problems)
+    warning = Problem("image is in no list", where, left_out=False)
+    return MaskSet("voc", table, tuple(refs), (("ImageSets/Segmentation", warning),) if unlisted else ())
 
 
 def mask_of_pair(
     objects: NDArray[np.int32], codes: NDArray[np.int32], *, void: BoolArray, problems: Iterable[Problem]
 ) -> InstanceMask:
-    """Mask of objects and classes; an object without a class is left out, and nothing is known where it lies.
+    """Mask of objects and classes; an object without a class is left out, and its pixels are ignored.
 
     Parameters
     ----------
     objects : (H, W) int32 array
         0 is no object; the other numbers need not follow each other.
     codes : (H, W) int32 array
-        Class codes, 0 is background, -1 where nothing is known. Outside of objects they are stuff.
+        Class codes, 0 is background, -1 unknown. Outside of objects they are stuff.
     void : (H, W) bool array
-        True where it is not known whether there is an object.
+        True where it is unknown if there is an object.
     problems : iterable of Problem
-        What was found wrong before.
+        Problems of the files, which come first.
 
     Examples
     --------
@@ -202,7 +199,7 @@ def mask_of_pair(
     labels = numbered(objects)
     counts = np.zeros((int(labels.max()) + 1, max(int(codes.max()), 0) + 1), np.int64)
     np.add.at(counts, (labels[codes > 0], codes[codes > 0]), 1)
-    classes = counts.argmax(axis=1)  # of equals the smallest; 0 where no class lies under the object
+    classes = counts.argmax(axis=1)  # the smallest of equals; 0 if no class lies under the object
     classes[0] = 0
     classless = classes == 0
     classless[0] = False
@@ -219,8 +216,8 @@ def mask_of_pair(
     )
 
 
-def _pictures(inside: Listing, name: str) -> dict[str, AnyPath]:
-    """PNG files in the folder of this name and below, by their names without suffix as seen from there."""
+def _png_files(inside: Listing, name: str) -> dict[str, AnyPath]:
+    """PNG files in the folder `name` and below, by their paths in it without suffix."""
     return {
         without_suffix(name_in(folder, file)): file
         for folder in inside.named(name)
@@ -230,7 +227,7 @@ def _pictures(inside: Listing, name: str) -> dict[str, AnyPath]:
 
 
 def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) -> AnyPath | None:
-    """Picture of the objects that belongs to one of the classes; None where the data set has no such pictures."""
+    """PNG of the objects that belongs to one of the classes; None if the data set has none."""
     if not objects:
         return None
     if name not in objects:
@@ -241,8 +238,13 @@ def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) ->
     return objects[name]
 
 
-def _keys(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str]:
-    """Names of images by their keys."""
+def _key(name: str, split: str | None) -> str:
+    """Key of the image of this name."""
+    return name if split is None else f"{split}/{name}"
+
+
+def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | None]:
+    """Split of each image by its name, in the order of keys; None if there are no lists of splits."""
     files = {
         file.name.lower().removesuffix(".txt"): file
         for sets in inside.named("imagesets")
@@ -252,23 +254,24 @@ def _keys(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str]:
     lists = sorted((FOLDERS[name], file) for name, file in files.items() if name in FOLDERS)
     if all(SPLITS[code] == "test" for code, _ in lists):
         listed = _names(files["trainval"], classes) if "trainval" in files else []
-        return {name: name for name in listed or classes}
-    keys: dict[str, str] = {}
-    split_of: dict[str, str] = {}
+        return dict.fromkeys(sorted(listed or classes))
+    split_of: dict[str, str | None] = {}
     for code, file in lists:
         split = SPLITS[code]
         for name in _names(file, classes, may_lack=split == "test"):
             if split_of.setdefault(name, split) != split:
                 raise InputError(f"{file}: {name!a} is also in the list of {split_of[name]}; an image has one split")
-            keys[f"{split}/{name}"] = name
-    return keys
+    return dict(sorted(split_of.items(), key=lambda item: _key(*item)))
 
 
 def _names(file: AnyPath, classes: dict[str, AnyPath], *, may_lack: bool = False) -> list[str]:
-    """Names of images in a list; a name is looked up, and no path is made of it."""
-    lines = text_of(file, max_bytes=_MAX_TEXT).splitlines()
+    """Names of images in a list; a name is looked up, never made into a path."""
+    lines = read_text(file, _MAX_BYTES, "a list of images").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     lacking = next((name for name in names if name not in classes), None)
     if lacking is not None and not (may_lack and _SAFE.fullmatch(lacking)):
         raise InputError(f"{file}: SegmentationClass/ has no {lacking + '.png'!a}; add it or drop the line")
     return [name for name in names if name in classes]
+
+
+READER = Reader("voc", find)

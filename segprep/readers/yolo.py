@@ -1,6 +1,6 @@
-"""YOLO segmentation: one text per picture, with a class and a polygon on each line, in shares of the picture's size.
+"""YOLO segmentation: one text per image, with a class and a polygon on each line, in fractions of the image's size.
 
-The size stands nowhere but in the picture, so its header is read; no pixel of it is decoded.
+The size is known from the image alone, so its header is read; no pixel of it is decoded.
 """
 
 import re
@@ -23,11 +23,12 @@ from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, TIFF, check_size, decode_errors
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import MaskSet, ReadOptions, mask_from_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
+from segprep.readers._text import read_text
 
 _YAML = (".yaml", ".yml")
 _CLASSES = "classes.txt"
-_PICTURES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
+_IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
 _OPENERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
@@ -35,21 +36,21 @@ _OPENERS: dict[bytes, type[ImageFile]] = {
     b"II*\0": TiffImageFile,
     b"MM\0*": TiffImageFile,
 }
-"""Pillow's readers by the first bytes of a file, whose suffix is often another's."""
+"""Pillow's readers by the first bytes of a file, whose suffix is often wrong."""
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})
-"""EXIF's orientations of a JPEG that viewers, and so whoever drew the polygons, turn by a quarter."""
+"""EXIF orientations of a JPEG that viewers, and so the annotators of the polygons, turn by a quarter."""
 _BOX = 4
 _POLYGON = 6
 _SLACK = 0.01
-"""How far beyond the picture a hasty or rounded coordinate may lie, as a share; more is another unit, as pixels."""
+"""Fraction by which an imprecise coordinate may lie beyond the image; larger ones are in another unit, such as pixels."""
 _LOOK = 8
-"""Texts that are looked at to recognise the format, since one may be damaged."""
+"""Texts that are read to recognise the format, since one may be damaged."""
 _START = 2**16
 """Bytes of each of them."""
 _LINE = re.compile(rb"\s*([-+.\deE]+\s+){4}[-+.\deE]+(\s|$)")
 """Start of a line of at least five numbers."""
-_LARGEST = 2**26
+_MAX_BYTES = 2**26
 """Bytes of the largest text that is read: a million corners take about 20 MB."""
 
 
@@ -63,36 +64,31 @@ class YoloRef:
 
     Attributes
     ----------
-    key : str
-        The text, relative to the data set.
-    file : AnyPath
-        Where it is.
-    picture : AnyPath or None
-        The picture of the same name, which tells the size; None where there is none.
+    image : AnyPath or None
+        The image of the same name, which has the size; None if there is none.
     ids : tuple of int
         Class numbers of the source, in the order of their codes.
-    options : ReadOptions
-        How to read it.
     """
 
     key: str
+    split: str | None
     file: AnyPath
-    picture: AnyPath | None
+    image: AnyPath | None
     ids: tuple[int, ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
-        """Rasterise the polygons; lines that make no sense, or are boxes, are left out and recorded as problems."""
-        if self.picture is None:
-            raise InputError(f"{self.file}: no picture of this name in images/, which tells the size; add it")
-        shape = picture_shape(self.picture)
-        check_size(str(self.picture), shape, self.options.max_pixels)
+        """Rasterise the polygons; invalid lines and boxes are left out and recorded as problems."""
+        if self.image is None:
+            raise InputError(f"{self.file}: no image of this name in images/, which has the size; add it")
+        shape = image_shape(self.image)
+        check_size(str(self.image), shape, self.options.max_pixels)
         lines = enumerate(_text(self.file).splitlines(), start=1)
         found = (self._found(number, line, shape) for number, line in lines if line.strip())
         return mask_from_instances(str(self.file), shape, found, self.options)
 
     def _found(self, number: int, line: str, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
-        """Class code and pixels of one line, or what is wrong with it."""
+        """Class code and pixels of one line, or its problem."""
         try:
             id_, crop = line_crop(line, shape)
         except BadRegionError as error:
@@ -105,8 +101,8 @@ class YoloRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find YOLO polygons: labels/**/*.txt beside images/, and data.yaml or classes.txt with the names of the classes.
 
-    Each line is a class and the corners ``x1 y1 x2 y2 ...`` of one instance in shares of the picture's width and height.
-    The picture of the same name in ``images/`` (PNG, JPEG, TIFF or BMP) tells the size; one without a text has no mask.
+    Each line is a class and the corners ``x1 y1 x2 y2 ...`` of one instance in fractions of the image's width and height.
+    The image of the same name in ``images/`` (PNG, JPEG, TIFF or BMP) has the size; one without a text has no mask.
     ``labels/`` and ``images/`` may hold train/, val/ and test/ or lie in them. The names are the key ``names`` of a YAML
     file, itself given or in the folder, else the lines of ``classes.txt`` or of a ``.names`` file.
     """
@@ -123,12 +119,12 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if names is None:
         return None
     ids = tuple(sorted(names))
-    pictures = {images: _pictures(images) for images in {images for _, images in pairs} if images is not None}
+    images_of = {images: _image_files(images) for images in {images for _, images in pairs} if images is not None}
     refs = []
     for file, labels, images in files:
         stem = without_suffix(name_in(labels, file))
-        picture = pictures[images].get(stem) if images is not None else None
-        refs.append(YoloRef(name_in(root, file), file, picture, ids, options))
+        image = images_of[images].get(stem) if images is not None else None
+        refs.append(YoloRef(*with_split(name_in(root, file)), file, image, ids, options))
     return MaskSet("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
 
 
@@ -138,7 +134,7 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     Raises
     ------
     BadRegionError
-        Where it is no class and polygon, or no pixel lies inside the image.
+        If it is not a class and a polygon, or no pixel lies inside the image.
 
     Examples
     --------
@@ -153,30 +149,30 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     if len(shares) == _BOX:
         raise BadRegionError("a box, not a polygon", line[:40])
     if len(shares) >= _POLYGON and any(not -_SLACK <= share <= 1 + _SLACK for share in shares):
-        raise BadRegionError("coordinates are not shares of the picture", line[:40])
+        raise BadRegionError("coordinates are not fractions of the image", line[:40])
     height, width = shape
     corners = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
     return id_, runs_crop(polygon_runs([corners], shape), shape)
 
 
-def picture_shape(path: AnyPath) -> tuple[int, int]:
-    """Height and width of a picture as viewers show it, by its header alone.
+def image_shape(path: AnyPath) -> tuple[int, int]:
+    """Height and width of an image as viewers show it, by its header alone.
 
     Raises
     ------
     InputError
-        Where it cannot be read.
+        If it cannot be read.
     """
-    with decode_errors(path, "a picture"):
+    with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
         if opener is None:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
-        with path.open("rb") as file, opener(file) as picture:
-            turned = opener is JpegImageFile and picture.getexif().get(_ORIENTATION) in _TURNED
-            return (picture.width, picture.height) if turned else (picture.height, picture.width)
+        with path.open("rb") as file, opener(file) as image:
+            turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
+            return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _images(parent: AnyPath) -> AnyPath | None:
@@ -190,33 +186,33 @@ def _texts(labels: AnyPath) -> list[AnyPath]:
     return sorted(file for file in texts if file.name.lower() != _CLASSES)
 
 
-def _pictures(images: AnyPath) -> dict[str, AnyPath]:
-    """Pictures below a folder by their names without suffix."""
-    pictures: dict[str, AnyPath] = {}
-    for inside in below(images):
-        for file in inside.with_suffix(*_PICTURES):
-            other = pictures.setdefault(without_suffix(name_in(images, file)), file)
+def _image_files(folder: AnyPath) -> dict[str, AnyPath]:
+    """Images below a folder by their names without suffix."""
+    files: dict[str, AnyPath] = {}
+    for inside in below(folder):
+        for file in inside.with_suffix(*_IMAGES):
+            other = files.setdefault(without_suffix(name_in(folder, file)), file)
             if other != file:
                 raise InputError(f"{file}: differs from {other.name} by its suffix alone; keep one of them")
-    return pictures
+    return files
 
 
 def _is_yolo(files: list[AnyPath]) -> bool:
-    """Whether one of the first few texts that are not empty has a line that begins with five numbers."""
-    looked_at = 0
+    """True if one of the first few texts that are not empty has a line that begins with five numbers."""
+    read = 0
     for file in files:
         with decode_errors(file, "text"), file.open("rb") as opened:
             lines = opened.read(_START).strip().splitlines()
         if any(map(_LINE.match, lines)):
             return True
-        looked_at += bool(lines)
-        if looked_at == _LOOK:
+        read += bool(lines)
+        if read == _LOOK:
             break
     return False
 
 
 def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dict[int, str] | None:
-    """Names of the classes by their numbers; None where nothing tells them."""
+    """Names of the classes by their numbers; None if no file has them."""
     named = [file for file in tables if re.search(r"^[\"']?names[\"']?\s*:", _text(file), re.MULTILINE)]
     named = [file for file in named if file.stem.lower() == "data"] or named
     lists = [file for file in inside.files if file.name.lower() == _CLASSES] or inside.with_suffix(".names")
@@ -224,12 +220,12 @@ def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dic
     found = named or lists[:1]
     if len(found) > 1:
         shown = ", ".join(file.name for file in found)
-        raise InputError(f"{found[0].parent}: names of classes in {shown}; give the one that is meant")
+        raise InputError(f"{found[0].parent}: names of classes in {shown}; give one of these files")
     if not found:
         return None
     names = _yaml_names(found[0]) if named else _listed_names(found[0])
     if not names:
-        raise InputError(f"{found[0]}: no class has a name; name the classes")
+        raise InputError(f"{found[0]}: contains no name of a class; name the classes")
     return names
 
 
@@ -251,13 +247,8 @@ def _listed_names(file: AnyPath) -> dict[int, str]:
 
 
 def _text(file: AnyPath) -> str:
-    """Content of a text."""
-    try:
-        size = file.stat().st_size
-        if size > _LARGEST:
-            raise InputError(f"{file}: {size} bytes are more than a list of polygons can have, {_LARGEST}; divide it")
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: no UTF-8 text: {error.reason}; write it anew") from error
+    """Content of a text of polygons or names."""
+    return read_text(file, _MAX_BYTES, "a list of polygons")
+
+
+READER = Reader("yolo", find)

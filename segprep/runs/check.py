@@ -79,7 +79,9 @@ def check(
 def _report(source: str, found: Scan) -> CheckReport:
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
-    problems = tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems())
+    problems = tuple(
+        ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
+    )
     return CheckReport(
         source=source,
         format=found.masks.format,

@@ -94,7 +94,7 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
     stats, classes = found.stats, found.masks.classes
     keys = [ref.key for ref in found.masks.refs]
     layout = Layout.fit([each.shape for each in stats], canvas=canvas)
-    split_of, fold_of = kept or assign(keys, _class_counts(stats), split, data)
+    split_of, fold_of = kept or assign(keys, [ref.split for ref in found.masks.refs], _class_counts(stats), split, data)
     everything = total(stats, classes)
     train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = in_order(fit(target, train, everything) for target in targets)
@@ -119,7 +119,9 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
             for bucket in layout.buckets
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
-        problems=tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems()),
+        problems=tuple(
+            ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
+        ),
         reading=to_builtins(reading or ReadOptions()),
     )
     tables = mask_columns(keys, stats, layout) | instance_columns(stats) | {"split": split_of, "fold": fold_of}
@@ -127,7 +129,11 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
 
 
 def assign(
-    keys: Sequence[str], counts: NDArray[np.int64], rule: SplitRule, data: AnyPath | None
+    keys: Sequence[str],
+    layout_splits: Sequence[str | None],
+    counts: NDArray[np.int64],
+    rule: SplitRule,
+    data: AnyPath | None,
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask.
 
@@ -135,6 +141,8 @@ def assign(
     ----------
     keys : sequence of str
         Names of the masks.
+    layout_splits : sequence of str or None
+        Split of each mask by the layout of the data set.
     counts : (masks, columns) int64 array
         What to balance.
     rule : SplitRule
@@ -145,7 +153,7 @@ def assign(
     groups = splits.groups_of(keys, rule.group)
     file = splits.file_of(rule, data)
     if rule.fractions is None:
-        found = splits.by_file(keys, file) if file else splits.by_folder(keys)
+        found = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
         if found is None and rule.folds is None and (rule.group or rule.seed):
             raise OptionError(
                 f"{'--group' if rule.group else '--seed'}: there is nothing to split: add --split or --folds"

@@ -115,7 +115,7 @@ def _assigned(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRu
             groups = groups_of(dataset.keys, rule.group)
             return rule, split_of, fold_of if rule == before else folds_of(groups, split_of, rule.folds, rule.seed)
     counts = np.hstack([dataset.class_pixels, dataset.class_instances])
-    return rule, *assign(dataset.keys, counts, rule, None)
+    return rule, *assign(dataset.keys, (), counts, rule, None)
 
 
 def _kept(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:

@@ -18,14 +18,11 @@ from segprep.masks.stats import MaskStats, input_digest
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import listing
-from segprep.readers import MaskSet, ReadOptions
+from segprep.readers import READERS, MaskSet, ReadOptions
 from segprep.runs.scan import LEFT_OUT, Scan
 from segprep.store.metadata import checksums_match
 from segprep.store.schema import StoreInfo, to_builtins
 from segprep.store.tables import TABLES, decode_keys, read_table, stats_in
-
-ALONE = frozenset({"coco", "label-image", "labelme", "segment-anything"})
-"""Formats of which a single file is all there is: their readers open no other."""
 
 
 def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
@@ -88,7 +85,7 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
 
 def covers_all_files(data: AnyPath, form: str) -> bool:
     """True if `stat_fingerprint` covers all files that the reader opens: it does not see those beside a single file."""
-    return data.is_dir() or form in ALONE
+    return data.is_dir() or READERS[form].reads_one_file
 
 
 def stats_from_store(
@@ -136,7 +133,8 @@ def _is_alike(info: StoreInfo, masks: MaskSet, instances: InstanceRule, reading:
         and info.instance_rule == to_builtins(instances)
         and [(each.code, each.id, each.name, each.is_thing) for each in info.classes]
         == [(each.code, each.id, each.name, each.is_thing) for each in masks.classes.entries]
-        and [(each.key, Problem(each.kind, each.where)) for each in info.problems[: len(of_files)]] == of_files
+        and [(each.key, Problem(each.kind, each.where, each.left_out)) for each in info.problems[: len(of_files)]]
+        == of_files
     )
 
 
@@ -145,5 +143,5 @@ def _problems(info: StoreInfo, of_files: int) -> dict[str, list[Problem]]:
     problems: dict[str, list[Problem]] = {}
     for each in info.problems[of_files:]:
         if each.kind != LEFT_OUT:
-            problems.setdefault(each.key, []).append(Problem(each.kind, each.where))
+            problems.setdefault(each.key, []).append(Problem(each.kind, each.where, each.left_out))
     return problems

@@ -11,7 +11,7 @@ from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
-from segprep.readers import MaskSet, find_masks
+from segprep.readers import MaskSet, find
 from segprep.runs.settings import OnError, Rules
 from segprep.workers.jobs import MAX_ATTEMPTS, Job, Jobs, Progress, WorkerDied
 
@@ -82,7 +82,7 @@ class Scan(NamedTuple):
         ]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return [
-            (key, Problem(problem.kind, escape_controls(problem.where)))
+            (key, problem._replace(where=escape_controls(problem.where)))
             for key, problem in (*self.masks.problems, *within, *unreadable)
         ]
 
@@ -120,7 +120,7 @@ def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes
     if not isinstance(source, Sequence):
         if classes is not None:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
-        return find_masks(source, format=rules.format, options=rules.reading)
+        return find(source, format=rules.format, options=rules.reading)
     if not isinstance(classes, ClassTable):
         classes = class_table((None, name) for name in classes or ["instance"])
     keys = [ref.key for ref in source]
@@ -209,9 +209,8 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         remedy = "fix them, or use on_error='skip-mask' to leave them out"
         raise BadMasksError(tuple(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
-    problems = found.problems()
-    if problems and on_error == "fail":
-        lines = [f"{key}: {problem.kind}: {problem.where}" for key, problem in problems]
+    lines = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
+    if lines and on_error == "fail":
         raise BadMasksError(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")

@@ -16,7 +16,7 @@ from segprep.errors import InputError, IntegrityError, OptionError
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
-from segprep.readers import MaskSet, ReadOptions, find_masks
+from segprep.readers import MaskSet, ReadOptions, find
 from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
 from segprep.runs.settings import chosen_workers
 from segprep.store.dataset import Dataset
@@ -272,7 +272,7 @@ def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
     """MaskSet of a data set, read as those of a store were."""
     values = "instances" if info.instance_rule.get("instances_from") == "as-is" else "classes"
     options = msgspec.convert({"values": values} | info.reading, type=ReadOptions)
-    return find_masks(data, format=info.source_format, options=options)
+    return find(data, format=info.source_format, options=options)
 
 
 def _chosen(

@@ -262,11 +262,14 @@ class StoredRef:
         Which of them.
     key : str
         Its name.
+    split : None
+        A layout of files, which would give a split, is not known of a store.
     """
 
     dataset: Dataset
     index: int
     key: str
+    split: str | None = None
 
     def load(self) -> InstanceMask:
         """Rebuild the mask from labels, classes and the instance table."""

@@ -63,11 +63,12 @@ class TargetInfo(msgspec.Struct, frozen=True):
 
 
 class ProblemInfo(msgspec.Struct, frozen=True):
-    """Something bad within a mask that was left out."""
+    """Problem of a mask, as in `Problem`, with the key of the mask or the name of the file."""
 
     kind: str
     key: str
     where: str
+    left_out: bool = True
 
 
 class StoreInfo(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from segprep.cli.commands import main
 
 SOURCES = sorted((Path(__file__).parents[2] / "cli").glob("*.py"))
 BANNED = re.compile(
-    r"\b(anew|goes? on|mend(s|ed|ing)?|told|said|heard|passed over|so many|whole|what is wrong with|of its own|pictures?|found out)\b"
+    r"\b(anew|goes? on|mend(s|ed|ing)?|told|said|heard|passed over|so many|whole|what is wrong with|of its own|pictures?"
+    r"|found out)\b"
 )
 HELPS = {"": main, **commands_by_name()}
 

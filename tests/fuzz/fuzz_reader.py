@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["segprep", "PIL", "tifffile"], enable_l
     from seeds import SEEDS, main, write_seed
 
     from segprep.errors import SegprepError
-    from segprep.readers import ReadOptions, find_masks
+    from segprep.readers import ReadOptions, find
 
 OPTIONS = ReadOptions(max_pixels=2**12)
 
@@ -29,7 +29,7 @@ def read_all(name, folder, content):
     seed = seeds[content[0] % len(seeds)] if content else seeds[0]
     path = write_seed(seed, folder / str(seeds.index(seed)), content[1:])
     try:
-        for ref in find_masks(path, format=name, options=OPTIONS).refs:
+        for ref in find(path, format=name, options=OPTIONS).refs:
             _load(ref)
     except SegprepError as error:
         _check(error)

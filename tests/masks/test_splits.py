@@ -12,11 +12,12 @@ from segprep.masks.splits import (
     SPLITS,
     SplitRule,
     by_file,
-    by_folder,
     by_hash,
+    by_layout,
     check_filled,
     check_groups,
     file_of,
+    folder_split,
     folds_of,
     fraction_of,
     groups_of,
@@ -245,8 +246,8 @@ def test_without_folds_every_mask_is_in_none():
         (["trainer/a"], None),
     ],
 )
-def test_folders_tell_the_split_if_all_of_them_do(keys, splits):
-    found = by_folder(keys)
+def test_folders_give_the_split_if_all_of_them_do(keys, splits):
+    found = by_layout([folder_split(key) for key in keys])
     assert (found if found is None else found.tolist()) == splits
 
 

@@ -28,7 +28,7 @@ from segprep.paths.anypath import parse_path
 from segprep.paths.client import client, map_requests
 from segprep.paths.files import LOCK
 from segprep.paths.lock import write_lock
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store.metadata import bytes_on_disk
@@ -69,7 +69,7 @@ def test_a_store_in_a_bucket_is_the_same_to_the_byte_and_so_is_one_of_data_in_a_
 def outcome(path, root):
     """All that is known of a data set, or why it is none."""
     try:
-        masks = find_masks(path)
+        masks = find(path)
         return masks.format, [(ref.key, loaded(ref)) for ref in masks.refs], masks.classes, masks.problems
     except InputError as error:
         return str(error).replace(str(root), "ROOT")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, ade20k
 
 TABLE = '001 # 0 # 1 # sky # sky # ""\n002 # 0 # 0 # car, auto # car # "red"\n001 # 1 # 0 # wheel # wheel # ""\n'
@@ -78,7 +78,7 @@ def test_an_object_that_the_table_lacks_is_ignored_and_recorded(tmp_path):
     mask = find(tmp_path).refs[0].load()
     assert mask.labels.tolist() == [[1, 2, 0, 0, 0]]
     assert mask.ignore.tolist() == [[False, False, True, True, False]]
-    assert mask.problems == (("object is not in the table", "blue 9"),)
+    assert mask.problems == (Problem("object is not in the table", "blue 9"),)
 
 
 def test_images_lie_in_folders_and_split_by_them(tmp_path):
@@ -88,7 +88,7 @@ def test_images_lie_in_folders_and_split_by_them(tmp_path):
         (tmp_path / folder / "1_parts_1_seg.png").rename(tmp_path / folder / "1_parts_1.png")
     keys = [ref.key for ref in find(tmp_path).refs]
     assert keys == ["training/street/1", "validation/1"]
-    assert by_folder(keys).tolist() == [0, 1]
+    assert [ref.split for ref in find(tmp_path).refs] == ["train", "val"]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_bad_objects_of_2020_are_left_out_and_recorded(tmp_path):
     mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 1]
     assert mask.problems == (
-        ("object has no file", "object 1: 1/b.png"),
-        ("size differs from the image's", "1/c.png: (1, 2) instead of (1, 4)"),
-        ("no foreground", "1/d.png"),
+        Problem("object has no file", "object 1: 1/b.png"),
+        Problem("size differs from the image's", "1/c.png: (1, 2) instead of (1, 4)"),
+        Problem("no foreground", "1/d.png"),
     )
 
 
@@ -202,7 +202,7 @@ def test_a_bad_json_file_is_refused(tmp_path, change):
     write_json(tmp_path, ("1/a.png", [1, 0, 0, 0], 0))
     file = tmp_path / "1.json"
     file.write_text(file.read_text().replace(*change))
-    with pytest.raises(InputError, match=r"1\.json: no valid ADE20K file") as error:
+    with pytest.raises(InputError, match=r"1\.json: not a valid ADE20K file") as error:
         find(tmp_path)
     assert "\n" not in str(error.value)
 
@@ -215,7 +215,7 @@ def test_names_may_be_in_latin_1(tmp_path):
 def test_the_limit_of_pixels_reaches_the_ref(tmp_path):
     write_text(tmp_path, SKY, CAR)
     (ref,) = find(tmp_path, max_pixels=1).refs
-    with pytest.raises(InputError, match=r"1_seg\.png: 1 x 2 pixels are more than the limit of 1"):
+    with pytest.raises(InputError, match=r"1_seg\.png: 1 x 2 pixels are more than max_pixels=1"):
         pickle.loads(pickle.dumps(ref)).load()  # noqa: S301
 
 

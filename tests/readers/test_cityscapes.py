@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions
 from segprep.readers.cityscapes import EVALUATED, class_meaning, find, instance_meaning
 
@@ -66,7 +66,7 @@ def test_a_value_of_no_class_is_ignored_and_recorded(tmp_path, value):
     write(tmp_path / "a_instanceIds.png", np.array([[7, value]], np.uint16))
     mask = load(tmp_path)
     assert mask.ignore.tolist() == [[False, True]]
-    assert mask.problems == (("class is not one of Cityscapes", f"value {value}"),)
+    assert mask.problems == (Problem("class is not one of Cityscapes", f"value {value}"),)
 
 
 def test_label_ids_alone_are_all_stuff(tmp_path):
@@ -92,7 +92,7 @@ def test_keys_keep_the_folders_of_splits_and_cities(tmp_path):
         write(tmp_path / name.replace("gtFine", "leftImg8bit"), np.zeros((2, 4, 3), np.uint8))
     keys = [ref.key for ref in find(tmp_path / "gtFine", ReadOptions()).refs]
     assert keys == [name.removeprefix("gtFine/") for name in names]
-    assert by_folder(keys).tolist() == [2, 0, 1]
+    assert [ref.split for ref in find(tmp_path / "gtFine", ReadOptions()).refs] == ["test", "train", "val"]
 
 
 def test_fine_and_coarse_annotations_together_are_refused(tmp_path):
@@ -119,7 +119,7 @@ def test_other_names_are_another_layout(tmp_path, name):
 
 def test_the_size_is_checked_before_pixels_are_decoded(tmp_path):
     write(tmp_path / "a_instanceIds.png")
-    with pytest.raises(InputError, match="2 x 4 pixels are more than the limit of 7"):
+    with pytest.raises(InputError, match="2 x 4 pixels are more than max_pixels=7"):
         load(tmp_path, max_pixels=7)
 
 
@@ -145,7 +145,7 @@ def test_a_sample_of_cityscapes_has_the_values_of_its_files(data_dir):
         "defaultcity_000002_000045": (["person"], set()),
         "defaultcity_000001_000019": ([], set()),
     }
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [2, 2, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["test", "test", "train", "val"]
 
 
 def test_instances_in_8_bits_are_groups(data_dir):

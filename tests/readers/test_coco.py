@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
-from segprep.readers import ReadOptions, find_masks
-from segprep.readers.coco import annotation_crop
+from segprep.masks.mask import Problem
+from segprep.readers import ReadOptions, find
+from segprep.readers._coco import annotation_crop
 
 SQUARE = [1, 1, 3, 1, 3, 3, 1, 3]
 FAR_SQUARE = [4, 0, 6, 0, 6, 2, 4, 2]
@@ -41,14 +41,14 @@ def load(write):
     """Write annotations of one image and load its mask."""
 
     def load(*annotations, **options):
-        (ref,) = find_masks(write(document(*annotations)), options=ReadOptions(**options)).refs
+        (ref,) = find(write(document(*annotations)), options=ReadOptions(**options)).refs
         return ref.load()
 
     return load
 
 
 def test_classes_are_numbered_in_the_order_of_the_file(write):
-    masks = find_masks(write(document(annotation(category_id=90), annotation([FAR_SQUARE]))))
+    masks = find(write(document(annotation(category_id=90), annotation([FAR_SQUARE]))))
     assert [(entry.code, entry.id, entry.name) for entry in masks.classes.entries[1:]] == [
         (1, 0, "cell"),
         (2, 90, "debris"),
@@ -89,7 +89,7 @@ def test_overlapping_instances_lose_no_pixel(load):
 
 
 def test_an_image_without_annotations_is_a_mask_without_instances(write):
-    (ref,) = find_masks(write(document())).refs
+    (ref,) = find(write(document())).refs
     mask = ref.load()
     assert (mask.shape, mask.labels.max(), mask.classes.tolist(), mask.ignore) == ((4, 6), 0, [0], None)
 
@@ -144,7 +144,7 @@ BAD = {
 def test_a_segmentation_that_is_no_utf8_is_left_out_and_recorded(write):
     file = write(document(annotation(), annotation({"counts": "caf", "size": [4, 6]})))
     file.write_bytes(file.read_bytes().replace(b"caf", b"caf\xe9"))
-    (problem,) = find_masks(file).refs[0].load().problems
+    (problem,) = find(file).refs[0].load().problems
     assert problem.kind == "segmentation is neither polygons nor runs"
 
 
@@ -167,16 +167,16 @@ def test_a_part_without_area_leaves_the_others_as_they_are(load, part):
 @pytest.mark.parametrize(("crowds", "problems"), [(1, 0), (2, 1), (3, 1)])
 def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crowds, problems):
     regions = [annotation(iscrowd=int(number < crowds)) for number in range(3)]
-    masks = find_masks(write(document(*regions)))
+    masks = find(write(document(*regions)))
     assert [problem.where.partition(";")[0] for _, problem in masks.problems] == [
         f"{crowds} of 3 annotations"
     ] * problems
-    assert find_masks(write(document(*regions)), options=ReadOptions(crowd="instance")).problems == ()
+    assert find(write(document(*regions)), options=ReadOptions(crowd="instance")).problems == ()
 
 
 def test_numbers_beyond_the_range_of_floats_are_a_fault(write):
     text = json.dumps(document(annotation([[*SQUARE, 123456, 1]]))).replace("123456", "1e999")
-    (ref,) = find_masks(write(text)).refs
+    (ref,) = find(write(text)).refs
     assert len(ref.load().problems) == 1
 
 
@@ -184,7 +184,7 @@ def test_a_segmentation_that_is_no_text_in_utf_8_is_a_fault(write):
     runs = annotation({"size": [4, 6], "counts": "odd"})
     file = write(document(runs, annotation()))
     file.write_bytes(file.read_bytes().replace(b'"odd"', b'"\xff"'))
-    (ref,) = find_masks(file).refs
+    (ref,) = find(file).refs
     mask = ref.load()
     assert [problem.kind for problem in mask.problems] == ["segmentation is neither polygons nor runs"]
     assert len(mask.classes) == 2
@@ -199,34 +199,34 @@ REFUSED = {
     "category twice": (document(categories=CATEGORIES[:1] * 2), "categories: the id 0 occurs twice"),
     "name twice": (document(images=[IMAGE, IMAGE | {"id": 1}]), "2 masks have the name 'a.jpg'"),
     "no name": (document(images=[{"id": 5, "height": 1, "width": 1}]), "image 5 has no file_name"),
-    "no image": (document(images=[]), "no mask in it"),
+    "no image": (document(images=[]), "contains no mask"),
     "image twice as number and text": (document(images=[IMAGE, IMAGE | {"id": "0"}]), "images: the id 0 occurs twice"),
-    "id as a fraction": (document(images=[IMAGE | {"id": 0.5}]), "images: the id 0.5 is no whole number"),
-    "size as a list": (document(images=[IMAGE | {"height": [4]}]), "no valid COCO file: .* got `array`"),
-    "id as a list": (document(images=[IMAGE | {"id": [4]}]), "no valid COCO file: .* got `array`"),
+    "id as a fraction": (document(images=[IMAGE | {"id": 0.5}]), "images: the id 0.5 is not an integer"),
+    "size as a list": (document(images=[IMAGE | {"height": [4]}]), "not a valid COCO file: .* got `array`"),
+    "id as a list": (document(images=[IMAGE | {"id": [4]}]), "not a valid COCO file: .* got `array`"),
     "id of a category beyond 64 bits": (
         document(categories=[{"id": 2**63}]),
         "categories: the id 9223372036854775808 has",
     ),
     "long name": (document(images=[IMAGE | {"file_name": "a" * 1001}]), "image 0: file_name has 1001 characters"),
-    "no categories": ({"images": [], "annotations": []}, "no valid COCO file: .*`categories`"),
-    "cut off": (json.dumps(document(annotation()))[:-5], "no valid COCO file: Input data was truncated"),
-    "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "no valid COCO file: JSON is malformed"),
+    "no categories": ({"images": [], "annotations": []}, "not a valid COCO file: .*`categories`"),
+    "cut off": (json.dumps(document(annotation()))[:-5], "not a valid COCO file: Input data was truncated"),
+    "not JSON": (json.dumps(document(annotation([[float("nan")]]))), "not a valid COCO file: JSON is malformed"),
     "nested": (
         json.dumps(document(annotation("?"))).replace('"?"', "[" * 200_000),
-        "no valid COCO file: maximum recursion",
+        "not a valid COCO file: maximum recursion",
     ),
-    "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is no ground truth"),
+    "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is not ground truth"),
     "empty": ("", "no known layout"),
     "something else": ({"images": [], "shapes": []}, "no known layout"),
-    "broken panoptic": (document({"id": 1, "segments_info": []}), "no valid COCO panoptic file: .*`image_id`"),
+    "broken panoptic": (document({"id": 1, "segments_info": []}), "not a valid COCO panoptic file: .*`image_id`"),
 }
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_file_whose_meaning_is_unclear_is_refused(write, content, message):
     with pytest.raises(InputError, match=rf"a\.json: .*{message}") as caught:
-        find_masks(write(content))
+        find(write(content))
     assert "\n" not in str(caught.value)
 
 
@@ -235,14 +235,14 @@ def test_a_file_whose_meaning_is_unclear_is_refused(write, content, message):
     [
         ({"height": 0}, "0 x 6 pixels; height and width must be at least 1"),
         ({"width": -6}, "4 x -6 pixels; height and width must be at least 1"),
-        ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than the limit"),
+        ({"width": 200_000, "height": 200_000}, "200000 x 200000 pixels are more than max_pixels"),
         ({"width": None}, "has no width; add it, in pixels"),
-        ({"height": 4.5}, "height is 4.5; it must be a whole number of pixels"),
-        ({"height": "four"}, "height is 'four'; it must be a whole number of pixels"),
+        ({"height": 4.5}, "height is 4.5; it must be an integer number of pixels"),
+        ({"height": "four"}, "height is 'four'; it must be an integer number of pixels"),
     ],
 )
 def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, size, message):
-    bad, good = find_masks(write(document(images=[IMAGE | size, IMAGE | {"id": 1, "file_name": "b.jpg"}]))).refs
+    bad, good = find(write(document(images=[IMAGE | size, IMAGE | {"id": 1, "file_name": "b.jpg"}]))).refs
     with pytest.raises(InputError, match=f"image a.jpg: {message}"):
         bad.load()
     assert good.load().shape == (4, 6)
@@ -251,12 +251,12 @@ def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, 
 def test_names_are_never_opened_and_have_forward_slashes(write):
     names = ["..\\b\\a.jpg", "/etc/passwd", "c/a.jpg"]
     images = [IMAGE | {"id": number, "file_name": name} for number, name in enumerate(names)]
-    refs = find_masks(write(document(images=images))).refs
+    refs = find(write(document(images=images))).refs
     assert [ref.key for ref in refs] == ["../b/a.jpg", "/etc/passwd", "c/a.jpg"]
 
 
 def test_a_byte_order_mark_is_accepted(write):
-    assert len(find_masks(write("\ufeff" + json.dumps(document(annotation())))).refs) == 1
+    assert len(find(write("\ufeff" + json.dumps(document(annotation())))).refs) == 1
 
 
 @pytest.mark.parametrize("name", ["a.json", "annotations/a.json"])
@@ -264,7 +264,7 @@ def test_a_folder_may_hold_the_file(write, tmp_path, name):
     write(document(annotation()), name)
     write({"shapes": []}, "labelme.json")
     write([{"segmentation": []}], "results.json")
-    assert find_masks(tmp_path).format == "coco"
+    assert find(tmp_path).format == "coco"
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_several_files_that_are_not_one_per_split_are_refused(write, tmp_path, f
     write(document(annotation()), f"annotations/{first}")
     write(document(annotation()), f"annotations/{second}")
     with pytest.raises(InputError, match=rf"2 COCO files: annotations/{first}, annotations/{second}; give one"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -296,10 +296,10 @@ def test_files_of_splits_are_one_data_set_whose_keys_tell_the_splits(write, name
         images = [IMAGE | {"id": number}]
         file = write(document(annotation(image_id=number, category_id=90), images=images), name)
     folder = file.parents[name.count("/")]
-    masks = find_masks(folder)
+    masks = find(folder)
     keys = [ref.key for ref in masks.refs]
     assert keys == ["test/a.jpg", "train/a.jpg", "val/a.jpg"]
-    assert by_folder(keys).tolist() == [2, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["test", "train", "val"]
     assert [ref.load().classes.tolist() for ref in masks.refs] == [[0, 2]] * 3
     assert len(masks.classes) == 3
 
@@ -307,7 +307,7 @@ def test_files_of_splits_are_one_data_set_whose_keys_tell_the_splits(write, name
 def test_categories_may_stand_in_another_order_in_another_file(write, tmp_path):
     write(document(annotation(category_id=90)), "train.json")
     write(document(annotation(category_id=90), categories=CATEGORIES[::-1]), "val.json")
-    assert [ref.load().classes.tolist() for ref in find_masks(tmp_path).refs] == [[0, 2], [0, 2]]
+    assert [ref.load().classes.tolist() for ref in find(tmp_path).refs] == [[0, 2], [0, 2]]
 
 
 @pytest.mark.parametrize(
@@ -323,39 +323,37 @@ def test_files_of_one_data_set_must_agree_on_the_categories(write, tmp_path, cat
     write(document(annotation()), "train.json")
     write(document(annotation(), categories=categories), "val.json")
     with pytest.raises(InputError, match=rf"val\.json: {message}"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_a_file_of_another_split_is_not_passed_over_because_it_is_utf_16(write, tmp_path):
     write(document(annotation()), "train.json")
     (tmp_path / "val.json").write_bytes(json.dumps(document(annotation())).encode("utf-16"))
     with pytest.raises(InputError, match=r"val\.json: begins with .*; save it as UTF-8"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_one_file_of_a_split_keeps_its_keys(write, tmp_path):
     write(document(annotation()), "train.json")
-    assert find_masks(tmp_path).refs[0].key == "a.jpg"
+    assert find(tmp_path).refs[0].key == "a.jpg"
 
 
 def test_keypoints_and_stuff_beside_instances_are_passed_over(write, tmp_path):
     for name in ("instances_train2017", "instances_val2017", "person_keypoints_train2017", "stuff_val2017"):
         write(document(annotation()), f"annotations/{name}.json")
-    assert [ref.key for ref in find_masks(tmp_path).refs] == ["train/a.jpg", "val/a.jpg"]
+    assert [ref.key for ref in find(tmp_path).refs] == ["train/a.jpg", "val/a.jpg"]
 
 
 def test_an_image_without_name_is_named_by_the_end_of_its_address(write):
     image = {"id": 0, "height": 4, "width": 6, "coco_url": "http://images.cocodataset.org/val2017/000000397133.jpg"}
-    (ref,) = find_masks(
-        write(document({"image_id": 0, "category_id": 0, "segmentation": [SQUARE]}, images=[image]))
-    ).refs
+    (ref,) = find(write(document({"image_id": 0, "category_id": 0, "segmentation": [SQUARE]}, images=[image]))).refs
     assert (ref.key, ref.load().areas.tolist()) == ("val2017/000000397133.jpg", [0, 4])
 
 
 @pytest.mark.parametrize("url", ["", 0, None, "http://[", "http://images.cocodataset.org"])
 def test_an_address_that_names_nothing_is_refused(write, url):
     with pytest.raises(InputError, match="image 5 has no file_name"):
-        find_masks(write(document(images=[{"id": 5, "height": 1, "width": 1, "coco_url": url}])))
+        find(write(document(images=[{"id": 5, "height": 1, "width": 1, "coco_url": url}])))
 
 
 @pytest.mark.parametrize("field", ["image_id", "category_id"])
@@ -366,12 +364,12 @@ def test_a_reference_means_the_same_as_a_number_or_as_text(load, field, id_):
 
 @pytest.mark.parametrize("size", [{"height": "4"}, {"width": 6.0}, {"height": 4.0, "width": "6"}])
 def test_sizes_may_be_whole_floats_or_digits(write, size):
-    (ref,) = find_masks(write(document(images=[IMAGE | size]))).refs
+    (ref,) = find(write(document(images=[IMAGE | size]))).refs
     assert ref.load().shape == (4, 6)
 
 
 def test_a_category_whose_id_is_text_has_a_name_only(write):
-    masks = find_masks(write(document(annotation(category_id="x"), categories=[{"id": "x"}])))
+    masks = find(write(document(annotation(category_id="x"), categories=[{"id": "x"}])))
     assert [(entry.id, entry.name) for entry in masks.classes.entries[1:]] == [(None, "x")]
     assert masks.refs[0].load().classes.tolist() == [0, 1]
 
@@ -379,26 +377,26 @@ def test_a_category_whose_id_is_text_has_a_name_only(write):
 def test_an_annotation_of_an_unknown_category_is_left_out_and_recorded(load):
     mask = load(annotation(category_id=3), annotation())
     assert mask.areas.tolist() == [0, 4]
-    assert mask.problems == (("category that the file does not list", "annotation 17: category_id 3"),)
+    assert mask.problems == (Problem("category that the file does not list", "annotation 17: category_id 3"),)
 
 
 def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path):
     strays = [annotation(image_id=3), annotation(image_id=3, id=18), annotation(image_id="b", id=19)]
     write(document(*strays, annotation()), "train.json")
     write(document(annotation(image_id=4)), "val.json")
-    masks = find_masks(tmp_path)
+    masks = find(tmp_path)
     kind = "image that the file does not list"
     assert masks.problems == (
-        ("train/train.json", (kind, "annotation 17 and 1 more: image_id 3")),
-        ("train/train.json", (kind, "annotation 19: image_id b")),
-        ("val/val.json", (kind, "annotation 17: image_id 4")),
+        ("train/train.json", Problem(kind, "annotation 17 and 1 more: image_id 3")),
+        ("train/train.json", Problem(kind, "annotation 19: image_id b")),
+        ("val/val.json", Problem(kind, "annotation 17: image_id 4")),
     )
     assert [ref.load().areas.tolist() for ref in masks.refs] == [[0, 4], [0]]
 
 
 @pytest.mark.parametrize("folder", ["coco", "coco_roboflow"])
 def test_foreign_files_of_splits_are_one_data_set(data_dir, folder):
-    train, val = find_masks(data_dir / "formats/coco_dataset" / folder, format="coco").refs
+    train, val = find(data_dir / "formats/coco_dataset" / folder, format="coco").refs
     assert (train.key, val.key) == ("train/a.jpg", "val/b.jpg")
     assert [problem.kind for problem in train.load().problems] == ["no segmentation"]
     assert (val.load().areas.tolist(), val.load().ignore.sum()) == ([0, 2], 18)
@@ -407,7 +405,7 @@ def test_foreign_files_of_splits_are_one_data_set(data_dir, folder):
 def test_a_ref_carries_its_own_annotations_only(write):
     images = [IMAGE | {"id": number, "file_name": f"{number}.jpg"} for number in range(2)]
     long = [number % 7 for number in range(20_000)]
-    (small, large) = find_masks(write(document(annotation(), annotation([long], image_id=1), images=images))).refs
+    (small, large) = find(write(document(annotation(), annotation([long], image_id=1), images=images))).refs
     assert len(pickle.dumps(small)) < 1000
     assert len(pickle.dumps(large)) < len(json.dumps(long)) + 1000
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(small)).load().labels, small.load().labels)  # noqa: S301
@@ -420,7 +418,7 @@ def test_a_region_is_rasterised_within_its_bounding_box():
 
 def test_taco_has_the_counts_of_an_independent_reader(data_dir):
     facts = json.loads((data_dir / "facts/taco_small.json").read_text())
-    masks = find_masks(data_dir / "taco")
+    masks = find(data_dir / "taco")
     instances, pixels, union = {}, {}, 0
     for ref in masks.refs:
         mask = ref.load()
@@ -437,8 +435,8 @@ def test_taco_has_the_counts_of_an_independent_reader(data_dir):
 
 
 def test_detection_results_are_refused(data_dir):
-    with pytest.raises(InputError, match="a list, as detectors write their results, is no ground truth"):
-        find_masks(data_dir / "coco_results/instances_val2014_fakesegm100_results.json")
+    with pytest.raises(InputError, match="a list, as detectors write their results, is not ground truth"):
+        find(data_dir / "coco_results/instances_val2014_fakesegm100_results.json")
 
 
 def test_result_runs_have_the_area_that_an_independent_reader_found(data_dir):
@@ -450,7 +448,7 @@ def test_result_runs_have_the_area_that_an_independent_reader_found(data_dir):
 
 
 def test_instances_among_other_coco_files_are_read(data_dir):
-    masks = find_masks(data_dir / "formats/coco_dataset/coco/annotations/instances_train.json")
+    masks = find(data_dir / "formats/coco_dataset/coco/annotations/instances_train.json")
     assert [entry.id for entry in masks.classes.entries[1:]] == [1, 2, 4]
     (ref,) = masks.refs
     assert (ref.key, ref.load().shape) == ("a.jpg", (5, 10))
@@ -510,7 +508,7 @@ HABITS = {
 def test_folders_of_other_programs_are_read(write, tmp_path, files, expected):
     for name, content in files.items():
         write(content, name)
-    masks = find_masks(tmp_path)
+    masks = find(tmp_path)
     loaded = {ref.key: ref.load() for ref in masks.refs}
     assert masks.format == "coco"
     assert {key: masks.classes.entries[mask.classes[1]].name for key, mask in loaded.items()} == expected

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from segprep.errors import InputError
-from segprep.readers import ReadOptions, find_masks
+from segprep.readers import ReadOptions, find
+from segprep.readers._coco import annotation_crop
 from segprep.readers._image import label_values, png_foreground
 from segprep.readers._palette import png_colours
-from segprep.readers.coco import annotation_crop
 
 
 def facts_of(data_dir, name):
@@ -30,8 +30,8 @@ def touching_pairs(labels):
 def test_results_of_a_detector_are_refused_and_their_runs_decode_to_the_areas(data_dir):
     facts = facts_of(data_dir, "cocoapi_fakesegm100.json")
     file = data_dir / "coco_results/instances_val2014_fakesegm100_results.json"
-    with pytest.raises(InputError, match="a list, as detectors write their results, is no ground truth"):
-        find_masks(file)
+    with pytest.raises(InputError, match="a list, as detectors write their results, is not ground truth"):
+        find(file)
     results = json.loads(file.read_text(encoding="utf-8"))
     forms = [result["segmentation"] for result in results]
     crops = [annotation_crop(json.dumps(form).encode(), tuple(form["size"])) for form in forms]
@@ -44,7 +44,7 @@ def test_label_tiffs_have_the_counts_and_a_stack_is_refused(data_dir):
     facts = facts_of(data_dir, "stardist_labels.json")
     labels = 0
     for name, fact in facts["per_file"].items():
-        (ref,) = find_masks(data_dir / "stardist" / name).refs
+        (ref,) = find(data_dir / "stardist" / name).refs
         if fact["pages"] > 1:
             size = " x ".join(map(str, fact["shape"]))
             with pytest.raises(InputError, match=f"a stack of {size}; a label image is one 2-D page"):
@@ -63,8 +63,8 @@ def test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foregroun
     facts = facts_of(data_dir, "deeplab2_eval_instances.json")
     for name, fact in facts["per_file"].items():
         file = data_dir / "cityscapes_style" / name
-        with pytest.raises(InputError, match=f"{file.name}: a picture, no label image"):
-            find_masks(file)
+        with pytest.raises(InputError, match=f"{file.name}: not a label image"):
+            find(file)
         shape, crop = png_foreground(file, max_pixels=2**20)
         height, width, channels = fact["shape"]
         opaque = height * width  # the counts are of numbers, those of the alpha channel included
@@ -74,7 +74,7 @@ def test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foregroun
 
 def test_cityscapes_panoptic_has_the_counts(data_dir):
     facts = facts_of(data_dir, "deeplab2_cityscapes_panoptic.json")
-    masks = find_masks(data_dir / "cityscapes_style/data/testdata/gtFine", options=ReadOptions(crowd="instance"))
+    masks = find(data_dir / "cityscapes_style/data/testdata/gtFine", options=ReadOptions(crowd="instance"))
     (fact,) = facts["per_image"].values()
     (mask,) = [ref.load() for ref in masks.refs]
     pixels = np.bincount(mask.class_map.ravel(), minlength=len(masks.classes))
@@ -88,7 +88,7 @@ def test_cityscapes_panoptic_has_the_counts(data_dir):
 
 def test_coco_panoptic_has_the_counts(data_dir):
     facts = facts_of(data_dir, "panopticapi_sample.json")
-    masks = find_masks(data_dir / "panoptic/sample_data/panoptic_examples.json", options=ReadOptions(crowd="instance"))
+    masks = find(data_dir / "panoptic/sample_data/panoptic_examples.json", options=ReadOptions(crowd="instance"))
     pixels, instances, void = Counter(), 0, 0
     for ref in masks.refs:
         mask = ref.load()
@@ -105,7 +105,7 @@ def test_coco_panoptic_has_the_counts(data_dir):
 def test_dsb2018_has_the_counts(data_dir):
     facts = facts_of(data_dir, "dsb2018.json")
     sums, sizes, empty = Counter(), Counter(), []
-    for ref in find_masks(data_dir / "dsb2018/stage1_train").refs:
+    for ref in find(data_dir / "dsb2018/stage1_train").refs:
         mask, fact = ref.load(), facts["per_image"][ref.key]
         areas, union = mask.areas[1:], np.count_nonzero(mask.labels)
         assert (areas.min(), areas.max(), touching_pairs(mask.labels)) == (
@@ -132,7 +132,7 @@ def test_dsb2018_has_the_counts(data_dir):
 def test_taco_has_the_counts(data_dir):
     facts = facts_of(data_dir, "taco_small.json")
     by_name = {fact["file_name"]: fact for fact in facts["per_image"].values()}
-    masks = find_masks(data_dir / "taco")
+    masks = find(data_dir / "taco")
     per_class, total = Counter(), Counter()
     for ref in masks.refs:
         mask, fact = ref.load(), by_name[ref.key]
@@ -252,7 +252,7 @@ def test_files_of_the_samples_have_the_counts(data_dir):
 def refs_of_samples(data_dir):
     """Masks of the samples, by the files that they are read from."""
     formats = data_dir / "formats"
-    refs = [ref for root, name in ROOTS.items() for ref in find_masks(formats / root, format=name).refs]
+    refs = [ref for root, name in ROOTS.items() for ref in find(formats / root, format=name).refs]
     return {file.relative_to(formats).as_posix(): ref for ref in refs for file in files_of_ref(ref)}
 
 
@@ -272,7 +272,7 @@ CONTRADICTED = "coco_dataset/coco_panoptic/annotations/panoptic_train/a.png"
 def test_the_files_that_masks_are_read_from_are_those_of_the_table(data_dir, refs_of_samples):
     facts = facts_of(data_dir, "datumaro_assets_labels.json")["per_file"]
     assert refs_of_samples.keys() == {name for name in facts if kinds_of(name) & {NUMBERS, COLOURS, BITMAP}}
-    with pytest.raises(InputError, match=r"a\.png: 5 x 5 pixels, but 5 x 10 in the JSON; mend one"):
+    with pytest.raises(InputError, match=r"a\.png: 5 x 5 pixels, but 5 x 10 in the JSON; correct one of them"):
         refs_of_samples.pop(CONTRADICTED).load()
     for name, ref in refs_of_samples.items():
         assert (name, list(ref.load().shape)) == (name, facts[name]["shape"][:2])

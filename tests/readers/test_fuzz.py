@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.rle import BadRegionError
-from segprep.readers import ReadOptions, find_masks
+from segprep.readers import ReadOptions, find
+from segprep.readers._coco import annotation_crop
 from segprep.readers._polygon import polygon_runs
-from segprep.readers.coco import annotation_crop
 
 
 def fuzzed(examples):
@@ -53,7 +53,7 @@ def assert_sound(mask):
     assert sorted(holders.tolist()) == list(range(1, count + 1)), "each instance lies whole in one plane"
     for other, kind in ((mask.ignore, np.bool_), (mask.stuff, np.int32)):
         assert other is None or (other.shape == mask.shape and other.dtype == kind)
-    assert all(" ".join(f"{kind} {where}".split()) for kind, where in mask.problems)
+    assert all(" ".join(f"{kind} {where}".split()) for kind, where, _ in mask.problems)
 
 
 def read_or_refused(file, content, data=None, **named):
@@ -62,7 +62,7 @@ def read_or_refused(file, content, data=None, **named):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the decoders; the command shows none of them
         try:
-            refs = find_masks(data or file, **named).refs
+            refs = find(data or file, **named).refs
         except (InputError, OptionError) as error:
             assert_clear(error, file)
             return False

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.readers._image import is_picture, label_values, png_foreground
+from segprep.readers._image import has_channels, label_values, png_foreground
 
 BITMAP = np.zeros((6, 8), bool)
 BITMAP[2:4, 3:7] = True
@@ -64,7 +64,7 @@ def test_a_black_picture_has_no_foreground(tmp_path, picture):
 )
 def test_a_header_tells_label_images_from_pictures(tmp_path, name, is_label):
     PICTURES[name].save(tmp_path / "a.png")
-    assert is_picture(tmp_path / "a.png") is not is_label
+    assert has_channels(tmp_path / "a.png") is not is_label
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -94,7 +94,7 @@ def test_a_palette_keeps_its_indices(tmp_path):
         (np.array([[-3, 1]], np.int32), "the value -3; labels are not negative"),
         (np.zeros((4, 5, 6), np.uint16), "a stack of 4 x 5 x 6"),
         (np.zeros((4, 5, 3), np.uint8), "3 channels"),
-        (np.zeros((7, 7), np.uint8), "7 x 7 pixels are more than the limit of 48; raise it with --max-pixels"),
+        (np.zeros((7, 7), np.uint8), "7 x 7 pixels are more than max_pixels=48; raise the limit"),
     ],
 )
 def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
@@ -106,7 +106,7 @@ def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
 
 def test_a_picture_is_no_label_image(tmp_path):
     PICTURES["one colour"].save(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"a\.png: a picture in RGB; a label image has one channel"):
+    with pytest.raises(InputError, match=r"a\.png: an image in RGB; a label image has one channel"):
         label_values(tmp_path / "a.png", max_pixels=48)
 
 
@@ -123,9 +123,7 @@ def huge_png(height, width):
 @pytest.mark.parametrize("read", [png_foreground, label_values])
 def test_a_huge_picture_is_refused_by_its_header(tmp_path, read):
     (tmp_path / "a.png").write_bytes(huge_png(100_000, 200_000))
-    with pytest.raises(
-        InputError, match="100000 x 200000 pixels are more than the limit of 1000; raise it with --max-pixels"
-    ):
+    with pytest.raises(InputError, match="100000 x 200000 pixels are more than max_pixels=1000; raise the limit"):
         read(tmp_path / "a.png", max_pixels=1000)
 
 
@@ -224,5 +222,5 @@ def test_a_tiff_that_names_another_file_is_read_alone(tmp_path):
 def test_a_tile_that_is_larger_than_a_picture_may_be_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((16, 16), np.uint8), tile=(256, 256), compression="zlib")
     assert label_values(tmp_path / "a.tif", max_pixels=256 * 256).shape == (16, 16)
-    with pytest.raises(InputError, match=r"a\.tif: a tile: 256 x 256 pixels are more than the limit"):
+    with pytest.raises(InputError, match=r"a\.tif: a tile: 256 x 256 pixels are more than max_pixels"):
         label_values(tmp_path / "a.tif", max_pixels=256 * 256 - 1)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 
@@ -66,7 +66,7 @@ def test_every_pixel_has_the_meaning_of_its_value(values, crowd):
         assert mask.labels[at] == (instances.index(value) + 1 if value in instances else 0)
         assert stuff[at] == (code if kind == "stuff" else 0)
         assert ignore[at] == (kind in {"ignore", "group"} and value not in instances)
-    assert mask.problems == ((("odd", "value 5"),) if 5 in values else ())
+    assert mask.problems == ((Problem("odd", "value 5"),) if 5 in values else ())
     assert (mask.planes.dtype, mask.classes.dtype, stuff.dtype.kind) == (np.int32, np.int32, "i")
 
 
@@ -83,7 +83,7 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert mask.classes.tolist() == [0, 14, 14]
     assert mask.stuff.tolist() == [[0, 0, 0, 1, 0, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True, True]]
-    assert mask.problems == (("class is not one of Cityscapes", "value 10240"),)
+    assert mask.problems == (Problem("class is not one of Cityscapes", "value 10240"),)
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
@@ -111,7 +111,7 @@ def test_kitti_sample_has_the_values_of_its_files(data_dir):
     assert [names[code] for code in first.classes] == ["background", "truck", "truck"]
     assert [names[code] for code in second.classes] == ["background", "train"]
     assert (first.stuff, {names[code] for code in second.stuff.ravel()}) == (None, {"background", "wall"})
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [0, 0]
+    assert [ref.split for ref in masks.refs] == ["train", "train"]
 
 
 def test_mots_values_are_1000_times_the_class_plus_the_instance(tmp_path):
@@ -135,6 +135,13 @@ def test_mots_classes_may_be_named_in_a_file(tmp_path):
         mots.find(tmp_path, ReadOptions())
 
 
+def test_a_list_of_mots_classes_that_is_far_too_long_is_refused(tmp_path):
+    write(tmp_path / "train/instances/a.png", np.array([[0, 1001]], np.uint16))
+    (tmp_path / "train/instances/labels.txt").write_bytes(b"a\n" * 2**19 + b"b")
+    with pytest.raises(InputError, match=r"labels\.txt: more than 1048576 bytes"):
+        mots.find(tmp_path, ReadOptions())
+
+
 @pytest.mark.parametrize("value", [1, 999, 3000, 10001])
 def test_values_of_no_mots_class_are_another_layout(tmp_path, value):
     write(tmp_path / "instances/a.png", [[0, value, 1001]])
@@ -145,7 +152,7 @@ def test_a_late_value_of_no_mots_class_is_ignored_and_recorded(tmp_path):
     for number in range(9):
         write(tmp_path / f"instances/{number}.png", [[0, 1001 if number < 8 else 3000]])
     mask = mots.find(tmp_path, ReadOptions()).refs[-1].load()
-    assert (mask.ignore.tolist(), mask.problems) == ([[False, True]], (("class is unknown", "value 3000"),))
+    assert (mask.ignore.tolist(), mask.problems) == ([[False, True]], (Problem("class is unknown", "value 3000"),))
 
 
 def test_mots_sample_has_the_counts_of_an_independent_reader(data_dir):
@@ -157,7 +164,7 @@ def test_mots_sample_has_the_counts_of_an_independent_reader(data_dir):
         assert np.count_nonzero(mask.labels) == fact["foreground_pixels"]
     assert [entry.name for entry in masks.classes.entries[1:]] == ["a", "b", "c", "d"]
     assert masks.refs[0].load().classes.tolist() == [0, 3, 4, 4]
-    assert by_folder([ref.key for ref in masks.refs]).tolist() == [0, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["train", "train", "val"]
 
 
 def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):
@@ -172,7 +179,7 @@ def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert (mask.planes[0].tolist(), mask.classes.tolist()) == ([[1, 2, 0, 0, 0]], [0, 1, 1])
     assert mask.stuff.tolist() == [[0, 0, 0, 2, 0]]
     assert mask.ignore.tolist() == [[False, False, True, False, True]]
-    assert mask.problems == (("class is not in the configuration", "value 768"),)
+    assert mask.problems == (Problem("class is not in the configuration", "value 768"),)
 
 
 def test_mapillary_reads_the_last_version_or_that_of_the_configuration_given(tmp_path):
@@ -189,7 +196,7 @@ def test_a_damaged_mapillary_configuration_is_refused(tmp_path, labels):
     (tmp_path / "config.json").write_text(json.dumps({"labels": labels, "instances": 1}))
     write(tmp_path / "training/instances/a.png", [[0]])
     with pytest.raises(
-        InputError, match=r"config\.json: no configuration of Mapillary Vistas: .*; load it anew"
+        InputError, match=r"config\.json: not a valid configuration of Mapillary Vistas: .*; fix it or export it again"
     ) as error:
         mapillary.find(tmp_path, ReadOptions())
     assert "\n" not in str(error.value)

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError, OptionError
-from segprep.masks.splits import by_folder
-from segprep.readers import ReadOptions, find_masks
+from segprep.masks.mask import Problem
+from segprep.readers import ReadOptions, find
 
 
 def write(file, *, shape=(4, 5), at=np.s_[1:3, 1:3]):
@@ -21,7 +21,7 @@ def write(file, *, shape=(4, 5), at=np.s_[1:3, 1:3]):
 def test_every_file_is_an_instance_in_the_order_of_names(tmp_path):
     write(tmp_path / "cell/masks/b.png", at=np.s_[0, 0])
     write(tmp_path / "cell/masks/a.PNG", at=np.s_[1:3, 1:3])
-    masks = find_masks(tmp_path)
+    masks = find(tmp_path)
     (ref,) = masks.refs
     mask = ref.load()
     assert (masks.format, ref.key, mask.shape) == ("instance-png", "cell", (4, 5))
@@ -33,14 +33,14 @@ def test_every_file_is_an_instance_in_the_order_of_names(tmp_path):
 def test_instances_that_overlap_lose_no_pixel(tmp_path):
     write(tmp_path / "cell/masks/a.png")
     write(tmp_path / "cell/masks/b.png", at=np.s_[2:4, 1:4])
-    assert find_masks(tmp_path).refs[0].load().areas.tolist() == [0, 4, 6]
+    assert find(tmp_path).refs[0].load().areas.tolist() == [0, 4, 6]
 
 
 def test_images_lie_a_few_folders_deep_and_are_sorted(tmp_path):
     for key in ("b/x/y/1", "a", "b/2"):
         write(tmp_path / key / "masks/1.png")
         write(tmp_path / key / "images/1.png")
-    assert [ref.key for ref in find_masks(tmp_path).refs] == ["a", "b/2", "b/x/y/1"]
+    assert [ref.key for ref in find(tmp_path).refs] == ["a", "b/2", "b/x/y/1"]
 
 
 def test_litter_and_links_are_passed_over(tmp_path):
@@ -51,37 +51,37 @@ def test_litter_and_links_are_passed_over(tmp_path):
     (tmp_path / "data/linked").symlink_to(tmp_path / "elsewhere/cell")
     (tmp_path / "data/circle").symlink_to(tmp_path / "data")
     (tmp_path / "data/cell/masks/2.png").symlink_to(tmp_path / "elsewhere/cell/masks/1.png")
-    (ref,) = find_masks(tmp_path / "data").refs
+    (ref,) = find(tmp_path / "data").refs
     assert ref.load().areas.tolist() == [0, 4]
 
 
 def test_a_file_without_foreground_is_left_out_and_recorded(tmp_path):
     write(tmp_path / "cell/masks/1.png", at=np.s_[:0])
     write(tmp_path / "cell/masks/2.png")
-    mask = find_masks(tmp_path).refs[0].load()
+    mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 4]
-    assert mask.problems == (("no foreground", "1.png"),)
+    assert mask.problems == (Problem("no foreground", "1.png"),)
 
 
 def test_instances_of_different_sizes_are_refused(tmp_path):
     write(tmp_path / "cell/masks/1.png")
     write(tmp_path / "cell/masks/2.png", shape=(5, 4))
     with pytest.raises(InputError, match=r"2\.png: 5 x 4 pixels, but 1\.png has 4 x 5; all must be of one size"):
-        find_masks(tmp_path).refs[0].load()
+        find(tmp_path).refs[0].load()
 
 
 def test_the_limit_of_pixels_reaches_the_ref(tmp_path):
     write(tmp_path / "cell/masks/1.png")
-    (ref,) = find_masks(tmp_path, options=ReadOptions(max_pixels=19)).refs
-    with pytest.raises(InputError, match=r"1\.png: 4 x 5 pixels are more than the limit of 19"):
+    (ref,) = find(tmp_path, options=ReadOptions(max_pixels=19)).refs
+    with pytest.raises(InputError, match=r"1\.png: 4 x 5 pixels are more than max_pixels=19"):
         pickle.loads(pickle.dumps(ref)).load()  # noqa: S301
 
 
 def test_a_folder_that_was_emptied_meanwhile_is_refused(tmp_path):
     write(tmp_path / "cell/masks/1.png")
-    (ref,) = find_masks(tmp_path).refs
+    (ref,) = find(tmp_path).refs
     (tmp_path / "cell/masks/1.png").unlink()
-    with pytest.raises(InputError, match=r"no \.png file is left"):
+    with pytest.raises(InputError, match=r"its files are gone"):
         ref.load()
 
 
@@ -90,15 +90,15 @@ def test_a_split_of_label_images_is_no_image(tmp_path):
         write(tmp_path / f"train/images/{number}.png")
         write(tmp_path / f"train/masks/{number}.png")
     with pytest.raises(InputError, match="no known layout"):
-        find_masks(tmp_path, format="instance-png")
-    assert find_masks(tmp_path / "train").format == "label-image"
+        find(tmp_path, format="instance-png")
+    assert find(tmp_path / "train").format == "label-image"
 
 
 def test_one_image_may_be_given_by_itself(tmp_path):
     write(tmp_path / "cell/images/cell.png")
     for number in range(2):
         write(tmp_path / f"cell/masks/{number}.png")
-    masks = find_masks(tmp_path / "cell")
+    masks = find(tmp_path / "cell")
     assert (masks.format, [ref.key for ref in masks.refs]) == ("instance-png", ["cell"])
 
 
@@ -156,7 +156,7 @@ LAYOUTS = {
 def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expected):
     for name in files:
         write(tmp_path / "data" / name)
-    masks = find_masks(tmp_path / "data")
+    masks = find(tmp_path / "data")
     names = [entry.name for entry in masks.classes.entries]
     assert masks.format == "instance-png"
     assert {ref.key: [names[code] for code in ref.load().classes[1:]] for ref in masks.refs} == expected
@@ -174,7 +174,7 @@ def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expec
 def test_a_pattern_may_say_the_classes(tmp_path, files):
     for name in files:
         write(tmp_path / name)
-    masks = find_masks(tmp_path, options=ReadOptions(class_pattern=r"-(?P<class>[a-z]+)[.]"))
+    masks = find(tmp_path, options=ReadOptions(class_pattern=r"-(?P<class>[a-z]+)[.]"))
     assert [entry.name for entry in masks.classes.entries[1:]] == ["instance", "nucleus", "wall"]
     assert masks.refs[0].load().classes.tolist() == [0, 3, 2, 1]
 
@@ -182,28 +182,28 @@ def test_a_pattern_may_say_the_classes(tmp_path, files):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(", r"class_pattern: '\(' is no regular expression"),
+        ("(", r"class_pattern='\(': not a regular expression"),
         ("([a-z]+)", r"has no group of the class; write it as \(\?P<class>\.\.\.\)"),
-        ("(?P<class>z+)", r"'\(\?P<class>z\+\)' is found in no name of a file, as '1\.png'"),
+        ("(?P<class>z+)", r"class_pattern='\(\?P<class>z\+\)': matches no name of a file, such as '1\.png'"),
     ],
 )
 def test_a_pattern_that_cannot_be_meant_is_refused(tmp_path, pattern, message):
     write(tmp_path / "cell/masks/1.png")
     with pytest.raises(OptionError, match=message):
-        find_masks(tmp_path, options=ReadOptions(class_pattern=pattern))
+        find(tmp_path, options=ReadOptions(class_pattern=pattern))
 
 
 def test_a_pattern_for_another_format_is_refused(tmp_path):
     write(tmp_path / "1.png")
-    with pytest.raises(OptionError, match="is label-image; only files of instance-png have classes by name"):
-        find_masks(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
+    with pytest.raises(OptionError, match="is label-image; only instance-png has classes in names of files"):
+        find(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
 
 
 def test_splits_around_folders_of_pictures_are_kept(tmp_path):
     for part in ("test", "train", "val"):
         write(tmp_path / part / "images/a.png")
         write(tmp_path / part / "masks/a/1.png")
-    assert by_folder([ref.key for ref in find_masks(tmp_path).refs]).tolist() == [2, 0, 1]
+    assert [ref.split for ref in find(tmp_path).refs] == ["test", "train", "val"]
 
 
 OTHERS = {
@@ -219,7 +219,7 @@ OTHERS = {
 def test_names_that_do_not_tell_of_several_instances_are_label_images(tmp_path, files):
     for name in files:
         write(tmp_path / name)
-    assert find_masks(tmp_path).format == "label-image"
+    assert find(tmp_path).format == "label-image"
 
 
 UNKNOWN = {
@@ -238,7 +238,7 @@ def test_folders_that_may_mean_something_else_are_refused(tmp_path, files):
         else:
             write(tmp_path / name)
     with pytest.raises(InputError, match="no known layout"):
-        find_masks(tmp_path, format="instance-png")
+        find(tmp_path, format="instance-png")
 
 
 def bitmap_image(mode):
@@ -261,7 +261,7 @@ def bitmap_image(mode):
 def test_an_instance_may_be_written_in_any_way(tmp_path, mode):
     write(tmp_path / "cell/masks/1.png")
     bitmap_image(mode).save(tmp_path / "cell/masks/2.png")
-    mask = find_masks(tmp_path).refs[0].load()
+    mask = find(tmp_path).refs[0].load()
     assert mask.areas.tolist() == [0, 4, 4]
     assert len(mask.planes) == 2
     np.testing.assert_array_equal(mask.planes[0] > 0, mask.planes[1] > 0)
@@ -274,7 +274,7 @@ def test_of_a_jpeg_what_is_at_least_half_of_white_is_the_instance(tmp_path):
     (tmp_path / "cell/masks").mkdir(parents=True)
     noisy.save(tmp_path / "cell/masks/1.jpg", quality=90)
     decoded = np.asarray(Image.open(tmp_path / "cell/masks/1.jpg"))
-    mask = find_masks(tmp_path).refs[0].load()
+    mask = find(tmp_path).refs[0].load()
     assert np.count_nonzero(decoded) > np.count_nonzero(pixels)
     np.testing.assert_array_equal(mask.planes[0], pixels > 0)
 
@@ -284,32 +284,30 @@ def test_faint_greys_alone_are_no_foreground(tmp_path):
         file = tmp_path / f"cell/masks/{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), grey, np.uint8)).save(file, quality=100)
-    mask = find_masks(tmp_path).refs[0].load()
-    assert (mask.areas.tolist(), mask.problems) == ([0, 64], (("no foreground", "0.jpg"),))
+    mask = find(tmp_path).refs[0].load()
+    assert (mask.areas.tolist(), mask.problems) == ([0, 64], (Problem("no foreground", "0.jpg"),))
 
 
 def test_a_jpeg_in_colour_is_refused(tmp_path):
     (tmp_path / "cell/masks").mkdir(parents=True)
     Image.new("RGB", (5, 4)).save(tmp_path / "cell/masks/1.jpg")
-    with pytest.raises(
-        InputError, match=r"1\.jpg: a picture in RGB; a JPEG of an instance is grey, so save it as such"
-    ):
-        find_masks(tmp_path).refs[0].load()
+    with pytest.raises(InputError, match=r"1\.jpg: an image in RGB; a JPEG of an instance must be grey"):
+        find(tmp_path).refs[0].load()
 
 
 def test_the_size_of_a_jpeg_is_checked_before_its_pixels(tmp_path):
     write(tmp_path / "cell/masks/1.jpg")
     file = tmp_path / "cell/masks/1.jpg"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"1\.jpg: 4 x 5 pixels are more than the limit of 19"):
-        find_masks(tmp_path, options=ReadOptions(max_pixels=19)).refs[0].load()
+    with pytest.raises(InputError, match=r"1\.jpg: 4 x 5 pixels are more than max_pixels=19"):
+        find(tmp_path, options=ReadOptions(max_pixels=19)).refs[0].load()
     with pytest.raises(InputError, match=r"1\.jpg: cannot be read as JPEG: "):
-        find_masks(tmp_path).refs[0].load()
+        find(tmp_path).refs[0].load()
 
 
 def test_dsb2018_has_the_counts_of_an_independent_reader(data_dir):
     facts = json.loads((data_dir / "facts/dsb2018.json").read_text())
-    refs = find_masks(data_dir / "dsb2018/stage1_train").refs
+    refs = find(data_dir / "dsb2018/stage1_train").refs
     found = {}
     for ref in refs:
         mask = ref.load()

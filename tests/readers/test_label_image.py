@@ -9,10 +9,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
-from segprep.readers import ReadOptions, find_masks
+from segprep.readers import ReadOptions, find
 from segprep.readers._labels import numbered
-from segprep.readers.label_image import find
+from segprep.readers.label_image import READER
 
 LABELS = np.array([[0, 7, 7], [300, 0, 2]], np.uint16)
 PHOTOGRAPH = np.zeros((2, 3, 3), np.uint8)
@@ -32,7 +31,7 @@ def write(file, values=LABELS):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.npy"])
 def test_a_file_is_one_mask_with_an_instance_per_value(tmp_path, name):
     write(tmp_path / name)
-    masks = find_masks(tmp_path / name)
+    masks = find(tmp_path / name)
     (ref,) = masks.refs
     mask = ref.load()
     assert (masks.format, ref.key) == ("label-image", name)
@@ -42,7 +41,7 @@ def test_a_file_is_one_mask_with_an_instance_per_value(tmp_path, name):
 
 def test_an_image_of_zeros_has_no_instance(tmp_path):
     write(tmp_path / "a.png", np.zeros((2, 3), np.uint8))
-    assert find_masks(tmp_path / "a.png").refs[0].load().classes.tolist() == [0]
+    assert find(tmp_path / "a.png").refs[0].load().classes.tolist() == [0]
 
 
 @pytest.mark.parametrize("folder", ["labels", "masks", "Masks", "."])
@@ -50,7 +49,7 @@ def test_a_folder_holds_masks_sorted_by_name(tmp_path, folder):
     for name in ("b.tif", "c.npy", "a.png", "._a.png"):
         write(tmp_path / folder / name)
     (tmp_path / folder / "Thumbs.db").write_text("litter")
-    keys = [ref.key for ref in find_masks(tmp_path).refs]
+    keys = [ref.key for ref in find(tmp_path).refs]
     assert keys == [(tmp_path / folder / name).relative_to(tmp_path).as_posix() for name in ("a.png", "b.tif", "c.npy")]
 
 
@@ -58,17 +57,15 @@ def test_photographs_may_lie_in_images(tmp_path):
     for name in ("a.png", "b.png"):
         write(tmp_path / "images" / name, PHOTOGRAPH)
         write(tmp_path / "masks" / name)
-    assert [ref.key for ref in find_masks(tmp_path).refs] == ["masks/a.png", "masks/b.png"]
+    assert [ref.key for ref in find(tmp_path).refs] == ["masks/a.png", "masks/b.png"]
 
 
 @pytest.mark.parametrize("names", [["a.png"], ["a.jpg"], ["masks/a.png"], ["labels/a.png", "images/a.png"]])
 def test_photographs_are_no_label_images(tmp_path, names):
     for name in names:
         write(tmp_path / name, PHOTOGRAPH)
-    with pytest.raises(
-        InputError, match=rf"{names[0]}: a picture, no label image; give PNG, TIFF or NPY files of one channel"
-    ):
-        find_masks(tmp_path)
+    with pytest.raises(InputError, match=rf"{names[0]}: not a label image; give PNG, TIFF or NPY files of one channel"):
+        find(tmp_path)
 
 
 def test_a_folder_with_photographs_and_other_things_is_another_layout(tmp_path):
@@ -76,20 +73,20 @@ def test_a_folder_with_photographs_and_other_things_is_another_layout(tmp_path):
     write(tmp_path / "b.jpg", PHOTOGRAPH)
     (tmp_path / "c").mkdir()
     with pytest.raises(InputError, match="no known layout"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_two_folders_of_label_images_are_refused(tmp_path):
     write(tmp_path / "labels/a.png")
     write(tmp_path / "masks/a.png")
     with pytest.raises(InputError, match="label images in both labels/ and masks/; give one of them"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_a_damaged_file_does_not_hide_the_others(tmp_path):
     write(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    good, bad = find_masks(tmp_path).refs
+    good, bad = find(tmp_path).refs
     assert good.load().shape == (2, 3)
     with pytest.raises(InputError, match=r"b\.png: cannot be read as PNG"):
         bad.load()
@@ -112,19 +109,19 @@ def test_numbers_have_no_gaps_and_keep_the_order(values):
 def test_an_image_may_hold_more_instances_than_16_bits_count(tmp_path, step):
     values = (np.arange(280_000, dtype=np.uint32) // 4 * step).reshape(400, 700)
     write(tmp_path / "a.tif", values)
-    mask = find_masks(tmp_path / "a.tif").refs[0].load()
+    mask = find(tmp_path / "a.tif").refs[0].load()
     assert len(mask.classes) == 70_000
     assert (mask.areas[1:] == 4).all()
 
 
 def test_stardist_labels_have_the_counts_of_an_independent_reader(data_dir):
-    mask = find_masks(data_dir / "stardist/stardist/data/images/mask2d.tif").refs[0].load()
+    mask = find(data_dir / "stardist/stardist/data/images/mask2d.tif").refs[0].load()
     assert len(mask.classes) - 1 == mask.labels.max() == 125
     assert np.count_nonzero(mask.labels) == 52_226
 
 
 def test_a_stack_is_refused(data_dir):
-    (ref,) = find_masks(data_dir / "stardist/stardist/data/images/mask3d.tif").refs
+    (ref,) = find(data_dir / "stardist/stardist/data/images/mask3d.tif").refs
     with pytest.raises(InputError, match="a stack of 31 x 61 x 57; a label image is one 2-D page"):
         ref.load()
 
@@ -137,10 +134,10 @@ def test_folders_of_splits_are_looked_into(tmp_path, layout):
         file = tmp_path / keys[-1]
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.eye(4, dtype=np.uint8)).save(file)
-    masks = find_masks(tmp_path)
+    masks = find(tmp_path)
     assert masks.format == "label-image"
     assert [ref.key for ref in masks.refs] == keys
-    assert by_folder(keys).tolist() == [2, 0, 0, 1]
+    assert [ref.split for ref in masks.refs] == ["test", "train", "train", "val"]
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "<u2", ">i4", "u8", "i8"])
@@ -148,12 +145,12 @@ def test_folders_of_splits_are_looked_into(tmp_path, layout):
 def test_arrays_of_every_integer_type_and_order_are_read(tmp_path, dtype, order):
     values = np.array([[0, 1, 1], [0, 0, 1]])
     write(tmp_path / "a.npy", values.astype(dtype, order=order))
-    np.testing.assert_array_equal(find_masks(tmp_path / "a.npy").refs[0].load().labels, values)
+    np.testing.assert_array_equal(find(tmp_path / "a.npy").refs[0].load().labels, values)
 
 
 def test_values_of_arrays_can_be_classes(tmp_path):
     write(tmp_path / "a.npy", np.array([[0, 9, 4]]))
-    masks = find_masks(tmp_path, options=ReadOptions(values="classes"))
+    masks = find(tmp_path, options=ReadOptions(values="classes"))
     assert [entry.id for entry in masks.classes.entries] == [None, 4, 9]
     assert masks.refs[0].load().class_map.tolist() == [[0, 2, 1]]
 
@@ -170,7 +167,7 @@ DAMAGED = {
     "no array": (b"PK\3\4 a zip archive", "cannot be read as NPY: "),
     "cut header": (damaged_array((2, 3))[:40], "cannot be read as NPY: "),
     "no numbers": (damaged_array((2, 3)), "cannot be read as NPY: "),
-    "huge": (damaged_array((2**40, 2**40)), "1099511627776 x 1099511627776 pixels are more than the limit"),
+    "huge": (damaged_array((2**40, 2**40)), "1099511627776 x 1099511627776 pixels are more than max_pixels"),
     "no pixel": (damaged_array((0, 3)), "0 x 3 pixels; height and width must be at least 1"),
     "backwards": (damaged_array((-2, 3)), "-2 x 3 pixels; height and width must be at least 1"),
     "named fields": (b"\x93NUMPY\3\0" + damaged_array((2, 3))[8:], "NPY of version "),
@@ -181,7 +178,7 @@ DAMAGED = {
 def test_a_damaged_array_does_not_hide_the_others(tmp_path, content, message):
     write(tmp_path / "a.npy")
     (tmp_path / "b.npy").write_bytes(content)
-    good, bad = find_masks(tmp_path).refs
+    good, bad = find(tmp_path).refs
     assert good.load().shape == (2, 3)
     with pytest.raises(InputError, match=rf"b\.npy: {message}") as caught:
         bad.load()
@@ -191,29 +188,29 @@ def test_a_damaged_array_does_not_hide_the_others(tmp_path, content, message):
 def test_negative_values_of_an_array_are_refused(tmp_path):
     write(tmp_path / "a.npy", np.array([[0, -1]]))
     with pytest.raises(InputError, match=r"a\.npy: the value -1; labels are not negative"):
-        find_masks(tmp_path / "a.npy").refs[0].load()
+        find(tmp_path / "a.npy").refs[0].load()
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((2, 3, 4), int), np.zeros(3, int)])
 def test_arrays_of_fractions_or_other_dimensions_are_no_label_images(tmp_path, values):
     write(tmp_path / "a.npy", values)
-    with pytest.raises(InputError, match=r"a\.npy: a picture, no label image"):
-        find_masks(tmp_path)
+    with pytest.raises(InputError, match=r"a\.npy: not a label image"):
+        find(tmp_path)
 
 
 def test_pickled_objects_are_never_loaded(tmp_path):
     write(tmp_path / "a_seg.npy", np.array({"masks": LABELS}, dtype=object))
     with pytest.raises(InputError, match="no known layout"):
-        find_masks(tmp_path / "a_seg.npy")
+        find(tmp_path / "a_seg.npy")
     write(tmp_path / "b.png")
-    assert [ref.key for ref in find_masks(tmp_path).refs] == ["b.png"]
+    assert [ref.key for ref in find(tmp_path).refs] == ["b.png"]
 
 
 def test_pictures_beside_a_document_of_the_same_name_are_no_label_images(tmp_path):
     write(tmp_path / "a.png")
-    assert find(tmp_path, ReadOptions()) is not None
+    assert READER.find(tmp_path, ReadOptions()) is not None
     (tmp_path / "a.json").write_text("{}")
-    assert find(tmp_path, ReadOptions()) is None
+    assert READER.find(tmp_path, ReadOptions()) is None
 
 
 @pytest.mark.parametrize("names", [("x_img.png", "x_masks.png"), ("x.tif", "x_cp_masks.png", "x_cp_output.png")])
@@ -222,4 +219,4 @@ def test_of_pictures_with_what_cellpose_put_beside_them_the_masks_are_read(tmp_p
     for name in names:
         Image.new("L" if name.endswith("_masks.png") else mode, (4, 3), 7).save(tmp_path / name)
     np.save(tmp_path / "x_seg.npy", np.array([{"masks": 1}], object))
-    assert [ref.key for ref in find_masks(tmp_path).refs] == [name for name in names if name.endswith("_masks.png")]
+    assert [ref.key for ref in find(tmp_path).refs] == [name for name in names if name.endswith("_masks.png")]

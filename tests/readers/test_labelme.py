@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
 from segprep.readers.labelme import find
 
@@ -109,8 +108,8 @@ def test_an_image_without_shapes_is_a_mask_without_instances(load):
 
 
 BAD = {
-    "line": (shape([[0, 0], [5, 3]], "line"), "shape is no polygon, rectangle, circle or mask", "line"),
-    "unknown": (shape(kind="spline"), "shape is no polygon, rectangle, circle or mask", "spline"),
+    "line": (shape([[0, 0], [5, 3]], "line"), "shape is not a polygon, rectangle, circle or mask", "line"),
+    "unknown": (shape(kind="spline"), "shape is not a polygon, rectangle, circle or mask", "spline"),
     "two points": (shape(SQUARE[:2]), "polygon of fewer than 6 numbers", "4"),
     "no points": (shape([]), "polygon of fewer than 6 numbers", "0"),
     "far": (shape([*SQUARE, [1e9, 1]]), "polygon with a coordinate that is not finite or far off", "1000000000"),
@@ -163,10 +162,10 @@ def test_a_bad_shape_is_left_out_and_recorded(load, drawn, kind, value):
 
 
 REFUSED = {
-    "cut off": (json.dumps(document(shape()))[:-5], "no valid labelme file: Input data was truncated"),
-    "not JSON": (json.dumps(document(shape([[float("nan"), 0]]))), "no valid labelme file: JSON is malformed"),
-    "size as text": (document(imageHeight="4"), "no valid labelme file: Expected `int | null`, got `str`"),
-    "nested": (json.dumps(document("?")).replace('"?"', "[" * 200_000), "no valid labelme file: "),
+    "cut off": (json.dumps(document(shape()))[:-5], "not a valid labelme file: Input data was truncated"),
+    "not JSON": (json.dumps(document(shape([[float("nan"), 0]]))), "not a valid labelme file: JSON is malformed"),
+    "size as text": (document(imageHeight="4"), "not a valid labelme file: Expected `int | null`, got `str`"),
+    "nested": (json.dumps(document("?")).replace('"?"', "[" * 200_000), "not a valid labelme file: "),
 }
 
 
@@ -182,7 +181,7 @@ def test_a_file_that_cannot_be_understood_is_refused(write, content, message):
     [
         ({"imageHeight": None}, "no imageHeight and imageWidth; open it in labelme"),
         ({"imageWidth": 0}, "4 x 0 pixels; height and width must be at least 1"),
-        ({"imageWidth": 200_000, "imageHeight": 200_000}, "200000 x 200000 pixels are more than the limit"),
+        ({"imageWidth": 200_000, "imageHeight": 200_000}, "200000 x 200000 pixels are more than max_pixels"),
     ],
 )
 def test_an_image_of_impossible_size_cannot_be_loaded_but_the_others_can(write, size, message):
@@ -199,7 +198,7 @@ def test_folders_of_splits_are_looked_into(write, layout):
         root = write(document(shape()), layout.format(split=split))
     keys = [ref.key for ref in found(root).refs]
     assert keys == [layout.format(split=split) for split in ("train", "val")]
-    assert by_folder(keys).tolist() == [0, 1]
+    assert [ref.split for ref in found(root).refs] == ["train", "val"]
 
 
 def test_a_file_may_be_given_itself_and_its_ref_is_small(write):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions
 from segprep.readers.panoptic import find, segment_ids
 
@@ -71,6 +72,12 @@ def test_classes_have_the_order_of_the_file_and_are_things_unless_it_says_otherw
     assert entries(write())[1:] == [(1, 9, "sky", False), (2, 3, "cell", True), (3, 0, "debris", True)]
 
 
+def test_a_category_called_background_has_a_name_that_tells_it_from_class_0(write):
+    categories = [*CATEGORIES, {"id": 4, "name": "background", "isthing": 0}]
+    names = [name for _, _, name, _ in entries(write(categories=categories))]
+    assert len(set(names)) == len(names) == 5
+
+
 def test_classes_are_known_by_their_ids_where_there_are_no_categories(write):
     assert entries(write(categories=None))[1:] == [(1, 0, "0", True), (2, 3, "3", True), (3, 9, "9", True)]
 
@@ -95,7 +102,7 @@ def test_a_crowd_of_stuff_is_ignored_or_stuff(write):
 def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
     mask = load(write(SEGMENTS[1:]))
     np.testing.assert_array_equal(mask.ignore, (IDS == 0) | (IDS == 5))
-    assert mask.problems == (("segment that the JSON does not list", "segment 5"),)
+    assert mask.problems == (Problem("segment that the JSON does not list", "segment 5"),)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,7 @@ def test_a_segment_that_the_file_does_not_list_is_ignored_and_recorded(write):
 def test_a_segment_that_makes_no_sense_is_recorded_and_changes_nothing(write, segment, kind):
     expected = load(write())
     mask = load(write([*SEGMENTS, segment]))
-    assert mask.problems == ((kind, f"segment {segment['id']}"),)
+    assert mask.problems == (Problem(kind, f"segment {segment['id']}"),)
     np.testing.assert_array_equal(mask.planes, expected.planes)
     np.testing.assert_array_equal(mask.ignore, expected.ignore)
 
@@ -123,7 +130,7 @@ def test_other_pictures_in_colour_give_the_same_ids(write, mode):
 
 
 def test_a_picture_without_colours_is_refused(write):
-    with pytest.raises(InputError, match=r"a\.png: a picture in L; ids of segments are colours"):
+    with pytest.raises(InputError, match=r"a\.png: an image in L; ids of segments are colours"):
         load(write(mode="L"))
 
 
@@ -133,7 +140,7 @@ def test_sizes_that_differ_are_refused(write):
 
 
 def test_the_size_is_checked_before_pixels_are_decoded(write):
-    with pytest.raises(InputError, match="2 x 4 pixels are more than the limit of 7"):
+    with pytest.raises(InputError, match="2 x 4 pixels are more than max_pixels=7"):
         load(write(), max_pixels=7)
 
 
@@ -161,7 +168,7 @@ def test_links_out_of_the_folder_are_not_followed(write, tmp_path):
     file = write()
     (tmp_path / "panoptic/a.png").rename(tmp_path / "outside.png")
     (tmp_path / "panoptic/a.png").symlink_to(tmp_path / "outside.png")
-    with pytest.raises(InputError, match=r"a\.png: a link that leads out of its folder"):
+    with pytest.raises(InputError, match=r"a\.png: a link out of its folder"):
         load(file)
 
 
@@ -176,9 +183,9 @@ def test_a_missing_picture_is_named_when_it_is_read(write):
         ({"images": []}, "annotation of image 1: no image has this id"),
         ({"categories": CATEGORIES[:1]}, "segment 5: no category has the id 3; add it"),
         ({"categories": [*CATEGORIES, CATEGORIES[0]]}, "categories: an id occurs twice"),
-        ({"segments": [{"id": "5", "category_id": 3}]}, "no valid COCO panoptic file: Expected `int`, got `str`"),
-        ({"segments": [{"id": 5}]}, "no valid COCO panoptic file: Object missing required field `category_id`"),
-        ({"images": 3}, "no valid COCO panoptic file"),
+        ({"segments": [{"id": "5", "category_id": 3}]}, "not a valid COCO panoptic file: Expected `int`, got `str`"),
+        ({"segments": [{"id": 5}]}, "not a valid COCO panoptic file: Object missing required field `category_id`"),
+        ({"images": 3}, "not a valid COCO panoptic file"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_in_one_line(write, changes, message):
@@ -190,7 +197,7 @@ def test_what_cannot_be_understood_is_refused_in_one_line(write, changes, messag
 def test_a_truncated_file_is_refused(write):
     file = write()
     file.write_text(file.read_text()[:-5])
-    with pytest.raises(InputError, match=r"panoptic\.json: no valid COCO panoptic file"):
+    with pytest.raises(InputError, match=r"panoptic\.json: not a valid COCO panoptic file"):
         find(file, ReadOptions())
 
 

@@ -55,9 +55,9 @@ def test_files_lie_in_the_folder_or_in_folders_below(tmp_path):
         ({"size": [4, 6], "counts": "52"}, "run lengths do not fit the image"),
         ({"size": [4, 6], "counts": "\n"}, "run lengths cannot be decoded"),
         ({"size": [4, 6], "counts": "h0"}, "no pixel inside the image"),
-        ({"size": [4, 6], "counts": [5, 2]}, "segmentation is no compressed runs"),
-        ([[0, 0, 1, 0, 1, 1]], "segmentation is no compressed runs"),
-        (None, "segmentation is no compressed runs"),
+        ({"size": [4, 6], "counts": [5, 2]}, "segmentation is not compressed runs"),
+        ([[0, 0, 1, 0, 1, 1]], "segmentation is not compressed runs"),
+        (None, "segmentation is not compressed runs"),
     ],
 )
 def test_a_bad_region_is_left_out_and_recorded(tmp_path, region, kind):
@@ -94,14 +94,14 @@ def test_a_bad_file_does_not_hide_the_others(tmp_path, text):
     (tmp_path / "b.json").write_text(text)
     good, bad = find(tmp_path).refs
     assert good.load().areas.tolist() == [0, 4]
-    with pytest.raises(InputError, match=r"b\.json: no valid Segment Anything file") as error:
+    with pytest.raises(InputError, match=r"b\.json: not a valid Segment Anything file") as error:
         bad.load()
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [((0, 6), "must be at least 1"), ((-1, -1), "must be at least 1"), ((200_000, 200_000), "more than the limit")],
+    [((0, 6), "must be at least 1"), ((-1, -1), "must be at least 1"), ((200_000, 200_000), "more than max_pixels")],
 )
 def test_a_size_that_makes_no_sense_is_refused_before_decoding(tmp_path, size, message):
     image = IMAGE | {"height": size[0], "width": size[1]}
@@ -112,7 +112,7 @@ def test_a_size_that_makes_no_sense_is_refused_before_decoding(tmp_path, size, m
 
 def test_the_limit_of_pixels_reaches_the_ref(tmp_path):
     (ref,) = find(write(tmp_path / "a.json", SQUARE), max_pixels=23).refs
-    with pytest.raises(InputError, match=r"a\.json: 4 x 6 pixels are more than the limit of 23"):
+    with pytest.raises(InputError, match=r"a\.json: 4 x 6 pixels are more than max_pixels=23"):
         ref.load()
 
 

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
-from segprep.masks.splits import by_folder
 from segprep.readers import ReadOptions
-from segprep.readers.yolo import find, picture_shape
+from segprep.readers.yolo import find, image_shape
 
 SQUARE = "2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75"
 """Pixels 1 and 2 in both directions of a picture of 4 x 5."""
@@ -59,7 +58,7 @@ def test_pictures_of_every_kind_tell_the_size(write, picture):
 
 def test_the_size_is_that_of_the_content_whatever_the_suffix(tmp_path):
     Image.new("L", (5, 4)).save(tmp_path / "a.jpg", "PNG")
-    assert picture_shape(tmp_path / "a.jpg") == (4, 5)
+    assert image_shape(tmp_path / "a.jpg") == (4, 5)
 
 
 @pytest.mark.parametrize(("orientation", "shape"), [(1, (4, 5)), (3, (4, 5)), (6, (5, 4)), (8, (5, 4))])
@@ -67,7 +66,7 @@ def test_a_photograph_taken_upright_has_the_size_that_viewers_show(tmp_path, ori
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", (5, 4)).save(tmp_path / "a.jpg", exif=exif)
-    assert picture_shape(tmp_path / "a.jpg") == shape
+    assert image_shape(tmp_path / "a.jpg") == shape
 
 
 @pytest.mark.parametrize("layout", ["{kind}/{split}/a", "{split}/{kind}/a"])
@@ -75,8 +74,7 @@ def test_folders_of_splits_lie_around_labels_or_inside_of_them(write, layout):
     for split in ("train", "valid", "test"):
         label, picture = (layout.format(kind=kind, split=split) for kind in ("labels", "images"))
         root = write(label=f"{label}.txt", picture=f"{picture}.jpg")
-    keys = [ref.key for ref in found(root).refs]
-    assert sorted(by_folder(keys).tolist()) == [0, 1, 2]
+    assert sorted(ref.split for ref in found(root).refs) == ["test", "train", "val"]
     assert all(ref.load().areas.tolist() == [0, 4] for ref in found(root).refs)
 
 
@@ -102,9 +100,9 @@ BAD = {
     "short": ("0 0.5 0.5", "polygon of fewer than 6 numbers", "2"),
     "class only": ("0", "polygon of fewer than 6 numbers", "0"),
     "text": ("0 a b c d e f", "line is not of numbers", "'0 a b c"),
-    "nan": ("0 nan 0 1 1 0 1", "coordinates are not shares of the picture", "0 nan"),
-    "infinite": ("0 inf 0 1 1 0 1", "coordinates are not shares of the picture", "0 inf"),
-    "pixels": ("0 1 1 3 1 3 3 1 3", "coordinates are not shares of the picture", "0 1 1 3"),
+    "nan": ("0 nan 0 1 1 0 1", "coordinates are not fractions of the image", "0 nan"),
+    "infinite": ("0 inf 0 1 1 0 1", "coordinates are not fractions of the image", "0 inf"),
+    "pixels": ("0 1 1 3 1 3 3 1 3", "coordinates are not fractions of the image", "0 1 1 3"),
     "no area": ("0 0.5 0.5 0.5 0.5 0.5 0.5", "no pixel inside the image", "4 x 5"),
     "unknown class": (f"7{SQUARE[1:]}", "class without a name", "7"),
     "gap": (f"1{SQUARE[1:]}", "class without a name", "1"),
@@ -136,7 +134,7 @@ def test_a_text_without_picture_does_not_hide_the_others(write):
     write(label="labels/b.txt", picture=None)
     good, bad = found(write()).refs
     assert good.load().shape == (4, 5)
-    with pytest.raises(InputError, match=r"b\.txt: no picture of this name in images/"):
+    with pytest.raises(InputError, match=r"b\.txt: no image of this name in images/"):
         bad.load()
 
 
@@ -149,7 +147,7 @@ def test_a_damaged_picture_is_named(write, content):
 
 
 def test_a_picture_larger_than_allowed_is_not_read(write):
-    with pytest.raises(InputError, match=r"a\.png: 4 x 5 pixels are more than the limit of 19"):
+    with pytest.raises(InputError, match=r"a\.png: 4 x 5 pixels are more than max_pixels=19"):
         found(write(), max_pixels=19).refs[0].load()
 
 

@@ -10,7 +10,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.rle import NO_RUNS
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import INSTANCE_ROW, MaskStats, mask_stats
-from segprep.readers import MaskSet, find_masks
+from segprep.readers import MaskSet, find
 from segprep.runs.plan import plan
 from segprep.runs.scan import Scan
 from segprep.store.tables import decode_keys
@@ -22,7 +22,7 @@ TARGETS = (Labels(), Classes(), Weights())
 
 @pytest.fixture(scope="module")
 def masks(varied):
-    return find_masks(varied)
+    return find(varied)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
         problems=(),
         digest=b"",
     )
-    masks = MaskSet("label-image", class_table([(None, "i")]), find_masks(COINS).refs)
+    masks = MaskSet("label-image", class_table([(None, "i")]), find(COINS).refs)
     made = plan("full", Scan(masks, (stats,), {}), targets=(Labels(),), instances=InstanceRule(), split=SplitRule())
     assert [target.dtype for target in made.targets] == [dtype]
 

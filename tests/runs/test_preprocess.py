@@ -25,7 +25,7 @@ from segprep.errors import (
     StorageError,
 )
 from segprep.masks.splits import SPLITS, SplitRule
-from segprep.readers import READERS, find_masks
+from segprep.readers import READERS, find
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
@@ -49,7 +49,7 @@ import numpy as np
 
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
-from segprep.readers import MaskSet
+from segprep.readers import MaskSet, Reader
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class DeadlyRef:
     key: str
     marks: Path
     loads: int
+    split: str | None = None
 
     def load(self):
         if self.key == "b":
@@ -73,6 +74,9 @@ def find(path, options):
         return None
     refs = tuple(DeadlyRef(key, path, int(path.name[-1])) for key in "abc")
     return MaskSet("deadly", class_table([(None, "thing")]), refs)
+
+
+READER = Reader("deadly", find)
 '''
 
 SCRIPT = """
@@ -177,7 +181,7 @@ def deadly_reader(tmp_path, monkeypatch):
     (tmp_path / "deadly_reader.py").write_text(READER)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("deadly_reader")
-    monkeypatch.setitem(READERS, "deadly", module.find)
+    monkeypatch.setitem(READERS, "deadly", module.READER)
     yield
     del sys.modules["deadly_reader"]
 
@@ -384,7 +388,7 @@ def test_no_store_is_not_opened(tmp_path):
 @pytest.mark.parametrize("name", ["coins", "varied"])
 def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_of_the_input(name, request):
     dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
-    refs = find_masks(COINS if name == "coins" else request.getfixturevalue("varied")).refs
+    refs = find(COINS if name == "coins" else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
     targets = [msgspec.convert(target.parameters, types[target.name]) for target in dataset.info.targets]
     assert dataset.keys == [ref.key for ref in refs]

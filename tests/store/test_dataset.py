@@ -12,7 +12,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import runs_bitmap, string_runs
 from segprep.masks.splits import SplitRule
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.runs.preprocess import preprocess
 from segprep.store.dataset import Dataset
 
@@ -25,7 +25,7 @@ def whole_instances(mask: InstanceMask) -> np.ndarray:
 
 def check_rebuilt(data: Path, out: Path, instances: InstanceRule, every: int = 1) -> None:
     preprocess(data, out, **vars(instances))
-    refs = find_masks(data).refs
+    refs = find(data).refs
     dataset = segprep.open(out)
     assert len(dataset) == len(refs)
     for index in range(0, len(refs), every):
@@ -48,7 +48,7 @@ def test_rebuilds_hidden_pixels_and_planes(data_dir: Path, tmp_path: Path) -> No
     data = data_dir / "taco" / "annotations_small.json"
     check_rebuilt(data, tmp_path / "out.zarr", InstanceRule(overlap="first"), every=4)
     dataset = segprep.open(tmp_path / "out.zarr")
-    for index, ref in enumerate(find_masks(data).refs[:12]):
+    for index, ref in enumerate(find(data).refs[:12]):
         mask, rebuilt = ref.load(), dataset.mask(index)
         np.testing.assert_array_equal(rebuilt.planes, mask.planes)
         np.testing.assert_array_equal(rebuilt.classes, mask.classes)

@@ -18,7 +18,7 @@ from PIL import Image
 import segprep
 from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.masks.splits import SPLITS
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, StoreInfo
@@ -116,7 +116,7 @@ def test_other_zarr_readers_see_the_values_that_zarr_python_sees(root, read):
 @pytest.mark.parametrize(("name", "data"), [("coins_store", "coins"), ("varied_store", None)])
 def test_rows_are_the_products_of_their_masks_and_padding(name, data, request):
     root = request.getfixturevalue(name)
-    refs = find_masks(Path(__file__).parents[2] / "examples" / data if data else request.getfixturevalue("varied")).refs
+    refs = find(Path(__file__).parents[2] / "examples" / data if data else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
     places = {column: read_table(root, column) for column in ("bucket", "row", "height", "width")}
     info = read_info(root)
@@ -483,4 +483,4 @@ def test_keys_are_decoded_to_what_was_encoded(keys):
 
 
 def test_keys_that_are_no_ascii_survive_the_store(varied, varied_store):
-    assert decode_keys(read_zarr(varied_store, "key")) == [ref.key for ref in find_masks(varied).refs]
+    assert decode_keys(read_zarr(varied_store, "key")) == [ref.key for ref in find(varied).refs]

@@ -9,7 +9,7 @@ from segprep.errors import OptionError
 from segprep.masks.instances import separated
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.targets.weights import PRESETS, Weights
 
 REACH = 33
@@ -21,7 +21,7 @@ FALK_REACH = 40
 @pytest.fixture(scope="module")
 def nuclei(data_dir):
     """48 real masks, by their keys."""
-    loaded = {ref.key: ref.load() for ref in find_masks(data_dir / "dsb2018").refs}
+    loaded = {ref.key: ref.load() for ref in find(data_dir / "dsb2018").refs}
     assert len(loaded) == 48
     return loaded
 

@@ -10,7 +10,7 @@ from segprep.errors import OptionError
 from segprep.kernels.border import NEGLIGIBLE, border_weights, reach
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
-from segprep.readers import find_masks
+from segprep.readers import find
 from segprep.targets.weights import Weights
 
 W0 = st.floats(0, 100)
@@ -214,7 +214,7 @@ def test_instance_behind_another_counts_with_its_whole_mask():
 
 
 def test_weights_of_real_nuclei_equal_brute_force(data_dir):
-    refs = find_masks(data_dir / "dsb2018").refs
+    refs = find(data_dir / "dsb2018").refs
     assert len(refs) == 48
     for ref in refs:
         mask = ref.load()
@@ -234,7 +234,7 @@ def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_the
     half, single = segprep.open(dsb2018_store), segprep.open(tmp_path / "out.zarr")
     vector = np.array(half.info.targets[2].parameters["vector"])
     rng = np.random.default_rng(0)
-    for index, ref in enumerate(find_masks(data).refs):
+    for index, ref in enumerate(find(data).refs):
         planes = ref.load().planes
         own = (planes > 0).any(axis=0)
         expected = vector[own.astype(int)] + oracles.border_of(oracles.nearest_two_within(planes, 32), 10, 5)

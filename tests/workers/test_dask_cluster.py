@@ -224,7 +224,7 @@ import numpy as np
 
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
-from segprep.readers import MaskSet
+from segprep.readers import MaskSet, Reader
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,7 @@ class PoisonRef:
     key: str
     marks: Path
     loads: int
+    split: str | None = None
 
     def load(self):
         if self.key == "n":
@@ -249,6 +250,9 @@ def find(path, options):
         return None
     refs = tuple(PoisonRef(key, path, int(path.name[-1])) for key in string.ascii_lowercase)
     return MaskSet("poison", class_table([(None, "thing")]), refs)
+
+
+READER = Reader("poison", find)
 '''
 
 
@@ -257,7 +261,7 @@ def poison(tmp_path, monkeypatch):
     """Reader of a mask that its workers die of, and a cluster as it is by default whose workers can import it."""
     (tmp_path / "poison_reader.py").write_text(READER)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(READERS, "poison", importlib.import_module("poison_reader").find)
+    monkeypatch.setitem(READERS, "poison", importlib.import_module("poison_reader").READER)
     with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=3, PYTHONPATH=str(tmp_path)):
         wait_for_workers(file, 3)
         yield Workers(scheduler=str(file))

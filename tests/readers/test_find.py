@@ -1,34 +1,42 @@
 import json
 import os
-from pathlib import Path
+import tomllib
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segprep.errors import InputError, OptionError
-from segprep.readers import READERS, ReadOptions, find_masks
+from segprep.readers import READERS, ReadOptions, find
 
 COCO = {"images": [{"id": 1, "file_name": "a", "height": 1, "width": 1}], "annotations": [], "categories": []}
 
 
-def write_both(folder):
-    """Write a COCO file beside a label image."""
+LABELME = {"imagePath": "b.png", "imageHeight": 2, "imageWidth": 2, "shapes": []}
+
+
+def write_coco(folder):
+    """Write a COCO file."""
     (folder / "a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
+
+
+def write_label_image(folder):
+    """Write a label image."""
     (folder / "labels").mkdir()
     Image.fromarray(np.ones((2, 2), np.uint8)).save(folder / "labels/a.png")
 
 
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere: no such file or folder$"):
-        find_masks(tmp_path / "nowhere")
+        find(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", ["", "notes.txt"])
 def test_an_unknown_layout_lists_what_was_tried(tmp_path, name):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(InputError, match="no known layout; tried ") as caught:
-        find_masks(tmp_path / name)
+        find(tmp_path / name)
     assert all(f"{reader} (" in str(caught.value) for reader in READERS)
     assert "\n" not in str(caught.value)
 
@@ -39,20 +47,20 @@ def test_a_data_set_in_a_folder_of_the_given_one_is_pointed_out(tmp_path):
     Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "a/photo.png")
     (tmp_path / "b/a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
     with pytest.raises(InputError, match=r": no known layout, but b/ in it is coco; give .*/b$"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_a_folder_of_the_given_one_that_is_broken_is_not_pointed_out(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/a.json").write_text('{"images": [], "annotations": [], "segmentation": 1')
     with pytest.raises(InputError, match="no known layout; tried coco "):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 def test_a_folder_of_results_alone_is_refused_as_such(tmp_path):
     (tmp_path / "results.json").write_text('[{"segmentation": []}]')
     with pytest.raises(InputError, match=r"no known layout; .*results\.json: a list, as detectors write their results"):
-        find_masks(tmp_path)
+        find(tmp_path)
 
 
 PARENTS = {
@@ -69,27 +77,51 @@ PARENTS = {
 @pytest.mark.parametrize(("path", "message"), PARENTS.items())
 def test_of_folders_of_data_sets_one_is_pointed_out(data_dir, path, message):
     with pytest.raises(InputError, match=f"no known layout, but {message}"):
-        find_masks(data_dir / path)
+        find(data_dir / path)
 
 
-def test_a_folder_of_two_layouts_is_refused_with_the_remedy(tmp_path):
-    write_both(tmp_path)
-    with pytest.raises(InputError, match=r"looks like coco and label-image; say which, as --format coco$"):
-        find_masks(tmp_path)
+def test_a_folder_of_two_special_layouts_is_refused_with_the_remedy(tmp_path):
+    write_coco(tmp_path)
+    (tmp_path / "b.json").write_text(json.dumps(LABELME))
+    message = r"matches several formats \(coco, labelme\); choose one, as format='coco'$"
+    with pytest.raises(InputError, match=message):
+        find(tmp_path)
+
+
+def test_a_special_layout_wins_over_a_general_one(tmp_path):
+    write_label_image(tmp_path)
+    assert find(tmp_path).format == "label-image"
+    write_coco(tmp_path)
+    assert find(tmp_path).format == "coco"
+
+
+def test_two_general_layouts_are_refused(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split / "masks").mkdir(parents=True)
+        Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / split / "masks/a.png")
+    with pytest.raises(InputError, match=r"matches several formats \(instance-png, label-image\)"):
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["coco", "label-image"])
 def test_the_user_may_say_which_layout_is_meant(tmp_path, name):
-    write_both(tmp_path)
-    assert find_masks(tmp_path, format=name).format == name
+    write_coco(tmp_path)
+    write_label_image(tmp_path)
+    assert find(tmp_path, format=name).format == name
+
+
+@pytest.mark.parametrize("kind", [str, Path, PurePosixPath])
+def test_a_path_may_be_of_any_type(tmp_path, kind):
+    write_label_image(tmp_path)
+    assert find(kind(tmp_path)).format == "label-image"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crowd": "drop"}, "crowd: 'drop' is unknown; choose one of ignore, instance"),
-        ({"max_pixels": 0}, "max_pixels: 0; it must be from 1"),
-        ({"max_pixels": 2**31}, "max_pixels: 2147483648; it must be from 1"),
+        ({"crowd": "drop"}, "crowd='drop': unknown; choose one of ignore, instance"),
+        ({"max_pixels": 0}, "max_pixels=0: must be from 1"),
+        ({"max_pixels": 2**31}, "max_pixels=2147483648: must be from 1"),
     ],
 )
 def test_an_option_without_such_a_value_is_refused(options, message):
@@ -98,21 +130,23 @@ def test_an_option_without_such_a_value_is_refused(options, message):
 
 
 def test_a_format_without_a_reader_is_refused(tmp_path):
-    with pytest.raises(OptionError, match=r"format: 'tarot' is unknown; choose one of coco, panoptic, .*, label-image"):
-        find_masks(tmp_path, format="tarot")
+    with pytest.raises(OptionError, match=r"format='tarot': unknown; choose one of coco, panoptic, .*, label-image"):
+        find(tmp_path, format="tarot")
 
 
 def test_a_name_that_cannot_be_written_is_refused(tmp_path):
     images = [COCO["images"][0] | {"file_name": "a\nb"}]
     (tmp_path / "a.json").write_text(json.dumps(COCO | {"images": images}))
     with pytest.raises(InputError, match=r"the name 'a\\nb' has characters that cannot be written"):
-        find_masks(tmp_path / "a.json")
+        find(tmp_path / "a.json")
 
 
 def test_every_reader_says_in_one_line_what_it_looks_for():
-    for find in READERS.values():
-        assert find.__doc__.startswith("Find ")
-        assert find.__doc__.partition("\n")[0].endswith(".")
+    for name, reader in READERS.items():
+        assert reader.name == name
+        assert reader.find.__doc__.startswith("Find ")
+        assert reader.find.__doc__.partition("\n")[0].endswith(".")
+        assert reader.layout
 
 
 CLAIMS = {
@@ -141,18 +175,29 @@ CLAIMS = {
 
 @pytest.mark.parametrize(("path", "name"), CLAIMS.items())
 def test_layouts_of_others_are_found_by_the_one_reader_that_knows_them(data_dir, path, name):
-    assert find_masks(data_dir / path).format == name
+    assert find(data_dir / path).format == name
+
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_every_reader_is_described_for_users():
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    assert [name for name in READERS if f"| `{name}` |" not in text] == []
+    text = (REPOSITORY / "docs/formats.md").read_text(encoding="utf-8")
+    missing = [name for name in READERS if f"| `{name}` |" not in text]
+    assert not missing, f"add a row for {missing[0]} to the table of docs/formats.md, beginning with | `{missing[0]}` |"
+
+
+def test_every_reader_is_independent_of_the_others():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (modules,) = (contract["modules"] for contract in contracts if contract["type"] == "independence")
+    missing = [module for reader in READERS.values() if (module := reader.find.__module__) not in modules]
+    assert not missing, f"add {missing[0]} to the contract 'Readers do not know each other' in pyproject.toml"
 
 
 def test_pictures_that_no_reader_knows_are_refused_as_label_images(tmp_path):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
-    with pytest.raises(InputError, match=r"photo\.png: a picture, no label image"):
-        find_masks(tmp_path)
+    with pytest.raises(InputError, match=r"photo\.png: not a label image"):
+        find(tmp_path)
 
 
 def test_folders_that_lie_very_deep_in_each_other_are_one_line(tmp_path, monkeypatch):
@@ -162,8 +207,8 @@ def test_folders_that_lie_very_deep_in_each_other_are_one_line(tmp_path, monkeyp
     for _ in range(1200):
         Path("d").mkdir()
         os.chdir("d")
-    with pytest.raises(InputError, match="its folders lie too deep in each other"):
-        find_masks(tmp_path, format="yolo")
+    with pytest.raises(InputError, match="its folders are nested too deeply"):
+        find(tmp_path, format="yolo")
     for _ in range(1200):  # what removes the others' folders would find them too deep as well
         os.chdir("..")
         Path("d").rmdir()

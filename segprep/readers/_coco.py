@@ -1,0 +1,172 @@
+"""What a COCO file holds: its JSON, its ids in all the ways that programs write them, and the pixels of an annotation."""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+
+from segprep.errors import InputError
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.rle import BadRegionError, listed_runs, runs_crop, string_runs
+from segprep.readers._polygon import TRIANGLE, polygon_runs
+from segprep.readers._text import MALFORMED
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+"""An integer of 64 bits as text; ``007`` is not one, but a name."""
+_SHOWN = 120
+"""Characters of a value in a message."""
+
+Id: TypeAlias = int | float | str
+"""An id as it may stand in a file."""
+Side: TypeAlias = int | float | str | None
+"""A height or width as it may stand in a file."""
+Numbers: TypeAlias = dict[Id | None, int]
+"""Number of each id, from 1 on."""
+
+
+class Image(msgspec.Struct, gc=False):
+    """Image as in a file."""
+
+    id: Id
+    file_name: str | None = None
+    coco_url: object = None
+    width: Side = None
+    height: Side = None
+
+
+class Category(msgspec.Struct, gc=False):
+    """Class as in a file."""
+
+    id: Id
+    name: str | None = None
+
+
+class Annotation(msgspec.Struct):
+    """Annotation as in a file; its segmentation stays raw."""
+
+    image_id: Id | None = None
+    category_id: Id | None = None
+    id: Id | None = None
+    iscrowd: bool | int | float | str | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Document(msgspec.Struct):
+    """COCO file."""
+
+    images: list[Image]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+class _Rle(msgspec.Struct):
+    counts: list[int] | str
+    size: tuple[int, int]
+
+
+_SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
+
+
+def plain(id_: Id | None) -> int | str | None:
+    """Id in one form for all that mean the same: an integer, else text; None if it is neither.
+
+    Examples
+    --------
+    >>> [plain(id_) for id_ in (1, 1.0, "1", "01", 1.5)]
+    [1, 1, 1, '01', None]
+    """
+    if isinstance(id_, str):
+        return int(id_) if _INTEGER.fullmatch(id_) else id_
+    if isinstance(id_, float):
+        return int(id_) if id_.is_integer() else None
+    return id_
+
+
+def number(numbers: Numbers, id_: Id | None) -> int:
+    """Number of an id; 0 if it has none."""
+    # Most ids are found as they stand, and there may be millions.
+    return numbers.get(id_, 0) or numbers.get(plain(id_), 0)
+
+
+def numbered(where: str, ids: Iterable[Id]) -> Numbers:
+    """Number of each id, from 1 on.
+
+    Raises
+    ------
+    InputError
+        If an id is neither an integer nor text, or occurs twice.
+    """
+    numbers: Numbers = {}
+    for position, id_ in enumerate(ids, start=1):
+        key = plain(id_)
+        if key is None:
+            raise InputError(f"{where}: the id {id_} is not an integer; ids must be integers or text")
+        if numbers.setdefault(key, position) != position:
+            raise InputError(f"{where}: the id {shown(id_)} occurs twice; ids must be unique")
+    return numbers
+
+
+def image_shape(where: str, sides: tuple[Side, Side]) -> tuple[int, int]:
+    """Height and width in pixels."""
+    for name, side in zip(("height", "width"), sides, strict=True):
+        if side is None:
+            raise InputError(f"{where}: has no {name}; add it, in pixels")
+        if not isinstance(plain(side), int):
+            raise InputError(f"{where}: {name} is {shown(repr(side))}; it must be an integer number of pixels")
+    height, width = (int(plain(side) or 0) for side in sides)
+    return height, width
+
+
+def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of one annotation within their bounding box.
+
+    Parameters
+    ----------
+    segmentation : bytes
+        JSON of polygons or runs.
+    shape : (int, int)
+        Height and width of the image in pixels.
+
+    Raises
+    ------
+    BadRegionError
+        If it is invalid, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> annotation_crop(b'[[1, 1, 3, 1, 3, 3, 1, 3]]', (4, 5)).pixels.shape
+    (2, 2)
+    >>> annotation_crop(b'{"counts": [0, 1, 5], "size": [2, 3]}', (2, 3))[:2]
+    (0, 0)
+    """
+    try:
+        value = _SEGMENTATION.decode(segmentation)
+    except MALFORMED as error:
+        raise BadRegionError("segmentation is neither polygons nor runs", error) from error
+    if not value:
+        raise BadRegionError("no segmentation", value)
+    if isinstance(value, list):
+        return runs_crop(polygon_runs(_parts(value), shape), shape)
+    if value.size != shape:
+        raise BadRegionError("size differs from the image's", f"{value.size} instead of {shape}")
+    runs = string_runs(value.counts) if isinstance(value.counts, str) else listed_runs(value.counts)
+    return runs_crop(runs, shape)
+
+
+def _parts(value: list[list[float] | float]) -> list[list[float]]:
+    """Polygons of a list of them, or of the bare numbers of a single one."""
+    parts = [part for part in value if isinstance(part, list)]
+    numbers = [number for number in value if not isinstance(number, list)]
+    if parts and numbers:
+        raise BadRegionError("segmentation is neither polygons nor runs", "polygons and numbers in one list")
+    # A point or a line has no area, and adds no pixel to the others.
+    areas = [part for part in parts if len(part) >= TRIANGLE]
+    return areas or parts or [numbers]
+
+
+def shown(value: object) -> str:
+    """Value for a message: one line, not too long."""
+    text = str(value)
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if text and text.isprintable() else ascii(text)

@@ -1,0 +1,147 @@
+"""Which files are the instances of which image, in folders with one file per instance.
+
+The layout must be inferred from names alone. So all layouts but ``<image>/masks/*.png`` are recognised only beside
+``images/``, whose files tell images from classes.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from segprep.paths.anypath import AnyPath, name_in
+from segprep.paths.listing import PICTURES, Listing, listing
+from segprep.readers._image import JPEG, PNG
+
+NO_CLASS = "instance"
+"""Name of the class of instances whose class is not given."""
+_DEPTH = 4
+"""Folders below the given one in which images are searched."""
+_NUMBERED = re.compile(r"_(?:(?P<name>.+)_)?[0-9]+")
+"""End of the name of a file, after that of the image: a number, before it perhaps a class."""
+_SUFFIXES = (*PNG, *JPEG)
+
+
+class ImageFiles(NamedTuple):
+    """Files of one image: its key, its folder, and the name of each file with that of its class."""
+
+    key: str
+    folder: AnyPath
+    files: tuple[tuple[str, str], ...]
+
+
+def images_in(folder: AnyPath) -> list[ImageFiles]:
+    """Images of the folder itself, else of the folders below."""
+    return list(_at(folder)) or list(_below(folder, folder, _DEPTH))
+
+
+def holds_instances(folder: AnyPath) -> bool:
+    """True if the files in ``masks/`` of a folder are instances, not label images, judging by ``images/`` beside it."""
+    return any(True for _ in _at(folder))
+
+
+def _at(folder: AnyPath) -> Iterator[ImageFiles]:
+    """Images of the folder itself."""
+    inside = listing(folder)
+    if divided := _divided("", inside):
+        yield from divided
+    elif len(_stems(inside)) == 1 and len(files := _files_of_one(inside)) > 1:
+        yield ImageFiles(folder.resolve().name, _masks_in(inside)[0], files)
+
+
+def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[ImageFiles]:
+    """Images in folders below a folder."""
+    for child in listing(folder).folders:
+        inside, key = listing(child), name_in(root, child)
+        if divided := _divided(f"{key}/", inside):
+            yield from divided
+        elif len(_stems(inside)) <= 1 and (files := _files_of_one(inside)):
+            yield ImageFiles(key, _masks_in(inside)[0], files)
+        elif depth > 1:
+            yield from _below(root, child, depth - 1)
+
+
+def _divided(prefix: str, inside: Listing) -> list[ImageFiles]:
+    """Images of a folder with ``images/`` and with instances in ``masks/``, by folders or by names of files."""
+    stems, folders = set(_stems(inside)), _masks_in(inside)
+    if not stems or not folders:
+        return []
+    masks = folders[0]
+    below = listing(masks)
+    files = below.with_suffix(*_SUFFIXES)
+    if not files:
+        return _by_folder(prefix, below, stems)
+    return _by_name(prefix, masks, files, stems) if len(stems) > 1 else []
+
+
+def _by_folder(prefix: str, masks: Listing, stems: set[str]) -> list[ImageFiles]:
+    """Images of ``masks/<image>/``; none if a folder belongs to no image."""
+    held = {folder: _files_in(folder) for folder in masks.folders}
+    held = {folder: files for folder, files in held.items() if files}
+    if not all(folder.name in stems for folder in held):
+        return []
+    return [ImageFiles(f"{prefix}{folder.name}", folder, files) for folder, files in held.items()]
+
+
+def _by_name(prefix: str, masks: AnyPath, files: list[AnyPath], stems: set[str]) -> list[ImageFiles]:
+    """Images of ``masks/<image>_<number>.png``; none if a file belongs to no image, or no image has several."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for file in files:
+        stem, name = _image_of(file.stem, stems)
+        if not stem:
+            return []
+        found.setdefault(stem, []).append((file.name, name))
+    if Counter(map(len, found.values())).keys() <= {1}:
+        return []
+    return [ImageFiles(f"{prefix}{stem}", masks, tuple(named)) for stem, named in found.items()]
+
+
+def _image_of(name: str, stems: set[str]) -> tuple[str, str]:
+    """Image that a file belongs to by its name, and its class; empty if it belongs to none.
+
+    Examples
+    --------
+    >>> [_image_of(name, {"a", "a_1"}) for name in ("a_7", "a_1_7", "a_mask_7", "a_big_cell_7", "a_1", "b_7")]
+    [('a', 'instance'), ('a_1', 'instance'), ('a', 'instance'), ('a', 'big_cell'), ('', ''), ('', '')]
+    """
+    ends = [end for end, letter in enumerate(name) if letter == "_"]
+    stem = next((name[:end] for end in reversed(ends) if name[:end] in stems), "")
+    rest = _NUMBERED.fullmatch(name[len(stem) :])
+    if name in stems or not stem or rest is None:
+        return "", ""
+    name = rest["name"] or "mask"
+    return stem, NO_CLASS if name.lower() == "mask" else name
+
+
+def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
+    """Files of one image and the names of their classes; folders are classes only if ``images/`` has the image."""
+    folders, stems = _masks_in(inside), _stems(inside)
+    if not folders:
+        return ()
+    files = listing(folders[0]).with_suffix(*_SUFFIXES)
+    if not files:
+        return _files_in(folders[0]) if stems else ()
+    named = [(file.name, _image_of(file.stem, set(stems))[1]) for file in files]
+    return tuple(named) if all(name for _, name in named) else tuple((file.name, NO_CLASS) for file in files)
+
+
+def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:
+    """Files of a folder, or of its folders of classes, with the names of their classes."""
+    below = listing(folder)
+    if files := below.with_suffix(*_SUFFIXES):
+        return tuple((file.name, NO_CLASS) for file in files)
+    return tuple(
+        (f"{part.name}/{file.name}", part.name)
+        for part in below.folders
+        for file in listing(part).with_suffix(*_SUFFIXES)
+    )
+
+
+def _stems(inside: Listing) -> list[str]:
+    """Names of the files in the ``images/`` of a folder, without their suffixes."""
+    return [file.stem for images in inside.named("images") for file in listing(images).with_suffix(*PICTURES)]
+
+
+def _masks_in(inside: Listing) -> list[AnyPath]:
+    """Folder ``masks/`` of an image, if there is one."""
+    return inside.named("masks")

@@ -1,0 +1,86 @@
+"""Small text files: read within a limit, decoded as UTF-8 or as typed JSON, with errors that name the file."""
+
+from typing import TypeVar
+
+import msgspec
+
+from segprep.errors import InputError
+from segprep.masks.rle import BadRegionError
+from segprep.paths.anypath import AnyPath
+from segprep.paths.listing import start_of
+
+T = TypeVar("T")
+
+BOM = b"\xef\xbb\xbf"
+"""Byte order mark of UTF-8, with which some editors begin a file."""
+MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""Errors of msgspec about a text that is not JSON of the expected type."""
+
+
+def read_bytes(file: AnyPath, max_bytes: int, content: str) -> bytes:
+    """Bytes of a file without a byte order mark.
+
+    Parameters
+    ----------
+    file : AnyPath
+        The file.
+    max_bytes : int
+        Size of the largest file that is read.
+    content : str
+        Expected content, for messages.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is too large, or begins as a text in UTF-16 does.
+    """
+    data = start_of(file, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise InputError(f"{file}: more than {max_bytes} bytes, which is too large for {content}")
+    check_utf8(file, data)
+    return data.removeprefix(BOM)
+
+
+def read_text(file: AnyPath, max_bytes: int, content: str, *, fallback: str | None = None) -> str:
+    """Text of a file in UTF-8, or in the encoding `fallback`; otherwise as `read_bytes`."""
+    data = read_bytes(file, max_bytes, content)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if fallback is not None:
+            return data.decode(fallback)
+        raise InputError(f"{file}: not text in UTF-8: {error.reason}; save it as UTF-8") from error
+
+
+def check_utf8(file: AnyPath, start: bytes) -> None:
+    """Raise an InputError if a file begins as a text in UTF-16 or UTF-32 does."""
+    if b"\0" in start[:4] or start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        raise InputError(f"{file}: begins with {start[:4]!r}, as text in UTF-16 does; save it as UTF-8")
+
+
+def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content: str) -> T:
+    """JSON of a type; raw parts are views of `data`.
+
+    Raises
+    ------
+    InputError
+        If it is not valid `content`.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except MALFORMED as error:
+        raise InputError(f"{file}: not a valid {content}: {error}; fix it or export it again") from error
+
+
+def decode_region(data: msgspec.Raw, kind: type[T], problem: str) -> T:
+    """JSON of a type, which describes one instance.
+
+    Raises
+    ------
+    BadRegionError
+        If it is not, with `problem` as its kind.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except MALFORMED as error:
+        raise BadRegionError(problem, error) from error
