@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from segprep.errors import InputError, OptionError
-from segprep.paths.anypath import AnyPath, listed_once
+from segprep.paths.anypath import AnyPath
+from segprep.paths.files import storage
 from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
@@ -89,7 +90,7 @@ def find_masks(
     readers = _readers(format)
     try:
         path.stat()
-        with listed_once(path):
+        with storage(path).listed_once():
             masks = _found(path, readers, options)
     except RecursionError:
         raise InputError(f"{path}: its folders lie too deep in each other") from None
