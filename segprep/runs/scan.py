@@ -9,7 +9,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.readers import MaskSet
-from segprep.workers.jobs import MAX_ATTEMPTS, Job, Jobs, Progress, WorkerDied
+from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
 
 OnError: TypeAlias = Literal["skip-annotation", "skip-mask", "fail"]
 """What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
@@ -91,7 +91,7 @@ def escape_controls(text: str) -> str:
 
 
 def scan(
-    executor: Jobs,
+    executor: Executor,
     masks: MaskSet,
     instances: InstanceRule,
     progress: Progress,
@@ -101,8 +101,8 @@ def scan(
 
     Parameters
     ----------
-    executor : Crew
-        Who does it.
+    executor : Executor
+        Executor that does the jobs.
     masks : MaskSet
         What was found.
     instances : InstanceRule
@@ -122,7 +122,7 @@ def scan(
             Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in executor.attempted(jobs, MAX_ATTEMPTS if single else 1):
+        for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
             if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:

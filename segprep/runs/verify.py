@@ -26,7 +26,7 @@ from segprep.store.schema import Record, StoreInfo, decode_record, stored_target
 from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shard, record_name, shard_name
 from segprep.store.tables import read_table
 from segprep.targets import Target
-from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
+from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
@@ -168,7 +168,7 @@ def parts_of(known: StoreState, shard: Shard) -> list[TargetShard]:
 
 
 def _shard_findings(
-    executor: Jobs, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
+    executor: Executor, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
 ) -> list[Finding]:
     """Damage of all shards and their records."""
     shards = list(known.layout.shards())
@@ -183,7 +183,7 @@ def _shard_findings(
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
     done = 0
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         masks = _names(known, shards[index])
         found[index] = [Finding(path, what, masks) for path, what in problems]
         done += len(shards[index].masks)
@@ -290,7 +290,7 @@ def _chosen(
 
 
 def _differing(
-    executor: Jobs, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
+    executor: Executor, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
 ) -> list[Finding]:
     """Arrays of the chosen masks that are not what is computed from the input."""
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
@@ -301,7 +301,7 @@ def _differing(
         for mask, ref in chosen
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         key = chosen[index][1].key
         found[index] = [
             Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in problems

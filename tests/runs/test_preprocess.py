@@ -27,6 +27,7 @@ from segprep.errors import (
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import READERS, find_masks
+from segprep.runs import write
 from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
@@ -35,7 +36,7 @@ from segprep.store.metadata import ROOT_COPY, delete, put_info, read_info
 from segprep.store.tables import MASK_TABLES, decode_keys, read_table
 from segprep.targets import TARGETS, Border, Boundaries, Distance, Weights
 from segprep.workers import dask_cluster as cluster_module
-from segprep.workers.jobs import Job, Jobs, Workers, open_executor
+from segprep.workers.jobs import Job, Workers, open_executor, run_jobs
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
@@ -142,7 +143,7 @@ def test_a_scheduler_without_workers_is_an_option_error(lonely_scheduler, tmp_pa
 
 @pytest.mark.parametrize("processes", [0, -1])
 def test_fewer_than_one_process_is_an_option_error(processes):
-    with pytest.raises(OptionError, match=f"--workers {processes}: must be at least 1"):
+    with pytest.raises(OptionError, match=f"workers={processes}: must be at least 1"):
         Workers(processes=processes)
 
 
@@ -221,7 +222,7 @@ def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster)
         open_executor(Workers(scheduler=str(cluster)), 1) as executor,
         pytest.raises(SegprepError, match="shard 7 of 5x5: "),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", os._exit, (1,))]))
 
 
 def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
@@ -229,7 +230,7 @@ def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
         open_executor(anywhere, 1) as executor,
         pytest.raises(JobError, match=r"shard 7 of 5x5: ValueError: .*'seven'.*: this is a bug in segprep"),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", int, ("seven",))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", int, ("seven",))]))
 
 
 def full(_):
@@ -238,28 +239,28 @@ def full(_):
 
 def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
     jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
-    message = "shard 7 of 5x5: there is not enough memory: try fewer --workers"
+    message = "shard 7 of 5x5: there is not enough memory; use fewer workers"
     with open_executor(ONE, 2) as executor, pytest.raises(StorageError, match=message):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert (tmp_path / "done").exists()
 
 
 def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
     with open_executor(anywhere, 1) as executor, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
-        list(executor.completed([Job("shard 7 of 5x5", read_info, (tmp_path,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", read_info, (tmp_path,))]))
 
 
 def test_no_job_is_begun_after_one_has_failed(tmp_path):
     jobs = [Job("fails", int, ("seven",)), Job("follows", Path.touch, (tmp_path / "begun",))]
     with open_executor(Workers(processes=1), 2) as executor, pytest.raises(SegprepError, match="fails: ValueError"):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert not (tmp_path / "begun").exists()
 
 
 def test_every_job_is_done_once(anywhere):
     jobs = [Job(str(number), divmod, (number, 7)) for number in range(50)]
     with open_executor(anywhere, len(jobs)) as executor:
-        assert sorted(executor.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
+        assert sorted(run_jobs(executor, jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
 def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
@@ -620,15 +621,15 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     for record in root.glob("*/*/records/*.json"):
         record.rename(record.with_suffix(".kept"))
-    jobs, first = [], Jobs.completed
+    jobs = []
 
-    def again(self, todo):
+    def again(executor, todo):
         jobs.extend(todo)
         for record in root.glob("*/*/records/*.kept"):
             record.rename(record.with_suffix(".json"))
-        return first(self, todo)
+        return run_jobs(executor, todo)
 
-    monkeypatch.setattr(Jobs, "completed", again)
+    monkeypatch.setattr(write, "run_jobs", again)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/c/*/0/0")}
     assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
     assert len(jobs) == 3
