@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import segprep
-from segprep import Distance, InstanceMask, SplitRule, Weights, Workers
+from segprep import Distance, InstanceMask, SplitRule, Weights
 from segprep.runs.preprocess import chosen_part
-from segprep.runs.settings import chosen_workers, run_rules, split_rule
+from segprep.runs.settings import run_rules, split_rule
 from segprep.runs.write import Part
 from segprep.store.dataset import open as open_store
 from segprep.targets.weights import PRESETS
@@ -79,13 +79,6 @@ def test_targets_may_be_names_or_objects(targets, settings, made):
 def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule):
     assert split_rule(split, {}) == rule
     assert split_rule(split, {"seed": 7}).seed == 7
-
-
-def test_workers_may_be_a_number_or_an_address():
-    assert chosen_workers(None) == Workers()
-    assert chosen_workers(2) == Workers(2)
-    assert chosen_workers("tcp://host:8786") == Workers(scheduler="tcp://host:8786")
-    assert chosen_workers(Workers(3)) == Workers(3)
 
 
 @pytest.mark.parametrize("part", ["3/8", (3, 8), Part(3, 8)])

@@ -7,7 +7,7 @@ import msgspec
 
 from segprep.masks.stats import total
 from segprep.runs.scan import OWN_REFS, Classes, Scan, masks_of, scan
-from segprep.runs.settings import Data, ReadSettings, chosen_data, chosen_workers, read_rules
+from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -68,7 +68,7 @@ def check(
     >>> report.format, report.masks, report.instances, report.problems
     ('label-image', 1, 2, ())
     """
-    rules, workers = read_rules(settings), chosen_workers(workers)
+    rules, workers = read_rules(settings), Workers.of(workers)
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:

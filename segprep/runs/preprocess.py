@@ -17,7 +17,7 @@ from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, Scan, masks_of, require_readable, scan
 from segprep.runs.scan import Classes as ClassNames
-from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, chosen_workers, run_rules
+from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules
 from segprep.runs.write import Part, WriteTask, write
 from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
@@ -99,7 +99,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     """
     chosen, rules = run_rules(settings, targets, split)
     wanted = _with_always(chosen)
-    workers, own_part = chosen_workers(workers), chosen_part(part)
+    workers, own_part = Workers.of(workers), chosen_part(part)
     source, root = chosen_data(data, workers), workers.place(store)
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is

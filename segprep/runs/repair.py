@@ -16,7 +16,6 @@ from segprep.paths.lock import write_lock
 from segprep.runs.audit import Finding, StoreState, inspect_store
 from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan, require_readable, scan
-from segprep.runs.settings import chosen_workers
 from segprep.runs.verify import VerifyReport, find_masks_again, parts_of, verify
 from segprep.runs.write import WriteTask, write
 from segprep.store.metadata import MANIFEST
@@ -65,7 +64,7 @@ def repair(
     IntegrityError
         Where there is no store, or this version of segprep computes something else.
     """
-    workers = chosen_workers(workers)
+    workers = Workers.of(workers)
     damaged = verify(store, deep=True, incomplete=True, workers=workers, progress=progress)
     if not damaged.findings:
         return damaged

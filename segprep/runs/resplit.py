@@ -16,7 +16,7 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.plan import Plan, assign, class_infos
-from segprep.runs.settings import Split, SplitSettings, chosen_workers, resplit_rule
+from segprep.runs.settings import Split, SplitSettings, resplit_rule
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.dataset import open as open_store
@@ -68,7 +68,7 @@ def resplit(
     OptionError
         Where the rule makes no sense for these masks.
     """
-    rule, workers = resplit_rule(split, settings), chosen_workers(workers)
+    rule, workers = resplit_rule(split, settings), Workers.of(workers)
     root = workers.place(store)
     open_store(root, incomplete=True)
     with write_lock(root):

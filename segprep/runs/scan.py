@@ -13,7 +13,7 @@ from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
 from segprep.runs.settings import OnError, Rules
-from segprep.workers.jobs import MAX_ATTEMPTS, Job, Jobs, Progress, WorkerDied
+from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
 
 LEFT_OUT = "mask left out"
 OWN_REFS = "refs"
@@ -133,7 +133,7 @@ def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes
 
 
 def scan(
-    executor: Jobs,
+    executor: Executor,
     masks: MaskSet,
     instances: InstanceRule,
     progress: Progress,
@@ -143,8 +143,8 @@ def scan(
 
     Parameters
     ----------
-    executor : Jobs
-        Executor of the jobs.
+    executor : Executor
+        Executor that does the jobs.
     masks : MaskSet
         Masks to load.
     instances : InstanceRule
@@ -164,7 +164,7 @@ def scan(
             Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in executor.attempted(jobs, MAX_ATTEMPTS if single else 1):
+        for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
             if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:

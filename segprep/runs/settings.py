@@ -193,13 +193,6 @@ def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
     return workers.place(data) if isinstance(data, str | os.PathLike | BucketPath) else tuple(data)
 
 
-def chosen_workers(workers: int | str | Workers | None) -> Workers:
-    """Workers from a number of processes, or from the address or the file of a scheduler."""
-    if isinstance(workers, Workers):
-        return workers
-    return Workers(scheduler=workers) if isinstance(workers, str) else Workers(workers)
-
-
 def _names(kinds: Iterable[Any]) -> list[str]:
     return [each.name for kind in kinds for each in settings_of(kind)]
 

@@ -18,7 +18,6 @@ from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, ReadOptions, find
 from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
-from segprep.runs.settings import chosen_workers
 from segprep.store.dataset import Dataset
 from segprep.store.layout import Shard
 from segprep.store.metadata import bytes_on_disk
@@ -27,7 +26,7 @@ from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shar
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import MaskFacts, check
-from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
+from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
@@ -128,7 +127,7 @@ def verify(
     """
     if sample < 1:
         raise OptionError(f"--sample {sample}: must be at least 1")
-    workers = chosen_workers(workers)
+    workers = Workers.of(workers)
     root = workers.place(store)
     known = inspect_store(root)
     if known.info.status != "complete" and not incomplete:
@@ -169,7 +168,7 @@ def parts_of(known: StoreState, shard: Shard) -> list[TargetShard]:
 
 
 def _shard_findings(
-    executor: Jobs, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
+    executor: Executor, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
 ) -> list[Finding]:
     """Damage of all shards and their records."""
     shards = list(known.layout.shards())
@@ -184,7 +183,7 @@ def _shard_findings(
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
     done = 0
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         masks = _names(known, shards[index])
         found[index] = [Finding(path, what, masks) for path, what in problems]
         done += len(shards[index].masks)
@@ -291,7 +290,7 @@ def _chosen(
 
 
 def _differing(
-    executor: Jobs, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
+    executor: Executor, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
 ) -> list[Finding]:
     """Arrays of the chosen masks that are not what is computed from the input."""
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
@@ -302,7 +301,7 @@ def _differing(
         for mask, ref in chosen
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         key = chosen[index][1].key
         found[index] = [
             Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in problems

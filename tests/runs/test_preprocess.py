@@ -26,6 +26,7 @@ from segprep.errors import (
 )
 from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import READERS, find
+from segprep.runs import write
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
@@ -33,7 +34,7 @@ from segprep.store.metadata import ROOT_COPY, delete, put_info, read_info
 from segprep.store.tables import MASK_TABLES, decode_keys, read_table
 from segprep.targets import TARGETS, Border, Boundaries, Distance, Weights
 from segprep.workers import dask_cluster as cluster_module
-from segprep.workers.jobs import Job, Jobs, Workers, open_executor
+from segprep.workers.jobs import Job, Workers, open_executor, run_jobs
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
@@ -131,7 +132,7 @@ def test_source_has_a_name_even_if_it_is_the_working_directory(tmp_path, monkeyp
 
 def test_a_scheduler_that_is_not_there_is_an_option_error(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
-    with pytest.raises(OptionError, match=r"--scheduler tcp://127\.0\.0\.1:1: cannot be reached"):
+    with pytest.raises(OptionError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler="tcp://127.0.0.1:1"))
     assert not (tmp_path / "out.zarr").exists()
 
@@ -144,7 +145,7 @@ def test_a_scheduler_without_workers_is_an_option_error(lonely_scheduler, tmp_pa
 
 @pytest.mark.parametrize("processes", [0, -1])
 def test_fewer_than_one_process_is_an_option_error(processes):
-    with pytest.raises(OptionError, match=f"--workers {processes}: must be at least 1"):
+    with pytest.raises(OptionError, match=f"workers={processes}: must be at least 1"):
         Workers(processes=processes)
 
 
@@ -209,13 +210,28 @@ def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     assert (info.masks, info.status) == (2, "complete")
 
 
-def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
+def test_a_script_that_starts_itself_again_is_an_option_error_with_the_remedy(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     ended = subprocess.run(
         [sys.executable, "script.py", COINS, "out.zarr"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert "a script of your own needs `if __name__ == '__main__':`" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.splitlines()[-1] == (
+        "segprep.errors.OptionError: worker processes could not import your script; "
+        "put the call under if __name__ == '__main__':, or use workers=1"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["-c", SCRIPT]], ids=["standard input", "-c"])
+def test_a_script_that_is_no_file_makes_the_same_store(arguments, varied, varied_store, files_of, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, *arguments, varied, "out.zarr"],
+        input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    warned = "SegprepWarning: the script is not a file, so worker processes cannot import it; using workers=1"
+    assert (warned in ended.stderr) == (arguments == ["-"])
+    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
 
 
 def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):
@@ -223,7 +239,7 @@ def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster)
         open_executor(Workers(scheduler=str(cluster)), 1) as executor,
         pytest.raises(SegprepError, match="shard 7 of 5x5: "),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", os._exit, (1,))]))
 
 
 def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
@@ -231,7 +247,7 @@ def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
         open_executor(anywhere, 1) as executor,
         pytest.raises(JobError, match=r"shard 7 of 5x5: ValueError: .*'seven'.*: this is a bug in segprep"),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", int, ("seven",))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", int, ("seven",))]))
 
 
 def full(_):
@@ -240,28 +256,28 @@ def full(_):
 
 def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
     jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
-    message = "shard 7 of 5x5: there is not enough memory: try fewer --workers"
+    message = "shard 7 of 5x5: there is not enough memory; use fewer workers"
     with open_executor(ONE, 2) as executor, pytest.raises(StorageError, match=message):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert (tmp_path / "done").exists()
 
 
 def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
     with open_executor(anywhere, 1) as executor, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
-        list(executor.completed([Job("shard 7 of 5x5", read_info, (tmp_path,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", read_info, (tmp_path,))]))
 
 
 def test_no_job_is_begun_after_one_has_failed(tmp_path):
     jobs = [Job("fails", int, ("seven",)), Job("follows", Path.touch, (tmp_path / "begun",))]
     with open_executor(Workers(processes=1), 2) as executor, pytest.raises(SegprepError, match="fails: ValueError"):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert not (tmp_path / "begun").exists()
 
 
 def test_every_job_is_done_once(anywhere):
     jobs = [Job(str(number), divmod, (number, 7)) for number in range(50)]
     with open_executor(anywhere, len(jobs)) as executor:
-        assert sorted(executor.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
+        assert sorted(run_jobs(executor, jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
 def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
@@ -622,15 +638,15 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     for record in root.glob("*/*/records/*.json"):
         record.rename(record.with_suffix(".kept"))
-    jobs, first = [], Jobs.completed
+    jobs = []
 
-    def again(self, todo):
+    def again(executor, todo):
         jobs.extend(todo)
         for record in root.glob("*/*/records/*.kept"):
             record.rename(record.with_suffix(".json"))
-        return first(self, todo)
+        return run_jobs(executor, todo)
 
-    monkeypatch.setattr(Jobs, "completed", again)
+    monkeypatch.setattr(write, "run_jobs", again)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/c/*/0/0")}
     assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
     assert len(jobs) == 3
