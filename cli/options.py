@@ -83,7 +83,7 @@ def group(*decorators: Decorator) -> Decorator:
 
 def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorator:
     """Options for the settings of targets or rules; a field that several have is one option."""
-    from segprep.runs.settings import settings_of  # noqa: PLC0415 - not for `segprep --help`
+    from segprep.runs.settings import setting_names, settings_of  # noqa: PLC0415 - not for `segprep --help`
     from segprep.targets import TARGETS  # noqa: PLC0415
 
     found: dict[str, Decorator] = {}
@@ -91,7 +91,7 @@ def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorato
         hints = get_type_hints(kind)
         for field in settings_of(kind):
             if field.name not in found and field.name not in without:
-                text = help_text(field.name, [*kinds, *TARGETS])
+                text = help_text(field.name, [kind for kind in (*kinds, *TARGETS) if field.name in setting_names(kind)])
                 found[field.name] = _field_option(field.name, hints[field.name], field.default, text, heading)
     return group(*found.values())
 

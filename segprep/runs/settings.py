@@ -133,9 +133,14 @@ def settings_of(kind: Any) -> list[Field[Any]]:
     return [each for each in fields(kind) if "bound" not in each.metadata]
 
 
+def setting_names(*kinds: Any) -> list[str]:
+    """Names of the settings of targets and rules."""
+    return [field.name for kind in kinds for field in settings_of(kind)]
+
+
 def read_rules(settings: Mapping[str, Any]) -> Rules:
     """Rules from the settings of `ReadSettings`."""
-    _check_names(settings, [*_names(READING), "format"])
+    _check_names(settings, [*setting_names(*READING), "format"])
     return _rules(settings, SplitRule())
 
 
@@ -147,7 +152,7 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
     OptionError
         Where there is no such setting or target, or no such value, or the setting belongs to no target given by name.
     """
-    _check_names(settings, [*_names([*TARGETS, *RULES]), "preset"])
+    _check_names(settings, [*setting_names(*TARGETS, *RULES), "preset"])
     if isinstance(targets, str):
         targets = [name.strip() for name in targets.split(",") if name.strip()]
     items = targets if isinstance(targets, Sequence) else [targets]
@@ -159,7 +164,7 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
 
 def resplit_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
     """Rule from the settings of `SplitSettings`."""
-    _check_names(settings, _names([SplitRule]))
+    _check_names(settings, setting_names(SplitRule))
     return split_rule(split, settings)
 
 
@@ -193,10 +198,6 @@ def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
     return workers.place(data) if isinstance(data, str | os.PathLike | BucketPath) else tuple(data)
 
 
-def _names(kinds: Iterable[Any]) -> list[str]:
-    return [each.name for kind in kinds for each in settings_of(kind)]
-
-
 def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
     """Raise OptionError for a setting that is not known."""
     for name in settings:
@@ -221,9 +222,9 @@ def _kind(name: str) -> type[Target]:
 
 def _check_used(settings: Mapping[str, Any], items: Sequence[str | Target]) -> None:
     """Raise OptionError for a setting of a target that is not computed, or that is given as an object."""
-    used = _names([*(_kind(item) for item in items if isinstance(item, str)), *RULES])
+    used = setting_names(*(_kind(item) for item in items if isinstance(item, str)), *RULES)
     for kind in TARGETS:
-        for name in _names([kind]):
+        for name in setting_names(kind):
             if name in settings and name not in used:
                 has_object = any(isinstance(item, kind) for item in items)
                 remedy = f"set it in {kind.__name__}(...)" if has_object else f"add {kind.name!r} to targets"
@@ -236,7 +237,7 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
     if name is None:
         return {**settings}
     check_choice("preset", name, PRESETS)
-    preset = {field: getattr(PRESETS[name], field) for field in _names([Weights])}
+    preset = {field: getattr(PRESETS[name], field) for field in setting_names(Weights)}
     return {**preset, "separate": name if name == "falk2019" else 0, **settings}
 
 
@@ -260,7 +261,7 @@ def _made(kind: type[T], settings: Mapping[str, Any]) -> T:
 def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that are fields of a target or rule, each in the type of its field, also where it is written as text."""
     hints = get_type_hints(kind)
-    return {name: _typed(name, settings[name], hints[name]) for name in _names([kind]) if name in settings}
+    return {name: _typed(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
 
 
 def _typed(name: str, value: Any, annotation: Any) -> Any:
