@@ -14,7 +14,7 @@ import yaml
 from benchmarks.worker_memory import SIDES, rows_of
 from click.testing import CliRunner
 from helpers.buckets import make_bucket, upload
-from helpers.commands import COMMAND, finished
+from helpers.commands import COMMAND, commands_by_name, finished
 from PIL import Image
 
 from segprep import preprocess
@@ -266,7 +266,7 @@ def test_script_draws_the_same_pixels(path, redrawn):
 
 
 @pytest.mark.parametrize(
-    "option", sorted({option for command in main.commands.values() for option in options_of(command)})
+    "option", sorted({option for command in commands_by_name().values() for option in options_of(command)})
 )
 def test_every_option_is_documented(option):
     assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", page) for page in PAGES.values())
@@ -275,7 +275,7 @@ def test_every_option_is_documented(option):
 @pytest.mark.parametrize("arguments", commands(PAGES["README.md"]), ids=" ".join)
 def test_every_command_of_the_first_page_is_one(arguments):
     name, *rest = arguments
-    assert main.commands[name].make_context(name, rest)
+    assert commands_by_name()[name].make_context(name, rest)
 
 
 @pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(target.name for target in TARGETS)])

@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.commands import commands_by_name
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
 from PIL import Image
 
 import segprep
 from segprep import Border, Boundaries, Distance, SplitRule, Weights, Workers
-from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
@@ -519,7 +519,7 @@ def test_the_command_names_each_damaged_object_and_repairs_it(copy, labels):
 
 def test_options_have_the_defaults_of_the_library():
     defaults = {name: each.default for name, each in inspect.signature(verify).parameters.items()}
-    options = {each.name: each.default for each in main.commands["verify"].params}
+    options = {each.name: each.default for each in commands_by_name()["verify"].params}
     assert {name: options[name] for name in ("sample", "seed")}.items() <= defaults.items()
 
 
