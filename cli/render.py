@@ -89,7 +89,7 @@ def warnings(info: StoreInfo) -> Iterator[str]:
 
 def _problem(key: str, where: str) -> str:
     """Place of a problem; a message that begins with the file of the mask needs no key."""
-    return where if key in where.partition(": ")[0] else f"{key}: {where}"
+    return where if f"/{key}/" in f"/{where.partition(': ')[0]}/" else f"{key}: {where}"
 
 
 def write_problems(path: Path, info: StoreInfo) -> None:
@@ -112,7 +112,7 @@ def report_text(report: CheckReport) -> str:
     ]
     for kind, count in report.kinds.items():
         lines.append(f"{kind}: {count}")
-        lines += [f"    {_problem(problem.key, problem.where)}" for problem in report.problems if problem.kind == kind]
+        lines += [f"    {problem.key}: {problem.where}" for problem in report.problems if problem.kind == kind]
     if not report.problems:
         return "\n".join([*lines, "no problems found"])
     masks = len({problem.key for problem in report.problems})

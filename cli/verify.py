@@ -43,7 +43,7 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
     from .progress import ProgressBar  # noqa: PLC0415
 
     if repair is not None and "against" in chosen:
-        raise click.UsageError("--repair excludes --against; repair first")
+        raise click.UsageError("--repair and --against exclude each other; repair first")
     workers = options.workers(chosen)
     with ProgressBar() as progress:
         if repair is not None:

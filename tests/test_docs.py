@@ -244,7 +244,7 @@ def test_splits_of_the_page_have_the_sizes_it_says(followed):
     _, results, _ = followed
     lines = [result.stdout.strip() for args, result in results if args[0] == "split"]
     assert lines == ["tiles.zarr: train 12, val 6, test 6"] * 2
-    warned = ["fitted on the former train split" in result.stderr for args, result in results if args[0] == "split"]
+    warned = ["fitted to the former train split" in result.stderr for args, result in results if args[0] == "split"]
     assert warned == [True, False]
 
 

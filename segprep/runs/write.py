@@ -120,7 +120,7 @@ def write(executor: Executor, work: WriteTask, progress: Progress, before: Store
     _note(work)
     masks = sum(len(shard.masks) for shard in _shards(work))
     done = masks - sum(sizes)
-    if not jobs:
+    if not jobs and before is not None and before.status == "incomplete":
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
         done += sizes[index]

@@ -124,7 +124,7 @@ def test_check_command_prints_its_report_as_json(data):
 
 def test_check_command_ends_with_0_where_nothing_is_wrong(data):
     ended = run("check", data / "a" / "masks" / "0.png")
-    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "nothing is wrong")
+    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "no problems found")
 
 
 def test_command_lists_what_it_has_left_out_and_ends_with_1(data, tmp_path):

@@ -318,7 +318,7 @@ def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     assert files_of(coins_store) == before
 
 
-EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
+EVERYTHING = (Weights(), Border(), Boundaries(), Distance(distance_per="class"))
 
 
 @pytest.mark.parametrize("separate", [0, 1])
@@ -572,7 +572,7 @@ def test_parts_written_side_by_side_make_the_same_store(parts, varied, varied_st
 
 def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(varied, tmp_path, files_of):
     root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
-    wide, whole = segprep.Distance(), segprep.Distance(per="class")
+    wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
     with pytest.raises(OutputError, match=r"distance per was foreground, now class.*--overwrite"):

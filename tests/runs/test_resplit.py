@@ -46,7 +46,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("separate", [0, 1])
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
-    targets = (Weights(), Border(), Distance(per="instance"))
+    targets = (Weights(), Border(), Distance(distance_per="instance"))
     instances = InstanceRule(separate=separate)
     for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
         preprocess(labels, tmp_path / name, targets=targets, **vars(instances), split=rule, workers=ONE)
@@ -79,7 +79,7 @@ def test_split_command_says_that_weights_are_stale_and_how_to_mend_them(labels: 
     preprocess(labels, root, split=HALVES, workers=ONE)
     result = CliRunner().invoke(main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1"])
     assert result.exit_code == 0
-    assert "fitted on the former train split" in result.stderr
+    assert "fitted to the former train split" in result.stderr
     assert "--refit" in result.stderr
     again = CliRunner().invoke(
         main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1", "--refit"]
@@ -161,7 +161,7 @@ def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_s
     file.write_text("".join(f"{index:02}.png,{'train' if index == 20 else 'val'}\n" for index in range(21)))
     ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
     assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
-    assert "weights: class weights were fitted on the former train split" in ended.stderr
+    assert "weights: class weights were fitted to the former train split" in ended.stderr
 
 
 def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(labels: Path, tmp_path: Path) -> None:

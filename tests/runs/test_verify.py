@@ -16,6 +16,7 @@ from PIL import Image
 
 import segprep
 from segprep import Border, Boundaries, Distance, SplitRule, Weights, Workers
+from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
@@ -513,7 +514,7 @@ def test_the_command_names_each_damaged_object_and_repairs_it(copy, labels):
     ]
     ended = run(copy, "--repair", labels)
     assert ended.return_value == 0
-    assert ended.stdout.splitlines()[0] == f"mended: {first}"
+    assert ended.stdout.splitlines()[0] == f"repaired: {first}"
     assert run(copy, "--deep", "--against", labels, "--sample", "2").stdout.endswith(", 2 masks computed again\n")
 
 
