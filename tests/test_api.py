@@ -113,7 +113,7 @@ def test_a_preset_brings_its_separation():
         ({"targets": Weights(), "sigma": 3}, r"sigma=3: belongs to the target weights; set it in Weights\(...\)"),
         ({"split": (1,)}, r"split=\(1,\): give the shares of train, val and test"),
         ({"part": "9/8"}, "part='9/8': must be of the form '2/8'"),
-        ({"part": "1/2", "overwrite": True}, "part='1/2': excludes overwrite=True"),
+        ({"part": "1/2", "overwrite": True}, "part='1/2' and overwrite=True exclude each other"),
         ({"min_distance": 9}, "min_distance=9: needs instances_from='components' or instances_from='watershed'"),
         ({"classes": ["cell"]}, "classes: the data set has its own"),
     ],

@@ -104,7 +104,8 @@ def preprocess(  # noqa: PLR0913 - keywords
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
-        raise OptionError(f"part={part!r}: excludes overwrite=True, or parts would replace each other's shards")
+        shown = f"part='{own_part.number}/{own_part.parts}'"
+        raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
         progress = _checked(progress, check_sole)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time

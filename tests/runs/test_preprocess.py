@@ -575,7 +575,7 @@ def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(v
     wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"distance per was foreground, now class.*--overwrite"):
+    with pytest.raises(OutputError, match=r"distance_per was foreground, now class.*overwrite=True"):
         segprep.preprocess(varied, root, targets=[whole], workers=ONE)
     segprep.preprocess(varied, root, targets=[whole], workers=ONE, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
@@ -684,7 +684,7 @@ def test_a_mask_that_changes_during_the_run_is_an_input_error_that_names_it(thre
     with pytest.raises(InputError, match=r"b\.png: has changed since it was read first"):
         segprep.preprocess(three, root, workers=ONE, progress=edit)
     assert read_info(root).status == "incomplete"
-    with pytest.raises(OutputError, match=r"1 is changed \(b\.png\).*--overwrite"):
+    with pytest.raises(OutputError, match=r"1 is changed \(b\.png\).*overwrite=True"):
         segprep.preprocess(three, root, workers=ONE)
     assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
     assert verify(root, deep=True, against=three, workers=ONE).findings == ()
