@@ -183,7 +183,7 @@ def _planned(
 def _kept_splits(
     root: AnyPath, found: Scan, rules: Rules, before: StoreInfo | None
 ) -> tuple[SplitArray, SplitArray] | None:
-    """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
+    """Split and fold of each mask in a store of the same masks, if no split is given: its file may be gone."""
     if before is None or rules.split != SplitRule():
         return None
     return read_splits(root, before) if found.input() == before.input else None
@@ -216,7 +216,7 @@ def _with_always(targets: Sequence[Target]) -> list[Target]:
 
 
 def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:
-    """How masks are split: where nothing is said, as they are."""
+    """Rule of splitting; if none is given, that of the store."""
     if before is None or rules.split != SplitRule():
         return rules.split
     return msgspec.convert(before.split_rule, type=SplitRule)

@@ -1,4 +1,4 @@
-"""Loading every mask once, for what must be known before the first pixel is written."""
+"""Scan: every mask is loaded once, for the statistics that a plan needs before the first pixel is written."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
