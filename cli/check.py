@@ -1,36 +1,38 @@
-"""`segprep check`: all problems of a data set in one pass."""
+"""`segprep check`: all problems of a data set."""
 
 from typing import Any
 
 import click
 
+from segprep.masks.instances import InstanceRule
 from segprep.paths.anypath import AnyPath
+from segprep.readers import ReadOptions
+from segprep.runs.settings import Rules
 
 from . import options
 from .output import print_result
 
-FINDINGS = 1
-"""Exit code where something is wrong."""
+PROBLEMS = 1
+"""Exit code if there are problems."""
 
 
-@click.command()
+@click.command(cls=options.Command)
 @options.data
-@options.instances
-@options.reading
+@options.settings("Input", Rules, ReadOptions, without=("canvas", "on_error"))
+@options.settings("Instances", InstanceRule)
 @options.running
-@options.as_json
-@options.debug
-def check(data: AnyPath, as_json: bool, **chosen: Any) -> int:
-    """Read all masks in DATA, write nothing, and report what is there and all that is wrong with it.
+@options.output
+def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:
+    """Report problems in DATA without writing anything.
 
-    Ends with exit code 1 if anything is.
+    All masks are read. The exit code is 1 if there are problems.
     """
-    from segprep.runs.check import check as checked  # noqa: PLC0415 - half a second, not for --help
+    from segprep import check as check_data  # noqa: PLC0415 - half a second, not for --help
 
-    from . import choices, summary  # noqa: PLC0415
+    from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
-        report = checked(data, rules=choices.reading_rules(chosen), workers=choices.workers(chosen), progress=progress)
-    print_result(summary.report_json(report) if as_json else summary.report_text(report))
-    return FINDINGS if report.problems else 0
+        report = check_data(data, workers=options.workers(chosen), progress=progress, **chosen)
+    print_result(render.as_json(report) if as_json else render.report_text(report))
+    return PROBLEMS if report.problems else 0

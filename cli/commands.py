@@ -1,28 +1,41 @@
-"""The group of all commands."""
+"""Group of all commands; the module of a command is imported when it is run or when its help is shown."""
+
+from importlib import import_module
 
 import click
 
-from . import check, classes, info, split, verify, weights
+COMMANDS = {
+    "weights": "Write U-Net weights, distances and other maps of all masks in DATA to STORE.",
+    "check": "Report problems in DATA without writing anything.",
+    "info": "Summarise STORE: masks, classes, splits, targets.",
+    "verify": "Check that STORE is complete and undamaged; --repair rewrites what is not.",
+    "classes": "Print the class weights of STORE for a loss.",
+    "split": "Change the train/val/test split of STORE.",
+}
+"""First line of each command's help."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LazyGroup(click.Group):
+    """Group of the commands in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        """Names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Command of this name, from the module of the same name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f".{cmd_name}", __package__), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="segprep", prog_name="segprep")
 def main() -> None:
-    """Precompute ground truth for segmentation networks.
-
-    \b
-    segprep weights DATA STORE    U-Net weights, labels and classes of all masks in DATA
-    segprep check DATA            all that is wrong with DATA, in one pass
-    segprep info STORE            what is in it
-    segprep verify STORE          whether it is whole; repairs it
-    segprep classes STORE         class weights for a loss
-    segprep split STORE           other train, val and test splits
-    """  # noqa: D301 - click takes a real backspace for "keep these lines"
-
-
-main.add_command(weights.weights)
-main.add_command(check.check)
-main.add_command(info.info)
-main.add_command(verify.verify)
-main.add_command(classes.classes)
-main.add_command(split.split)
+    """Precompute ground truth for segmentation networks."""

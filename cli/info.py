@@ -1,4 +1,4 @@
-"""`segprep info`: what is in a store."""
+"""`segprep info`: contents of a store."""
 
 import click
 
@@ -8,15 +8,14 @@ from . import options
 from .output import print_result
 
 
-@click.command()
+@click.command(cls=options.Command)
 @options.store
-@options.as_json
-@options.debug
-def info(store: AnyPath, as_json: bool) -> None:
-    """Say what is in STORE."""
-    from segprep.store.metadata import read_info  # noqa: PLC0415 - half a second, not for --help
+@options.output
+def info(store: AnyPath, as_json: bool = False) -> None:
+    """Summarise STORE: masks, classes, splits, targets."""
+    from segprep import describe  # noqa: PLC0415 - half a second, not for --help
 
-    from . import summary  # noqa: PLC0415
+    from . import render  # noqa: PLC0415
 
-    found = read_info(store)
-    print_result(summary.as_json(store, found) if as_json else summary.as_text(store, found))
+    found = describe(store)
+    print_result(render.store_json(store, found) if as_json else render.store_text(store, found))

@@ -1,9 +1,9 @@
-"""Entry point: finds the command, and turns errors into one line and an exit code.
+"""Entry point: runs the command, and turns errors into one line and an exit code.
 
-Exit codes: 0 fine, 1 findings of check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists with other
-settings, 5 integrity problem, 6 storage error, 70 a bug in segprep, 130 interrupted, 143 terminated.
+Exit codes: 0 success, 1 problems found by check or masks left out on request, 2 usage, 3 input unreadable, 4 output exists
+with other settings or is locked, 5 integrity, 6 storage, 70 a bug in segprep, 130 interrupted, 143 terminated.
 
-It imports nothing that takes time before `run` has taken charge of signals.
+Modules that are slow to import are imported only after `run` has installed its signal handlers.
 """
 
 import os
@@ -17,13 +17,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-"""What a signal that asks for the end has done; the exit code is 128 and its number."""
+"""Words for the signals that end a command; the exit code is 128 plus the number of the signal."""
+DEBUG = "; --debug shows where"
 AGAIN_SECONDS = 0.05
-"""How long it takes at most until an object is destroyed."""
+"""Delay after which a lost signal is sent again: longer than the destruction of an object takes."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal has asked for the end."""
+    """A signal ended the command."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -40,15 +41,15 @@ def run() -> None:
         try:
             status = _status()
         finally:
-            _install_handlers(_ignore)  # all is done: what is left takes no time
+            _install_handlers(_ignore)  # what is left takes no time
             sys.unraisablehook = hook
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user is told in one line
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - any error becomes one line
         _explain(_root_cause(error))
     sys.exit(status)
 
 
 def _open_streams() -> None:
-    """Open those of the three streams that whoever started this process has closed: a file would come in their place."""
+    """Open the standard streams that the parent process has closed; otherwise a file would take their place."""
     for stream in range(3):
         try:
             os.fstat(stream)
@@ -57,16 +58,16 @@ def _open_streams() -> None:
 
 
 def _status() -> int:
-    """Exit code of the command, once it has ended."""
+    """Exit code of the command, after running it."""
     from .commands import main  # noqa: PLC0415 - see the module
 
     warnings.showwarning = _warner(warnings.showwarning)
-    status = main.main(standalone_mode=False)
+    status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """What an error comes of: a signal, whatever has been made of it on its way; otherwise the error itself."""
+    """Signal that caused an error, also behind other errors; otherwise the error itself."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, Terminated):
         found = found.__cause__ or found.__context__
@@ -74,7 +75,7 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _explain(error: BaseException) -> NoReturn:
-    """Say in one line what went wrong, and end."""
+    """Print an error in one line, and exit."""
     import click  # noqa: PLC0415 - see the module
 
     from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
@@ -83,28 +84,47 @@ def _explain(error: BaseException) -> NoReturn:
 
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         number = error.number if isinstance(error, Terminated) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; the same command again goes on", 128 + number)
+        _fail(f"{ENDINGS[signal.Signals(number)]}; run the same command again to resume", 128 + number)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(error.exit_code)
     if isinstance(error, click.ClickException):
-        _fail(f"{error.format_message()} (--help shows what there is)", error.exit_code)
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
+        message = error.format_message()
+        end = "" if message.endswith((".", "?")) else "."
+        _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
-        *others, last = getattr(error, "messages", (str(error),))
+        *others, last = _lines(error)
         for line in others:
-            print_message(line)
-        _fail(last, error.exit_code)
-    _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}", JobError.exit_code)
+            print_message(_in_options(line))
+        _fail(_in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
+    _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Message of an error; of several bad masks a line for each, and one with the remedy."""
+    messages = getattr(error, "messages", ())
+    return [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
+
+
+def _in_options(message: str) -> str:
+    """Message whose parameters are spelled as options of the running command."""
+    from .commands import main  # noqa: PLC0415 - see the module
+    from .spelling import as_options  # noqa: PLC0415
+
+    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = main.get_command(None, name)
+    return message if command is None else as_options(message, command.params, sys.argv)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
-    """Raise `Terminated`, once: further signals do not disturb the tidying up."""
+    """Raise `Terminated`, once: further signals do not disturb the cleanup."""
     _install_handlers(_ignore)
     raise Terminated(number)
 
 
 def _resend_lost_signal(drop: Callable[[Any], object], dropped: Any) -> None:
-    """Send a signal again that came while an object was destroyed: what is raised there goes nowhere."""
+    """Send a signal again that arrived while an object was destroyed: Python drops what is raised there."""
     if not isinstance(dropped.exc_value, Terminated):
         drop(dropped)
         return
@@ -113,25 +133,25 @@ def _resend_lost_signal(drop: Callable[[Any], object], dropped: Any) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Do nothing, in this process alone: others that it starts would inherit that a signal is ignored by the system."""
+    """Do nothing; unlike ``SIG_IGN``, which the processes that this one starts would inherit."""
 
 
 def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Let signals that ask for the end call this, unless whoever started this process has them ignored, as nohup does."""
-    for each in ENDINGS:
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, handler)
+    """Install a handler for the signals that end a command, except those that the parent ignores, as nohup does."""
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _warner(others: Callable[..., None]) -> Callable[..., None]:
-    """How warnings are shown: ours in one line, others as before."""
+    """Function that shows warnings: those of segprep in one line, others as before."""
     from segprep.errors import SegprepWarning  # noqa: PLC0415
 
     from .output import print_message  # noqa: PLC0415
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, SegprepWarning):
-            print_message(f"warning: {message}")
+            print_message(f"warning: {_in_options(str(message))}")
         else:
             others(message, category, *where)
 
@@ -139,7 +159,7 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    """Say what went wrong and end; with --debug, show where."""
+    """Print a message and exit; with --debug, print the traceback before."""
     from .output import print_message  # noqa: PLC0415 - see the module
 
     if "--debug" in sys.argv:

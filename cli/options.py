@@ -1,32 +1,62 @@
-"""Options that commands share."""
+"""Options of the commands, made from the fields of targets and rules.
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+An option has the name, the default and the type of its field; its help is the first paragraph of the field's entry under
+"Attributes" in the docstring of the class. Options that are not given are not passed on: the library's defaults hold.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from types import NoneType
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from segprep.paths.anypath import AnyPath, parse_path
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+METAVARS = {
+    "canvas": "HxW",
+    "class_pattern": "REGEX",
+    "class_weights": "NAME|FILE",
+    "clip_class_weights": "LOW,HIGH",
+    "group": "REGEX",
+}
+"""Forms of values that the type of the field does not show."""
 
-class Canvas(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """Height and width in pixels, written HxW."""
 
-    name = "HxW"
+class Option(click.Option):
+    """Option under a heading of the help."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Parse ``512x640``."""
-        if isinstance(value, tuple):
-            return value
-        height, _, width = str(value).lower().partition("x")
-        if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-            self.fail(f"{value!r} is not of the form 512x640", param, ctx)
-        return int(height), int(width)
+    def __init__(self, *args: Any, heading: str = "Options", **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+
+class Command(click.Command):
+    """Command whose help groups the options, and which passes on only those that are given."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command's function."""
+        unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+        ctx.params = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) not in unset}
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
+                groups.setdefault(getattr(param, "heading", "Options"), []).append(record)
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
 class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """File or folder, or the address of one in a bucket."""
+    """File or folder, or an address in a bucket."""
 
     name = "path"
 
@@ -35,53 +65,12 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return parse_path(value)
 
 
-class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """So many numbers with commas between them."""
-
-    def __init__(self, *names: str) -> None:
-        self.name = ",".join(names)
-        self.count = len(names)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Parse ``0.8,0.1,0.1``."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != self.count:
-            self.fail(f"{value!r} is not {self.count} numbers, as {self.name}", param, ctx)
-        return numbers
+def option(*names: str, **settings: Any) -> Decorator:
+    """Option that stands in no class."""
+    return click.option(*names, cls=Option, **settings)
 
 
-class Part(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """One of so many parts."""
-
-    name = "I/N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Parse ``2/8``."""
-        number, _, count = str(value).partition("/")
-        if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            self.fail(f"{value!r} is not of the form 2/8, the second of eight parts", param, ctx)
-        return int(number), int(count)
-
-
-class Separation(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
-    """Pixels, or the name of a rule."""
-
-    name = "PX|falk2019"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Parse ``2`` or ``falk2019``."""
-        text = str(value)
-        if text != "falk2019" and not text.isdecimal():
-            self.fail(f"{value!r} is neither pixels nor falk2019", param, ctx)
-        return text if text == "falk2019" else int(text)
-
-
-def option_group(*decorators: Decorator) -> Decorator:
+def group(*decorators: Decorator) -> Decorator:
     """Decorators as one; the first option comes first in the help."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,112 +81,110 @@ def option_group(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def choice(option: str, *choices: str, text: str, name: str | None = None) -> Decorator:
-    """Option with a few values, of which the first is the default."""
-    names = [option] if name is None else [option, name]
-    return click.option(*names, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
+def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorator:
+    """Options for the settings of targets or rules; a field that several have is one option."""
+    from segprep.runs.settings import setting_names, settings_of  # noqa: PLC0415 - not for `segprep --help`
+    from segprep.targets import TARGETS  # noqa: PLC0415
+
+    found: dict[str, Decorator] = {}
+    for kind in kinds:
+        hints = get_type_hints(kind)
+        for field in settings_of(kind):
+            if field.name not in found and field.name not in without:
+                text = help_text(field.name, [kind for kind in (*kinds, *TARGETS) if field.name in setting_names(kind)])
+                found[field.name] = _field_option(field.name, hints[field.name], field.default, text, heading)
+    return group(*found.values())
+
+
+def help_text(name: str, kinds: Iterable[Any]) -> str:
+    """First paragraph of a field's entry, in the first class that does not point to another one.
+
+    Examples
+    --------
+    >>> class Blur:
+    ...     '''Blur.
+    ...
+    ...     Attributes
+    ...     ----------
+    ...     radius : int
+    ...         Radius in ``pixels``.
+    ...
+    ...         Further remarks.
+    ...     '''
+    >>> help_text("radius", [Blur])
+    'Radius in pixels.'
+    """
+    texts = [text for kind in kinds for names, text in _entries(kind) if name in names]
+    return next((text for text in texts if not text.startswith("As in ")), "")
+
+
+def _entries(kind: Any) -> list[tuple[list[str], str]]:
+    """Names and first paragraph of each entry under "Attributes" in the docstring of a class."""
+    section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")[2]
+    entries = re.findall(r"^(\w[\w, ]*) : .*\n((?: +.*(?:\n|$))+)", section, re.MULTILINE)
+    return [(names.split(", "), " ".join(text.replace("`", "").split())) for names, text in entries]
+
+
+def _field_option(name: str, annotation: Any, default: object, text: str, heading: str) -> Decorator:
+    """Option for a field."""
+    how: dict[str, Any] = {"default": default, "help": text, "heading": heading}
+    spelled = f"--{name.replace('_', '-')}"
+    types = [kind for kind in get_args(annotation) if kind is not NoneType]
+    if annotation is bool:
+        return option(spelled, is_flag=True, **how)
+    if get_origin(annotation) is not Literal and len(types) == 1:
+        (annotation,) = types
+    choices = list(get_args(annotation)) if get_origin(annotation) is Literal else _registered(name)
+    if choices and name not in METAVARS:
+        kind: Any = click.Choice(choices)
+    else:
+        kind = annotation if annotation in (int, float) else str
+        how["help"] += f" Names: {', '.join(choices)}." if choices else ""
+    if name not in METAVARS and len(types) > 1 and kind is str:
+        how["metavar"] = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
+    return option(spelled, type=kind, show_default=default is not None, **{"metavar": METAVARS.get(name)} | how)
+
+
+def _registered(name: str) -> list[str]:
+    """Names that a setting may have, if the library keeps a register of them."""
+    from segprep.readers import READERS  # noqa: PLC0415 - not for `segprep --help`
+    from segprep.targets.class_weights import FORMULAS  # noqa: PLC0415
+    from segprep.targets.weights import IMAGE_RULES  # noqa: PLC0415
+
+    return {"format": [*READERS], "class_weights": [*FORMULAS, *IMAGE_RULES]}.get(name, [])
+
+
+def workers(chosen: dict[str, Any]) -> Any:
+    """Workers of the options in `running`, which are taken out of those that are given."""
+    from segprep import Workers  # noqa: PLC0415 - not for `segprep --help`
+
+    return Workers(chosen.pop("workers", None), chosen.pop("scheduler", None))
 
 
 data: Decorator = click.argument("data", type=PathType())
 store: Decorator = click.argument("store", type=PathType())
-as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-debug: Decorator = click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error.")
-
-FORMATS = (
-    "coco",
-    "panoptic",
-    "labelme",
-    "yolo",
-    "segment-anything",
-    "voc",
-    "ade20k",
-    "cityscapes",
-    "kitti",
-    "mots",
-    "mapillary",
-    "colour-png",
-    "instance-png",
-    "label-image",
+split: Decorator = option(
+    "--split",
+    heading="Splits",
+    metavar="TRAIN,VAL,TEST|FILE",
+    help="Shares, or a JSON or CSV file.  [default: train/ val/ test/ folders or splits.json|csv in DATA, or all train]",
 )
-TARGETS = ("weights", "border", "boundaries", "distance")
-PRESETS = ("paper", "deshpande2018", "falk2019")
-FORMULAS = (
-    *("inverse", "inverse-sqrt", "median-frequency", "enet", "effective-number", "dice", "pos-weight", "wbce"),
-    *("focal-alpha", "none"),
-)
-
-reading = option_group(
-    click.option("--format", type=click.Choice(FORMATS), help="Format of DATA.  [default: found out]"),
-    choice("--crowd", "ignore", "instance", text="What COCO's iscrowd regions are."),
-    click.option("--max-pixels", default=2**28, show_default=True, help="Refuse larger masks."),
-    click.option("--max-instances", default=2**20, show_default=True, help="Refuse masks with more instances."),
-    click.option("--class-pattern", metavar="REGEX", help="Class by file name: (?P<class>...), for instance-png."),
-)
-"""How masks are read."""
-
-instances = option_group(
-    choice(
-        "--instances-from",
-        *("as-is", "components", "watershed"),
-        text="Where instances come from; other than as-is, values of label images are classes.",
+running = group(
+    option(
+        "--workers",
+        heading="Running",
+        type=int,
+        metavar="N",
+        help="Processes on this machine.  [default: one per core]",
     ),
-    click.option(
-        "--connectivity", type=click.Choice([4, 8]), default=8, show_default=True, help="Of components and watershed."
-    ),
-    click.option("--min-distance", default=5, show_default=True, help="Pixels between centres, for watershed."),
-    choice("--overlap", "smallest", "last", "first", "error", text="Which instance is in front where some overlap."),
-    click.option(
-        "--separate",
-        type=Separation(),
-        default=0,
-        show_default=True,
-        help="Make pixels within so many of another instance background; 1 or 2 for cells that touch.",
-    ),
-)
-"""How instances are told apart."""
-
-splitting = option_group(
-    click.option(
-        "--split",
-        metavar="TRAIN,VAL,TEST|FILE",
-        help="Shares, or a JSON or CSV file.  [default: train/ val/ test/ folders or splits.json|csv in DATA, or all train]",
-    ),
-    click.option("--seed", default=0, show_default=True, help="Another seed, another split."),
-    click.option("--group", metavar="REGEX", help="Keep masks together whose names give the same match."),
-    click.option("--stratify", is_flag=True, help="Balance classes over the splits."),
-    click.option("--folds", type=int, metavar="K", help="Also give each mask a fold."),
-)
-"""How masks are split."""
-
-border = option_group(
-    click.option("--w0", default=10.0, show_default=True, help="Height of the border term."),
-    click.option("--sigma", default=5.0, show_default=True, help="Width of the border term, in pixels."),
-    choice("--border-on", "background", "all", text="Where the border term is: also inside instances?"),
-    choice("--single-instance", "zero", "d1", text="Border term of an image with one instance."),
-    choice("--border-between", "all", "same-class", text="Whose distances make the border term: sum it over classes?"),
-)
-"""Border term of the weights."""
-
-class_weighting = option_group(
-    click.option(
-        "--class-weights",
-        metavar="NAME|FILE",
-        default="inverse",
-        show_default=True,
-        help=f"Weight of each class: {', '.join(FORMULAS)} over the train split; per-image; or a JSON file by class name.",
-    ),
-    choice("--absent-class", "zero", "cap", "error", text="Weight of a class without a pixel."),
-    click.option("--normalise", is_flag=True, help="Scale class weights to a mean of 1 over the pixels."),
-    click.option("--clip-class-weights", type=Numbers("LO", "HI"), help="Least and largest class weight."),
-)
-"""First term of the weights."""
-
-running = option_group(
-    click.option("--workers", type=int, help="Processes on this machine.  [default: one per core]"),
-    click.option(
+    option(
         "--scheduler",
+        heading="Running",
         metavar="ADDRESS|FILE",
-        help="Use the Dask cluster of this scheduler: tcp://, tls:// or its file.",
+        help="Use the Dask cluster of this scheduler, a tcp:// or tls:// address or its file.",
     ),
 )
-"""Where the work is done."""
+output = group(
+    option("--json", "as_json", is_flag=True, help="Print JSON."),
+    option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error."),
+)

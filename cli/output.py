@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, everything else on stderr."""
+"""Output of the commands: results on stdout, everything else on stderr."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ from segprep.errors import StorageError
 
 
 def print_result(result: str) -> None:
-    """Print a result; that its reader has gone away, as ``head`` does, is no error.
+    """Print a result. A reader that has gone away, as ``head`` does, is no error.
 
     Raises
     ------
     StorageError
-        Where it cannot be written.
+        If standard output cannot be written.
     """
     try:
         click.echo(result)
@@ -26,7 +26,7 @@ def print_result(result: str) -> None:
 
 
 def print_message(line: str) -> None:
-    """Print a line besides; no work stops because nobody can read it."""
+    """Print a line on stderr, if possible."""
     try:
         click.echo(f"segprep: {line}", err=True)
     except OSError:
@@ -34,7 +34,7 @@ def print_message(line: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let what goes to a stream from now on, and what it holds still, go nowhere."""
+    """Discard what a stream holds and what is written to it from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, elsewhere a line from time to time."""
 
 import sys
 import time
@@ -10,30 +10,32 @@ from tqdm import tqdm
 from .output import print_message
 
 LINE_SECONDS = 10
-"""Between two lines where there is no terminal."""
+"""Least time between two lines."""
 
 
 class ProgressBar:
-    """Callable that `segprep.runs.preprocess` tells how far it is; use it in a ``with`` statement."""
+    """Progress on stderr, for the parameter `progress` of the library; use it in a ``with`` statement."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._stage = ""
-        self._said = time.monotonic()
+        self.stages: list[str] = []
+        self._last = time.monotonic()
 
     def __call__(self, stage: str, done: int, masks: int) -> None:
-        """Show that `done` of all `masks` have passed `stage`."""
+        """Show that a stage of the run is done with some of the masks."""
+        is_new = stage not in self.stages
+        if is_new:
+            self.stages.append(stage)
         if sys.stderr is not None and sys.stderr.isatty():
-            self._draw(stage, done, masks)
-        elif done == masks or time.monotonic() - self._said >= LINE_SECONDS:
-            self._said = time.monotonic()
+            self._draw(stage, done, masks, is_new)
+        elif done == masks or time.monotonic() - self._last >= LINE_SECONDS:
+            self._last = time.monotonic()
             print_message(f"{stage} {done}/{masks} masks")
 
-    def _draw(self, stage: str, done: int, masks: int) -> None:
-        """Move the bar of this stage, or begin it."""
-        if stage != self._stage or self._bar is None:
+    def _draw(self, stage: str, done: int, masks: int, is_new: bool) -> None:
+        """Move the bar of this stage, or start it."""
+        if is_new or self._bar is None:
             self._close()
-            self._stage = stage
             self._bar = tqdm(total=masks, desc=stage, unit="mask", dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 

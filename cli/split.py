@@ -4,33 +4,37 @@ from typing import Any
 
 import click
 
+from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
 from . import options
 from .output import print_message, print_result
 
 
-@click.command()
+@click.command(cls=options.Command)
 @options.store
-@options.splitting
-@click.option("--refit", is_flag=True, help="Fit class weights on the new train split, and write the weights again.")
+@options.split
+@options.settings("Splits", SplitRule)
+@options.option(
+    "--refit",
+    heading="Splits",
+    is_flag=True,
+    help="Fit class weights to the new train split, and write the weights again.",
+)
 @options.running
-@options.as_json
-@options.debug
-def split(store: AnyPath, refit: bool, as_json: bool, **chosen: Any) -> None:
-    """Split the masks of STORE anew into train, val and test.
+@options.output
+def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
+    """Change the train/val/test split of STORE.
 
-    Weights stay as they were fitted on the former train split, unless --refit writes them again.
+    Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from segprep.runs.resplit import resplit  # noqa: PLC0415 - half a second, not for --help
+    from segprep import resplit  # noqa: PLC0415 - half a second, not for --help
 
-    from . import choices, summary  # noqa: PLC0415
+    from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
-        info = resplit(
-            store, choices.split_rule(chosen), refit=refit, workers=choices.workers(chosen), progress=progress
-        )
-    for line in summary.stale(store, info):
+        info = resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
+    for line in render.stale(store, info):
         print_message(f"warning: {line}")
-    print_result(summary.as_json(store, info) if as_json else summary.split_line(store, info))
+    print_result(render.store_json(store, info) if as_json else render.split_line(store, info))

@@ -1,57 +1,54 @@
-"""`segprep verify`: whether a store is whole."""
+"""`segprep verify`: integrity of a store."""
 
 from typing import Any
 
 import click
 
+from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 
 from . import options
 from .output import print_result
 
-DAMAGED = 5
-"""Exit code where something is damaged, as of an IntegrityError."""
 
-
-@click.command()
+@click.command(cls=options.Command)
 @options.store
-@click.option("--deep", is_flag=True, help="Read and decode every shard: finds also damage that keeps its size.")
-@click.option(
+@options.option("--deep", is_flag=True, help="Decode every shard, to detect damage that keeps its size.")
+@options.option(
     "--against",
     metavar="DATA",
     type=options.PathType(),
     help="Compute some masks of DATA again, and compare all their arrays.",
 )
-@click.option("--sample", default=16, show_default=True, help="How many masks --against computes.")
-@click.option("--seed", default=0, show_default=True, help="Another seed, another sample.")
-@click.option(
+@options.option("--sample", default=16, show_default=True, help="Number of masks that --against computes.")
+@options.option("--seed", default=0, show_default=True, help="Random seed of the sample.")
+@options.option(
     "--repair",
     metavar="DATA",
     type=options.PathType(),
-    help="Look as --deep does, and write what is damaged anew from DATA.",
+    help="Verify as with --deep, and write what is damaged again from DATA.",
 )
 @options.running
-@options.as_json
-@options.debug
-def verify(store: AnyPath, as_json: bool, repair: AnyPath | None, **chosen: Any) -> int:
-    """Say whether STORE is whole, or what of it is damaged.
+@options.output
+def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None, **chosen: Any) -> int:
+    """Check that STORE is complete and undamaged; --repair rewrites what is not.
 
-    Ends with exit code 5 if anything is. Without --deep the size of every shard is looked at, and the checksum of all else.
+    The exit code is 5 if there is damage. Without --deep, the size of every shard and the checksum of everything else are
+    checked.
     """
-    from segprep.runs.repair import repair as repaired  # noqa: PLC0415 - half a second, not for --help
-    from segprep.runs.verify import verify as verified  # noqa: PLC0415
+    from segprep import repair as repair_store  # noqa: PLC0415 - half a second, not for --help
+    from segprep import verify as verify_store  # noqa: PLC0415
 
-    from . import choices, summary  # noqa: PLC0415
+    from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
-    if repair is not None and chosen["against"] is not None:
-        raise click.UsageError("--repair and --against exclude each other: repair first")
-    workers = choices.workers(chosen)
+    if repair is not None and "against" in chosen:
+        raise click.UsageError("--repair and --against exclude each other; repair first")
+    workers = options.workers(chosen)
     with ProgressBar() as progress:
         if repair is not None:
-            report = repaired(store, repair, workers=workers, progress=progress)
+            report = repair_store(store, repair, workers=workers, progress=progress)
         else:
-            how = {name: chosen[name] for name in ("deep", "against", "sample", "seed")}
-            report = verified(store, **how, workers=workers, progress=progress)
-    print_result(summary.findings_json(report) if as_json else summary.findings_text(report))
-    return DAMAGED if report.findings else 0
+            report = verify_store(store, workers=workers, progress=progress, **chosen)
+    print_result(render.as_json(report) if as_json else render.findings_text(report))
+    return IntegrityError.exit_code if report.findings else 0

@@ -1,95 +1,100 @@
-"""`segprep weights`: the main job."""
+"""`segprep weights`: the main command."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from segprep.masks.instances import InstanceRule
+from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
+from segprep.readers import READERS, ReadOptions
+from segprep.runs.settings import Rules, target_kinds
+from segprep.targets import TARGETS
+from segprep.targets.weights import PRESETS
 
 from . import options
 from .output import print_message, print_result
 
 
-@click.command()
-@options.data
-@options.store
-@click.option(
-    "--targets",
-    default="weights",
-    show_default=True,
-    help=f"What to write besides labels and classes, of {', '.join(options.TARGETS)}, with commas between.",
-)
-@click.option("--preset", type=click.Choice(options.PRESETS), help="Parameters of the weights as published.")
-@options.border
-@options.class_weighting
-@options.choice("--dtype", "float16", "float32", text="Type of weights, border and distance.")
-@options.choice("--distance-per", "foreground", "class", "instance", text="What a distance is taken to.")
-@click.option("--distance-clip", type=float, help="Largest distance either way, in pixels.")
-@click.option("--boundary-width", default=1, show_default=True, help="Width of boundaries, in pixels.")
-@options.instances
-@options.splitting
-@click.option("--canvas", type=options.Canvas(), help="Pad all masks to one size.  [default: a few sizes that fit]")
-@options.reading
-@options.choice(
-    "--on-error",
-    *("skip-annotation", "skip-mask", "fail"),
-    text="Leave out what is bad within a mask; masks that cannot be read too (then the exit code is 1); or nothing.",
-)
-@click.option(
-    "--problems",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write all that was left out there, as JSON lines.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace what STORE has of other masks or settings, not refuse it.")
-@click.option(
-    "--part",
-    type=options.Part(),
-    help="Write only this part of the shards, for runs side by side; once all have ended, a run without it completes STORE.",
-)
-@click.option(
-    "--reread",
-    is_flag=True,
-    help="Compare the contents of DATA with STORE too, rather than the names, sizes and times of its files alone.",
-)
-@options.running
-@options.as_json
-@options.debug
-def weights(data: AnyPath, store: AnyPath, as_json: bool, problems: Path | None, **chosen: Any) -> int:
-    """Write U-Net weights and other maps of all masks in DATA to STORE.
+@click.command(
+    cls=options.Command,
+    help=f"""Write U-Net weights, distances and other maps of all masks in DATA to STORE.
 
-    DATA is a COCO JSON file, a label image, or a folder of masks in one of 14 formats. STORE is a folder: a new one, or a
-    store of the same masks, to which targets are added. Any Zarr v3 reader opens it.
+    DATA is a COCO JSON file, a label image, or a folder of masks in one of {len(READERS)} formats. STORE is a folder: a new
+    one, or a store of the same masks, to which targets are added. Any Zarr v3 reader opens it.
 
     \b
     weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))
     d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
-    """  # noqa: D301 - click takes a real backspace for "keep these lines"
+    """,
+)
+@options.data
+@options.store
+@options.option(
+    "--targets",
+    heading="Targets",
+    metavar="NAME,...",
+    default="weights,distance",
+    show_default=True,
+    help=f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
+)
+@options.option(
+    "--preset",
+    heading="Targets",
+    type=click.Choice(list(PRESETS)),
+    help="Published parameters of the weights, for the options that are not given.",
+)
+@options.settings("Targets", *TARGETS)
+@options.settings("Instances", InstanceRule)
+@options.split
+@options.settings("Splits", SplitRule)
+@options.settings("Input", Rules, ReadOptions)
+@options.option(
+    "--problems",
+    heading="Input",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all problems of DATA to this file, as JSON lines.",
+)
+@options.option(
+    "--overwrite",
+    heading="Running",
+    is_flag=True,
+    help="Replace a STORE made from other masks or settings (default: refuse).",
+)
+@options.option(
+    "--part",
+    heading="Running",
+    metavar="I/N",
+    help="Write one of N parts of the shards, for runs side by side; when all have ended, a run without it completes STORE.",
+)
+@options.option(
+    "--reread",
+    heading="Running",
+    is_flag=True,
+    help="Read all masks again, to detect files edited in place without a change of size or time.",
+)
+@options.running
+@options.output
+def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path | None = None, **chosen: Any) -> int:
+    """Write a store."""
     from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
     from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415
 
-    from . import choices, summary  # noqa: PLC0415
+    from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
-    choices.check_used(click.get_current_context(), chosen)
-    settings = choices.with_preset(click.get_current_context(), chosen)
     with ProgressBar() as progress:
-        info = preprocess(
-            data,
-            store,
-            targets=choices.targets(settings),
-            rules=choices.rules(settings),
-            workers=choices.workers(settings),
-            overwrite=settings["overwrite"],
-            part=choices.part(settings),
-            reread=settings["reread"],
-            progress=progress,
-        )
-    for line in summary.warnings(info):
+        info = preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+    for line in render.warnings(info):
         print_message(f"warning: {line}")
     if info.status != "complete":
-        print_message("once all parts are written, the same command without --part completes it")
+        print_message("once all parts are written, run the same command without --part to complete the store")
     if problems is not None:
-        summary.write_problems(problems, info)
-    print_result(summary.as_json(store, info) if as_json else summary.one_line(store, info))
+        render.write_problems(problems, info)
+    if as_json:
+        print_result(render.store_json(store, info))
+    else:
+        print_result(render.one_line(store, info, has_written="write" in progress.stages))
     return int(any(problem.kind == LEFT_OUT for problem in info.problems))

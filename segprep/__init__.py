@@ -1,74 +1,108 @@
 """segprep: precomputed ground truth for segmentation networks.
 
-A *reader* finds masks and hands out *refs*. A ref loads one `InstanceMask` where it runs. A *target* computes one
-array from one mask. The pipeline *scans* all masks once, *plans* a *layout* from what it saw, and *writes*: one task
-fills one *shard* of every target. A training loop *opens* the *store*.
+A *reader* finds masks and returns *refs*. A ref loads one `InstanceMask` where it runs. A *target* computes one array from
+one mask. A run *scans* all masks once, *plans* a *layout* from their statistics, and *writes*: one job fills one *shard* of
+every target. A training loop *opens* the *store*.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segprep.errors import SegprepError
-    from segprep.masks.classes import ClassTable
-    from segprep.masks.instances import InstanceRule
-    from segprep.masks.mask import InstanceMask
-    from segprep.masks.splits import SplitRule
-    from segprep.readers import ReadOptions
-    from segprep.runs.preprocess import Rules, preprocess
-    from segprep.runs.resplit import resplit
-    from segprep.store.dataset import open  # noqa: A004 - segprep.open, as in zarr.open and tifffile.open
-    from segprep.targets import Border, Boundaries, Classes, Distance, Labels, Weights
-    from segprep.workers.jobs import Workers
+    from segprep.errors import InputError as InputError
+    from segprep.errors import IntegrityError as IntegrityError
+    from segprep.errors import JobError as JobError
+    from segprep.errors import OptionError as OptionError
+    from segprep.errors import OutputError as OutputError
+    from segprep.errors import SegprepError as SegprepError
+    from segprep.errors import SegprepWarning as SegprepWarning
+    from segprep.errors import StorageError as StorageError
+    from segprep.kernels.border import border_weights as border_weights
+    from segprep.kernels.boundaries import boundaries as boundaries
+    from segprep.kernels.distance import signed_distance as signed_distance
+    from segprep.kernels.nearest import nearest_two as nearest_two
+    from segprep.masks.classes import ClassTable as ClassTable
+    from segprep.masks.instances import InstanceRule as InstanceRule
+    from segprep.masks.mask import InstanceMask as InstanceMask
+    from segprep.masks.mask import MaskRef as MaskRef
+    from segprep.masks.splits import SplitRule as SplitRule
+    from segprep.readers import Reader as Reader
+    from segprep.readers import ReadOptions as ReadOptions
+    from segprep.readers import find as find
+    from segprep.runs.check import check as check
+    from segprep.runs.describe import class_weights as class_weights
+    from segprep.runs.describe import describe as describe
+    from segprep.runs.preprocess import preprocess as preprocess
+    from segprep.runs.repair import repair as repair
+    from segprep.runs.resplit import resplit as resplit
+    from segprep.runs.verify import verify as verify
+    from segprep.store.dataset import open as open  # noqa: A004 - as zarr.open
+    from segprep.store.schema import StoreInfo as StoreInfo
+    from segprep.targets import Border as Border
+    from segprep.targets import Boundaries as Boundaries
+    from segprep.targets import Classes as Classes
+    from segprep.targets import Distance as Distance
+    from segprep.targets import Labels as Labels
+    from segprep.targets import Target as Target
+    from segprep.targets import Weights as Weights
+    from segprep.targets.weights import PRESETS as PRESETS
+    from segprep.workers.jobs import Workers as Workers
 
-__version__: str
+    __version__: str
 
-_HOMES = {
+_MODULES = {
+    "preprocess": "runs.preprocess",
+    "check": "runs.check",
+    "verify": "runs.verify",
+    "repair": "runs.repair",
+    "resplit": "runs.resplit",
+    "describe": "runs.describe",
+    "class_weights": "runs.describe",
+    "open": "store.dataset",
+    "StoreInfo": "store.schema",
+    "find": "readers",
+    "Reader": "readers",
+    "ReadOptions": "readers",
+    "MaskRef": "masks.mask",
+    "InstanceMask": "masks.mask",
+    "ClassTable": "masks.classes",
+    "InstanceRule": "masks.instances",
+    "SplitRule": "masks.splits",
+    "Target": "targets",
+    "Labels": "targets",
+    "Classes": "targets",
+    "Weights": "targets",
     "Border": "targets",
     "Boundaries": "targets",
-    "ClassTable": "masks.mask",
-    "Classes": "targets",
     "Distance": "targets",
-    "InstanceMask": "masks.mask",
-    "InstanceRule": "masks.instances",
-    "Labels": "targets",
-    "ReadOptions": "readers",
-    "Rules": "runs.preprocess",
-    "SegprepError": "errors",
-    "SplitRule": "masks.splits",
-    "Weights": "targets",
+    "PRESETS": "targets.weights",
     "Workers": "workers.jobs",
-    "open": "store.dataset",
-    "preprocess": "runs.preprocess",
-    "resplit": "runs.resplit",
+    "border_weights": "kernels.border",
+    "nearest_two": "kernels.nearest",
+    "signed_distance": "kernels.distance",
+    "boundaries": "kernels.boundaries",
+    "SegprepError": "errors",
+    "OptionError": "errors",
+    "InputError": "errors",
+    "OutputError": "errors",
+    "IntegrityError": "errors",
+    "StorageError": "errors",
+    "JobError": "errors",
+    "SegprepWarning": "errors",
 }
-"""Module of each public name; imported when first used, so that ``segprep --help`` is quick."""
+"""Module of each public name. Modules are imported at the first use of a name, so that ``segprep --help`` is quick."""
 
-__all__ = [
-    "Border",
-    "Boundaries",
-    "ClassTable",
-    "Classes",
-    "Distance",
-    "InstanceMask",
-    "InstanceRule",
-    "Labels",
-    "ReadOptions",
-    "Rules",
-    "SegprepError",
-    "SplitRule",
-    "Weights",
-    "Workers",
-    "__version__",
-    "open",
-    "preprocess",
-    "resplit",
-]
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - strings
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415 - not a name of this module
+
     if name == "__version__":
         return import_module("importlib.metadata").version("segprep")
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'segprep' has no attribute {name!r}")
-    return getattr(import_module(f"segprep.{_HOMES[name]}"), name)
+    return getattr(import_module(f"segprep.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

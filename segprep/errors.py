@@ -1,39 +1,40 @@
-"""What can go wrong, told apart by what the user can do about it.
+"""Errors of segprep, one class for each kind of remedy.
 
-A message is one line: where, what, the value, how to mend it. The command line prints it and ends with `exit_code`.
+A message is one line: where, what, the value, the remedy. Parameters are written as in Python, ``sigma=-1``; the command
+line writes them as its options, ``--sigma -1``, prints the line, and ends with `exit_code`.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
-IS_A_BUG = "this is a bug in segprep; --debug shows where"
+IS_A_BUG = "this is a bug in segprep"
 
 
 class SegprepError(Exception):
-    """Any failure that segprep foresees; never raised itself."""
+    """Base class of the errors that segprep foresees; never raised itself."""
 
     exit_code: ClassVar[int] = 1
 
 
 class SegprepWarning(UserWarning):
-    """What is done as asked, though the caller may not know what it means."""
+    """A run continues, but its result may not be what the caller expects."""
 
 
 class OptionError(SegprepError):
-    """The caller asked for something that makes no sense, whatever the data."""
+    """A parameter has a value that makes no sense, or does not fit the data or another parameter."""
 
     exit_code = 2
 
 
 class InputError(SegprepError):
-    """The input is missing, or cannot be read, or it cannot be known what it means."""
+    """The input is missing, cannot be read, or is ambiguous."""
 
     exit_code = 3
 
 
 class OutputError(SegprepError):
-    """The output is there already, or is not ours to write."""
+    """The output exists with other settings, is locked, or is not a segprep store."""
 
     exit_code = 4
 
@@ -45,13 +46,13 @@ class IntegrityError(SegprepError):
 
 
 class StorageError(SegprepError):
-    """The place of the output cannot be written or read."""
+    """A file system, a bucket or a cluster cannot be reached, read or written."""
 
     exit_code = 6
 
 
 class JobError(SegprepError):
-    """A job failed in a way that nobody has foreseen: a bug."""
+    """A job failed in an unforeseen way: a bug in segprep."""
 
     exit_code = 70
 

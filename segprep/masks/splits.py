@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,23 +41,24 @@ class SplitRule:
         Shares of train, val and test, which sum to 1. None obeys what the data set says by folders or a file, and else
         takes everything for training.
     seed : int
-        Another seed, another split.
+        Random seed.
     group : str or None
-        Regular expression; masks whose keys give the same first match, or its groups if it has any, stay together.
+        Keep masks together whose names match this regular expression equally, such as tiles of one slide. If it has groups,
+        these decide.
     stratify : bool
-        Whether to balance classes over the splits; adding masks may then move others.
+        Balance classes over the splits; further masks may then move others.
     folds : int or None
-        Number of folds for cross-validation, at least 2; test masks are in none.
+        Number of folds for cross-validation, at least 2; masks of test are in none.
     file : str or None
         JSON or CSV file that names the split of each key.
     """
 
-    fractions: tuple[float, float, float] | None = None
+    fractions: tuple[float, float, float] | None = field(default=None, metadata={"bound": True})
     seed: int = 0
     group: str | None = None
     stratify: bool = False
     folds: int | None = None
-    file: str | None = None
+    file: str | None = field(default=None, metadata={"bound": True})
 
     def __post_init__(self) -> None:
         if self.fractions is not None:

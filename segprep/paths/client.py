@@ -1,10 +1,9 @@
-"""Connections to buckets, by obstore, the Python face of Apache's object_store: an extra, imported for buckets alone.
+"""Connections to buckets by obstore, the Python interface of Apache's object_store: an extra, imported only for buckets.
 
-It is one package without dependencies, has conditional writes (the lease of a store needs them), and keeps no listings that
-could be out of date, as fsspec does.
+It is one package without dependencies, has conditional writes, which the lease of a store needs, and keeps no listings that
+could be out of date.
 
-Credentials come from where the tools of each provider look for them, in every process anew: none is ever part of a path, a
-job or a message.
+Each process finds its credentials where the provider's tools look for them: none is ever part of a path, a job or a message.
 """
 
 import errno
@@ -27,21 +26,21 @@ _OBSTORE_READS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
-"""Variables of the environment that tell obstore itself who asks."""
+"""Environment variables by which obstore itself finds credentials."""
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
-"""Variables of the environment that name another server than the provider's, by the scheme of addresses."""
+"""Environment variables that name another server than the provider's, by the scheme of addresses."""
 
 
 def client(address: str) -> Any:
-    """Connection to a bucket, or to a folder in it; each process makes its own, since nothing of it is sent to others.
+    """Connection to a bucket, or to a folder in it; each process makes its own.
 
     Raises
     ------
     OSError
-        In a process that was forked from one with connections: their threads are not in it, and it would wait for ever.
+        In a process that was forked from one with connections: it lacks their threads, and would wait for ever.
     """
     _OWNER.setdefault("process", os.getpid())
     if _OWNER["process"] != os.getpid():
@@ -65,7 +64,7 @@ def _connected(address: str) -> Any:
 
 
 def _check_endpoint(address: str) -> None:
-    """Raise OptionError where the address of the server is none, which obstore does not survive."""
+    """Raise OptionError where the address of the server is invalid, which would end obstore by a panic."""
     for name in _ENDPOINTS.get(address.partition("://")[0], ()):
         value = os.environ.get(name)
         if value and not value.lower().startswith(("http://", "https://")):
@@ -73,7 +72,7 @@ def _check_endpoint(address: str) -> None:
 
 
 def _credentials(address: str) -> dict[str, Any]:
-    """Credentials of AWS's configuration files, which obstore does not read, where boto3 is there to read them."""
+    """Credentials from AWS's configuration files, which obstore does not read, where boto3 is installed."""
     if not address.startswith("s3://") or any(os.environ.get(name) for name in _OBSTORE_READS):
         return {}
     try:
@@ -86,17 +85,17 @@ def _credentials(address: str) -> dict[str, Any]:
         session = Session()
         if session.get_credentials() is None:
             return {}
-    except BotoCoreError as error:  # such as a profile that is not there
+    except BotoCoreError as error:  # such as a missing profile
         raise OptionError(f"{address}: AWS's configuration: {error}") from error
     region = {"region": session.region_name} if session.region_name else {}
     return {"credential_provider": Boto3CredentialProvider(session), **region}
 
 
 def interruptible(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Result of a call that waits for the network; signals are heard meanwhile.
+    """Result of a call that waits for the network, which signals can interrupt.
 
-    Python hears them in its main thread alone, and not before a call into other code returns, which may try for minutes to
-    reach a server. So the main thread has another one call, and waits for it.
+    Python handles signals in its main thread, and only after a call into native code has returned, which may try for minutes
+    to reach a server. So the main thread has another thread call, and waits for it.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments, **options)
@@ -104,7 +103,7 @@ def interruptible(function: Callable[..., Any], *arguments: Any, **options: Any)
 
 
 def map_requests(function: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
-    """Results of a call for each item, at most so many at once; signals are heard meanwhile.
+    """Results of a call for each item, at most `most` at the same time; signals can interrupt it.
 
     The threads end with the process, whatever they wait for; it would wait for those of an executor.
     """
@@ -128,22 +127,27 @@ def map_requests(function: Callable[[T], R], items: Sequence[T], most: int) -> l
 
 
 @contextmanager
-def as_os_errors(address: str) -> Iterator[None]:
-    """Translate what obstore says into what the system says of files."""
-    from obstore import exceptions  # noqa: PLC0415 - an extra
+def as_os_errors(path: object) -> Iterator[None]:
+    """Turn errors of obstore into those that the system raises for files; others pass.
 
+    Zarr calls obstore too, where a store is in a bucket.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address) from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise PermissionError(errno.EACCES, _reason(error), address) from None
-    except exceptions.BaseError as error:
-        raise OSError(errno.EIO, _reason(error), address) from None
+    except FileNotFoundError as error:
+        if error.errno is not None:
+            raise
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except Exception as error:
+        if type(error).__module__ != "obstore.exceptions":
+            raise
+        if type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}:
+            raise PermissionError(errno.EACCES, _reason(error), str(path)) from None
+        raise OSError(errno.EIO, _reason(error), str(path)) from None
 
 
 def _reason(error: Exception) -> str:
-    """What matters of what obstore says; without queries, which may hold what signs a request, and passwords of servers.
+    """Reason in a message of obstore, without queries, which may contain signatures, and without passwords of servers.
 
     Examples
     --------
@@ -156,5 +160,5 @@ def _reason(error: Exception) -> str:
     text = str(error).partition("\n\nDebug source")[0]
     status = re.search(r"status code: (\d+[A-Za-z ]*)", text)
     message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
-    found = ": ".join(" ".join(each[1].split()) for each in (status, message) if each)
+    found = ": ".join(" ".join(match[1].split()) for match in (status, message) if match)
     return re.sub(r"\?[^\s\"']*|(?<=://)[^/\s@]*@", "", found or text.partition("\n")[0])

@@ -1,37 +1,108 @@
-"""Atomic writes, flushed to the disk, and errors of storage."""
+"""Storage behind a path: listing, atomic writes that are flushed to the disk, removal, and errors."""
 
 import errno
+import mmap
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from segprep.errors import StorageError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 LOCK = ".lock"
-"""File that is in a store while it is written; see `segprep.paths.lock`."""
-
-
+"""Start of the names of the hidden files of a store's lock; see `segprep.paths.lock`."""
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
-
-
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def remove_partials(root: AnyPath) -> None:
-    """Remove files that were never put in place; objects in a bucket always are."""
-    for path in [] if isinstance(root, BucketPath) else root.rglob(f".*{PARTIAL}"):
+@dataclass(frozen=True)
+class DiskPath:
+    """Path of this machine, with the methods of `BucketPath` that `pathlib` lacks."""
+
+    path: Path
+
+    def put(self, data: bytes) -> None:
+        """Write a file completely or not at all; it is on the disk when this returns."""
+        path = self.path
+        make_folder(path.parent)
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException as error:
+            partial.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                sizes = f"{len(data):,} bytes were to be written, {shutil.disk_usage(path.parent).free:,} are free"
+                raise OSError(error.errno, f"{error.strerror}: {sizes}", str(path)) from error
+            raise
+        _sync_folder(path.parent)
+
+    def mapped(self) -> mmap.mmap | bytes:
+        """Content of a file, mapped and not yet read."""
+        with self.path.open("rb") as file:
+            # An empty file cannot be mapped.
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.path.stat().st_size else b""
+
+    def listed_once(self) -> AbstractContextManager[None]:
+        """Context that does nothing: a disk is listed each time."""
+        return nullcontext()
+
+    def listed(self) -> tuple[list[Path], list[Path]]:
+        """Folders and files in a folder, without links, in no order."""
+        with os.scandir(self.path) as scan:
+            entries = list(scan)
+        return (
+            [self.path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)],
+            [self.path / entry.name for entry in entries if entry.is_file(follow_symlinks=False)],
+        )
+
+    def total_bytes(self) -> int:
+        """Size of all files in a folder and below, except hidden ones."""
+        files = (path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sum(path.stat().st_size for path in files)
+
+    def remove_tree(self) -> None:
+        """Remove a folder with all that is in it, if it exists."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+        """Results of a call that reads for each item, one after the other."""
+        return map(function, items)
+
+
+def storage(path: AnyPath) -> DiskPath | BucketPath:
+    """Path with the operations that differ between a disk and a bucket."""
+    return path if isinstance(path, BucketPath) else DiskPath(path)
+
+
+def put(path: AnyPath, data: bytes) -> None:
+    """Put a file or an object in place completely or not at all; it is stored when this returns."""
+    storage(path).put(data)
+
+
+def remove_partials(root: Path) -> None:
+    """Remove files that were never put in place."""
+    for path in root.rglob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 def exists(path: AnyPath) -> bool:
-    """Whether there is something, a dangling link included; unlike `Path.exists` it does not take an error for a no."""
+    """True if there is something, a dangling link included; unlike `Path.exists`, it raises other errors."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -39,34 +110,12 @@ def exists(path: AnyPath) -> bool:
     return True
 
 
-def put(path: AnyPath, data: bytes) -> None:
-    """Put an object in place: whole or not at all, and on the disk or in the bucket when this returns."""
-    if isinstance(path, BucketPath):
-        path.write_bytes(data)
-        return
-    make_folder(path.parent)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            sizes = f"{len(data):,} bytes were to be written, {shutil.disk_usage(path.parent).free:,} are free"
-            raise OSError(error.errno, f"{error.strerror}: {sizes}", str(path)) from error
-        raise
-    _sync_folder(path.parent)
-
-
 def make_folder(folder: Path) -> None:
-    """Make a folder with those around it, on the disk when this returns."""
-    missing = list(takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    """Make a folder and its parents; they are on the disk when this returns."""
+    missing = list(takewhile(lambda parent: not parent.exists(), (folder, *folder.parents)))
     folder.mkdir(parents=True, exist_ok=True)
-    for each in missing:
-        _sync_folder(each.parent)
+    for made in missing:
+        _sync_folder(made.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -80,7 +129,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def storage_errors(root: AnyPath) -> Iterator[None]:
-    """Translate what the system says of the disk."""
+    """Turn each OSError into a StorageError."""
     try:
         yield
     except OSError as error:

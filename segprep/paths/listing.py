@@ -1,14 +1,17 @@
-"""Listing folders of the user: sorted, without hidden files, and never out of the folder."""
+"""Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from segprep.errors import InputError
-from segprep.paths.anypath import AnyPath, scanned
+from segprep.paths.anypath import AnyPath
+from segprep.paths.files import storage
 
 PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes of files that hold a picture of some kind."""
+"""Suffixes of image files."""
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+"""Names of files that file managers leave behind."""
 
 
 class Listing(NamedTuple):
@@ -18,16 +21,16 @@ class Listing(NamedTuple):
     files: list[AnyPath]
 
     def with_suffix(self, *suffixes: str) -> list[AnyPath]:
-        """Files whose names end so, in either case."""
+        """Files with one of these suffixes, in upper or lower case."""
         return [file for file in self.files if file.suffix.lower() in suffixes]
 
     def named(self, *names: str) -> list[AnyPath]:
-        """Folders of these names, in either case."""
+        """Folders with one of these names, in upper or lower case."""
         return [folder for folder in self.folders if folder.name.lower() in names]
 
 
 def listing(folder: AnyPath) -> Listing:
-    """Content of `folder`; links are left out, because they may lead out of it or in a circle.
+    """Content of `folder`, without links, which may lead out of it or in a circle.
 
     Raises
     ------
@@ -35,25 +38,26 @@ def listing(folder: AnyPath) -> Listing:
         Where the folder cannot be listed.
     """
     try:
-        folders, files = scanned(folder)
+        folders, files = storage(folder).listed()
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
     return Listing(_visible(folders), _visible(files))
 
 
 def below(folder: AnyPath) -> list[Listing]:
-    """Contents of a folder and of all folders in it."""
+    """Contents of a folder and of all folders below."""
     inside = listing(folder)
-    return [inside, *(each for child in inside.folders for each in below(child))]
+    return [inside, *(found for child in inside.folders for found in below(child))]
 
 
-def _visible(places: list[AnyPath]) -> list[AnyPath]:
-    """Those that are neither hidden nor litter, by name."""
-    return sorted((each for each in places if _is_visible(each.name)), key=lambda each: each.name)
+def _visible(paths: Sequence[AnyPath]) -> list[AnyPath]:
+    """Paths that are neither hidden nor clutter, sorted by name."""
+    shown = (path for path in paths if not path.name.startswith(".") and path.name.lower() not in _CLUTTER)
+    return sorted(shown, key=lambda path: path.name)
 
 
 def start_of(file: AnyPath, count: int) -> bytes:
-    """First bytes of a file: one more than there may be tells that it is too large.
+    """First `count` bytes of a file; ask for one more than allowed to recognise a file that is too large.
 
     Raises
     ------
@@ -65,8 +69,3 @@ def start_of(file: AnyPath, count: int) -> bytes:
             return opened.read(count)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-
-
-def _is_visible(name: str) -> bool:
-    """Whether a name is neither hidden nor the litter of a file manager."""
-    return not name.startswith(".") and name.lower() not in _CLUTTER

@@ -1,16 +1,16 @@
-"""One writer for a store: a second run is refused at once, and what a killed run left behind is taken over.
+"""One writer for a store: a second run is refused at once, and the store of a killed run is taken over.
 
-Runs of different parts of the shards may write one store side by side: they share its lock, and each has one of its own.
+The lock is the system's own (``flock``) on the hidden file ``.lock`` in the store, so it ends with the process that holds it,
+however that ends. The file stays, and is empty while there is no owner. The run of one part of the shards shares this lock
+with the runs of other parts, and has a file like ``.lock-1-of-4`` to itself.
 
-The lock is the system's own on a file in the store (``flock``): it ends with the process that holds it, however that ends.
-The file says who that is. Where the file system has no such locks, the file alone decides: it counts unless the process
-that it names was on this machine and is gone. In a bucket, a lease takes the place of the lock; see `segprep.paths.lease`.
+Where a file system has no such locks, the files alone decide: a lock is held while its file names a process, unless that was
+one of this machine and has ended. In a bucket, a lease takes the place of the lock; see `segprep.paths.lease`.
 """
 
 import errno
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,143 +22,103 @@ from segprep.errors import OutputError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.files import LOCK, make_folder, remove_partials, storage_errors
-from segprep.paths.lease import Owner, lease
+from segprep.paths.lease import lease
+from segprep.paths.owner import Owner, decode_owner, is_being_written, this_process
 
-RETRY_SECONDS = 1
-"""Seconds that a run waits for what passes: of a part, that another part which ends holds the lock alone while it removes the
-file; of any, that the one which has just taken the lock writes its name into it."""
+NAME_SECONDS = 1
+"""Seconds that a refused run waits for the owner, who may have taken the lock just now, to write its name."""
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
 @contextmanager
-def write_lock(root: AnyPath, part: str = "") -> Iterator[Callable[[], None]]:
-    """Keep other runs from writing the store at `root`, and sweep what killed ones left half written.
+def write_lock(root: AnyPath, part_name: str = "") -> Iterator[Callable[[], None]]:
+    """Keep other runs from writing the store at `root`, and remove partial files of killed runs.
 
-    The folder is made where it is missing; if nothing is written to it, it is gone again at the end.
+    The folder is made where it is missing; if nothing is written to it, it is removed at the end.
 
     Parameters
     ----------
     root : AnyPath
         The store.
-    part : str
-        Name of the part of the shards that this run writes: runs of other parts are not kept away. Empty for all.
+    part_name : str
+        Name of the part of the shards that this run writes, such as ``1-of-4``; runs of other parts may write at the same
+        time. Empty for all shards.
 
     Yields
     ------
     callable
-        Raises a StorageError where this run is no longer the only one, to be asked now and then.
+        Raises a StorageError where this run has lost the lock; call it now and then.
 
     Raises
     ------
     OutputError
         Where another run is writing.
     StorageError
-        Where the place cannot be written.
+        Where the folder or the bucket cannot be written.
     """
     if isinstance(root, BucketPath):
-        with storage_errors(root), lease(root, part) as check:
+        with storage_errors(root), lease(root, part_name) as check:
             yield check
     else:
-        with _locked_folder(root, part):
-            yield _always_held
-
-
-def _always_held() -> None:
-    """Nothing to check: the system takes no lock away."""
+        with _locked_folder(root, part_name):
+            yield lambda: None  # the system takes no lock away
 
 
 @contextmanager
-def _locked_folder(root: Path, part: str) -> Iterator[None]:
+def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
     """As `write_lock`, for a store on this machine."""
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    held: list[tuple[Path, int]] = []
+    held: list[int] = []
     try:
         with storage_errors(root):
             make_folder(root)
-            held.append(_locked(root, LOCK, shared=bool(part)))
-            if part:
-                held.append(_locked(root, f"{LOCK}-{part}"))
+            held.append(_acquire(root, LOCK, shared=bool(part_name)))
+            if part_name:
+                held.append(_acquire(root, f"{LOCK}-{part_name}"))
             else:
+                for path in root.glob(f"{LOCK}-*"):  # shown by `LOCK` too, where the file system has locks
+                    os.close(_acquire(root, path.name))
+                    path.unlink(missing_ok=True)
                 remove_partials(root)
+            os.pwrite(held[-1], msgspec.json.encode(this_process()), 0)
         yield
     finally:
-        if held and not part:
-            with suppress(OSError):
-                remove_partials(root)
-        for path, file in reversed(held):
-            _release(path, file)
-        with suppress(OSError):  # as soon as one is not empty
+        with suppress(OSError):
+            _release(root, held, part_name)
+        for file in held:
+            os.close(file)
+        with suppress(OSError):  # from the first folder that is not empty
             for folder in made:
                 folder.rmdir()
 
 
-def _release(path: Path, file: int) -> None:
-    """Let go of a lock, and remove its file unless others share it."""
-    with suppress(OSError):
-        if _try_upgrade(file):
-            path.unlink()
-    os.close(file)
-
-
-def _try_upgrade(file: int) -> bool:
-    """Whether a lock that this process holds is shared with no other; from then on it cannot be."""
-    return _is_free(file, None)
-
-
-def _locked(root: Path, name: str, *, shared: bool = False) -> tuple[Path, int]:
-    """Lock's file, and its descriptor that is held by this process."""
+def _acquire(root: Path, name: str, *, shared: bool = False) -> int:
+    """Descriptor of a lock's file, which is empty, and whose lock this process holds."""
     path = root / name
-    patience = time.monotonic() + RETRY_SECONDS
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            owner = _owner(file)
-            free = _is_free(file, owner, shared=shared)
-            ours = free and _is_at(path, file)
+            _lock(root, file, shared=shared)
+            # Its former owner may have removed the file before it was locked.
+            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
+                os.ftruncate(file, 0)
+                return file
         except BaseException:
             os.close(file)
             raise
-        if ours:
-            _write_owner(path, file)
-            return path, file
         os.close(file)
-        if free:
-            continue
-        if (shared or owner is None or owner.is_gone()) and time.monotonic() < patience:
-            time.sleep(RETRY_SECONDS / 20)
-            continue
-        who = f"process {owner.process} on {owner.host}" if owner else "another process"
-        raise OutputError(f"{root}: is being written by {who}; wait for it to end (the lock is {path})")
 
 
-def _is_at(path: Path, file: int) -> bool:
-    """Whether an open file is still there: the former owner of a lock may have removed it before it was locked anew."""
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
+def _lock(root: Path, file: int, *, shared: bool) -> None:
+    """Take the lock, or raise OutputError where another process holds it."""
+    if not _try_lock(file, shared=shared):
+        owner = _owner(root)
+        if owner or not _try_lock(file, shared=shared):
+            raise OutputError(is_being_written(root, owner, root / LOCK))
 
 
-def _write_owner(path: Path, file: int) -> None:
-    """Write into a lock's file who holds it."""
-    try:
-        os.ftruncate(file, 0)
-        os.pwrite(file, msgspec.json.encode(Owner(socket.gethostname(), os.getpid())), 0)
-    except BaseException:
-        _release(path, file)
-        raise
-
-
-def _owner(file: int) -> Owner | None:
-    """Who the file says holds the lock."""
-    try:
-        return msgspec.json.decode(os.pread(file, 4096, 0), type=Owner)
-    except msgspec.MsgspecError:  # not yet written
-        return None
-
-
-def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
-    """Whether the lock was to be had; then this process holds it."""
+def _try_lock(file: int, *, shared: bool = False) -> bool:
+    """Take the lock unless another process holds it; False in that case."""
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -166,5 +126,33 @@ def _is_free(file: int, owner: Owner | None, *, shared: bool = False) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        return shared or owner is None or owner.is_gone()
+        return _live_owner(os.pread(file, 4096, 0)) is None
     return True
+
+
+def _owner(root: Path) -> Owner | None:
+    """Owner that one of the lock's files names, as soon as one does."""
+    patience = time.monotonic() + NAME_SECONDS
+    while time.monotonic() < patience:
+        for path in sorted(root.glob(f"{LOCK}*")):
+            with suppress(FileNotFoundError):
+                if owner := _live_owner(path.read_bytes()):
+                    return owner
+        time.sleep(NAME_SECONDS / 20)
+    return None
+
+
+def _live_owner(content: bytes) -> Owner | None:
+    owner = decode_owner(content)
+    return None if owner is None or owner.is_gone() else owner
+
+
+def _release(root: Path, held: list[int], part_name: str) -> None:
+    """Remove the file of a part, and that of the lock where nothing else is in the folder."""
+    if len(held) > 1:
+        (root / f"{LOCK}-{part_name}").unlink()
+    elif held and not part_name:
+        remove_partials(root)
+        os.ftruncate(held[0], 0)
+    if held and all(path.name == LOCK for path in root.iterdir()) and _try_lock(held[0]):  # no other part shares it
+        (root / LOCK).unlink()

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from segprep.errors import InputError, OptionError
-from segprep.paths.anypath import AnyPath, listed_once, parse_path
+from segprep.paths.anypath import AnyPath, parse_path
+from segprep.paths.files import storage
 from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
@@ -79,7 +80,7 @@ def find(
     path, options, readers = parse_path(data), options or ReadOptions(), _readers(format)
     try:
         path.stat()
-        with listed_once(path):
+        with storage(path).listed_once():
             masks = _found(path, readers, options)
     except RecursionError:
         raise InputError(f"{path}: its folders are nested too deeply") from None

@@ -11,7 +11,7 @@ import msgspec
 
 from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
-from segprep.paths.bucket import BucketPath
+from segprep.paths.files import storage
 from segprep.readers._text import BOM, decode
 
 T = TypeVar("T")
@@ -20,11 +20,7 @@ T = TypeVar("T")
 def mapped(path: AnyPath) -> mmap.mmap | bytes:
     """Content of a file, not yet read; of an object in a bucket, read."""
     try:
-        if isinstance(path, BucketPath):
-            return path.read_bytes()
-        with path.open("rb") as file:
-            # An empty file cannot be mapped.
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+        return storage(path).mapped()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
@@ -46,7 +46,7 @@ class ReadOptions:
     crowd: Crowd = "ignore"
     max_pixels: int = MAX_PIXELS
     max_instances: int = MAX_INSTANCES
-    values: Values = "instances"
+    values: Values = field(default="instances", metadata={"bound": True})
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:

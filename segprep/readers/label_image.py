@@ -11,7 +11,6 @@ from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import PICTURES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, has_channels, label_values
 from segprep.readers._instance_files import holds_instances
@@ -110,11 +109,8 @@ def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
 
 
 def _array(path: AnyPath) -> NDArray[Any]:
-    """Array in a file; a view of a file on this machine."""
-    if isinstance(path, BucketPath):
-        with path.open() as file:
-            return np.asarray(np.load(file, allow_pickle=False))
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    with path.open("rb") as file:
+        return np.asarray(np.load(file, allow_pickle=False))
 
 
 def _npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:

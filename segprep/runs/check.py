@@ -1,15 +1,13 @@
-"""Reading everything and writing nothing: what a run would read, and all that is wrong with it."""
+"""Check of a data set: everything is read and nothing is written."""
 
-import os
 from collections import Counter
+from typing import Unpack
 
 import msgspec
 
 from segprep.masks.stats import total
-from segprep.paths.anypath import AnyPath
-from segprep.readers import find
-from segprep.runs.preprocess import Rules, reading
-from segprep.runs.scan import Scan, scan
+from segprep.runs.scan import OWN_REFS, Classes, Scan, masks_of, scan
+from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -24,10 +22,10 @@ class ClassReport(msgspec.Struct, frozen=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """What a data set holds.
+    """Contents and problems of a data set.
 
-    `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` has all that is
-    wrong, masks that cannot be read included, and `kinds` counts it.
+    `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` lists every
+    problem, also the masks that cannot be read; `kinds` counts them.
     """
 
     source: str
@@ -43,20 +41,21 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 def check(
-    data: str | os.PathLike[str] | AnyPath,
+    data: Data,
     *,
-    rules: Rules | None = None,
-    workers: Workers | None = None,
+    classes: Classes = None,
+    workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
+    **settings: Unpack[ReadSettings],
 ) -> CheckReport:
-    """Read all masks of a data set and report what is there and all that is wrong.
+    """Read all masks of a data set and report its contents and its problems.
 
-    Parameters are those of `segprep.preprocess`.
+    The parameters are those of `segprep.preprocess`.
 
     Raises
     ------
     InputError
-        Where it cannot be known at all what the data are.
+        If no reader recognises the data, or several do.
 
     Examples
     --------
@@ -69,15 +68,15 @@ def check(
     >>> report.format, report.masks, report.instances, report.problems
     ('label-image', 1, 2, ())
     """
-    rules, workers = rules or Rules(), workers or Workers()
-    masks = find(workers.place(data), format=rules.format, options=reading(rules))
+    rules, workers = read_rules(settings), Workers.of(workers)
+    source = chosen_data(data, workers)
+    masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
         found = scan(executor, masks, rules.instances, progress)
-    return _report(str(data), found)
+    return _report(OWN_REFS if isinstance(source, tuple) else str(data), found)
 
 
 def _report(source: str, found: Scan) -> CheckReport:
-    """CheckReport of what was found."""
     counts = total(found.stats, found.masks.classes)
     columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
     problems = tuple(
@@ -88,10 +87,10 @@ def _report(source: str, found: Scan) -> CheckReport:
         format=found.masks.format,
         masks=len(found.stats) + len(found.unreadable),
         instances=int(counts.instances.sum()),
-        sizes=dict(Counter(f"{height}x{width}" for height, width in sorted(each.shape for each in found.stats))),
+        sizes=dict(Counter(f"{height}x{width}" for height, width in sorted(stats.shape for stats in found.stats))),
         classes=tuple(ClassReport(entry.id, entry.name, int(number), int(pixels)) for entry, number, pixels in columns),
-        overlap_pixels=sum(each.hidden for each in found.stats),
-        ignored_pixels=sum(each.ignored for each in found.stats),
+        overlap_pixels=sum(stats.hidden for stats in found.stats),
+        ignored_pixels=sum(stats.ignored for stats in found.stats),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
     )

@@ -1,106 +1,85 @@
-"""From masks to a store: scan, plan, write."""
+"""Preprocessing of a data set: scan, plan, write."""
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from typing import Unpack
 
 import msgspec
 
 from segprep.errors import OptionError, OutputError
-from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
-from segprep.readers import MaskSet, ReadOptions, find
+from segprep.readers import MaskSet
 from segprep.runs.changes import diff, with_stored_targets
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OnError, Scan, require_readable, scan
+from segprep.runs.scan import OWN_REFS, Scan, masks_of, require_readable, scan
+from segprep.runs.scan import Classes as ClassNames
+from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules
 from segprep.runs.write import Part, WriteTask, write
-from segprep.store.layout import Size
 from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.targets import Classes, Labels, Target, Weights
+from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
-ALWAYS: tuple[Target, ...] = (Labels(), Classes())
-"""Written to every store: all the others can be computed again from these and the instance table."""
 
-
-@dataclass(frozen=True)
-class Rules:
-    """What decides about masks before any target is computed.
-
-    Attributes
-    ----------
-    format : str or None
-        Name of the input's format; None finds it out.
-    reading : ReadOptions
-        How masks are read.
-    instances : InstanceRule
-        How instances are told apart.
-    split : SplitRule
-        How masks are split into train, val and test.
-    canvas : (int, int) or None
-        One canvas for all masks, in pixels; None fits a few.
-    on_error : str
-        ``skip-annotation``: bad annotations are left out, and a mask that cannot be read ends the run before anything is
-        written. ``skip-mask``: such a mask is left out. ``fail``: a bad annotation ends the run too.
-    """
-
-    format: str | None = None
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    instances: InstanceRule = field(default_factory=InstanceRule)
-    split: SplitRule = field(default_factory=SplitRule)
-    canvas: Size | None = None
-    on_error: OnError = "skip-annotation"
-
-
-def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
-    data: str | os.PathLike[str] | AnyPath,
-    out: str | os.PathLike[str] | AnyPath,
+def preprocess(  # noqa: PLR0913 - keywords
+    data: Data,
+    store: str | os.PathLike[str] | AnyPath,
     *,
-    targets: Sequence[Target] = (Weights(),),
-    rules: Rules | None = None,
-    workers: Workers | None = None,
+    targets: Targets = "weights,distance",
+    split: Split = None,
+    classes: ClassNames = None,
+    workers: int | str | Workers | None = None,
     overwrite: bool = False,
-    part: Part | None = None,
+    part: str | tuple[int, int] | None = None,
     reread: bool = False,
     progress: Progress = no_progress,
+    **settings: Unpack[Settings],
 ) -> StoreInfo:
-    """Read all masks of a data set, compute the targets of each, and write them to a store.
+    """Read all masks of a data set, compute their targets, and write them to a store.
 
-    What the store already has is not computed again: targets are added to it, and a run that was ended goes on.
+    A store that has some of it already is continued: an interrupted run resumes, and further targets are added.
 
     Parameters
     ----------
-    data : path
-        COCO file, label image, or a folder of masks; see `segprep.readers`.
-    out : path
-        The store: a new one, or one of the same masks and rules.
-    targets : sequence of Target
-        What to compute besides labels and classes, which are always written.
-    rules : Rules or None
-        What decides about the masks.
-    workers : Workers or None
-        Where the work is done. The store is the same, to the byte, wherever that is.
+    data : path or sequence of MaskRef
+        COCO file, label image, or a folder of masks, see `segprep.readers`; or refs of your own, objects with ``key``,
+        ``split`` and ``load``.
+    store : path
+        Store to write: a new one, or one of the same masks and settings.
+    targets : str, Target, or sequence of these
+        Arrays to compute besides labels and classes, which are always written: names such as ``"weights,distance"``, or
+        objects such as ``Distance(dtype="float32")``. Settings apply to targets given by name.
+    split : str, path, tuple of float, or SplitRule, optional
+        Shares of train, val and test, such as ``(0.8, 0.1, 0.1)``, or a JSON or CSV file. By default the split of the data
+        set itself, or all masks in train.
+    classes : ClassTable or sequence of str, optional
+        Classes of given refs; names of classes 1, 2, ....
+    workers : int, str, or Workers, optional
+        Number of processes, or address or file of a Dask scheduler. By default one process per core. The store is the
+        same, byte for byte, whatever they are.
     overwrite : bool
-        Whether to replace what the store has of other masks, rules or parameters, instead of refusing it. What is the same
-        stays, so that this run too can be ended and goes on. Only a store of segprep is ever replaced.
-    part : Part or None
-        Which part of the shards to write, where runs side by side share the work; when all have ended, a run without it
-        completes the store.
+        Replace a store made from other masks or with other settings; by default such a store is refused. What does not
+        differ stays. Only a segprep store is ever replaced.
+    part : str or (int, int), optional
+        Write one part of the shards, ``"2/8"`` or ``(2, 8)``, in one of several runs side by side. When all have ended, a
+        run without it completes the store.
     reread : bool
-        Whether to load every mask of the input also where the store has them all and no file has another name, size or time
-        than when they were loaded. A file that was changed in place, and has its former size and time, is noticed only so.
+        Load every mask even if no file of the input has a new name, size or time. Only this detects a file that was edited
+        in place without a change of size or time.
     progress : Progress
-        Is told how far the run is.
+        Called with the stage of the run and the number of masks done.
+    **settings
+        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions` and `SplitRule`
+        (``seed=1``); ``format``, ``canvas``, ``on_error`` and ``preset``.
 
     Returns
     -------
     StoreInfo
-        What the store holds.
+        Contents of the store.
 
     Raises
     ------
@@ -114,32 +93,51 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     >>> from PIL import Image
     >>> folder = Path(tempfile.mkdtemp())
     >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
-    >>> info = preprocess(folder / "cells.png", folder / "out.zarr")
+    >>> info = preprocess(folder / "cells.png", folder / "out.zarr", sigma=3)
     >>> info.masks, info.instances, info.status
     (1, 2, 'complete')
     """
-    rules = rules or Rules()
-    wanted = _with_always(targets)
-    workers = workers or Workers()
-    source, root = workers.place(data), workers.place(out)
+    chosen, rules = run_rules(settings, targets, split)
+    wanted = _with_always(chosen)
+    workers, own_part = Workers.of(workers), chosen_part(part)
+    source, root = chosen_data(data, workers), workers.place(store)
+    path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
-        raise OptionError("--part and --overwrite exclude each other: the parts would replace each other's shards")
-    with write_lock(root, "" if part is None else part.name) as check_sole:
+        shown = f"part='{own_part.number}/{own_part.parts}'"
+        raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
+    with write_lock(root, "" if part is None else own_part.name) as check_sole:
         progress = _checked(progress, check_sole)
-        files = stat_fingerprint(source, root)  # before any file is read: a change from now on is noticed next time
-        masks = find(source, format=rules.format, options=reading(rules))
-        if not covers_all_files(source, masks.format):
+        files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
+        masks = masks_of(source, rules, classes)
+        if path is None or not covers_all_files(path, masks.format):
             files = None
         with open_executor(workers, len(masks.refs)) as executor:
             known = {} if reread else _known(root, files, masks, rules)
             found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
             before = open_existing(root)  # only now: another part may have made the store meanwhile
-            made = _planned(source, root, found, wanted, rules, before)
+            made = _planned(path, root, found, wanted, rules, before)
             if before is not None:
                 made, before = _reconciled(root, before, made, overwrite)
-            work = WriteTask(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
+            work = WriteTask(root, found.masks.refs, rules.instances, made, own_part, files, found.digests)
             return write(executor, work, progress, before)
+
+
+def chosen_part(part: str | tuple[int, int] | None) -> Part:
+    """Part of the shards, from its number and the number of parts.
+
+    Examples
+    --------
+    >>> chosen_part("2/8"), chosen_part(None)
+    (Part(number=2, parts=8), Part(number=1, parts=1))
+    """
+    if part is None:
+        return Part(1, 1)
+    numbers = part.split("/") if isinstance(part, str) else [str(number) for number in part]
+    is_part = len(numbers) == 2 and all(map(str.isdecimal, numbers)) and 1 <= int(numbers[0]) <= int(numbers[1])  # noqa: PLR2004
+    if not is_part:
+        raise OptionError(f"part={part!r}: must be of the form '2/8', the second of eight parts")
+    return Part(int(numbers[0]), int(numbers[1]))
 
 
 def _known(root: AnyPath, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
@@ -147,7 +145,7 @@ def _known(root: AnyPath, files: str | None, masks: MaskSet, rules: Rules) -> di
     before = open_existing(root)
     if before is None or files is None or read_stamp(root) != InputStamp(files, before.input):
         return {}
-    return stats_from_store(root, before, masks, rules.instances, reading(rules))
+    return stats_from_store(root, before, masks, rules.instances, rules.reading)
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
@@ -161,7 +159,7 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 
 def _planned(
-    source: AnyPath,
+    source: AnyPath | None,
     root: AnyPath,
     found: Scan,
     wanted: Sequence[Target],
@@ -170,14 +168,14 @@ def _planned(
 ) -> Plan:
     """What goes where, as if nothing were there."""
     return plan(
-        source.absolute().name.encode(errors="replace").decode(),
+        OWN_REFS if source is None else source.absolute().name.encode(errors="replace").decode(),
         found,
         targets=wanted,
         instances=rules.instances,
         split=_split(rules, before),
         data=source,
         canvas=rules.canvas,
-        reading=reading(rules),
+        reading=rules.reading,
         kept=_kept_splits(root, found, rules, before),
     )
 
@@ -185,7 +183,7 @@ def _planned(
 def _kept_splits(
     root: AnyPath, found: Scan, rules: Rules, before: StoreInfo | None
 ) -> tuple[SplitArray, SplitArray] | None:
-    """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
+    """Split and fold of each mask in a store of the same masks, if no split is given: its file may be gone."""
     if before is None or rules.split != SplitRule():
         return None
     return read_splits(root, before) if found.input() == before.input else None
@@ -198,7 +196,7 @@ def _reconciled(root: AnyPath, before: StoreInfo, made: Plan, overwrite: bool) -
     words = [*changed.of_masks, *(word for own in changed.of_targets.values() for word in own)]
     if words and not overwrite:
         raise OutputError(
-            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by --overwrite"
+            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by overwrite=True"
         )
     if changed.of_masks:
         delete(root, before)
@@ -213,17 +211,12 @@ def _with_always(targets: Sequence[Target]) -> list[Target]:
     names = [target.name for target in targets]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise OptionError(f"--targets: {twice} is named twice; a store has one array of each name")
-    return [*(each for each in ALWAYS if each.name not in names), *targets]
-
-
-def reading(rules: Rules) -> ReadOptions:
-    """How masks are read: where instances are found anew, the values of label images are classes."""
-    return replace(rules.reading, values="instances" if rules.instances.instances_from == "as-is" else "classes")
+        raise OptionError(f"targets: {twice} is named twice; a store has one array of each name")
+    return [*(kind() for kind in TARGETS if kind.name in ALWAYS and kind.name not in names), *targets]
 
 
 def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:
-    """How masks are split: where nothing is said, as they are."""
+    """Rule of splitting; if none is given, that of the store."""
     if before is None or rules.split != SplitRule():
         return rules.split
     return msgspec.convert(before.split_rule, type=SplitRule)

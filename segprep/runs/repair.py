@@ -32,10 +32,10 @@ OTHER = "was written anew, but not as it was: zarr-python, or a file with splits
 
 
 def repair(
-    out: str | os.PathLike[str] | AnyPath,
+    store: str | os.PathLike[str] | AnyPath,
     data: str | os.PathLike[str] | AnyPath,
     *,
-    workers: Workers | None = None,
+    workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
 ) -> VerifyReport:
     """Find all damage of a store, and write what is damaged anew.
@@ -45,7 +45,7 @@ def repair(
 
     Parameters
     ----------
-    out : path
+    store : path
         The store.
     data : path
         The data set that it was made from.
@@ -64,14 +64,14 @@ def repair(
     IntegrityError
         Where there is no store, or this version of segprep computes something else.
     """
-    workers = workers or Workers()
-    damaged = verify(out, deep=True, incomplete=True, workers=workers, progress=progress)
+    workers = Workers.of(workers)
+    damaged = verify(store, deep=True, incomplete=True, workers=workers, progress=progress)
     if not damaged.findings:
         return damaged
-    root = workers.place(out)
+    root = workers.place(store)
     with write_lock(root):
         other = _mended(root, workers.place(data), damaged.findings, workers, progress)
-    after = verify(out, deep=True, workers=workers, progress=progress)
+    after = verify(store, deep=True, workers=workers, progress=progress)
     return msgspec.structs.replace(after, findings=after.findings + other, mended=damaged.findings)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.plan import Plan, assign, class_infos
+from segprep.runs.settings import Split, SplitSettings, resplit_rule
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.dataset import open as open_store
@@ -29,31 +31,35 @@ from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 
 def resplit(
-    out: str | os.PathLike[str] | AnyPath,
-    rule: SplitRule,
+    store: str | os.PathLike[str] | AnyPath,
+    split: Split = None,
     *,
     refit: bool = False,
-    workers: Workers | None = None,
+    workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
+    **settings: Unpack[SplitSettings],
 ) -> StoreInfo:
-    """Split the masks of a store anew.
+    """Change the split of a store.
 
     Parameters
     ----------
-    out : path
+    store : path
         The store.
-    rule : SplitRule
-        How to split. Without shares or a file the splits stay as they are, and only folds are made anew, if any are asked for.
+    split : str, path, tuple of float, or SplitRule, optional
+        Shares or a file, as in `segprep.preprocess`. By default the splits stay, and only the folds change if ``folds`` is
+        given.
     refit : bool
-        Whether to fit class weights on the new train split and write the targets that depend on them again; from the
-        store alone, without the input. Otherwise they stay as they were fitted on the former train split.
+        Fit class weights to the new train split, and write the targets that depend on them again: from the store alone,
+        without the input. By default they stay as they were fitted to the former train split.
     workers, progress
-        As in `preprocess`.
+        As in `segprep.preprocess`.
+    **settings
+        Fields of `SplitRule`: ``seed``, ``group``, ``stratify``, ``folds``.
 
     Returns
     -------
     StoreInfo
-        What the store holds now.
+        Contents of the store.
 
     Raises
     ------
@@ -62,8 +68,8 @@ def resplit(
     OptionError
         Where the rule makes no sense for these masks.
     """
-    workers = workers or Workers()
-    root = workers.place(out)
+    rule, workers = resplit_rule(split, settings), Workers.of(workers)
+    root = workers.place(store)
     open_store(root, incomplete=True)
     with write_lock(root):
         return _resplit(root, rule, refit, workers, progress)

@@ -75,11 +75,11 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
     """Name, size, and time and tag of each object in a folder, or of a single one, always in the same order."""
     found = list(data.walk()) or [(data, data.stat())]
     stores = [path.parent for path, _ in found if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
-    skipped = frozenset(each.key for each in [*stores, out] if isinstance(each, BucketPath))
+    skipped = frozenset(map(str, [*stores, out]))
     for path, stat in sorted(found):
         inside = path.key.relative_to(data.key)
         is_hidden = any(part.startswith(".") for part in inside.parts)
-        if not is_hidden and skipped.isdisjoint(path.key.parents):
+        if not is_hidden and skipped.isdisjoint(map(str, path.parents)):
             yield inside.as_posix().encode(), stat.st_size, f"{stat.st_mtime_ns} {stat.tag and stat.tag.e_tag}"
 
 

@@ -1,55 +1,63 @@
-"""Loading every mask once, for what must be known before the first pixel is written."""
+"""Scan: every mask is loaded once, for the statistics that a plan needs before the first pixel is written."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias
 
 from segprep.errors import InputError, OptionError
+from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
-from segprep.readers import MaskSet
-from segprep.workers.jobs import MAX_ATTEMPTS, Job, Jobs, Progress, WorkerDied
-
-OnError: TypeAlias = Literal["skip-annotation", "skip-mask", "fail"]
-"""What to do about bad input: leave a bad annotation out; leave a mask that cannot be read out too; or neither."""
+from segprep.paths.anypath import AnyPath
+from segprep.readers import MaskSet, find
+from segprep.runs.settings import OnError, Rules
+from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
 
 LEFT_OUT = "mask left out"
+OWN_REFS = "refs"
+"""Format of a data set that is given as a sequence of refs."""
 SCAN_BATCH = 8
-"""MaskSet in one job of the scan: enough that a job outweighs its message."""
+"""Masks in one job of the scan: enough that the work outweighs the message."""
+
+
+Classes: TypeAlias = ClassTable | Sequence[str] | None
 
 
 class Unreadable(NamedTuple):
-    """A mask that cannot be read, and why."""
+    """Reason why a mask cannot be read."""
 
     message: str
 
 
 class BadMasksError(InputError):
-    """Some masks cannot be read.
+    """Problems that end a run before anything is written.
 
     Attributes
     ----------
     messages : tuple of str
-        One line for each.
+        One line for each problem.
+    remedy : str
+        One line for all of them.
     """
 
-    def __init__(self, messages: Sequence[str]) -> None:
-        super().__init__(f"{len(messages)} masks cannot be read: {'; '.join(messages)}")
-        self.messages = tuple(messages)
+    def __init__(self, messages: Sequence[str], remedy: str) -> None:
+        super().__init__("; ".join([*messages, remedy]))
+        self.messages, self.remedy = tuple(messages), remedy
 
 
 class Scan(NamedTuple):
-    """MaskSet that can be read, what is known of them, and what was left out.
+    """Masks that can be read, their statistics, and the reasons why others cannot.
 
     Attributes
     ----------
     masks : MaskSet
-        Those that can be read.
+        Masks that can be read.
     stats : tuple of MaskStats
-        Statistics of each.
+        Statistics of each of them.
     unreadable : dict of str to str
-        Why each of the others cannot be read, by its key.
+        Reason for each of the others, by its key.
     """
 
     masks: MaskSet
@@ -59,18 +67,18 @@ class Scan(NamedTuple):
     @property
     def digests(self) -> list[bytes]:
         """Fingerprint of each mask that can be read."""
-        return [each.digest for each in self.stats]
+        return [stats.digest for stats in self.stats]
 
     def input(self) -> str:
-        """Fingerprint of them all; see `segprep.store.schema.StoreInfo`."""
+        """Fingerprint of all masks together; see `segprep.store.schema.StoreInfo`."""
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def problems(self) -> list[tuple[str, Problem]]:
-        """All problems, in printable text, with the key of the mask or the name of the file."""
+        """All problems, printable, each with the key of its mask or the name of its file."""
         within = [
             (ref.key, problem)
-            for ref, each in zip(self.masks.refs, self.stats, strict=True)
-            for problem in each.problems
+            for ref, stats in zip(self.masks.refs, self.stats, strict=True)
+            for problem in stats.problems
         ]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return [
@@ -80,35 +88,69 @@ class Scan(NamedTuple):
 
 
 def escape_controls(text: str) -> str:
-    r"""Text on one line: problems quote from files, which may hold what moves a terminal's cursor.
+    r"""Text on one line: problems quote from files, which may contain the control codes of terminals.
 
     Examples
     --------
     >>> print(escape_controls("größe\n"))
     größe\n
     """
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes = None) -> MaskSet:
+    """Masks of a data set: those that a reader finds at a path, or given refs.
+
+    Parameters
+    ----------
+    source : path or sequence of MaskRef
+        Data set.
+    rules : Rules
+        Its format, and how masks are read.
+    classes : ClassTable or sequence of str, optional
+        Classes of given refs: a table, or the names of classes 1, 2, ...; by default the one class "instance".
+
+    Raises
+    ------
+    OptionError
+        If `classes` are given for a path.
+    InputError
+        If there are no masks, or their keys are not unique or not printable.
+    """
+    if not isinstance(source, Sequence):
+        if classes is not None:
+            raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
+        return find(source, format=rules.format, options=rules.reading)
+    if not isinstance(classes, ClassTable):
+        classes = class_table((None, name) for name in classes or ["instance"])
+    keys = [ref.key for ref in source]
+    if not keys:
+        raise InputError("data: contains no mask; give at least one ref")
+    wrong = next((key for key, count in Counter(keys).items() if count > 1 or not key.isprintable()), None)
+    if wrong is not None:
+        raise InputError(f"data: the key {wrong!a} is not unique or not printable")
+    return MaskSet(OWN_REFS, classes, tuple(source))
 
 
 def scan(
-    executor: Jobs,
+    executor: Executor,
     masks: MaskSet,
     instances: InstanceRule,
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
 ) -> Scan:
-    """Load every mask once, but for those whose statistics are known.
+    """Load every mask once, except those whose statistics are known.
 
     Parameters
     ----------
-    executor : Crew
-        Who does it.
+    executor : Executor
+        Executor that does the jobs.
     masks : MaskSet
-        What was found.
+        Masks to load.
     instances : InstanceRule
-        How instances are told apart.
+        How instances are found and separated.
     progress : Progress
-        Is told how far it is.
+        Called after each job.
     known : mapping of str to MaskStats, optional
         Statistics of masks by their keys.
     """
@@ -122,7 +164,7 @@ def scan(
             Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in executor.attempted(jobs, MAX_ATTEMPTS if single else 1):
+        for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
             if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:
@@ -130,18 +172,18 @@ def scan(
             else:
                 suspects += batches[index]
             progress("scan", len(found), len(masks.refs))
-        batches, single = [(ref,) for ref in suspects], True  # one by one, to tell which of them it was
+        batches, single = [(ref,) for ref in suspects], True  # one by one, to learn which of them it was
     pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
-    readable = [(ref, each) for ref, each in pairs if isinstance(each, MaskStats)]
+    readable = [(ref, result) for ref, result in pairs if isinstance(result, MaskStats)]
     return Scan(
         replace(masks, refs=tuple(ref for ref, _ in readable)),
-        tuple(each for _, each in readable),
-        {ref.key: each.message for ref, each in pairs if isinstance(each, Unreadable)},
+        tuple(stats for _, stats in readable),
+        {ref.key: result.message for ref, result in pairs if isinstance(result, Unreadable)},
     )
 
 
 def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
-    """Statistics of masks, which are loaded for these alone."""
+    """Statistics of a batch of masks."""
     return [_scanned(ref, instances, n_classes) for ref in refs]
 
 
@@ -154,22 +196,22 @@ def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:
-    """What was found, if that is good enough.
+    """Scan, if `on_error` allows its problems.
 
     Raises
     ------
     BadMasksError
-        Where masks cannot be read and shall not be left out, or something within a mask shall not be.
+        If a mask cannot be read and `on_error` is not ``skip-mask``, or if there is any problem and it is ``fail``.
     InputError
-        Where no mask is left.
+        If no mask can be read.
     """
-    if on_error not in get_args(OnError):
-        raise OptionError(f"--on-error {on_error}: choose one of {', '.join(get_args(OnError))}")
     if found.unreadable and on_error != "skip-mask":
-        raise BadMasksError(tuple(found.unreadable.values()))
-    left_out = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
-    if left_out and on_error == "fail":
-        raise BadMasksError(left_out)
+        share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
+        remedy = "fix them, or use on_error='skip-mask' to leave them out"
+        raise BadMasksError(tuple(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
+    lines = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
+    if lines and on_error == "fail":
+        raise BadMasksError(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found

@@ -26,7 +26,7 @@ from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shar
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import MaskFacts, check
-from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
+from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 SAMPLE = 16
 """How many masks are computed again unless told otherwise."""
@@ -77,21 +77,21 @@ class TargetShard(NamedTuple):
 
 
 def verify(
-    out: str | os.PathLike[str] | AnyPath,
+    store: str | os.PathLike[str] | AnyPath,
     *,
     deep: bool = False,
     against: str | os.PathLike[str] | AnyPath | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
     incomplete: bool = False,
-    workers: Workers | None = None,
+    workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
 ) -> VerifyReport:
     """Find all damage of a store.
 
     Parameters
     ----------
-    out : path
+    store : path
         The store.
     deep : bool
         Whether to read and decode every shard: finds also damage that leaves its size as it is, and values that make no
@@ -127,8 +127,8 @@ def verify(
     """
     if sample < 1:
         raise OptionError(f"--sample {sample}: must be at least 1")
-    workers = workers or Workers()
-    root = workers.place(out)
+    workers = Workers.of(workers)
+    root = workers.place(store)
     known = inspect_store(root)
     if known.info.status != "complete" and not incomplete:
         raise IntegrityError(_incomplete(root, known))
@@ -138,7 +138,7 @@ def verify(
         findings = [*known.findings, *_shard_findings(executor, root, known, progress, deep=deep)]
         findings += _differing(executor, root, known, chosen)
     return VerifyReport(
-        store=str(out),
+        store=str(store),
         shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
         objects=known.objects,
         bytes=bytes_on_disk(root),
@@ -168,7 +168,7 @@ def parts_of(known: StoreState, shard: Shard) -> list[TargetShard]:
 
 
 def _shard_findings(
-    executor: Jobs, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
+    executor: Executor, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
 ) -> list[Finding]:
     """Damage of all shards and their records."""
     shards = list(known.layout.shards())
@@ -183,7 +183,7 @@ def _shard_findings(
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
     done = 0
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         masks = _names(known, shards[index])
         found[index] = [Finding(path, what, masks) for path, what in problems]
         done += len(shards[index].masks)
@@ -290,7 +290,7 @@ def _chosen(
 
 
 def _differing(
-    executor: Jobs, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
+    executor: Executor, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
 ) -> list[Finding]:
     """Arrays of the chosen masks that are not what is computed from the input."""
     rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
@@ -301,7 +301,7 @@ def _differing(
         for mask, ref in chosen
     ]
     found: list[list[Finding]] = [[] for _ in jobs]
-    for index, problems in executor.completed(jobs):
+    for index, problems in run_jobs(executor, jobs):
         key = chosen[index][1].key
         found[index] = [
             Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in problems

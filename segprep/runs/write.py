@@ -21,7 +21,7 @@ from segprep.store.metadata import checksums_match, create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import ArraySpec, are_written, array_spec, empty_shard, is_written, write_shard
 from segprep.targets import Target
-from segprep.workers.jobs import Job, Jobs, Progress
+from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
 class Part(NamedTuple):
@@ -91,13 +91,13 @@ class ShardJob(NamedTuple):
     fingerprint: str
 
 
-def write(executor: Jobs, work: WriteTask, progress: Progress, before: StoreInfo | None) -> StoreInfo:
+def write(executor: Executor, work: WriteTask, progress: Progress, before: StoreInfo | None) -> StoreInfo:
     """Write all that the store lacks, and mark it as complete.
 
     Parameters
     ----------
-    executor : Crew
-        Who does it.
+    executor : Executor
+        Executor that does the jobs.
     work : Work
         What there is to do.
     progress : Progress
@@ -120,7 +120,9 @@ def write(executor: Jobs, work: WriteTask, progress: Progress, before: StoreInfo
     _note(work)
     masks = sum(len(shard.masks) for shard in _shards(work))
     done = masks - sum(sizes)
-    for index, _ in executor.completed(jobs):
+    if not jobs and before is not None and before.status == "incomplete":
+        progress("write", done, masks)
+    for index, _ in run_jobs(executor, jobs):
         done += sizes[index]
         progress("write", done, masks)
     if missing := _jobs(work)[0]:

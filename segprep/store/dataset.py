@@ -14,7 +14,8 @@ from segprep.errors import IntegrityError, OptionError
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
-from segprep.paths.anypath import AnyPath, parse_path, storage_words
+from segprep.paths.anypath import AnyPath, parse_path
+from segprep.paths.client import as_os_errors
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo
 from segprep.store.tables import decode_keys, read_table, zarr_store
@@ -152,7 +153,7 @@ class Dataset:
         bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
         path = f"{self.info.buckets[bucket].name}/{target}"
         try:
-            with storage_words(self.root):
+            with as_os_errors(self.root):
                 array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r")
                 return np.asarray(array[row, ..., :height, :width])
         except (OSError, ValueError, RuntimeError) as error:

@@ -35,8 +35,8 @@ from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OutputError, StorageError
-from segprep.paths.anypath import AnyPath, remove_tree, total_bytes
-from segprep.paths.files import LOCK, PARTIAL, exists, put, storage_errors
+from segprep.paths.anypath import AnyPath
+from segprep.paths.files import LOCK, PARTIAL, exists, put, storage, storage_errors
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
     FORMAT,
@@ -183,7 +183,7 @@ def delete(root: AnyPath, info: StoreInfo, target: str | None = None) -> None:
     tables = [root / name for name in (*MASK_TABLES, "instances")]
     with storage_errors(root):
         for folder in buckets + tables if target is None else [bucket / target for bucket in buckets]:
-            remove_tree(folder)
+            storage(folder).remove_tree()
 
 
 def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
@@ -247,6 +247,6 @@ def read_splits(root: AnyPath, info: StoreInfo) -> tuple[NDArray[np.uint8], NDAr
 def bytes_on_disk(root: AnyPath) -> int:
     """Size of all objects in the store."""
     try:
-        return total_bytes(root)
+        return storage(root).total_bytes()
     except OSError as error:
         raise StorageError(f"{root}: cannot be listed: {error.strerror}") from error

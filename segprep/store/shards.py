@@ -15,9 +15,7 @@ from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
-from segprep.paths.bucket import BucketPath
-from segprep.paths.client import map_requests
-from segprep.paths.files import put, storage_errors
+from segprep.paths.files import put, storage, storage_errors
 from segprep.store.layout import Bucket
 from segprep.store.schema import NO_JSON, Record
 from segprep.targets import Target
@@ -27,10 +25,6 @@ T = TypeVar("T")
 
 
 R = TypeVar("R")
-
-
-REQUESTS = 32
-"""Requests to a bucket that are under way at once."""
 
 
 class ArraySpec(NamedTuple):
@@ -125,7 +119,7 @@ def are_written(root: AnyPath, shards: Sequence[tuple[ArraySpec, int, str]]) -> 
 
 def map_objects(root: AnyPath, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
     """What is asked of many objects; of a bucket, many are asked for at once, since each answer takes a while to come."""
-    return map_requests(ask, items, REQUESTS) if isinstance(root, BucketPath) else map(ask, items)
+    return storage(root).map(ask, items)
 
 
 def shard_name(spec: ArraySpec, number: int) -> str:

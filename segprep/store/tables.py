@@ -11,9 +11,9 @@ from zarr.storage import MemoryStore, ObjectStore
 from segprep.errors import IntegrityError
 from segprep.masks.rle import Runs
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
-from segprep.paths.anypath import AnyPath, storage_words
+from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
-from segprep.paths.client import client
+from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import StoreInfo
 from segprep.store.shards import codecs
@@ -69,7 +69,7 @@ def zarr_store(root: AnyPath) -> Any:
 def read_table(root: AnyPath, name: str) -> NDArray[Any]:
     """One column of the store's tables, for example ``height`` or ``instances/area``."""
     try:
-        with storage_words(root):
+        with as_os_errors(root):
             array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
             # Zarr takes a chunk that is missing for one of zeros.
             for chunk in range(-(-array.shape[0] // array.chunks[0])):

@@ -1,15 +1,15 @@
-"""Who does the work: this process, processes on this machine, or a Dask cluster.
+"""Jobs of a run, and the executors that do them: this process, processes of this machine, or a Dask cluster.
 
-Work goes through futures of the standard library, a bounded number in flight. `distributed` hands them out for a
-cluster; on one machine a pool of processes does, as in Dask's own scheduler for processes. A `LocalCluster` is not used
-there: on two cores it took 1.5 s to its first result and 0.4 s to close, and the pool 0.8 to 1.3 s in all. Tiny inputs
-run in this process.
+An executor hands out futures of the standard library, and has a bounded number of jobs at once. A Dask `LocalCluster` is not
+used on one machine: on two cores it took 1.5 s to its first result and 0.4 s to close, and the processes here 0.8 to 1.3 s in
+all. A few masks are processed without any other process.
 
-A job carries small arguments and brings back a small result; arrays stay in the worker.
+A job takes small arguments and returns a small result; arrays stay in the worker.
 """
 
 import os
 import sys
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -17,32 +17,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, StorageError
+from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, SegprepWarning, StorageError
 from segprep.paths.anypath import AnyPath, parse_path
-from segprep.workers.dask_cluster import GONE, POLL_INTERVAL, cluster
-from segprep.workers.processes import Processes
+from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
+from segprep.workers.processes import Processes, can_spawn
 
 MAX_IN_PROCESS = 8
-"""Up to this many masks, starting processes costs more than they save."""
+"""Number of masks up to which starting processes takes longer than it saves."""
 MAX_ATTEMPTS = 3
-"""How often workers may die of a job before it is given up; a cluster counts as one as many as it tries by itself."""
-OUT_OF_MEMORY = "there is not enough memory: try fewer --workers, or fewer --targets at a time"
+"""Number of workers that may die on a job before it is given up; the tries of a cluster count as one."""
+OUT_OF_MEMORY = "there is not enough memory; use fewer workers, or fewer targets at a time"
 GIVE_UP_AFTER = 8
-"""Where so many jobs are given up and none is done, the run ends."""
+"""Number of jobs given up, with none done, after which the run ends."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Where the work is done.
+    """Where the jobs of a run are done.
 
     Attributes
     ----------
     processes : int or None
-        Worker processes on this machine; None takes one per core, or none at all for a few masks.
+        Number of worker processes on this machine. By default one per core, or none for a few masks.
     scheduler : str or None
-        Address of a running `dask.distributed` scheduler (``tcp://host:8786``, or ``tls://`` with Dask's own settings of
-        certificates), or the path of its scheduler file; its workers are used instead. A `SegprepWarning` says where what
-        is sent there could be read by others.
+        Address of a running Dask scheduler (tcp://host:8786, or tls:// with certificates from Dask's configuration), or
+        path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
+        is sent there.
+
+    Examples
+    --------
+    >>> Workers.of(2), Workers.of("tcp://host:8786")
+    (Workers(processes=2, scheduler=None), Workers(processes=None, scheduler='tcp://host:8786'))
     """
 
     processes: int | None = None
@@ -50,33 +55,42 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
-            raise OptionError(f"--workers {self.processes}: must be at least 1")
+            raise OptionError(f"workers={self.processes}: must be at least 1")
         if self.processes is not None and self.scheduler is not None:
-            raise OptionError("--workers and --scheduler exclude each other: the cluster has its own workers")
+            raise OptionError(
+                f"workers={self.processes} and scheduler={self.scheduler!r} exclude each other: the cluster has its workers"
+            )
+
+    @classmethod
+    def of(cls, value: "Workers | int | str | None") -> "Workers":
+        """Workers from a number of processes, the address or file of a scheduler, or None for the default."""
+        if isinstance(value, Workers):
+            return value
+        return cls(scheduler=value) if isinstance(value, str) else cls(value)
 
     def place(self, path: str | os.PathLike[str] | AnyPath) -> AnyPath:
-        """Place as the workers must be told it: those of a cluster run in folders of their own."""
+        """Path as the workers need it: those of a cluster have other working directories."""
         return parse_path(path) if self.scheduler is None else parse_path(path).absolute()
 
 
 Stage: TypeAlias = Literal["scan", "write", "verify"]
-"""What a run does with the masks."""
+"""Stage of a run."""
 
 
 class Progress(Protocol):
-    """Called with the stage of the run and how many of all masks have passed it."""
+    """Callable that gets the stage of the run, and how many of all masks have passed it."""
 
     def __call__(self, stage: Stage, done: int, masks: int) -> None:
-        """See the class."""
+        """Show the progress."""
         ...
 
 
 def no_progress(stage: Stage, done: int, masks: int) -> None:
-    """Progress that nobody watches."""
+    """Show nothing."""
 
 
 class Job(NamedTuple):
-    """A call to make somewhere, and what a person would call it."""
+    """Call for a worker to make, with a name for messages."""
 
     what: str
     function: Callable[..., Any]
@@ -84,158 +98,155 @@ class Job(NamedTuple):
 
 
 class WorkerDied(NamedTuple):
-    """What comes of a job that workers died of.
-
-    Attributes
-    ----------
-    message : str
-        Which job, and what to do about it.
-    """
+    """Result of a job that its workers died on; the message names the job and the remedy."""
 
     message: str
 
 
 class Executor(Protocol):
-    """Those who do jobs."""
+    """Workers that do jobs."""
 
     def capacity(self) -> int:
-        """How many jobs they are to have at once, now."""
+        """Number of jobs that it should have at once, now."""
         ...
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Give them a job."""
+        """Start a job."""
         ...
 
     def explain_death(self, error: BaseException) -> str | None:
-        """What a job's worker died of, and what to do about it; None where the error is another."""
+        """Cause of a worker's death, and the remedy; None for an error of another kind."""
         ...
 
 
-class Jobs(NamedTuple):
-    """Who does the jobs of a run."""
+def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+    """Index and result of every job, in the order in which they end.
 
-    executor: Executor
+    Raises
+    ------
+    SegprepError
+        As soon as a job fails: what the job raised, or an error that names the job. No further job is started.
+    StorageError
+        At the end, where workers died on some jobs: all of these are named, and the others are done.
+    """
+    died = []
+    for index, result in try_jobs(executor, jobs):
+        if isinstance(result, WorkerDied):
+            died.append(result.message)
+        else:
+            yield index, result
+    if died:
+        raise StorageError("; ".join(died))
 
-    def completed(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
-        """Index and result of every job, in the order in which they end.
 
-        Raises
-        ------
-        SegprepError
-            As soon as a job fails: what the job raised, or an error that names the job. No further job is begun.
-        StorageError
-            At the end, where workers died of some jobs: all are named, and the others are done.
-        """
-        died = []
-        for index, result in self.attempted(jobs):
-            if isinstance(result, WorkerDied):
-                died.append(result.message)
-            else:
+def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:
+    """As `run_jobs`, but for a job on which a worker died in each of `attempts` attempts the result is `WorkerDied`.
+
+    A job is retried when all others are done and need no more memory, and the last time alone, so that no other job can be
+    the cause.
+    """
+    waiting, alone = deque(range(len(jobs))), deque[int]()
+    deaths = Counter[int]()
+    given_up = done = 0
+    running: dict[Future[Any], int] = {}
+    try:
+        while waiting or alone or running:
+            for index in _next_jobs(executor, waiting, alone, len(running)):
+                running[executor.submit(jobs[index].function, *jobs[index].arguments)] = index
+            ended, _ = wait(running, POLL_INTERVAL, return_when=FIRST_COMPLETED)
+            for future in ended:
+                index = running.pop(future)
+                result = _result(executor, future, jobs[index].what)
+                if isinstance(result, WorkerDied):
+                    deaths[index] += 1
+                    if deaths[index] < attempts:
+                        (alone if deaths[index] == attempts - 1 else waiting).append(index)
+                        continue
+                    given_up += 1
+                    if not done and given_up == GIVE_UP_AFTER:
+                        raise StorageError(
+                            f"{result.message}; {GIVE_UP_AFTER} jobs in a row killed their worker; giving up"
+                        )
+                else:
+                    done += 1
                 yield index, result
-        if died:
-            raise StorageError("; ".join(died))
-
-    def attempted(self, jobs: Sequence[Job], times: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:
-        """As `completed`, but for a job that workers died of so many times the result is `WorkerDied`.
-
-        It is tried again when all others are done and no longer need the memory, and the last time it is alone: then no
-        other job can be what its worker dies of.
-        """
-        waiting, alone = deque(range(len(jobs))), deque[int]()
-        deaths = Counter[int]()
-        given_up = done = 0
-        running: dict[Future[Any], int] = {}
-        try:
-            while waiting or alone or running:
-                for index in self._next(waiting, alone, len(running)):
-                    running[self.executor.submit(jobs[index].function, *jobs[index].arguments)] = index
-                ended, _ = wait(running, POLL_INTERVAL, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    index = running.pop(future)
-                    result = self._result(future, jobs[index].what)
-                    if isinstance(result, WorkerDied):
-                        deaths[index] += 1
-                        if deaths[index] < times:
-                            (alone if deaths[index] == times - 1 else waiting).append(index)
-                            continue
-                        given_up += 1
-                        _check_use(result, given_up, done)
-                    else:
-                        done += 1
-                    yield index, result
-        finally:
-            for future in running:
-                future.cancel()
-
-    def _next(self, waiting: deque[int], alone: deque[int], running: int) -> list[int]:
-        """Jobs to begin now, taken from those that wait, and then from those that are to be alone."""
-        if waiting:
-            return [waiting.popleft() for _ in range(min(len(waiting), self.executor.capacity() - running))]
-        self.executor.capacity()  # to see whether there are any workers still
-        return [alone.popleft()] if alone and not running else []
-
-    def _result(self, future: Future[Any], what: str) -> Any:
-        """Result of a job, or an error that says which; `WorkerDied` where its worker did."""
-        try:
-            return future.result()
-        except SegprepError:
-            raise
-        except (Exception, CancelledError) as error:
-            if cause := OUT_OF_MEMORY if isinstance(error, MemoryError) else self.executor.explain_death(error):
-                return WorkerDied(f"{what}: {cause}")
-            name = type(error).__name__
-            if name in {"CancelledError", "FutureCancelledError", "CommClosedError"}:  # of distributed
-                raise StorageError(f"{what}: {GONE}") from error
-            raise JobError(f"{what}: {name}: {error}: {IS_A_BUG}") from error
+    finally:
+        for future in running:
+            future.cancel()
 
 
-def _check_use(death: WorkerDied, given_up: int, done: int) -> None:
-    """Raise StorageError where workers die of whatever they are given, before all of it has been tried."""
-    if not done and given_up == GIVE_UP_AFTER:
-        raise StorageError(f"{death.message}; and they die of whatever else they are given")
+def _next_jobs(executor: Executor, waiting: deque[int], alone: deque[int], running: int) -> list[int]:
+    """Jobs to start now: those that wait, and then, one at a time, those that must be alone."""
+    if waiting:
+        return [waiting.popleft() for _ in range(min(len(waiting), executor.capacity() - running))]
+    executor.capacity()  # raises where there are no workers any more
+    return [alone.popleft()] if alone and not running else []
+
+
+def _result(executor: Executor, future: Future[Any], name: str) -> Any:
+    """Result of a job, `WorkerDied`, or an error that names the job."""
+    try:
+        return future.result()
+    except SegprepError:
+        raise
+    except (Exception, CancelledError) as error:
+        if cause := OUT_OF_MEMORY if isinstance(error, MemoryError) else executor.explain_death(error):
+            return WorkerDied(f"{name}: {cause}")
+        kind = type(error).__name__
+        if kind in {"CancelledError", "FutureCancelledError", "CommClosedError"}:  # of distributed
+            raise StorageError(f"{name}: {LOST_SCHEDULER}") from error
+        raise JobError(f"{name}: {kind}: {error}: {IS_A_BUG}") from error
 
 
 @contextmanager
-def open_executor(workers: Workers, masks: int) -> Iterator[Jobs]:
-    """Those who do a run over so many masks; sent home at the end, and their unfinished jobs dropped."""
+def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
+    """Executor for a run over a number of masks, closed at the end; unfinished jobs are dropped."""
     if workers.scheduler is not None:
-        with cluster(workers.scheduler) as executor:
-            yield Jobs(executor)
+        with dask_cluster(workers.scheduler) as executor:
+            yield executor
         return
-    processes = workers.processes or (1 if masks <= MAX_IN_PROCESS else _cores())
-    if processes == 1:
-        yield Jobs(_InProcess())
+    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else _cores())
+    if count > 1 and not can_spawn():
+        # Workers import the main script again.
+        warnings.warn(
+            "the script is not a file, so worker processes cannot import it; using workers=1",
+            SegprepWarning,
+            stacklevel=2,
+        )
+        count = 1
+    if count == 1:
+        yield InProcess()
         return
-    local = Processes(min(processes, masks))
+    processes = Processes(min(count, masks))
     try:
-        yield Jobs(local)
+        yield processes
     finally:
-        local.shutdown()
+        processes.shutdown()
 
 
-class _InProcess:
-    """Runs each job at once, where it is submitted."""
+class InProcess:
+    """Executor that does each job in this process, when it is submitted."""
 
     def capacity(self) -> int:
-        """One."""
+        """One job."""
         return 1
-
-    def explain_death(self, error: BaseException) -> str | None:  # noqa: ARG002 - the worker is this process
-        """None: nobody would be left to ask."""
-        return None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Do a job."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args))
-        except Exception as error:  # noqa: BLE001 - the future carries it, as any executor's does
+        except Exception as error:  # noqa: BLE001 - the future carries it, as that of any executor
             future.set_exception(error)
         return future
 
+    def explain_death(self, error: BaseException) -> str | None:  # noqa: ARG002 - the worker is this process
+        """Return None: this process would have died too."""
+        return None
+
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

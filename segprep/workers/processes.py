@@ -1,29 +1,44 @@
-"""Worker processes on this machine, which end with the one that started them."""
+"""Worker processes on this machine, which end with the process that started them.
+
+`pebble.ProcessPool` was tried: it also loses only the job whose worker dies, but its workers outlive a parent that is killed
+until their job ends (25 s in the trial), so most of what is here would stay.
+"""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from segprep.errors import StorageError
+from segprep.errors import OptionError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals that ask for the end."""
-NO_MAIN_GUARD = "worker processes die as soon as they start: a script of your own needs `if __name__ == '__main__':`"
+"""Signals that ask a run to end."""
+NO_MAIN_GUARD = (
+    "worker processes could not import your script; put the call under if __name__ == '__main__':, or use workers=1"
+)
+
+
+def can_spawn() -> bool:
+    """True unless the main script has no file that a spawned process could import, as one from standard input."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    return getattr(main, "__spec__", None) is not None or path is None or Path(path).is_file()
 
 
 class Processes:
-    """Processes of this machine, one job each; where one dies, its job alone is lost, and another takes its place.
+    """Executor of processes on this machine, one job each; where one dies, only its job is lost, and another replaces it.
 
-    Processes are spawned, because a fork would copy the threads' locks, and a server of forks would import from the
-    working directory. They leave signals to their parent from the start, and end when it does, whatever ends it: then the
-    pipe that they watch is closed.
+    Processes are spawned, because a fork would copy the locks of threads, and a fork server would import from the working
+    directory. They ignore signals from the start, and end when their parent does, whatever ends it: the pipe that they watch
+    is then closed.
     """
 
     def __init__(self, count: int) -> None:
@@ -32,7 +47,7 @@ class Processes:
         self._watched, self._held = self._context.Pipe(duplex=False)
         self._pools = [self._pool() for _ in range(count)]
         self._latest: list[Future[Any] | None] = [None] * count
-        self._tried = False
+        self._has_started = False
 
     def _pool(self) -> ProcessPoolExecutor:
         """Pool of one process."""
@@ -43,23 +58,23 @@ class Processes:
         return self.count
 
     def explain_death(self, error: BaseException) -> str | None:
-        """See `Team`.
+        """Cause of a worker's death, and the remedy; None for an error of another kind.
 
         Raises
         ------
-        StorageError
-            At the first death, where processes do not even start: those of a script that starts itself again do not.
+        OptionError
+            At the first death, where processes cannot even start, as those of a script that calls itself.
         """
         if not isinstance(error, BrokenProcessPool):
             return None
-        if not self._tried:
-            self._tried = True
+        if not self._has_started:
+            self._has_started = True
             if self.submit(os.getpid).exception() is not None:
-                raise StorageError(NO_MAIN_GUARD) from error
-        return "a worker process died, perhaps for want of memory: try fewer --workers"
+                raise OptionError(NO_MAIN_GUARD) from error
+        return "a worker process died (out of memory?); use fewer workers"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Give a job to a process that has none; there are never more jobs than processes."""
+        """Give a job to an idle process; there are never more jobs than processes."""
         index = next(index for index, latest in enumerate(self._latest) if latest is None or latest.done())
         try:
             future = _submit(self._pools[index], fn, *args)
@@ -71,7 +86,7 @@ class Processes:
         return future
 
     def shutdown(self) -> None:
-        """End all processes, in the middle of a job if they have one."""
+        """End all processes, also in the middle of a job."""
         self._held.close()
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
@@ -79,41 +94,41 @@ class Processes:
 
 
 def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-    """Give a job to a pool; the process that it may start for it is born deaf to signals."""
+    """Give a job to a pool; a process that it starts for it has signals blocked from its start."""
     with _defer_signals():
         return pool.submit(fn, *args)
 
 
 @contextmanager
 def _defer_signals() -> Iterator[None]:
-    """Hear signals when the context ends: one in the middle of a start would leave a process without what it was to do.
+    """Handle signals when the context ends: in the middle of a start, one would leave a process that waits for its job.
 
-    To block them is not enough, since they may reach a thread of some library: then Python calls the handler all the same.
+    Blocking them is not enough, since a thread of some library may get them: Python then calls the handler all the same.
     """
-    heard: list[int] = []
+    received: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
-    taken = [each for each in SIGNALS if is_main and signal.getsignal(each) not in {signal.SIG_IGN, None}]
-    handlers = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in taken}
+    handled = [number for number in SIGNALS if is_main and signal.getsignal(number) not in {signal.SIG_IGN, None}]
+    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in handled}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number in heard[:1]:
-            signal.raise_signal(signal.Signals(number))
+        for first in received[:1]:
+            signal.raise_signal(signal.Signals(first))
 
 
 def _init_worker(parent: Connection) -> None:
-    """Make this process one that ends with its parent, and not before."""
+    """Let this process end with its parent, and not before."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 
 def _exit_with_parent(parent: Connection) -> None:
-    """End this process at once when the parent closes its end of a pipe, as it also does when it dies."""
+    """End this process when the parent's end of a pipe is closed, as it is when the parent dies."""
     with suppress(EOFError, OSError):
         parent.recv_bytes()
     os._exit(1)

@@ -1,4 +1,3 @@
-import dataclasses
 import fcntl
 import json
 import os
@@ -12,39 +11,23 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import msgspec
 import numpy as np
 import pytest
 import zarr
-from click import Choice
-from helpers.commands import COMMAND, SECONDS, allow_interrupts, finished, has_ended, segprep_
+from helpers.commands import COMMAND, SECONDS, allow_interrupts, commands_by_name, finished, has_ended, segprep_
 from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
-from segprep.cli.classes import classes as classes_command
-from segprep.cli.commands import main
-from segprep.cli.options import FORMULAS
-from segprep.cli.options import TARGETS as OPTIONAL
-from segprep.cli.weights import weights as weights_command
-from segprep.kernels.border import BorderOn, SingleInstance
-from segprep.masks.instances import InstanceRule, Origin
-from segprep.masks.mask import Overlap
-from segprep.masks.splits import SplitRule
-from segprep.readers import MAX_INSTANCES, MAX_PIXELS, READERS, Crowd
+from segprep.cli.commands import COMMANDS, main
 from segprep.store.metadata import INPUT_STAMP, read_info
-from segprep.targets import TARGETS, Weights
-from segprep.targets.border import BorderBetween
-from segprep.targets.class_weights import FORMULAS as LIBRARY_FORMULAS
-from segprep.targets.class_weights import AbsentClass
-from segprep.targets.distance import DistancePer
-from segprep.targets.weights import PRESETS
+from segprep.targets import Weights
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-COMMANDS = [[], *([name] for name in main.commands)]
-HEAVY = {"cv2", "dask", "distributed", "numba", "numpy", "PIL", "scipy", "skimage", "tifffile", "zarr"}
+HELPS = [[], *([name] for name in COMMANDS)]
+HEAVY = {"cv2", "dask", "distributed", "numba", "scipy", "skimage", "tifffile", "zarr"}
 
 
 def spelled(value):
@@ -157,7 +140,7 @@ def test_version_is_that_of_the_package():
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=spelled)
+@pytest.mark.parametrize("command", HELPS, ids=spelled)
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_is_a_result(command, option):
     ended = segprep_(*command, option)
@@ -166,8 +149,19 @@ def test_help_is_a_result(command, option):
     assert "\\b" not in ended.stdout
 
 
-def test_help_keeps_the_lines_of_its_examples():
-    assert re.search(r"^ +segprep info STORE +what is in it$", segprep_("--help").stdout, re.MULTILINE)
+def test_help_keeps_the_lines_of_the_formula():
+    assert re.search(
+        r"^ +d1, d2: distances to the nearest two instances ", segprep_("weights", "--help").stdout, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_help(name):
+    assert commands_by_name()[name].help.splitlines()[0] == COMMANDS[name]
+
+
+def test_help_of_the_program_imports_no_command():
+    assert "numpy" not in imported("--help")
 
 
 def imported(*arguments):
@@ -176,7 +170,7 @@ def imported(*arguments):
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, ["--version"]], ids=spelled)
+@pytest.mark.parametrize("command", [*HELPS, ["--version"]], ids=spelled)
 def test_help_imports_nothing_heavy(command):
     modules = imported(*command, "--help")
     assert {"click", "segprep"} <= modules
@@ -187,7 +181,7 @@ def test_work_imports_what_is_heavy(coins_store):
     assert {"numpy", "zarr"} <= imported("info", coins_store)
 
 
-@pytest.mark.parametrize("command", [main, *main.commands.values()], ids=lambda command: command.name)
+@pytest.mark.parametrize("command", [main, *commands_by_name().values()], ids=lambda command: command.name)
 def test_every_command_and_every_option_has_a_help_text(command):
     assert command.help
     for param in command.params:
@@ -201,75 +195,13 @@ def options(command):
     return {param.name: param for param in command.params if param.param_type_name == "option"}
 
 
-BOUND = {"labels": {"dtype"}, "classes": {"dtype"}, "weights": {"vector"}, "distance": {"channels"}}
-"""Fields of targets that follow from the data and are not for the user to choose."""
-
-
-def fields():
-    """Fields that are for the user to choose: option's name and default, by kind and name."""
-    for kind in TARGETS:
-        for field in dataclasses.fields(kind):
-            if field.name not in BOUND.get(kind.name, ()):
-                yield pytest.param(field.name, field.default, id=f"{kind.name} {field.name}")
-    for kind in (InstanceRule, SplitRule):
-        for field in dataclasses.fields(kind):
-            if field.name not in ("file", "fractions"):
-                name = "instances" if field.name == "instances_from" else field.name
-                yield pytest.param(name, field.default, id=f"{kind.__name__} {field.name}")
-
-
-@pytest.mark.parametrize(("name", "default"), list(fields()))
-def test_option_has_the_name_and_the_default_of_the_field(name, default):
-    option = options(weights_command)[name]
-    assert option.opts == [f"--{name.replace('_', '-')}"]
-    shown = weights_command.make_context("weights", ["data", "out.zarr"]).params[name]
-    assert shown == default
-    assert type(shown) is type(default)
-
-
-@pytest.mark.parametrize(
-    ("name", "choices"),
-    [
-        ("border_on", get_args(BorderOn)),
-        ("single_instance", get_args(SingleInstance)),
-        ("border_between", get_args(BorderBetween)),
-        ("absent_class", get_args(AbsentClass)),
-        ("distance_per", get_args(DistancePer)),
-        ("instances", get_args(Origin)),
-        ("overlap", get_args(Overlap)),
-        ("preset", tuple(PRESETS)),
-        ("dtype", get_args(get_type_hints(Weights)["dtype"])),
-        ("crowd", get_args(Crowd)),
-        ("format", tuple(READERS)),
-    ],
-)
-def test_option_has_the_choices_that_the_library_has(name, choices):
-    option = options(weights_command)[name]
-    assert isinstance(option.type, Choice)
-    assert tuple(option.type.choices) == choices
-
-
-def test_formulas_and_products_are_those_of_the_library():
-    assert options(classes_command)["formula"].type.choices == FORMULAS == tuple(LIBRARY_FORMULAS)
-    assert all(name in options(weights_command)["class_weights"].help for name in FORMULAS)
-    assert ("labels", "classes", *OPTIONAL) == tuple(kind.name for kind in TARGETS)
-
-
-def test_defaults_of_reading_are_those_of_the_library():
-    found = options(weights_command)
-    reading = segprep.readers.ReadOptions()
-    assert found["max_pixels"].default == MAX_PIXELS == reading.max_pixels
-    assert found["max_instances"].default == MAX_INSTANCES == reading.max_instances
-    assert found["crowd"].default == reading.crowd
-
-
 def test_a_pattern_of_classes_reaches_the_reader(tmp_path):
     (tmp_path / "cell/masks").mkdir(parents=True)
     Image.new("L", (5, 4), 255).save(tmp_path / "cell/masks/7-nucleus.png")
     assert "nucleus (1)" in segprep_("check", tmp_path, "--class-pattern", "-(?P<class>[a-z]+)[.]").stdout
 
 
-@pytest.mark.parametrize("command", list(main.commands.values()), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", commands_by_name().values(), ids=lambda command: command.name)
 def test_every_command_has_json_and_debug(command):
     assert {"--json", "--debug"} <= {name for option in options(command).values() for name in option.opts}
 
@@ -299,7 +231,7 @@ def test_every_command_has_json_and_debug(command):
         (["--workers", "two"], "--workers"),
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
         (["--max-pixels", "0"], "max"),
-        (["--max-instances", "0"], "max_instances: 0"),
+        (["--max-instances", "0"], "max_instances"),
         (["--targets", "weights,labels"], "--targets labels"),
         (["--targets", "weights,weights"], "weights is named twice"),
         (["--preset", "mine"], "--preset"),
@@ -308,10 +240,13 @@ def test_every_command_has_json_and_debug(command):
         (["--clip-class-weights", "2,1"], "--clip-class-weights 2.0,1.0"),
         (["--separate", "-1"], "--separate"),
         (["--instances-from", "watershed", "--min-distance", "0"], "--min-distance 0"),
-        (["--min-distance", "9"], "--min-distance is for --instances-from components or watershed"),
-        (["--distance-clip", "20"], "--distance-clip is of distance, which is not asked for: add it to --targets"),
-        (["--targets", "distance", "--w0", "5"], "--w0 is of weights, which is not asked for"),
-        (["--group", "a{99999999999999}", "--folds", "2"], "is not a regular expression"),
+        (["--min-distance", "9"], "--min-distance 9: needs --instances-from components or --instances-from watershed"),
+        (
+            ["--targets", "weights", "--distance-clip", "20"],
+            "--distance-clip 20.0: belongs to the target distance; add",
+        ),
+        (["--targets", "distance", "--w0", "5"], "--w0 5.0: belongs to the target weights; add 'weights' to targets"),
+        (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
         (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
         (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
         (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
@@ -439,7 +374,9 @@ def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_p
     first = segprep_("weights", EXAMPLES / "coins", root)
     before = state(tmp_path)
     again = segprep_("weights", EXAMPLES / "coins", root)
-    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert again.returncode == 0
+    assert again.stdout.startswith(f"{root} is up to date: nothing to do (1 mask, 24 instances, ")
+    assert first.stdout.startswith(f"{root}: complete: 1 mask, 24 instances, ")
     assert state(tmp_path) == before
 
 
@@ -555,7 +492,7 @@ def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(
     assert (process.returncode, stdout, stderr.strip()) == (
         130,
         "",
-        "segprep: interrupted; the same command again goes on",
+        "segprep: interrupted; run the same command again to resume",
     )
     assert read_info(root).status == "incomplete"
     assert not list(root.rglob("*.partial"))
@@ -595,7 +532,7 @@ def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method,
     words = [sys.executable, "-c", script, "weights", EXAMPLES / "coins", tmp_path / "out.zarr"]
     # Elsewhere than in the repository, whose folder segprep/ is not all that is installed.
     process = finished(words, cwd=tmp_path)
-    assert process.stderr.strip() == "segprep: terminated; the same command again goes on"
+    assert process.stderr.strip() == "segprep: terminated; run the same command again to resume"
     assert process.returncode == 143
 
 

@@ -14,7 +14,7 @@ import yaml
 from benchmarks.worker_memory import SIDES, rows_of
 from click.testing import CliRunner
 from helpers.buckets import make_bucket, upload
-from helpers.commands import COMMAND, finished
+from helpers.commands import COMMAND, commands_by_name, finished
 from PIL import Image
 
 from segprep import preprocess
@@ -254,7 +254,7 @@ def test_splits_of_the_page_have_the_sizes_it_says(followed):
     _, results, _ = followed
     lines = [result.stdout.strip() for args, result in results if args[0] == "split"]
     assert lines == ["tiles.zarr: train 12, val 6, test 6"] * 2
-    warned = ["fitted on the former train split" in result.stderr for args, result in results if args[0] == "split"]
+    warned = ["fitted to the former train split" in result.stderr for args, result in results if args[0] == "split"]
     assert warned == [True, False]
 
 
@@ -276,7 +276,7 @@ def test_script_draws_the_same_pixels(path, redrawn):
 
 
 @pytest.mark.parametrize(
-    "option", sorted({option for command in main.commands.values() for option in options_of(command)})
+    "option", sorted({option for command in commands_by_name().values() for option in options_of(command)})
 )
 def test_every_option_is_documented(option):
     assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", page) for page in PAGES.values())
@@ -290,7 +290,7 @@ IN_TABLES = [
 @pytest.mark.parametrize("arguments", [*commands(PAGES["README.md"]), *IN_TABLES], ids=" ".join)
 def test_every_command_of_the_first_page_is_one(arguments):
     name, *rest = arguments
-    assert main.commands[name].make_context(name, rest)
+    assert commands_by_name()[name].make_context(name, rest)
 
 
 @pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(target.name for target in TARGETS)])

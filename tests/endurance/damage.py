@@ -20,7 +20,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from segprep import Distance, Rules, SplitRule, Weights, Workers, preprocess
+from segprep import Distance, SplitRule, Weights, Workers, preprocess
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 
@@ -49,7 +49,7 @@ def write(data, root):
         data,
         root,
         targets=[Weights(), Distance("class")],
-        rules=Rules(split=SplitRule((0.5, 0.5, 0.0), stratify=True)),
+        split=SplitRule((0.5, 0.5, 0.0), stratify=True),
         workers=ONE,
     )
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from segprep.cli.commands import COMMANDS, main
+
 COMMAND = Path(sys.executable).with_name("segprep")
 SECONDS = 120
 """Timeout of a command; far more than it needs."""
@@ -18,6 +20,11 @@ def allow_interrupts():
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def commands_by_name():
+    """All commands, by name."""
+    return {name: main.get_command(None, name) for name in COMMANDS}
 
 
 def finished(words, *, cwd=None, seconds=SECONDS, **environment):

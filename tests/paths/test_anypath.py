@@ -12,8 +12,9 @@ import pytest
 from helpers.buckets import make_bucket, upload
 
 from segprep.errors import OptionError
-from segprep.paths import bucket as object_path
-from segprep.paths.anypath import listed_once, name_in, parse_path, remove_tree, scanned, total_bytes
+from segprep.paths import bucket as bucket_module
+from segprep.paths.anypath import name_in, parse_path
+from segprep.paths.files import storage
 
 FILES = {"a.txt": b"first", "größe/b c.png": b"\0" * 9, "größe/tief/d": b"", "größe-2/e": b"e"}
 
@@ -34,7 +35,7 @@ def both(twins, request):
     if not request.param:
         yield twins
         return
-    with listed_once(twins[1]):
+    with storage(twins[1]).listed_once():
         yield twins
 
 
@@ -57,13 +58,13 @@ def test_what_is_there_is_told_as_of_files(both, name):
 @pytest.mark.parametrize("name", ["", "größe", "größe/tief"])
 def test_folders_hold_the_same(both, name):
     here, there = (
-        tuple(sorted(name_in(root, each) for each in found) for found in scanned(root / name)) for root in both
+        tuple(sorted(name_in(root, each) for each in found) for found in storage(root / name).listed()) for root in both
     )
     assert there == here
 
 
 def test_all_that_is_in_a_folder_has_the_same_size(twins):
-    assert total_bytes(twins[1]) == total_bytes(twins[0]) == sum(map(len, FILES.values()))
+    assert storage(twins[1]).total_bytes() == storage(twins[0]).total_bytes() == sum(map(len, FILES.values()))
 
 
 @pytest.mark.parametrize("what", ["name", "stem", "suffix"])
@@ -89,7 +90,7 @@ def test_a_place_is_sent_to_other_processes_by_its_name_alone(twins):
 def test_large_objects_are_read_piece_by_piece_as_a_file_is(twins, monkeypatch):
     content = bytes(range(256)) * 4096
     (twins[1].parent / "large").write_bytes(content)
-    monkeypatch.setattr(object_path, "_WHOLE", 1000)
+    monkeypatch.setattr(bucket_module, "_WHOLE", 1000)
     with (twins[1].parent / "large").open() as file:
         assert isinstance(file, io.BufferedReader)
         assert (file.read(5), file.seek(-7, 2), file.read()) == (content[:5], len(content) - 7, content[-7:])
@@ -102,9 +103,9 @@ def test_a_tree_is_removed_and_nothing_beside_it():
     root = make_bucket("felled")
     for name in ("a/b", "a/c/d", "ab"):
         (root / name).write_bytes(b"")
-    remove_tree(root / "a")
+    storage(root / "a").remove_tree()
     assert [str(path) for path, _ in root.walk()] == ["s3://felled/ab"]
-    remove_tree(root / "a")
+    storage(root / "a").remove_tree()
 
 
 @pytest.mark.usefixtures("object_store")
@@ -116,14 +117,14 @@ def test_objects_that_stand_for_folders_are_no_files():
     for name in ("data/", "data/labels/", "data/labels/a.png"):
         server.put_object(Bucket="consoles", Key=name, Body=b"")
     for asked_once in (False, True):
-        with listed_once(root) if asked_once else nullcontext():
+        with storage(root).listed_once() if asked_once else nullcontext():
             assert (root.is_file(), (root / "labels").is_file(), (root / "labels/a.png").is_file()) == (
                 False,
                 False,
                 True,
             )
-            assert scanned(root) == ([root / "labels"], [])
-            assert scanned(root / "labels") == ([], [root / "labels/a.png"])
+            assert storage(root).listed() == ([root / "labels"], [])
+            assert storage(root / "labels").listed() == ([], [root / "labels/a.png"])
 
 
 @pytest.mark.usefixtures("object_store")
@@ -150,11 +151,11 @@ def test_a_bucket_that_is_not_there_is_an_error_that_says_so():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ftp://host/a", "ftp://host/a: segprep reads and writes s3://, gs:// and az:// alone"),
+        ("ftp://host/a", "ftp://host/a: segprep reads and writes only s3://, gs:// and az://"),
         ("s3:///a", "s3:///a: names no bucket"),
-        ("s3://key:secret@cells/a", "s3://...: has credentials or a query in it"),
-        ("az://cells/a?sig=secret", "az://...: has credentials or a query in it"),
-        ("s3://cells/a/../../b", "has .. in it; give the plain name"),
+        ("s3://key:secret@cells/a", "s3://...: contains credentials or a query"),
+        ("az://cells/a?sig=secret", "az://...: contains credentials or a query"),
+        ("s3://cells/a/../../b", "contains ..; give the path without it"),
     ],
 )
 def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, said):
@@ -165,7 +166,7 @@ def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, 
 
 def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
-    said = "s3://cells/a: buckets need obstore; install it by: pip install 'segprep[cloud]'"
+    said = "s3://cells/a: buckets need obstore; install it with: pip install 'segprep[cloud]'"
     with pytest.raises(OptionError, match=re.escape(said)):
         parse_path("s3://cells/a")
 

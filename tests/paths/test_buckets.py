@@ -293,7 +293,7 @@ def owned_by(host, process):
 
 def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch):
     (coins / LOCK).write_bytes(owned_by("elsewhere", 1))
-    with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* lapses after 60 s"), write_lock(coins):
+    with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* expires after 60 s"), write_lock(coins):
         pass
     monkeypatch.setattr(lease, "EXPIRY", 0)
     monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.1)
@@ -303,10 +303,16 @@ def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch
 
 
 def test_the_lease_of_a_container_that_counts_processes_for_itself_is_kept(coins):
-    owner = {"host": socket.gethostname(), "process": 99999999, "space": "pid:[1]"}
+    owner = {"host": socket.gethostname(), "process": 99999999, "pid_namespace": "pid:[1]"}
     (coins / LOCK).write_bytes(json.dumps(owner).encode())
-    with pytest.raises(OutputError, match="lapses after 60 s"), write_lock(coins):
+    with pytest.raises(OutputError, match="expires after 60 s"), write_lock(coins):
         pass
+
+
+def test_the_empty_lock_file_of_a_store_that_was_copied_into_a_bucket_is_no_lease(coins):
+    (coins / LOCK).write_bytes(b"")
+    with write_lock(coins):
+        assert json.loads((coins / LOCK).read_bytes())["process"] == os.getpid()
 
 
 def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):

@@ -1,5 +1,6 @@
 """One writer at a time, and nothing left of those that were killed."""
 
+import errno
 import fcntl
 import json
 import os
@@ -65,7 +66,7 @@ def test_a_second_writer_is_refused_and_told_who_writes(coins_copy):
     with write_lock(coins_copy), pytest.raises(OutputError) as refused, write_lock(coins_copy):
         pass
     assert f"is being written by process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
-    assert not (coins_copy / LOCK).exists()
+    assert (coins_copy / LOCK).read_bytes() == b""
 
 
 def test_a_lock_that_nobody_holds_is_taken_over(coins_copy):
@@ -91,6 +92,54 @@ def test_what_was_never_put_in_place_is_swept(coins_copy, coins_store, files_of)
     with write_lock(coins_copy):
         pass
     assert files_of(coins_copy) == files_of(coins_store)
+
+
+def test_parts_share_a_store_and_exclude_a_run_of_all(coins_copy):
+    with write_lock(coins_copy, "1-of-2"), write_lock(coins_copy, "2-of-2"):
+        for part in ("", "1-of-2"):
+            with pytest.raises(OutputError, match=f"written by process {os.getpid()}"), write_lock(coins_copy, part):
+                pass
+    with (
+        write_lock(coins_copy),
+        pytest.raises(OutputError, match="is being written by"),
+        write_lock(coins_copy, "1-of-2"),
+    ):
+        pass
+    assert [path.name for path in coins_copy.glob(f"{LOCK}*")] == [LOCK]
+
+
+@pytest.fixture
+def without_flock(monkeypatch):
+    """File system that has no locks."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("without_flock")
+@pytest.mark.parametrize(("first", "second"), [("", ""), ("", "1-of-2"), ("1-of-2", ""), ("1-of-2", "1-of-2")])
+def test_without_locks_of_the_file_system_the_files_decide(first, second, coins_copy):
+    said = f"written by process {os.getpid()}"
+    with write_lock(coins_copy, first), pytest.raises(OutputError, match=said), write_lock(coins_copy, second):
+        pass
+    with write_lock(coins_copy, second):
+        pass
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_without_locks_of_the_file_system_an_owner_that_is_gone_is_replaced(coins_copy):
+    (coins_copy / LOCK).write_text(f'{{"host": "{socket.gethostname()}", "process": 99999999}}')
+    with write_lock(coins_copy):
+        assert json.loads((coins_copy / LOCK).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("part", ["", "1-of-2"])
+def test_an_empty_folder_is_left_as_it_was(part, tmp_path):
+    with write_lock(tmp_path, part):
+        assert (tmp_path / LOCK).exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_folders_of_a_run_that_wrote_nothing_are_gone_again(tmp_path):
@@ -151,7 +200,7 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
     assert stderr.splitlines()[-1].endswith("; the same command again goes on")
     assert_all_end(children)
     assert not list(root.rglob(f"*{PARTIAL}"))
-    assert not (root / LOCK).exists()
+    assert (root / LOCK).read_bytes() == b""
     preprocess(many, root)
     assert files_of(root) == undisturbed
 

@@ -12,7 +12,6 @@ from PIL import Image
 import segprep
 from segprep.errors import InputError, OptionError
 from segprep.runs.check import check
-from segprep.runs.preprocess import Rules
 from segprep.runs.scan import LEFT_OUT, BadMasksError
 from segprep.store.metadata import read_info
 from segprep.workers.jobs import Workers
@@ -76,7 +75,7 @@ def test_a_run_names_every_mask_that_cannot_be_read_and_writes_nothing(data, any
 
 
 def test_masks_that_cannot_be_read_are_left_out_on_request(data, anywhere, tmp_path):
-    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_error="skip-mask"), workers=anywhere)
+    info = segprep.preprocess(data, tmp_path / "out.zarr", on_error="skip-mask", workers=anywhere)
     dataset = segprep.open(tmp_path / "out.zarr")
     assert (info.masks, info.instances, dataset.keys) == (8, 16, list("abcefgij"))
     assert [(problem.kind, problem.key) for problem in read_info(tmp_path / "out.zarr").problems] == [
@@ -88,7 +87,7 @@ def test_masks_that_cannot_be_read_are_left_out_on_request(data, anywhere, tmp_p
 
 def test_a_bad_annotation_ends_the_run_on_request(varied, tmp_path):
     with pytest.raises(BadMasksError, match="annotation None: 3") as caught:
-        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_error="fail"), workers=ONE)
+        segprep.preprocess(varied, tmp_path / "out.zarr", on_error="fail", workers=ONE)
     assert len(caught.value.messages) == 1
     assert not (tmp_path / "out.zarr").exists()
 
@@ -96,12 +95,12 @@ def test_a_bad_annotation_ends_the_run_on_request(varied, tmp_path):
 def test_a_run_needs_a_mask_that_can_be_read(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(InputError, match=r"bad\.png"):
-        segprep.preprocess(tmp_path / "bad.png", tmp_path / "out.zarr", rules=Rules(on_error="skip-mask"))
+        segprep.preprocess(tmp_path / "bad.png", tmp_path / "out.zarr", on_error="skip-mask")
 
 
 def test_an_unknown_way_to_go_about_bad_input_is_an_option_error(data, tmp_path):
-    with pytest.raises(OptionError, match="--on-error never: choose one of skip-annotation, skip-mask, fail"):
-        segprep.preprocess(data, tmp_path / "out.zarr", rules=Rules(on_error="never"), workers=ONE)
+    with pytest.raises(OptionError, match="on_error='never': choose one of skip-annotation, skip-mask, fail"):
+        segprep.preprocess(data, tmp_path / "out.zarr", on_error="never", workers=ONE)
 
 
 def run(*arguments):
@@ -125,7 +124,7 @@ def test_check_command_prints_its_report_as_json(data):
 
 def test_check_command_ends_with_0_where_nothing_is_wrong(data):
     ended = run("check", data / "a" / "masks" / "0.png")
-    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "nothing is wrong")
+    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, "no problems found")
 
 
 def test_command_lists_what_it_has_left_out_and_ends_with_1(data, tmp_path):

@@ -25,10 +25,9 @@ from segprep.errors import (
     SegprepError,
     StorageError,
 )
-from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import READERS, find
-from segprep.runs.preprocess import Rules
+from segprep.runs import write
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.verify import verify
 from segprep.runs.write import Part
@@ -36,7 +35,7 @@ from segprep.store.metadata import ROOT_COPY, delete, put_info, read_info
 from segprep.store.tables import MASK_TABLES, decode_keys, read_table
 from segprep.targets import TARGETS, Border, Boundaries, Distance, Weights
 from segprep.workers import dask_cluster as cluster_module
-from segprep.workers.jobs import Job, Jobs, Workers, open_executor
+from segprep.workers.jobs import Job, Workers, open_executor, run_jobs
 
 ONE = Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
@@ -134,7 +133,7 @@ def test_source_has_a_name_even_if_it_is_the_working_directory(tmp_path, monkeyp
 
 def test_a_scheduler_that_is_not_there_is_an_option_error(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
-    with pytest.raises(OptionError, match=r"--scheduler tcp://127\.0\.0\.1:1: cannot be reached"):
+    with pytest.raises(OptionError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler="tcp://127.0.0.1:1"))
     assert not (tmp_path / "out.zarr").exists()
 
@@ -147,7 +146,7 @@ def test_a_scheduler_without_workers_is_an_option_error(lonely_scheduler, tmp_pa
 
 @pytest.mark.parametrize("processes", [0, -1])
 def test_fewer_than_one_process_is_an_option_error(processes):
-    with pytest.raises(OptionError, match=f"--workers {processes}: must be at least 1"):
+    with pytest.raises(OptionError, match=f"workers={processes}: must be at least 1"):
         Workers(processes=processes)
 
 
@@ -198,7 +197,7 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
     data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
     data.mkdir()
     with pytest.raises(error, match=f"{named}: a worker process died"):
-        segprep.preprocess(data, out, rules=Rules(format="deadly"), workers=Workers(processes=2))
+        segprep.preprocess(data, out, format="deadly", workers=Workers(processes=2))
     assert out.exists() == (loads == 1)
     assert not out.exists() or read_info(out).status == "incomplete"
 
@@ -208,20 +207,35 @@ def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, 
 def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     data = tmp_path / "deadly-0"
     data.mkdir()
-    rules = Rules(format="deadly", on_error="skip-mask")
-    info = segprep.preprocess(data, tmp_path / "out.zarr", rules=rules, workers=Workers(processes=2))
+    rules = {"format": "deadly", "on_error": "skip-mask"}
+    info = segprep.preprocess(data, tmp_path / "out.zarr", **rules, workers=Workers(processes=2))
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b")]
     assert (info.masks, info.status) == (2, "complete")
 
 
 @pytest.mark.slow
-def test_a_script_that_starts_itself_again_is_told_so(tmp_path):
+def test_a_script_that_starts_itself_again_is_an_option_error_with_the_remedy(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     ended = subprocess.run(
         [sys.executable, "script.py", COINS, "out.zarr"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert "a script of your own needs `if __name__ == '__main__':`" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.splitlines()[-1] == (
+        "segprep.errors.OptionError: worker processes could not import your script; "
+        "put the call under if __name__ == '__main__':, or use workers=1"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["-c", SCRIPT]], ids=["standard input", "-c"])
+def test_a_script_that_is_no_file_makes_the_same_store(arguments, varied, varied_store, files_of, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, *arguments, varied, "out.zarr"],
+        input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    warned = "SegprepWarning: the script is not a file, so worker processes cannot import it; using workers=1"
+    assert (warned in ended.stderr) == (arguments == ["-"])
+    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
 
 
 def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):
@@ -229,7 +243,7 @@ def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster)
         open_executor(Workers(scheduler=str(cluster)), 1) as executor,
         pytest.raises(SegprepError, match="shard 7 of 5x5: "),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", os._exit, (1,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", os._exit, (1,))]))
 
 
 def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
@@ -237,7 +251,7 @@ def test_an_error_that_nobody_foresaw_names_the_job(anywhere):
         open_executor(anywhere, 1) as executor,
         pytest.raises(JobError, match=r"shard 7 of 5x5: ValueError: .*'seven'.*: this is a bug in segprep"),
     ):
-        list(executor.completed([Job("shard 7 of 5x5", int, ("seven",))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", int, ("seven",))]))
 
 
 def full(_):
@@ -246,28 +260,28 @@ def full(_):
 
 def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
     jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
-    message = "shard 7 of 5x5: there is not enough memory: try fewer --workers"
+    message = "shard 7 of 5x5: there is not enough memory; use fewer workers"
     with open_executor(ONE, 2) as executor, pytest.raises(StorageError, match=message):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert (tmp_path / "done").exists()
 
 
 def test_an_error_that_was_foreseen_arrives_as_it_was_raised(anywhere, tmp_path):
     with open_executor(anywhere, 1) as executor, pytest.raises(IntegrityError, match=f"^{tmp_path}: no segprep store"):
-        list(executor.completed([Job("shard 7 of 5x5", read_info, (tmp_path,))]))
+        list(run_jobs(executor, [Job("shard 7 of 5x5", read_info, (tmp_path,))]))
 
 
 def test_no_job_is_begun_after_one_has_failed(tmp_path):
     jobs = [Job("fails", int, ("seven",)), Job("follows", Path.touch, (tmp_path / "begun",))]
     with open_executor(Workers(processes=1), 2) as executor, pytest.raises(SegprepError, match="fails: ValueError"):
-        list(executor.completed(jobs))
+        list(run_jobs(executor, jobs))
     assert not (tmp_path / "begun").exists()
 
 
 def test_every_job_is_done_once(anywhere):
     jobs = [Job(str(number), divmod, (number, 7)) for number in range(50)]
     with open_executor(anywhere, len(jobs)) as executor:
-        assert sorted(executor.completed(jobs)) == [(number, divmod(number, 7)) for number in range(50)]
+        assert sorted(run_jobs(executor, jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
 def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
@@ -286,9 +300,9 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
     ("changed", "said"),
     [
         ({"targets": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
-        ({"rules": Rules(instances=InstanceRule(separate=1))}, "instances separate was 0, now 1; choose"),
-        ({"rules": Rules(canvas=(500, 500))}, "canvas sizes was "),
-        ({"rules": Rules(split=SplitRule((1.0, 0.0, 0.0)))}, "split fractions was None, now "),
+        ({"separate": 1}, "instances separate was 0, now 1; choose"),
+        ({"canvas": (500, 500)}, "canvas sizes was "),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, "split fractions was None, now "),
     ],
 )
 def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store, files_of, changed, said):
@@ -313,7 +327,7 @@ EVERYTHING = (Weights(), Border(), Boundaries(), Distance(distance_per="class"))
 
 @pytest.mark.parametrize("separate", mostly_slow([0, 1], 1))
 def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
-    how = {"rules": Rules(instances=InstanceRule(separate=separate)), "workers": ONE}
+    how = {"separate": separate, "workers": ONE}
     segprep.preprocess(varied, tmp_path / "at once", targets=EVERYTHING, **how)
     segprep.preprocess(varied, tmp_path / "in turn", targets=EVERYTHING[2:], **how)
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "in turn").rglob("c/*/0/0") if path.is_file()}
@@ -409,8 +423,8 @@ def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_
 
 @pytest.mark.parametrize("overlap", ["smallest", "first", "last"])
 def test_the_ground_truth_of_a_mask_shows_what_its_labels_show(varied, overlap, tmp_path):
-    rules = Rules(instances=InstanceRule(overlap=overlap))
-    segprep.preprocess(varied, tmp_path / "out.zarr", targets=(), rules=rules, workers=ONE)
+    rules = {"overlap": overlap}
+    segprep.preprocess(varied, tmp_path / "out.zarr", targets=(), **rules, workers=ONE)
     dataset = segprep.open(tmp_path / "out.zarr")
     for index in (0, 5, 9):
         np.testing.assert_array_equal(dataset.mask(index).labels, dataset[index]["labels"])
@@ -565,7 +579,7 @@ def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(v
     wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"distance_per was foreground, now class.*--overwrite"):
+    with pytest.raises(OutputError, match=r"distance_per was foreground, now class.*overwrite=True"):
         segprep.preprocess(varied, root, targets=[whole], workers=ONE)
     segprep.preprocess(varied, root, targets=[whole], workers=ONE, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
@@ -628,15 +642,15 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     root = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
     for record in root.glob("*/*/records/*.json"):
         record.rename(record.with_suffix(".kept"))
-    jobs, first = [], Jobs.completed
+    jobs = []
 
-    def again(self, todo):
+    def again(executor, todo):
         jobs.extend(todo)
         for record in root.glob("*/*/records/*.kept"):
             record.rename(record.with_suffix(".json"))
-        return first(self, todo)
+        return run_jobs(executor, todo)
 
-    monkeypatch.setattr(Jobs, "completed", again)
+    monkeypatch.setattr(write, "run_jobs", again)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*x*/*/c/*/0/0")}
     assert segprep.preprocess(varied, root, workers=ONE).status == "complete"
     assert len(jobs) == 3
@@ -674,7 +688,7 @@ def test_a_mask_that_changes_during_the_run_is_an_input_error_that_names_it(thre
     with pytest.raises(InputError, match=r"b\.png: has changed since it was read first"):
         segprep.preprocess(three, root, workers=ONE, progress=edit)
     assert read_info(root).status == "incomplete"
-    with pytest.raises(OutputError, match=r"1 is changed \(b\.png\).*--overwrite"):
+    with pytest.raises(OutputError, match=r"1 is changed \(b\.png\).*overwrite=True"):
         segprep.preprocess(three, root, workers=ONE)
     assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
     assert verify(root, deep=True, against=three, workers=ONE).findings == ()

@@ -13,7 +13,7 @@ from segprep.cli.commands import main
 from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
-from segprep.runs.preprocess import Rules, preprocess
+from segprep.runs.preprocess import preprocess
 from segprep.runs.resplit import resplit
 from segprep.store.metadata import put_info, read_info
 from segprep.store.schema import to_builtins
@@ -49,7 +49,7 @@ def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tm
     targets = (Weights(), Border(), Distance(distance_per="instance"))
     instances = InstanceRule(separate=separate)
     for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
-        preprocess(labels, tmp_path / name, targets=targets, rules=Rules(instances=instances, split=rule), workers=ONE)
+        preprocess(labels, tmp_path / name, targets=targets, **vars(instances), split=rule, workers=ONE)
     before = files(tmp_path / "anew")
     resplit(tmp_path / "anew", OTHER_HALVES, refit=True, workers=ONE)
     after = files(tmp_path / "anew")
@@ -61,7 +61,7 @@ def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tm
 
 def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
-    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    preprocess(labels, root, split=HALVES, workers=ONE)
     before, info = files(root), read_info(root)
     resplit(root, OTHER_HALVES)
     changed = {path for path, data in files(root).items() if data != before.get(path)}
@@ -76,10 +76,10 @@ def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_pa
 
 def test_split_command_says_that_weights_are_stale_and_how_to_mend_them(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
-    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    preprocess(labels, root, split=HALVES, workers=ONE)
     result = CliRunner().invoke(main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1"])
     assert result.exit_code == 0
-    assert "fitted on the former train split" in result.stderr
+    assert "fitted to the former train split" in result.stderr
     assert "--refit" in result.stderr
     again = CliRunner().invoke(
         main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1", "--refit"]
@@ -90,7 +90,7 @@ def test_split_command_says_that_weights_are_stale_and_how_to_mend_them(labels: 
 
 def test_refit_needs_labels_and_classes(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
-    preprocess(labels, root, rules=Rules(split=HALVES), workers=ONE)
+    preprocess(labels, root, split=HALVES, workers=ONE)
     (root / "24x32" / "labels" / "c" / "0" / "0" / "0").unlink()
     with pytest.raises(IntegrityError, match="24x32/labels lacks shard 0"):
         resplit(root, OTHER_HALVES, refit=True, workers=ONE)
@@ -114,7 +114,7 @@ def split_sizes(root: Path) -> list[int]:
 def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
     rule = SplitRule((0.5, 0.25, 0.25), group=r"(\d)\.png", stratify=True)
-    preprocess(labels, root, rules=Rules(split=rule), workers=ONE)
+    preprocess(labels, root, split=rule, workers=ONE)
     before, sizes = files(root), split_sizes(root)
     assert min(sizes) > 0
     resplit(root, SplitRule(), workers=ONE)
@@ -133,7 +133,7 @@ def test_what_says_how_to_split_wants_a_split(labels: Path, tmp_path: Path, rule
     with pytest.raises(OptionError, match="says how to split; add --split"):
         resplit(tmp_path / "out.zarr", rule, workers=ONE)
     with pytest.raises(OptionError, match="there is nothing to split: add --split or --folds"):
-        preprocess(labels, tmp_path / "other.zarr", rules=Rules(split=SplitRule(seed=4)), workers=ONE)
+        preprocess(labels, tmp_path / "other.zarr", split=SplitRule(seed=4), workers=ONE)
 
 
 def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_pat
     file.write_text(
         "name,split\n" + "".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20))
     )
-    by_file = Rules(split=SplitRule(file=str(file)))
-    preprocess(labels, root, rules=by_file, workers=ONE)
+    by_file = {"split": SplitRule(file=str(file))}
+    preprocess(labels, root, **by_file, workers=ONE)
     file.write_text(file.read_text().replace("03.png,train", "03.png,test"))
     with pytest.raises(OutputError, match=r"1 masks are in another split than they were \(03\.png first\)"):
-        preprocess(labels, root, rules=by_file, workers=ONE)
+        preprocess(labels, root, **by_file, workers=ONE)
     file.unlink()
     info = preprocess(labels, root, targets=[Distance()], workers=ONE)
     assert [each.name for each in info.targets] == ["labels", "classes", "weights", "distance"]
@@ -161,13 +161,13 @@ def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_s
     file.write_text("".join(f"{index:02}.png,{'train' if index == 20 else 'val'}\n" for index in range(21)))
     ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
     assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
-    assert "weights: class weights were fitted on the former train split" in ended.stderr
+    assert "weights: class weights were fitted to the former train split" in ended.stderr
 
 
 def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(labels: Path, tmp_path: Path) -> None:
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
     file.write_text("".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20)))
-    preprocess(labels, root, rules=Rules(split=SplitRule(file=str(file))), workers=ONE)
+    preprocess(labels, root, split=SplitRule(file=str(file)), workers=ONE)
     before = preprocess(labels, root, targets=[Distance()], workers=ONE)
     file.unlink()
     put_info(root, structs.replace(before, status="incomplete"))
@@ -179,7 +179,7 @@ def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(lab
 def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path, tmp_path: Path) -> None:
     root, other = tmp_path / "out.zarr", tmp_path / "other.zarr"
     for path, rule in ((root, HALVES), (other, OTHER_HALVES)):
-        preprocess(labels, path, rules=Rules(split=rule), workers=ONE)
+        preprocess(labels, path, split=rule, workers=ONE)
     put_info(root, structs.replace(read_info(other), status="incomplete"))  # the tables are still the former ones
     resplit(root, SplitRule(), refit=True, workers=ONE)
     assert files(root) == files(other)

@@ -17,10 +17,10 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.readers import READERS, ReadOptions, find
 from segprep.runs.plan import plan
-from segprep.runs.preprocess import Rules, reading
 from segprep.runs.resplit import resplit
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import LEFT_OUT, scan
+from segprep.runs.settings import run_rules
 from segprep.runs.write import Part
 from segprep.store.metadata import INPUT_STAMP, MANIFEST, put_stamp, read_info, read_stamp
 from segprep.store.tables import read_table
@@ -202,9 +202,9 @@ def test_a_single_file_is_enough_only_for_formats_whose_readers_open_no_other(fo
 # --- what is known again ---------------------------------------------------------------------------------------------
 
 RULES = {
-    "as they are": Rules(),
-    "separate": Rules(instances=InstanceRule(separate=1)),
-    "stratified": Rules(split=SplitRule((0.5, 0.5, 0.0), stratify=True)),
+    "as they are": {},
+    "separate": {"separate": 1},
+    "stratified": {"split": SplitRule((0.5, 0.5, 0.0), stratify=True)},
 }
 
 
@@ -216,15 +216,20 @@ def planned(data, found, rules):
         instances=rules.instances,
         split=rules.split,
         data=data,
-        reading=reading(rules),
+        reading=rules.reading,
     )
 
 
-def assert_recalled(data, rules, root):
+def rules_of(*, split=None, **settings):
+    return run_rules(settings, (), split)[1]
+
+
+def assert_recalled(data, settings, root):
     """The plan from a store is, in all, the plan from its input."""
-    segprep.preprocess(data, root, targets=(), rules=rules, workers=ONE)
-    masks = find(data, format=rules.format, options=reading(rules))
-    known = stats_from_store(root, read_info(root), masks, rules.instances, reading(rules))
+    segprep.preprocess(data, root, targets=(), **settings, workers=ONE)
+    rules = rules_of(**settings)
+    masks = find(data, format=rules.format, options=rules.reading)
+    known = stats_from_store(root, read_info(root), masks, rules.instances, rules.reading)
     with open_executor(ONE, len(masks.refs)) as executor:
         loaded = scan(executor, masks, rules.instances, no_progress)
         found = scan(executor, masks, rules.instances, no_progress, known)
@@ -244,23 +249,23 @@ def test_the_plan_from_a_store_is_that_from_its_masks(rules, varied, tmp_path):
 
 
 def test_the_plan_from_the_store_of_the_coins_is_that_from_their_masks(tmp_path):
-    assert_recalled(COINS, Rules(), tmp_path / "out.zarr")
+    assert_recalled(COINS, {}, tmp_path / "out.zarr")
 
 
 def test_the_plan_from_a_store_of_masks_without_instances_is_that_from_the_masks(tmp_path):
     (tmp_path / "data").mkdir()
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "data" / "a.png")
-    assert_recalled(tmp_path / "data", Rules(), tmp_path / "out.zarr")
+    assert_recalled(tmp_path / "data", {}, tmp_path / "out.zarr")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rules"),
     [
-        ("taco/annotations_small.json", Rules()),
-        ("panoptic/sample_data/panoptic_examples.json", Rules()),
-        ("cityscapes_style/data/testdata/gtFine", Rules()),
-        ("formats/voc_dataset/voc_dataset1", Rules()),
+        ("taco/annotations_small.json", {}),
+        ("panoptic/sample_data/panoptic_examples.json", {}),
+        ("cityscapes_style/data/testdata/gtFine", {}),
+        ("formats/voc_dataset/voc_dataset1", {}),
     ],
 )
 def test_the_plan_from_a_store_of_real_masks_is_that_from_the_masks(name, rules, data_dir, tmp_path):
@@ -268,7 +273,7 @@ def test_the_plan_from_a_store_of_real_masks_is_that_from_the_masks(name, rules,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rules", [Rules(), Rules(instances=InstanceRule("components", separate="falk2019"))])
+@pytest.mark.parametrize("rules", [{}, {"instances_from": "components", "separate": "falk2019"}])
 def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data_dir, tmp_path):
     for image in sorted((data_dir / "dsb2018" / "stage1_train").iterdir())[:8]:
         shutil.copytree(image, tmp_path / "nuclei" / image.name)
@@ -367,7 +372,7 @@ def test_only_the_first_of_several_parts_loads_masks_that_it_does_not_write(vari
     root = tmp_path / "out.zarr"
     assert stages(varied, root, part=Part(1, 3)) == ["scan", "write"]
     assert [stages(varied, root, part=Part(number, 3)) for number in (2, 3)] == [["write"], ["write"]]
-    assert told(varied, root) == []
+    assert told(varied, root) == [("write", 13, 13)]
     assert read_info(root).status == "complete"
     assert files_of(root) == files_of(varied_store)
 
@@ -428,44 +433,44 @@ def test_a_note_of_other_masks_is_not_believed(cells, made):
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        (Rules(instances=InstanceRule(separate=1)), "instances separate was 0, now 1"),
-        (Rules(instances=InstanceRule(overlap="last")), "instances overlap was smallest, now last"),
-        (Rules(reading=ReadOptions(crowd="instance")), r"1 is changed \(größe/05\.jpg\)"),
-        (Rules(canvas=(1500, 1500)), "canvas sizes was "),
-        (Rules(split=SplitRule((1.0, 0.0, 0.0))), "split fractions was None, now "),
+        ({"separate": 1}, "instances separate was 0, now 1"),
+        ({"overlap": "last"}, "instances overlap was smallest, now last"),
+        ({"crowd": "instance"}, r"1 is changed \(größe/05\.jpg\)"),
+        ({"canvas": (1500, 1500)}, "canvas sizes was "),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, "split fractions was None, now "),
     ],
     ids=["separate", "overlap", "crowd", "canvas", "split"],
 )
 def test_other_settings_are_refused_as_ever(rules, said, varied, varied_store, files_of):
     before = files_of(varied_store)
     with pytest.raises(OutputError, match=f"exists with other settings: .*{said}"):
-        segprep.preprocess(varied, varied_store, rules=rules, workers=ONE)
+        segprep.preprocess(varied, varied_store, **rules, workers=ONE)
     assert files_of(varied_store) == before
 
 
 def test_other_limits_are_asked_of_every_mask(cells, made):
-    assert stages(cells, made, rules=Rules(reading=ReadOptions(max_instances=100))) == ["scan"]
+    assert stages(cells, made, max_instances=100) == ["scan"]
     with pytest.raises(InputError, match="more than max_instances=1"):
-        segprep.preprocess(cells, made, rules=Rules(reading=ReadOptions(max_instances=1)), workers=ONE)
+        segprep.preprocess(cells, made, max_instances=1, workers=ONE)
 
 
 def test_a_mask_that_was_left_out_is_tried_again_and_no_other(cells, tmp_path):
-    whole, root, rules = (cells / "b.png").read_bytes(), tmp_path / "out.zarr", Rules(on_error="skip-mask")
+    whole, root, rules = (cells / "b.png").read_bytes(), tmp_path / "out.zarr", {"on_error": "skip-mask"}
     spoil(cells / "b.png")
-    info = segprep.preprocess(cells, root, rules=rules, workers=ONE)
+    info = segprep.preprocess(cells, root, **rules, workers=ONE)
     spoil(cells / "a.png")
-    assert told(cells, root, rules=rules) == [("scan", 3, 3)]
-    assert segprep.preprocess(cells, root, rules=rules, workers=ONE) == info
+    assert told(cells, root, **rules) == [("scan", 3, 3)]
+    assert segprep.preprocess(cells, root, **rules, workers=ONE) == info
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b.png")]
     in_place(cells / "b.png", whole)
     with pytest.raises(OutputError, match=r"1 is new \(b\.png\)"):
-        segprep.preprocess(cells, root, rules=rules, workers=ONE)
+        segprep.preprocess(cells, root, **rules, workers=ONE)
 
 
 def test_what_may_not_be_bad_is_remembered(varied, tmp_path):
     segprep.preprocess(varied, tmp_path / "out.zarr", workers=ONE)
     with pytest.raises(InputError, match=r"06\.jpg: .*polygon"):
-        segprep.preprocess(varied, tmp_path / "out.zarr", rules=Rules(on_error="fail"), workers=ONE)
+        segprep.preprocess(varied, tmp_path / "out.zarr", on_error="fail", workers=ONE)
 
 
 @pytest.mark.parametrize("name", ["out.zarr", "out"])
@@ -499,10 +504,10 @@ def test_a_store_that_was_split_anew_is_still_known(cells, made):
 
 def test_a_file_with_splits_is_read_by_every_run(cells, tmp_path):
     file, root = tmp_path / "splits.csv", tmp_path / "out.zarr"
-    rules = Rules(split=SplitRule(file=str(file)))
+    rules = {"split": SplitRule(file=str(file))}
     file.write_text("a.png,train\nb.png,train\nc.png,val\n")
-    segprep.preprocess(cells, root, rules=rules, workers=ONE)
-    assert told(cells, root, rules=rules) == []
+    segprep.preprocess(cells, root, **rules, workers=ONE)
+    assert told(cells, root, **rules) == []
     file.write_text("a.png,train\nb.png,val\nc.png,train\n")
-    assert "scan" not in stages(cells, root, rules=rules, overwrite=True)
+    assert "scan" not in stages(cells, root, **rules, overwrite=True)
     assert read_table(root, "split").tolist() == [0, 1, 0]

@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.commands import commands_by_name
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
 from helpers.examples import mostly_slow
 from PIL import Image
 
 import segprep
-from segprep import Border, Boundaries, Distance, InstanceRule, Rules, SplitRule, Weights, Workers
+from segprep import Border, Boundaries, Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.runs.repair import repair
@@ -47,8 +48,8 @@ def labels(tmp_path_factory):
 def whole(labels, tmp_path_factory):
     """Store of `labels`."""
     root = tmp_path_factory.mktemp("whole") / "whole.zarr"
-    rules = Rules(split=SplitRule((0.5, 0.5, 0.0)))
-    segprep.preprocess(labels, root, rules=rules, targets=[Weights(), Distance()], workers=ONE)
+    rules = {"split": SplitRule((0.5, 0.5, 0.0))}
+    segprep.preprocess(labels, root, **rules, targets=[Weights(), Distance()], workers=ONE)
     return root
 
 
@@ -99,10 +100,10 @@ def test_workers_of_any_kind_find_the_same(varied_store, varied, tmp_path, worke
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules(instances=InstanceRule(separate=1)),
-        Rules(instances=InstanceRule(separate="falk2019", overlap="last")),
-        Rules(instances=InstanceRule(overlap="first"), split=SplitRule((0.5, 0.3, 0.2))),
-        Rules(reading=segprep.ReadOptions(crowd="instance")),
+        {"separate": 1},
+        {"separate": "falk2019", "overlap": "last"},
+        {"overlap": "first", "split": SplitRule((0.5, 0.3, 0.2))},
+        {"crowd": "instance"},
     ],
 )
 def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_path):
@@ -112,7 +113,7 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
         Boundaries(),
         Distance("class", distance_clip=9),
     ]
-    segprep.preprocess(varied, tmp_path / "out.zarr", targets=targets, rules=rules, workers=ONE)
+    segprep.preprocess(varied, tmp_path / "out.zarr", targets=targets, **rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", deep=True, against=varied, sample=4) == set()
 
 
@@ -132,8 +133,8 @@ def test_weights_are_within_their_ranges_whatever_the_formula(labels, weights, t
 
 
 def test_instances_found_anew_are_found_anew_for_the_comparison(labels, tmp_path):
-    rules = Rules(instances=InstanceRule("components"))
-    segprep.preprocess(labels, tmp_path / "out.zarr", rules=rules, workers=ONE)
+    rules = {"instances_from": "components"}
+    segprep.preprocess(labels, tmp_path / "out.zarr", **rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", against=labels) == set()
 
 
@@ -234,7 +235,7 @@ def test_a_whole_store_is_left_as_it_is_by_a_repair(copy, labels):
 def test_a_mask_that_was_left_out_is_left_out_again(labels, tmp_path, files_of):
     data, root = Path(shutil.copytree(labels, tmp_path / "cells")), tmp_path / "out.zarr"
     (data / "1.png").write_bytes((data / "1.png").read_bytes()[:40])
-    segprep.preprocess(data, root, rules=Rules(on_error="skip-mask"), workers=ONE)
+    segprep.preprocess(data, root, on_error="skip-mask", workers=ONE)
     before = files_of(root)
     assert damaged_of(root, deep=True, against=data) == set()
     (root / "6x7/labels/c/0/0/0").unlink()
@@ -246,7 +247,7 @@ def test_a_mask_that_was_left_out_is_left_out_again(labels, tmp_path, files_of):
 def test_a_split_by_a_file_that_is_gone_stays_unless_it_is_damaged_too(labels, tmp_path, files_of, lost):
     file, root = tmp_path / "splits.json", tmp_path / "out.zarr"
     file.write_text('{"train": ["0.png", "1.png"], "val": ["2.png", "3.png"]}')
-    segprep.preprocess(labels, root, rules=Rules(split=SplitRule(file=str(file))), workers=ONE)
+    segprep.preprocess(labels, root, split=SplitRule(file=str(file)), workers=ONE)
     before = files_of(root)
     file.unlink()
     (root / lost).unlink()
@@ -359,18 +360,17 @@ def test_a_sample_of_none_is_an_option_error(whole, labels):
 KILLED = """
 import os, shutil, sys
 import segprep
-from segprep import Boundaries, Rules, SplitRule, Workers
+from segprep import Boundaries, SplitRule, Workers
 from segprep.runs.repair import repair
 
 call, labels, whole, places = sys.argv[1:]
 one = Workers(processes=1)
-all_train = Rules(split=SplitRule((1.0, 0.0, 0.0)))
 calls = {
     "new": lambda root: segprep.preprocess(labels, root, workers=one),
     "extended": lambda root: segprep.preprocess(labels, root, targets=[Boundaries()], workers=one),
     "split": lambda root: segprep.resplit(root, SplitRule((0.25, 0.5, 0.25)), workers=one),
     "refitted": lambda root: segprep.resplit(root, SplitRule((0.25, 0.5, 0.25)), refit=True, workers=one),
-    "replaced": lambda root: segprep.preprocess(labels + "/0.png", root, rules=all_train, overwrite=True, workers=one),
+    "replaced": lambda root: segprep.preprocess(labels + "/0.png", root, split=(1.0, 0.0, 0.0), overwrite=True, workers=one),
     "repaired": lambda root: repair(root, labels, workers=one),
 }
 
@@ -517,13 +517,13 @@ def test_the_command_names_each_damaged_object_and_repairs_it(copy, labels):
     ]
     ended = run(copy, "--repair", labels)
     assert ended.return_value == 0
-    assert ended.stdout.splitlines()[0] == f"mended: {first}"
+    assert ended.stdout.splitlines()[0] == f"repaired: {first}"
     assert run(copy, "--deep", "--against", labels, "--sample", "2").stdout.endswith(", 2 masks computed again\n")
 
 
 def test_options_have_the_defaults_of_the_library():
     defaults = {name: each.default for name, each in inspect.signature(verify).parameters.items()}
-    options = {each.name: each.default for each in main.commands["verify"].params}
+    options = {each.name: each.default for each in commands_by_name()["verify"].params}
     assert {name: options[name] for name in ("sample", "seed")}.items() <= defaults.items()
 
 

@@ -13,7 +13,7 @@ from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import runs_bitmap, string_runs
 from segprep.masks.splits import SplitRule
 from segprep.readers import find
-from segprep.runs.preprocess import Rules, preprocess
+from segprep.runs.preprocess import preprocess
 from segprep.store.dataset import Dataset
 
 
@@ -24,7 +24,7 @@ def whole_instances(mask: InstanceMask) -> np.ndarray:
 
 
 def check_rebuilt(data: Path, out: Path, instances: InstanceRule, every: int = 1) -> None:
-    preprocess(data, out, rules=Rules(instances=instances))
+    preprocess(data, out, **vars(instances))
     refs = find(data).refs
     dataset = segprep.open(out)
     assert len(dataset) == len(refs)
@@ -75,8 +75,8 @@ def test_mask_without_instances_has_none(tmp_path: Path) -> None:
 
 def test_folds_part_the_masks(tmp_path: Path) -> None:
     many(tmp_path / "labels", 40)
-    rules = Rules(split=SplitRule(fractions=(0.8, 0.0, 0.2), folds=4))
-    preprocess(tmp_path / "labels", tmp_path / "out.zarr", rules=rules)
+    rules = {"split": SplitRule(fractions=(0.8, 0.0, 0.2), folds=4)}
+    preprocess(tmp_path / "labels", tmp_path / "out.zarr", **rules)
     keys = {fold: set(segprep.open(tmp_path / "out.zarr", split="val", fold=fold).keys) for fold in range(4)}
     test = set(segprep.open(tmp_path / "out.zarr", split="test").keys)
     everything = set(segprep.open(tmp_path / "out.zarr").keys)

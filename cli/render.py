@@ -1,0 +1,241 @@
+"""Stores and reports as text, and as JSON."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from segprep.errors import OptionError, StorageError
+from segprep.masks.stats import Counts
+from segprep.paths.anypath import AnyPath
+from segprep.runs.audit import Finding
+from segprep.runs.check import CheckReport
+from segprep.runs.scan import escape_controls
+from segprep.runs.verify import VerifyReport
+from segprep.store.metadata import bytes_on_disk
+from segprep.store.schema import StoreInfo, stored_target, train_counts
+from segprep.store.tables import read_table
+from segprep.targets import Target
+from segprep.targets.target import fit
+
+NAMED = 3
+"""Items that a warning names."""
+LISTED = 20
+"""Items of a long list in a report."""
+LARGE = 1000
+"""Class weight above which there is a warning."""
+NAME_WIDTH = 24
+"""Width of the column of class names."""
+
+
+def as_json(struct: Any) -> str:
+    """Structure as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(struct)).decode()
+
+
+def store_json(path: AnyPath, info: StoreInfo) -> str:
+    """Contents of a store and its size in bytes."""
+    return as_json({"store": str(path), "bytes": bytes_on_disk(path), **msgspec.to_builtins(info)})
+
+
+def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str:
+    """Summary of a store after a run."""
+    targets = ", ".join(target.name for target in info.targets)
+    counts = f"{_count(info.masks, 'mask')}, {_count(info.instances, 'instance')}"
+    contents = f"{counts}, {targets}, {_megabytes(bytes_on_disk(path))}"
+    if info.status == "complete" and not has_written:
+        return f"{path} is up to date: nothing to do ({contents})"
+    return f"{path}: {info.status}: {contents}"
+
+
+def store_text(path: AnyPath, info: StoreInfo) -> str:
+    """Contents of a store."""
+    return "\n".join(
+        [
+            one_line(path, info),
+            f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
+            f"splits     {_splits(path, info)}",
+            f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
+            "",
+            "target     parameters",
+            *(f"{target.name:<11}{_parameters(target.parameters)}" for target in info.targets),
+            "",
+            "bucket          masks",
+            *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
+            "",
+            f"code  {'class':<{NAME_WIDTH}}{'instances':>12}{'pixels':>16}",
+            *(
+                f"{entry.code:>4}  {_cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
+                for entry in info.classes
+            ),
+            *(f"warning: {line}" for line in warnings(info)),
+        ]
+    )
+
+
+def warnings(info: StoreInfo) -> Iterator[str]:
+    """One line for each kind of problem, and one for each doubt about class weights."""
+    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in info.problems):
+        wheres = [_problem(problem.key, problem.where) for problem in info.problems if problem.kind == kind]
+        yield f"{kind}: {f'{len(wheres)} left out: ' if left_out else ''}{some(wheres, most=NAMED)}"
+    if info.instances == 0:
+        yield "there is no instance in any mask"
+    for target in info.targets:
+        if target.parameters.get("vector") and target.parameters["class_weights"] != "none":
+            yield from class_warnings(info, target.parameters["vector"])
+
+
+def _problem(key: str, where: str) -> str:
+    """Place of a problem; a message that begins with the file of the mask needs no key."""
+    return where if f"/{key}/" in f"/{where.partition(': ')[0]}/" else f"{key}: {where}"
+
+
+def write_problems(path: Path, info: StoreInfo) -> None:
+    """Write one JSON object per line for each problem."""
+    lines = [msgspec.json.encode(problem) for problem in info.problems]
+    try:
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+    except OSError as error:
+        raise StorageError(f"problems={str(path)!r}: cannot be written: {error.strerror}") from error
+
+
+def report_text(report: CheckReport) -> str:
+    """Contents of a data set, and every problem, by kind."""
+    classes = [f"{escape_controls(entry.name)} ({entry.instances:,})" for entry in report.classes if entry.instances]
+    lines = [
+        f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
+        f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
+        f"sizes    {some([f'{size} ({count:,})' for size, count in report.sizes.items()])}",
+        f"classes  {some(classes) or 'no instance of any class'}",
+    ]
+    for kind, count in report.kinds.items():
+        lines.append(f"{kind}: {count}")
+        lines += [f"    {problem.key}: {problem.where}" for problem in report.problems if problem.kind == kind]
+    if not report.problems:
+        return "\n".join([*lines, "no problems found"])
+    masks = len({problem.key for problem in report.problems})
+    return "\n".join([*lines, f"{_count(len(report.problems), 'problem')} in {_count(masks, 'mask')}"])
+
+
+def findings_text(report: VerifyReport) -> str:
+    """One line for each damaged or repaired object, and one for the store."""
+    lines = [*(f"repaired: {_finding(finding)}" for finding in report.mended), *map(_finding, report.findings)]
+    if report.findings:
+        end = (
+            f"damaged: {_count(len(report.findings), 'problem')}. "
+            f"Repair it with: segprep verify {report.store} --repair DATA"
+        )
+    else:
+        again = f", {_count(report.compared, 'mask')} computed again" if report.compared else ""
+        end = (
+            f"undamaged: {_count(report.shards, 'shard')}, {_count(report.objects, 'object')}, "
+            f"{_megabytes(report.bytes)}{again}"
+        )
+    return "\n".join([*lines, f"{report.store}: {end}"])
+
+
+def _finding(finding: Finding) -> str:
+    return f"{finding.path}: {finding.what}" + (f" (masks: {finding.masks})" if finding.masks else "")
+
+
+def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
+    """One line for the classes without a pixel in train, and one for those whose weight would drown the others."""
+    weights = [(escape_controls(entry.name), weight, entry) for entry, weight in zip(info.classes, vector, strict=True)]
+    absent = [f"{name} ({weight:g})" for name, weight, entry in weights if entry.code and not entry.train.pixels]
+    if absent:
+        verb = "class has" if len(absent) == 1 else "classes have"
+        yield (
+            f"{len(absent)} {verb} no pixel in the train split; --absent-class determines the weight: "
+            f"{some(absent, most=NAMED)}"
+        )
+    large = [(weight, name) for name, weight, entry in weights if entry.train.pixels and weight > LARGE]
+    if large:
+        weight, name = max(large)
+        verb = "class has a weight" if len(large) == 1 else "classes have weights"
+        yield (
+            f"{len(large)} {verb} above {LARGE:,} (largest: {name}, {weight:,.0f}); "
+            "consider --class-weights inverse-sqrt or --clip-class-weights 0.1,10"
+        )
+
+
+def stale(path: AnyPath, info: StoreInfo) -> Iterator[str]:
+    """One line for each target whose class weights were fitted to another train split."""
+    counts = train_counts(info)
+    for target in info.targets:
+        if target.parameters.get("vector") and not _is_fitted(stored_target(target), counts):
+            yield (
+                f"{target.name}: class weights were fitted to the former train split; "
+                f"run segprep split {path} with the same options and --refit to fit them again"
+            )
+
+
+def _is_fitted(target: Target, counts: Counts) -> bool:
+    """True if fitting a target again would not change it."""
+    try:
+        return fit(target, counts, counts) == target
+    except OptionError:  # as of a class that is absent from the train split now
+        return False
+
+
+def split_line(path: AnyPath, info: StoreInfo) -> str:
+    """Number of masks in each split."""
+    return f"{path}: {_splits(path, info)}"
+
+
+def _splits(path: AnyPath, info: StoreInfo) -> str:
+    counts = Counter(read_table(path, "split").tolist())
+    return ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
+
+
+def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
+    """Vector to paste, and a line for each class."""
+    lines = [
+        f"{entry.code:>4}  {_cell(entry.name)} {weight:.6g}" for entry, weight in zip(info.classes, vector, strict=True)
+    ]
+    return "\n".join([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
+
+
+def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
+    """Vector by code, and weights by name."""
+    names = {entry.name: weight for entry, weight in zip(info.classes, vector, strict=True)}
+    return as_json({"formula": formula, "vector": list(vector), "weights": names})
+
+
+def some(items: Sequence[str], *, most: int = LISTED) -> str:
+    """Items with commas between, of which only the first are listed.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _parameters(parameters: dict[str, object]) -> str:
+    """Parameters as ``name=value``; long lists are shortened."""
+    return " ".join(f"{name}={_value(value)}" for name, value in parameters.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        shown = ",".join(f"{item:.4g}" for item in value[:4])
+        return f"[{shown}{',...' if len(value) > 4 else ''}]"  # noqa: PLR2004 - as many as fit a line
+    return f"{value}"
+
+
+def _cell(name: str) -> str:
+    """Name in a column; an ellipsis marks what does not fit."""
+    name = escape_controls(name)
+    return f"{name if len(name) < NAME_WIDTH else name[: NAME_WIDTH - 2] + '…':<{NAME_WIDTH}}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

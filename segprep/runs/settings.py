@@ -1,0 +1,317 @@
+"""Settings of a run as a person writes them, turned into the rules and targets that the rest uses.
+
+A setting is a field of a target or of a rule, and has its name, its default and its type; `Settings` repeats them for type
+checkers alone. So a new field is a new setting, and a new option of the command line.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+import numpy as np
+
+from segprep.errors import OptionError, check_choice
+from segprep.kernels.border import BorderOn, SingleInstance
+from segprep.masks.instances import InstanceRule, Origin, Separation
+from segprep.masks.mask import MaskRef, Overlap
+from segprep.masks.splits import SplitRule
+from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
+from segprep.readers import READERS, Crowd, ReadOptions
+from segprep.targets import TARGETS, Target, Weights
+from segprep.targets.border import BorderBetween
+from segprep.targets.class_weights import AbsentClass
+from segprep.targets.distance import DistancePer
+from segprep.targets.target import Dtype
+from segprep.targets.weights import PRESETS
+from segprep.workers.jobs import Workers
+
+T = TypeVar("T")
+
+OnError: TypeAlias = Literal["skip-annotation", "skip-mask", "fail"]
+Fractions: TypeAlias = tuple[float, float] | tuple[float, float, float]
+Targets: TypeAlias = str | Target | Sequence[str | Target]
+Data: TypeAlias = str | os.PathLike[str] | AnyPath | Sequence[MaskRef]
+Split: TypeAlias = str | os.PathLike[str] | Fractions | SplitRule | None
+
+
+class ReadSettings(TypedDict, total=False):
+    """Settings of reading: those of `ReadOptions` and `InstanceRule`, and the format."""
+
+    format: str | None
+    crowd: Crowd
+    max_pixels: int
+    max_instances: int
+    class_pattern: str | None
+    instances_from: Origin
+    connectivity: Literal[4, 8]
+    min_distance: int
+    overlap: Overlap
+    separate: Separation
+
+
+class SplitSettings(TypedDict, total=False):
+    """Settings of splitting: those of `SplitRule`."""
+
+    seed: int
+    group: str | None
+    stratify: bool
+    folds: int | None
+
+
+class Settings(ReadSettings, SplitSettings, total=False):
+    """Settings of a run: also those of the targets and of `Rules`, and the preset."""
+
+    preset: str | None
+    w0: float
+    sigma: float
+    border_on: BorderOn
+    single_instance: SingleInstance
+    border_between: BorderBetween
+    class_weights: str | os.PathLike[str] | dict[str, float]
+    absent_class: AbsentClass
+    normalise: bool
+    clip_class_weights: str | tuple[float, float] | None
+    dtype: Dtype
+    distance_per: DistancePer
+    distance_clip: float | None
+    boundary_width: int
+    canvas: str | tuple[int, int] | None
+    on_error: OnError
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules about masks, which apply before any target is computed.
+
+    Attributes
+    ----------
+    format : str or None
+        Format of the data; detected by default.
+    canvas : (int, int) or None
+        Height and width in pixels to which all masks are padded; by default a few sizes that fit.
+    on_error : str
+        Leave out bad annotations, and stop if a mask cannot be read (``skip-annotation``); leave out such masks too
+        (``skip-mask``, then the exit code is 1); or stop at any problem (``fail``).
+    reading : ReadOptions
+        How masks are read.
+    instances : InstanceRule
+        How instances are found and separated.
+    split : SplitRule
+        How masks are split.
+    """
+
+    format: str | None = None
+    canvas: tuple[int, int] | None = None
+    on_error: OnError = "skip-annotation"
+    reading: ReadOptions = field(default_factory=ReadOptions, metadata={"bound": True})
+    instances: InstanceRule = field(default_factory=InstanceRule, metadata={"bound": True})
+    split: SplitRule = field(default_factory=SplitRule, metadata={"bound": True})
+
+    def __post_init__(self) -> None:
+        if self.format is not None:
+            check_choice("format", self.format, READERS)
+        if self.canvas is not None and min(self.canvas) < 1:
+            raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel")
+
+
+ALWAYS = ("labels", "classes")
+"""Targets of every store: all others can be computed again from these and the instance table."""
+READING = (ReadOptions, InstanceRule)
+RULES = (*READING, SplitRule, Rules)
+
+
+def settings_of(kind: Any) -> list[Field[Any]]:
+    """Fields of a target or rule that are settings; the others follow from the data, or from other parameters."""
+    return [each for each in fields(kind) if "bound" not in each.metadata]
+
+
+def setting_names(*kinds: Any) -> list[str]:
+    """Names of the settings of targets and rules."""
+    return [field.name for kind in kinds for field in settings_of(kind)]
+
+
+def read_rules(settings: Mapping[str, Any]) -> Rules:
+    """Rules from the settings of `ReadSettings`."""
+    _check_names(settings, [*setting_names(*READING), "format"])
+    return _rules(settings, SplitRule())
+
+
+def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tuple[list[Target], Rules]:
+    """Targets and rules from the settings of a run; targets given by name get the settings that are fields of theirs.
+
+    Raises
+    ------
+    OptionError
+        Where there is no such setting or target, or no such value, or the setting belongs to no target given by name.
+    """
+    _check_names(settings, [*setting_names(*TARGETS, *RULES), "preset"])
+    if isinstance(targets, str):
+        targets = [name.strip() for name in targets.split(",") if name.strip()]
+    items = targets if isinstance(targets, Sequence) else [targets]
+    _check_used(settings, items)
+    settings = _with_preset(settings)
+    chosen = [_made(_kind(item), settings) if isinstance(item, str) else item for item in items]
+    return chosen, _rules(settings, split_rule(split, settings))
+
+
+def resplit_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
+    """Rule from the settings of `SplitSettings`."""
+    _check_names(settings, setting_names(SplitRule))
+    return split_rule(split, settings)
+
+
+def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
+    """Rule from shares, a file or a rule, and the settings of splitting.
+
+    Examples
+    --------
+    >>> split_rule("0.8,0.2", {"seed": 1}).fractions
+    (0.8, 0.2, 0.0)
+    """
+    given = _given(SplitRule, settings)
+    if isinstance(split, SplitRule):
+        return replace(split, **given)
+    if split is None:
+        return SplitRule(**given)
+    if isinstance(split, os.PathLike):
+        return SplitRule(file=os.fspath(split), **given)
+    try:
+        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]
+    except ValueError:
+        return SplitRule(file=str(split), **given)
+    if len(numbers) not in (2, 3):
+        raise OptionError(f"split={split!r}: give the shares of train, val and test, as in '0.8,0.1,0.1', or a file")
+    train, val, test = [*numbers, 0.0][:3]
+    return SplitRule((train, val, test), **given)
+
+
+def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
+    """Path of a data set as the workers need it, or refs."""
+    return workers.place(data) if isinstance(data, str | os.PathLike | BucketPath) else tuple(data)
+
+
+def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
+    """Raise OptionError for a setting that is not known."""
+    for name in settings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
+
+
+def target_kinds() -> dict[str, type[Target]]:
+    """Targets that are written on request, by name."""
+    return {kind.name: kind for kind in TARGETS if kind.name not in ALWAYS}
+
+
+def _kind(name: str) -> type[Target]:
+    """Target of this name."""
+    kinds = target_kinds()
+    if name in ALWAYS:
+        raise OptionError(f"targets={name!r}: always written; leave it out")
+    check_choice("targets", name, kinds)
+    return kinds[name]
+
+
+def _check_used(settings: Mapping[str, Any], items: Sequence[str | Target]) -> None:
+    """Raise OptionError for a setting of a target that is not computed, or that is given as an object."""
+    used = setting_names(*(_kind(item) for item in items if isinstance(item, str)), *RULES)
+    for kind in TARGETS:
+        for name in setting_names(kind):
+            if name in settings and name not in used:
+                has_object = any(isinstance(item, kind) for item in items)
+                remedy = f"set it in {kind.__name__}(...)" if has_object else f"add {kind.name!r} to targets"
+                raise OptionError(f"{name}={settings[name]!r}: belongs to the target {kind.name}; {remedy}")
+
+
+def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which a preset stands for those that are not given."""
+    name = settings.get("preset")
+    if name is None:
+        return {**settings}
+    check_choice("preset", name, PRESETS)
+    preset = {field: getattr(PRESETS[name], field) for field in setting_names(Weights)}
+    return {**preset, "separate": name if name == "falk2019" else 0, **settings}
+
+
+def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
+    instances, reading = _made(InstanceRule, settings), _made(ReadOptions, settings)
+    if instances.instances_from != "as-is":
+        reading = replace(reading, values="classes")
+    else:
+        for name in ("connectivity", "min_distance"):
+            if getattr(instances, name) != getattr(InstanceRule(), name):
+                value = f"{name}={settings[name]!r}"
+                raise OptionError(f"{value}: needs instances_from='components' or instances_from='watershed'")
+    return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split)
+
+
+def _made(kind: type[T], settings: Mapping[str, Any]) -> T:
+    """Target or rule with the settings that are fields of it."""
+    return kind(**_given(kind, settings))
+
+
+def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that are fields of a target or rule, each in the type of its field, also where it is written as text."""
+    hints = get_type_hints(kind)
+    return {name: _typed(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
+
+
+def _typed(name: str, value: Any, annotation: Any) -> Any:
+    """Value in the type of its field."""
+    if name == "class_weights":
+        return _class_weights(value)
+    plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and any(get_origin(option) is tuple for option in get_args(annotation)):
+        plain = [number.strip() for number in re.split("[,x]", value)]
+    try:
+        return msgspec.convert(plain, annotation, strict=False)
+    except msgspec.ValidationError:
+        if get_origin(annotation) is Literal:
+            check_choice(name, value, get_args(annotation))
+        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}") from None
+
+
+def _words(annotation: Any) -> str:
+    """Type in words.
+
+    Examples
+    --------
+    >>> _words(int | Literal["falk2019"] | None), _words(tuple[int, int])
+    ("an integer or 'falk2019'", 'a pair of numbers')
+    """
+    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return "a pair of numbers"
+    options = [_words(option) for option in get_args(annotation) if option is not NoneType]
+    return " or ".join(options) if options else words[annotation]
+
+
+def _class_weights(value: str | os.PathLike[str] | Mapping[str, float]) -> str | dict[str, float]:
+    """Name of a formula, or weights by class name, also from a JSON file."""
+    if isinstance(value, Mapping):
+        weights: Any = value
+    elif Path(value).suffix.lower() != ".json":
+        return str(value)
+    else:
+        try:
+            weights = json.loads(Path(value).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise OptionError(f"class_weights={str(value)!r}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise OptionError(f"class_weights={str(value)!r}: not valid JSON: {error}") from error
+    try:
+        return msgspec.convert(weights, dict[str, float])
+    except msgspec.ValidationError:
+        raise OptionError(
+            f'class_weights={str(value)!r}: must be of the form {{"name of a class": 1.5, ...}}'
+        ) from None

@@ -1,0 +1,161 @@
+"""The names that `import segprep` offers, and the forms in which parameters may be written."""
+
+import inspect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segprep
+from segprep import Distance, InstanceMask, SplitRule, Weights
+from segprep.runs.preprocess import chosen_part
+from segprep.runs.settings import run_rules, split_rule
+from segprep.runs.write import Part
+from segprep.store.dataset import open as open_store
+from segprep.targets.weights import PRESETS
+
+NAMES = {name for name in segprep.__all__ if name != "__version__"}
+
+
+def test_every_public_name_is_there_and_shown():
+    assert dir(segprep) == sorted(segprep.__all__)
+    for name in segprep.__all__:
+        assert getattr(segprep, name) is not None
+
+
+def test_type_checkers_see_the_same_names():
+    source = Path(segprep.__file__).read_text(encoding="utf-8")
+    imported = dict(
+        re.findall(r"^    from segprep\.([\w.]+) import \w+ as (\w+)", source, re.MULTILINE)
+        and [
+            (name, module)
+            for module, name in re.findall(r"^    from segprep\.([\w.]+) import \w+ as (\w+)", source, re.MULTILINE)
+        ]
+    )
+    assert imported == segprep._MODULES
+
+
+def test_verbs_are_functions_not_modules():
+    for name in ("preprocess", "check", "verify", "repair", "resplit", "open", "find", "describe"):
+        assert inspect.isfunction(getattr(segprep, name)), name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'proprocess'"):
+        _ = segprep.proprocess
+
+
+@pytest.mark.parametrize(
+    ("targets", "settings", "made"),
+    [
+        ("weights,distance", {}, [Weights(), Distance()]),
+        ("weights", {"sigma": 3}, [Weights(sigma=3.0)]),
+        (["weights", Distance(dtype="float32")], {"sigma": "3"}, [Weights(sigma=3.0), Distance(dtype="float32")]),
+        (Weights(sigma=3), {}, [Weights(sigma=3)]),
+        ((), {}, []),
+        ("weights", {"clip_class_weights": "0.1,10"}, [Weights(clip_class_weights=(0.1, 10.0))]),
+        ("weights", {"class_weights": {"cell": 2}}, [Weights(class_weights={"cell": 2.0})]),
+        ("weights", {"sigma": np.float32(3)}, [Weights(sigma=3.0)]),
+        ("weights", {"preset": "falk2019", "sigma": 4}, [Weights(**{**vars(PRESETS["falk2019"]), "sigma": 4.0})]),
+    ],
+)
+def test_targets_may_be_names_or_objects(targets, settings, made):
+    assert run_rules(settings, targets, None)[0] == made
+
+
+@pytest.mark.parametrize(
+    ("split", "rule"),
+    [
+        (None, SplitRule()),
+        ((0.8, 0.1, 0.1), SplitRule((0.8, 0.1, 0.1))),
+        ("0.8,0.2", SplitRule((0.8, 0.2, 0.0))),
+        (Path("splits.csv"), SplitRule(file="splits.csv")),
+        ("splits.json", SplitRule(file="splits.json")),
+        (SplitRule((0.5, 0.5, 0.0), seed=1), SplitRule((0.5, 0.5, 0.0), seed=1)),
+    ],
+)
+def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule):
+    assert split_rule(split, {}) == rule
+    assert split_rule(split, {"seed": 7}).seed == 7
+
+
+@pytest.mark.parametrize("part", ["3/8", (3, 8), Part(3, 8)])
+def test_a_part_may_be_text_or_numbers(part):
+    assert chosen_part(part) == Part(3, 8)
+
+
+@pytest.mark.parametrize("canvas", [(512, 640), "512x640", [512, 640]])
+def test_a_canvas_may_be_text_or_numbers(canvas):
+    assert run_rules({"canvas": canvas}, (), None)[1].canvas == (512, 640)
+
+
+def test_a_preset_brings_its_separation():
+    assert run_rules({"preset": "falk2019"}, "weights", None)[1].instances.separate == "falk2019"
+    assert run_rules({"preset": "falk2019", "separate": 1}, "weights", None)[1].instances.separate == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sigm": 5}, "sigm: no such setting; did you mean sigma?"),
+        ({"sigma": "wide"}, "sigma='wide': must be a number"),
+        ({"canvas": "512"}, "canvas='512': must be a pair of numbers"),
+        ({"canvas": "0x512"}, r"canvas=\(0, 512\): height and width must be at least 1 pixel"),
+        ({"separate": "far"}, "separate='far': must be an integer or 'falk2019'"),
+        ({"on_error": "skip"}, "on_error='skip': choose one of skip-annotation, skip-mask, fail"),
+        ({"format": "cocoo"}, "format='cocoo': choose one of .*; did you mean 'coco'?"),
+        ({"preset": "falk"}, "preset='falk': choose one of paper, deshpande2018, falk2019"),
+        ({"targets": "weigths"}, "targets='weigths': choose one of .*; did you mean 'weights'?"),
+        ({"targets": "labels"}, "targets='labels': always written; leave it out"),
+        ({"targets": "distance", "sigma": 3}, "sigma=3: belongs to the target weights; add 'weights' to targets"),
+        ({"targets": Weights(), "sigma": 3}, r"sigma=3: belongs to the target weights; set it in Weights\(...\)"),
+        ({"split": (1,)}, r"split=\(1,\): give the shares of train, val and test"),
+        ({"part": "9/8"}, "part='9/8': must be of the form '2/8'"),
+        ({"part": "1/2", "overwrite": True}, "part='1/2' and overwrite=True exclude each other"),
+        ({"min_distance": 9}, "min_distance=9: needs instances_from='components' or instances_from='watershed'"),
+        ({"classes": ["cell"]}, "classes: the data set has its own"),
+    ],
+)
+def test_an_error_names_the_parameter(parameters, message, tmp_path):
+    with pytest.raises(segprep.OptionError, match=message):
+        segprep.preprocess(tmp_path, tmp_path / "out.zarr", **parameters)
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class OwnRef:
+    """A format that segprep does not know."""
+
+    key: str
+    split: str | None = None
+
+    def load(self):
+        planes = np.zeros((1, 6, 8), np.int32)
+        planes[0, 1:3, 1:4], planes[0, 4:, 5:] = 1, 2
+        return InstanceMask(planes, np.array([0, 1, 2], np.int32))
+
+
+def test_data_may_be_refs_of_another_format(tmp_path):
+    refs = [OwnRef("a"), OwnRef("b")]
+    info = segprep.preprocess(refs, str(tmp_path / "out.zarr"), classes=["cell", "debris"], workers=1)
+    assert (info.masks, info.instances, info.source_format) == (2, 4, "refs")
+    assert [entry.name for entry in info.classes] == ["background", "cell", "debris"]
+    assert open_store(tmp_path / "out.zarr").keys == ["a", "b"]
+    assert segprep.preprocess(refs, tmp_path / "out.zarr", classes=["cell", "debris"]) == info
+    report = segprep.check(refs, classes=["cell", "debris"])
+    assert (report.source, report.masks, report.problems) == ("refs", 2, ())
+
+
+@pytest.mark.parametrize(("refs", "message"), [([], "no mask"), ([OwnRef("a"), OwnRef("a")], "'a' is not unique")])
+def test_refs_need_keys_of_their_own(refs, message, tmp_path):
+    with pytest.raises(segprep.InputError, match=message):
+        segprep.preprocess(refs, tmp_path / "out.zarr")
+
+
+def test_class_weights_of_a_store_are_those_of_its_description(coins_store):
+    info = segprep.describe(str(coins_store))
+    for formula in ("inverse", "enet"):
+        expected = [entry.weights[formula] for entry in info.classes]
+        np.testing.assert_allclose(segprep.class_weights(coins_store, formula), expected)

@@ -1,0 +1,24 @@
+"""Workers, as users write them."""
+
+import pytest
+
+from segprep.errors import OptionError
+from segprep.workers.jobs import Workers
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, Workers()),
+        (2, Workers(processes=2)),
+        ("tcp://host:8786", Workers(scheduler="tcp://host:8786")),
+        (Workers(processes=3), Workers(processes=3)),
+    ],
+)
+def test_workers_are_made_from_what_people_write(value, expected):
+    assert Workers.of(value) == expected
+
+
+def test_no_workers_are_an_option_error():
+    with pytest.raises(OptionError, match=r"^workers=0: must be at least 1$"):
+        Workers.of(0)
