@@ -13,7 +13,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.readers import ReadOptions
 from segprep.runs.preprocess import Rules
-from segprep.runs.write import Part
+from segprep.store.layout import Part
 from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.weights import PRESETS
 

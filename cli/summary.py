@@ -14,7 +14,7 @@ from segprep.runs.check import CheckReport
 from segprep.runs.scan import escape_controls
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import StoreInfo, stored_target, train_counts
+from segprep.store.schema import StoreInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.class_weights import Shaping, class_weights
@@ -113,8 +113,8 @@ def findings_json(report: VerifyReport) -> str:
 
 
 def findings_text(report: VerifyReport) -> str:
-    """One line for each damaged object and for each that was mended, and one for the store."""
-    lines = [f"mended: {_finding(each)}" for each in report.mended] + [_finding(each) for each in report.findings]
+    """One line for each damaged object and for each that was repaired, and one for the store."""
+    lines = [f"repaired: {_finding(each)}" for each in report.repaired] + [_finding(each) for each in report.findings]
     if report.findings:
         end = (
             f"damaged: {_count(len(report.findings), 'finding')}; segprep verify {report.store} --repair DATA mends it"
@@ -152,8 +152,8 @@ def stale(path: AnyPath, info: StoreInfo) -> Iterator[str]:
     """One line for each target whose class weights were fitted on another train split."""
     counts = train_counts(info)
     for each in info.targets:
-        vector = each.parameters.get("vector")
-        if vector and not _is_fitted(stored_target(each), counts):
+        target = stored_target(each, target_types())
+        if each.parameters.get("vector") and target is not None and not _is_fitted(target, counts):
             yield (
                 f"{each.name}: class weights were fitted on the former train split; "
                 f"segprep split {path} with the same options and --refit fits them again"

@@ -4,22 +4,21 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
 from segprep.errors import OptionError, OutputError
 from segprep.masks.instances import InstanceRule
-from segprep.masks.splits import SplitArray, SplitRule
+from segprep.masks.splits import SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, ReadOptions, find_masks
-from segprep.runs.changes import diff, with_stored_targets
+from segprep.runs.audit import StoreState, existing_state
+from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OnError, Scan, require_readable, scan
-from segprep.runs.write import Part, WriteTask, write
-from segprep.store.layout import Size
-from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
+from segprep.runs.scan import OnError, require_readable, scan
+from segprep.runs.write import WriteTask, write
+from segprep.store.layout import Part, Size
+from segprep.store.metadata import delete, open_existing, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import Classes, Labels, Target, Weights
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
@@ -126,28 +125,41 @@ def preprocess(  # noqa: PLR0913 - what follows the two paths has a name each
     if part is not None and overwrite:
         raise OptionError("--part and --overwrite exclude each other: the parts would replace each other's shards")
     with write_lock(root, "" if part is None else part.name) as check_sole:
+        state = existing_state(root, targets)
         progress = _checked(progress, check_sole)
         files = stat_fingerprint(source, root)  # before any file is read: a change from now on is noticed next time
         masks = find_masks(source, format=rules.format, options=reading(rules))
         if not covers_all_files(source, masks.format):
             files = None
         with open_executor(workers, len(masks.refs)) as executor:
-            known = {} if reread else _known(root, files, masks, rules)
+            known = {} if reread else _known_stats(state, files, masks, rules)
             found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
-            before = open_existing(root)  # only now: another part may have made the store meanwhile
-            made = _planned(source, root, found, wanted, rules, before)
-            if before is not None:
-                made, before = _reconciled(root, before, made, overwrite)
-            work = WriteTask(root, found.masks.refs, rules.instances, made, part or Part(1, 1), files, found.digests)
-            return write(executor, work, progress, before)
+            if part is not None:
+                state = existing_state(root, targets)  # another part may have changed the store meanwhile
+            split, kept = kept_splits(rules.split, state, found.input())
+            planned = plan(
+                source.absolute().name.encode(errors="replace").decode(),
+                found,
+                targets=wanted,
+                instances=rules.instances,
+                split=split,
+                data=source,
+                canvas=rules.canvas,
+                reading=reading(rules),
+                kept=kept,
+            )
+            if state is not None:
+                planned, state = _reconciled(state, planned, overwrite)
+            refs, digests = found.masks.refs, found.digests
+            task = WriteTask(root, refs, rules.instances, planned, part or Part(1, 1), files, digests)
+            return write(executor, task, progress, state)
 
 
-def _known(root: AnyPath, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
+def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
     """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
-    before = open_existing(root)
-    if before is None or files is None or read_stamp(root) != InputStamp(files, before.input):
+    if state is None or files is None or read_stamp(state.root) != InputStamp(files, state.info.input):
         return {}
-    return stats_from_store(root, before, masks, rules.instances, reading(rules))
+    return stats_from_store(state, masks, rules.instances, reading(rules))
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
@@ -160,52 +172,22 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-def _planned(
-    source: AnyPath,
-    root: AnyPath,
-    found: Scan,
-    wanted: Sequence[Target],
-    rules: Rules,
-    before: StoreInfo | None,
-) -> Plan:
-    """What goes where, as if nothing were there."""
-    return plan(
-        source.absolute().name.encode(errors="replace").decode(),
-        found,
-        targets=wanted,
-        instances=rules.instances,
-        split=_split(rules, before),
-        data=source,
-        canvas=rules.canvas,
-        reading=reading(rules),
-        kept=_kept_splits(root, found, rules, before),
-    )
-
-
-def _kept_splits(
-    root: AnyPath, found: Scan, rules: Rules, before: StoreInfo | None
-) -> tuple[SplitArray, SplitArray] | None:
-    """Split and fold of each mask, where the store has the same masks and nothing is said of splits: its file may be gone."""
-    if before is None or rules.split != SplitRule():
-        return None
-    return read_splits(root, before) if found.input() == before.input else None
-
-
-def _reconciled(root: AnyPath, before: StoreInfo, made: Plan, overwrite: bool) -> tuple[Plan, StoreInfo | None]:
-    """Plan for a place where a store is, and what of the store stays."""
-    both = with_stored_targets(before, made)
-    changed = diff(root, before, both)
-    words = [*changed.of_masks, *(word for own in changed.of_targets.values() for word in own)]
+def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
+    """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
+    both = with_stored_targets(state, planned)
+    changed = diff(state, both)
+    words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
         raise OutputError(
-            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by --overwrite"
+            f"{state.root}: exists with other settings: {'; '.join(words)}; choose another name, or overwrite=True "
+            "replaces it"
         )
     if changed.of_masks:
-        delete(root, before)
-        return made, None
+        delete(state.root, state.info)
+        return planned, None
     for target in changed.of_targets:
-        delete(root, before, target)
-    return both, before
+        delete(state.root, state.info, target)
+    return both, state
 
 
 def _with_always(targets: Sequence[Target]) -> list[Target]:
@@ -220,10 +202,3 @@ def _with_always(targets: Sequence[Target]) -> list[Target]:
 def reading(rules: Rules) -> ReadOptions:
     """How masks are read: where instances are found anew, the values of label images are classes."""
     return replace(rules.reading, values="instances" if rules.instances.instances_from == "as-is" else "classes")
-
-
-def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:
-    """How masks are split: where nothing is said, as they are."""
-    if before is None or rules.split != SplitRule():
-        return rules.split
-    return msgspec.convert(before.split_rule, type=SplitRule)
