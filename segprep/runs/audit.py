@@ -156,6 +156,7 @@ def existing_state(root: AnyPath, targets: Targets = ()) -> StoreState | None:
     OutputError
         If something else is there.
     """
+    target_types(targets)  # the names are checked also where there is no store yet
     return None if open_existing(root) is None else read_state(root, targets)
 
 

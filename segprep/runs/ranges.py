@@ -66,7 +66,11 @@ def broken(target: Target, canvas: NDArray[Any], truth: MaskFacts) -> str | None
         return "holds NaN or infinity"
     if (canvas[..., height:, :] != target.pad).any() or (canvas[..., :height, width:] != target.pad).any():
         return f"is not {target.pad:g} in the padding"
-    return RANGES[target.name](target, values, truth)
+    check = RANGES.get(target.name)
+    if check is not None:
+        return check(target, values, truth)
+    own: str | None = target.check(values, truth) if hasattr(target, "check") else None
+    return own
 
 
 def _labels(_: Any, values: NDArray[Any], truth: MaskFacts) -> str | None:

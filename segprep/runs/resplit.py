@@ -21,7 +21,7 @@ from segprep.store.layout import Layout
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, exact, target_info
 from segprep.store.shards import are_written
-from segprep.store.tables import stats_in
+from segprep.store.tables import TABLES, stats_in
 from segprep.targets import Classes, Labels
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -78,7 +78,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     if keys is None:
         raise IntegrityError(f"{root}: the tables are damaged; repair the store with the data set it was made from")
     _check_written(state, layout, (Labels.name, Classes.name) if refit else [target.name for target in info.targets])
-    tables = state.tables()
+    tables = {name: state.table(name) for name in TABLES if name not in ("split", "fold")}
     stats = list(stats_in(tables, len(info.classes)))
     rule, kept = _kept_splits(state, rule)
     split_of, fold_of = split_masks(keys, stats, rule, None, kept)

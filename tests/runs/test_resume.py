@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,13 @@ from segprep.errors import InputError, OutputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.readers import READERS, ReadOptions, find_masks
+from segprep.runs.audit import read_state
 from segprep.runs.plan import plan
 from segprep.runs.preprocess import Rules, reading
 from segprep.runs.resplit import resplit
 from segprep.runs.resume import ALONE, covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import LEFT_OUT, scan
-from segprep.runs.write import Part
+from segprep.store.layout import Part
 from segprep.store.metadata import INPUT_STAMP, MANIFEST, put_stamp, read_info, read_stamp
 from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
@@ -222,7 +224,7 @@ def assert_recalled(data, rules, root):
     """The plan from a store is, in all, the plan from its input."""
     segprep.preprocess(data, root, targets=(), rules=rules, workers=ONE)
     masks = find_masks(data, format=rules.format, options=reading(rules))
-    known = stats_from_store(root, read_info(root), masks, rules.instances, reading(rules))
+    known = stats_from_store(read_state(root), masks, rules.instances, reading(rules))
     with open_executor(ONE, len(masks.refs)) as executor:
         loaded = scan(executor, masks, rules.instances, no_progress)
         found = scan(executor, masks, rules.instances, no_progress, known)
@@ -277,17 +279,18 @@ def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data
         {"segprep": "0.0.1"},
         {"source_format": "instance-png"},
         {"input": "0" * 64},
-        {"reading": {}},
-        {"instance_rule": {}},
+        {"reading": ReadOptions(crowd="instance")},
+        {"instance_rule": InstanceRule(separate=1)},
         {"classes": ()},
     ],
     ids=lambda other: next(iter(other)),
 )
 def test_nothing_is_known_of_masks_that_were_read_otherwise(other, cells, made):
-    info, masks = read_info(made), find_masks(cells)
-    assert len(stats_from_store(made, info, masks, InstanceRule(), ReadOptions())) == 3
-    info = msgspec.structs.replace(info, **other)
-    assert stats_from_store(made, info, masks, InstanceRule(), ReadOptions()) == {}
+    masks = find_masks(cells)
+    assert len(stats_from_store(read_state(made), masks, InstanceRule(), ReadOptions())) == 3
+    state = read_state(made)
+    state = replace(state, info=msgspec.structs.replace(state.info, **other))
+    assert stats_from_store(state, masks, InstanceRule(), ReadOptions()) == {}
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -424,11 +427,11 @@ def test_a_note_of_other_masks_is_not_believed(cells, made):
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        (Rules(instances=InstanceRule(separate=1)), "instances separate was 0, now 1"),
-        (Rules(instances=InstanceRule(overlap="last")), "instances overlap was smallest, now last"),
+        (Rules(instances=InstanceRule(separate=1)), "separate was 0, now 1"),
+        (Rules(instances=InstanceRule(overlap="last")), "overlap was smallest, now last"),
         (Rules(reading=ReadOptions(crowd="instance")), r"1 is changed \(größe/05\.jpg\)"),
         (Rules(canvas=(1500, 1500)), "canvas sizes was "),
-        (Rules(split=SplitRule((1.0, 0.0, 0.0))), "split fractions was None, now "),
+        (Rules(split=SplitRule((1.0, 0.0, 0.0))), "fractions was None, now "),
     ],
     ids=["separate", "overlap", "crowd", "canvas", "split"],
 )
