@@ -572,7 +572,7 @@ def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else_that_lies_th
     root = tmp_path / "out.zarr"
     segprep.preprocess(COINS, root, targets=[segprep.Distance()])
     (root / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"13 are new \(.*and 10 more\), 1 is missing \(labels/coins.png\)"):
+    with pytest.raises(OutputError, match=r"13 new \(.*and 10 more\), 1 missing \(labels/coins.png\)"):
         segprep.preprocess(varied, root, workers=ONE)
     segprep.preprocess(varied, root, workers=ONE, overwrite=True)
     assert (root / "notes.txt").read_text() == "mine"

@@ -309,7 +309,7 @@ def test_a_file_that_was_changed_and_has_its_size_and_time_is_noticed_by_its_con
     segprep.preprocess(cells, root, workers=ONE)
     in_place(file, file.read_bytes()[:-1] + b"\1")
     assert told(cells, root) == []
-    with pytest.raises(OutputError, match=r"1 is changed \(d\.npy\)"):
+    with pytest.raises(OutputError, match=r"1 changed \(d\.npy\)"):
         segprep.preprocess(cells, root, workers=ONE, reread=True)
 
 
@@ -330,10 +330,10 @@ def _change(cells):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_change, r"1 is changed \(b\.png\)"),
-        (lambda cells: shutil.copy2(cells / "a.png", cells / "d.png"), r"1 is new \(d\.png\)"),
-        (lambda cells: (cells / "c.png").unlink(), r"1 is missing \(c\.png\)"),
-        (lambda cells: (cells / "a.png").rename(cells / "d.png"), r"1 is new \(d\.png\), 1 is missing \(a\.png\)"),
+        (_change, r"1 changed \(b\.png\)"),
+        (lambda cells: shutil.copy2(cells / "a.png", cells / "d.png"), r"1 new \(d\.png\)"),
+        (lambda cells: (cells / "c.png").unlink(), r"1 missing \(c\.png\)"),
+        (lambda cells: (cells / "a.png").rename(cells / "d.png"), r"1 new \(d\.png\), 1 missing \(a\.png\)"),
     ],
     ids=["changed", "new", "missing", "renamed"],
 )
@@ -429,7 +429,7 @@ def test_a_note_of_other_masks_is_not_believed(cells, made):
     [
         (Rules(instances=InstanceRule(separate=1)), "separate was 0, now 1"),
         (Rules(instances=InstanceRule(overlap="last")), "overlap was smallest, now last"),
-        (Rules(reading=ReadOptions(crowd="instance")), r"1 is changed \(größe/05\.jpg\)"),
+        (Rules(reading=ReadOptions(crowd="instance")), r"1 changed \(größe/05\.jpg\)"),
         (Rules(canvas=(1500, 1500)), "canvas sizes was "),
         (Rules(split=SplitRule((1.0, 0.0, 0.0))), "fractions was None, now "),
     ],
@@ -457,7 +457,7 @@ def test_a_mask_that_was_left_out_is_tried_again_and_no_other(cells, tmp_path):
     assert segprep.preprocess(cells, root, rules=rules, workers=ONE) == info
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b.png")]
     in_place(cells / "b.png", whole)
-    with pytest.raises(OutputError, match=r"1 is new \(b\.png\)"):
+    with pytest.raises(OutputError, match=r"1 new \(b\.png\)"):
         segprep.preprocess(cells, root, rules=rules, workers=ONE)
 
 
@@ -481,7 +481,7 @@ def test_a_single_coco_file_is_not_loaded_again_and_its_change_is_noticed(varied
     document = json.loads(file.read_text(encoding="utf-8"))
     del document["annotations"][0]
     file.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"1 is changed \(größe/00\.jpg\)"):
+    with pytest.raises(OutputError, match=r"1 changed \(größe/00\.jpg\)"):
         segprep.preprocess(file, root, workers=ONE)
 
 
