@@ -18,6 +18,7 @@ from segprep.store.schema import StoreInfo, stored_target, target_types, train_c
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.class_weights import Shaping, class_weights
+from segprep.targets.target import fit
 
 NAMED = 3
 """How many masks a warning names."""
@@ -163,7 +164,7 @@ def stale(path: AnyPath, info: StoreInfo) -> Iterator[str]:
 def _is_fitted(target: Target, counts: Counts) -> bool:
     """Whether a target is what it would be if it were fitted now."""
     try:
-        return target.fit(counts, counts) == target
+        return fit(target, counts, counts) == target
     except OptionError:  # as of a class that is absent from the train split now
         return False
 

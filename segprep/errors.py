@@ -3,6 +3,8 @@
 A message is one line: where, what, the value, how to mend it. The command line prints it and ends with `exit_code`.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 IS_A_BUG = "this is a bug in segprep; --debug shows where"
@@ -52,3 +54,20 @@ class JobError(SegprepError):
     """A job failed in a way that nobody has foreseen: a bug."""
 
     exit_code = 70
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raise OptionError if the value of a parameter is not among its choices.
+
+    Examples
+    --------
+    >>> check_choice("border_on", "al", ["background", "all"])
+    Traceback (most recent call last):
+    segprep.errors.OptionError: border_on='al': choose one of background, all; did you mean 'all'?
+    """
+    choices = list(choices)
+    if value in choices:
+        return
+    close = get_close_matches(str(value), [choice for choice in choices if isinstance(choice, str)], n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise OptionError(f"{name}={value!r}: choose one of {', '.join(map(str, choices))}{hint}")

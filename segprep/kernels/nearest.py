@@ -2,7 +2,7 @@
 
 One distance transform per instance costs as many passes over the image as it has instances. Here each pixel carries the
 nearest and the second nearest *distinct* instance at once, packed as integer keys, squared distance above instance
-number, so that `min` compares distances and one exclusive-or tells whether two keys mean the same instance:
+number, so that `min` compares distances and an exclusive-or shows if two keys belong to the same instance:
 
 1. per column, a downward and an upward sweep leave the two nearest instances within that column;
 2. per row, the columns at offset 1, 2, ... are merged in, nearest first, by branch-free minima and maxima that the
@@ -22,8 +22,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import LabelArray
+from segprep.arrays import FloatArray, LabelArray
 from segprep.kernels.compiled import compiled
+from segprep.kernels.planes import as_planes
 
 SquaredArray: TypeAlias = NDArray[np.uint32]
 KeyArray: TypeAlias = NDArray[Any]
@@ -36,25 +37,65 @@ _BLOCK = 256  # columns: fewer are left earlier, more amortise a merge; 64, 128 
 _BAND = 256  # rows: the halo costs little, and keys of a 2048 px wide band fit the cache
 
 
-def nearest_two(planes: LabelArray, *, reach: int) -> SquaredArray:
-    """Squared distances to the nearest and the second nearest distinct instance.
+def nearest_two(labels: NDArray[Any]) -> FloatArray:
+    """Distances to the nearest and to the second nearest distinct instance: d1 and d2 of the U-Net weights.
+
+    Parameters
+    ----------
+    labels : (H, W) or (K, H, W) integer array
+        0 is background, positive numbers are instances; an instance may have several parts. Several planes where instances
+        overlap.
+
+    Returns
+    -------
+    (2, H, W) float32 array
+        Euclidean distances between pixel centres in pixels, d1 <= d2. On an instance d1 is 0; where two overlap both are 0.
+        d1 is infinite if there is no instance, d2 if there are fewer than two.
+
+    Raises
+    ------
+    OptionError
+        If `labels` is not a label image.
+
+    Examples
+    --------
+    >>> nearest_two(np.array([[1, 0, 0, 0, 2]]))[:, 0]
+    array([[0., 1., 2., 1., 0.],
+           [4., 3., 2., 3., 4.]], dtype=float32)
+    >>> nearest_two(np.array([[1, 0, 0]]))[:, 0]
+    array([[ 0.,  1.,  2.],
+           [inf, inf, inf]], dtype=float32)
+    """
+    planes = as_planes(labels)
+    squared = nearest_two_squared(planes, reach=2 * sum(planes.shape[1:]))
+    distances = np.where(squared == BEYOND, np.inf, np.sqrt(squared, dtype=np.float64)).astype(np.float32)
+    instances = (planes > 0).any(axis=0)
+    if instances.any() and (squared[0] == BEYOND).all():  # a single instance
+        from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to import
+
+        distances[0] = distance_transform_edt(~instances)
+    return distances
+
+
+def nearest_two_squared(planes: LabelArray, *, reach: int) -> SquaredArray:
+    """Squared distances to the nearest and the second nearest distinct instance, within reach.
 
     Parameters
     ----------
     planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances; an instance may have several parts.
+        As in `nearest_two`.
     reach : int
-        How far to look, in pixels, at least 0.
+        Largest d1 + d2 of interest, in pixels, at least 0.
 
     Returns
     -------
     (2, H, W) uint32 array
-        d1^2 and d2^2 in square pixels, exact wherever d1 + d2 <= reach; `BEYOND` elsewhere, and where the image has
-        fewer than two instances. On an instance d1 is 0; where two overlap both are 0.
+        d1^2 and d2^2 in square pixels, exact wherever d1 + d2 <= reach; `BEYOND` elsewhere, and if the image has fewer than
+        two instances.
 
     Examples
     --------
-    >>> nearest_two(np.array([[[1, 0, 0, 0, 2]]], np.int32), reach=4)[:, 0]
+    >>> nearest_two_squared(np.array([[[1, 0, 0, 0, 2]]], np.int32), reach=4)[:, 0]
     array([[ 0,  1,  4,  1,  0],
            [16,  9,  4,  9, 16]], dtype=uint32)
     """
@@ -66,7 +107,7 @@ def nearest_two(planes: LabelArray, *, reach: int) -> SquaredArray:
 
 
 def nearest_two_bands(planes: LabelArray, *, reach: int) -> Iterator[tuple[slice, SquaredArray]]:
-    """Rows and result of `nearest_two`, a band of rows at a time, so that scratch memory stays small."""
+    """Rows and result of `nearest_two_squared`, a band of rows at a time, so that scratch memory stays small."""
     planes = np.ascontiguousarray(planes)
     height, width = planes.shape[1:]
     reach = min(reach, 2 * (height + width))
@@ -127,7 +168,7 @@ def _sweep_columns(planes: LabelArray, top: int, near: KeyArray, second: KeyArra
 
 @compiled
 def _age(a1: KeyArray, a2: KeyArray, sites: LabelArray, reach: int, shift: int, far: Any) -> None:
-    """Move one row on: what was seen is a pixel farther away, and the instances of this row are at distance 0."""
+    """Move one row on: known instances are a pixel farther away, and the instances of this row are at distance 0."""
     key = a1.dtype.type
     step = key(1 << shift)
     lost = key((reach + 1) << shift)
@@ -210,7 +251,7 @@ def _merge_rows(near: KeyArray, second: KeyArray, squared: SquaredArray, reach: 
 
 @compiled
 def _several(near: KeyArray, second: KeyArray, shift: int, far: Any) -> bool:
-    """Whether these columns hold two distinct instances."""
+    """True if these columns hold two distinct instances."""
     key = near.dtype.type
     number = key((1 << shift) - 1)
     lowest = number

@@ -2,7 +2,7 @@
 
 A signed distance needs the distance to the other side on both sides of a boundary: two transforms of a binary mask, and
 two for every instance where each has its own field. Here one transform serves them all, because a row is cut into runs of
-equal label: what lies beyond the end of a run is farther away than the end itself, which already belongs to another label.
+equal label: pixels beyond the end of a run are farther away than the end itself, which already belongs to another label.
 So the lower envelope of parabolas (Felzenszwalb & Huttenlocher 2012) is taken run by run.
 
 Distances are Euclidean between pixel centres. The squares are integers, and so is every comparison that decides: the
@@ -16,7 +16,7 @@ from segprep.arrays import LabelArray
 from segprep.kernels.compiled import compiled
 
 NOWHERE = np.float32(np.inf)
-"""Distance where the whole image has one label."""
+"""Distance in an image of a single label."""
 
 
 def distance_to_other(labels: LabelArray) -> NDArray[np.float32]:
@@ -25,7 +25,7 @@ def distance_to_other(labels: LabelArray) -> NDArray[np.float32]:
     Parameters
     ----------
     labels : (H, W) int32 array
-        Any labels; 0 counts like every other.
+        Any labels; 0 is a label like the others.
 
     Returns
     -------

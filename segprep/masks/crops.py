@@ -1,4 +1,4 @@
-"""Instances as cropped bitmaps, and the mask that is made of them."""
+"""Instances as cropped bitmaps, and the mask made from them."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,27 +11,25 @@ from segprep.kernels.regions import paste_if_free
 from segprep.masks.mask import InstanceMask, Problem, first_problems
 
 MAX_PLANES = 1024
-"""Planes of one mask: each further instance is compared with all of them, so that more would take minutes."""
-
+"""Largest number of planes of a mask: each further instance is compared with all of them; more would take minutes."""
 
 MAX_PLANE_BYTES = 2**31
-"""Memory of the planes of one mask, 2 GiB. Real masks need a handful of planes; this is 512 of 1024 x 1024 pixels, or two of
-16384 x 16384, the largest image that is read unless told otherwise."""
-
+"""Largest memory of the planes of a mask, 2 GiB. Real masks need a handful of planes; this is 512 of 1024 x 1024 pixels, or
+two of 16384 x 16384, the largest image that is read by default."""
 
 _FEW = 4
-"""Planes that any image may have, however large, since its size was allowed."""
+"""Planes that every image may have, since its size was allowed."""
 
 
 class InstanceCrop(NamedTuple):
-    """Pixels of one instance: a bitmap and where its upper left corner lies.
+    """Pixels of one instance: a bitmap and the position of its upper left corner.
 
     Attributes
     ----------
     y, x : int
         Row and column of the bitmap's first pixel in the image.
     pixels : (h, w) bool array
-        The instance; it lies wholly inside the image.
+        The instance; all of it lies inside the image.
     """
 
     y: int
@@ -57,19 +55,19 @@ def mask_from_crops(
     crops : iterable of InstanceCrop
         Pixels of the instances ``1..N``, in this order.
     classes : sequence of int
-        Class codes of the instances ``1..N``; read after the crops, and so may grow with them.
+        Class codes of the instances ``1..N``; read after the crops, so an iterator of crops may extend it.
     ignore
         As in `InstanceMask`.
     problems : iterable of Problem
-        What was left out; read after the crops too.
+        Problems of the mask; read after the crops too.
     where : str
         File, or file and image, for the message of an error.
 
     Raises
     ------
     InputError
-        Where so many instances lie over each other that the planes would take more than `MAX_PLANES` or
-        `MAX_PLANE_BYTES`. The planes are copied once, so that at most twice that memory is taken.
+        If too many instances lie over each other: the planes would exceed `MAX_PLANES` or `MAX_PLANE_BYTES`. Growing
+        copies the planes, so that they take at most twice that memory.
 
     Examples
     --------
@@ -86,8 +84,8 @@ def mask_from_crops(
         if not any(paste_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
             if used == most:
                 raise InputError(
-                    f"{where}: instance {number} lies over {most} others, more than fit {shape[0]} x {shape[1]} pixels "
-                    "in memory; drop repeated instances"
+                    f"{where}: instance {number} lies over {most} others, the limit for {shape[0]} x {shape[1]} pixels; "
+                    "remove repeated instances"
                 )
             if used == len(planes):
                 planes = _with_room(planes, min(2 * used, most))
@@ -97,7 +95,7 @@ def mask_from_crops(
 
 
 def _with_room(planes: LabelArray, count: int) -> LabelArray:
-    """As many planes, of which the first are given; the system gives memory only to those that are written to."""
+    """The given planes and empty ones up to `count`; the system allocates only the memory that is written."""
     roomy = np.zeros((count, *planes.shape[1:]), np.int32)
     roomy[: len(planes)] = planes
     return roomy

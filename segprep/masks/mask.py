@@ -1,4 +1,4 @@
-"""The ground truth of one image, and what is known of it before it is loaded."""
+"""The ground truth of one image, and the reference from which it is loaded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from segprep.arrays import BoolArray, CountArray, LabelArray
 from segprep.kernels.regions import Regions, front_labels, regions
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
-"""Which instance is in front where some overlap; ``error`` allows no overlap."""
+"""Rule for the instance in front where some overlap; ``error`` allows no overlap."""
 
 MAX_PROBLEMS = 100
-"""Problems of one kind that are kept of a mask: a photograph read as a map of segments has one for each of its colours."""
+"""Problems of one kind that are kept for a mask: a photograph read as a segment map has one for each of its colours."""
 
 
 class Problem(NamedTuple):
-    """Something bad within a mask that was left out, so that the rest could be read.
+    """Bad part of a mask that is left out, so that the rest can be read.
 
     Attributes
     ----------
     kind : str
-        What is wrong, in words that are the same for every problem of this kind.
+        Description that is the same for every problem of this kind.
     where : str
-        Annotation or file within the mask, and the value that is wrong.
+        Annotation or file within the mask, and the bad value.
     """
 
     kind: str
@@ -35,21 +35,21 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class InstanceMask:
-    """Ground truth of one image: instances, their classes, and where there is no truth.
+    """Ground truth of one image: instances, their classes, and ignored pixels.
 
     Attributes
     ----------
     planes : (K, H, W) int32 array
-        0 is background, ``1..N`` are the instances. Each instance lies whole in one plane and instances in one plane do
-        not overlap, so an instance that hides behind another loses no pixel. K is 1 where nothing overlaps.
+        0 is background, ``1..N`` are the instances. Each instance lies completely in one plane and instances in one
+        plane do not overlap, so an instance behind another loses no pixel. K is 1 if nothing overlaps.
     classes : (N + 1,) int32 array
         Class code of each instance; ``classes[0]`` is 0, the background.
     ignore : (H, W) bool array or None
-        True where nothing is known (COCO crowd, void). None stands for nowhere.
+        True on ignored pixels, which have no ground truth (COCO crowd, void). None if there are none.
     problems : tuple of Problem
-        What was left out of the mask.
+        Problems of the mask.
     overlap : str
-        Which instance is in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
+        Instance in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
     stuff : (H, W) int32 array or None
         Class codes of regions that have a class but no instances (sky, road); 0 elsewhere, and where instances are.
     """
@@ -69,12 +69,12 @@ class InstanceMask:
 
     @property
     def areas(self) -> CountArray:
-        """Pixels of each whole instance, shape (N + 1,); entry 0 is 0."""
+        """Pixels of each complete instance, shape (N + 1,); entry 0 is 0."""
         return self.regions.areas
 
     @cached_property
     def regions(self) -> Regions:
-        """Area, bounding box and plane of each whole instance."""
+        """Area, bounding box and plane of each complete instance."""
         return regions(self.planes, len(self.classes) - 1)
 
     @property
@@ -84,12 +84,12 @@ class InstanceMask:
 
     @property
     def visible(self) -> CountArray:
-        """Pixels of `labels` that show each instance, shape (N + 1,); entry 0 has those of no instance."""
+        """Visible pixels of each instance in `labels`, shape (N + 1,); entry 0 counts the background."""
         return self._front[1]
 
     @cached_property
     def _front(self) -> tuple[LabelArray, CountArray]:
-        """Labels, and how many pixels show each."""
+        """`labels` and `visible`."""
         ranks = self._ranks() if len(self.planes) > 1 else np.zeros(0, np.intp)
         return front_labels(self.planes, ranks, self.areas)
 
@@ -100,7 +100,7 @@ class InstanceMask:
         return codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff)
 
     def _ranks(self) -> NDArray[np.intp]:
-        """Rank of each instance number, the higher in front, shape (N + 1,); 0 for the background."""
+        """Rank of each instance, higher in front, shape (N + 1,); 0 for the background."""
         numbers = np.arange(1, len(self.classes))
         if self.overlap == "smallest":
             order = np.lexsort((numbers, -self.areas[1:]))
@@ -112,7 +112,7 @@ class InstanceMask:
 
 
 def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:
-    """Problems without those of a kind that has too many; one more says how many they are.
+    """At most `most` problems of each kind; one more counts the rest of a kind.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> 
 
 
 class MaskRef(Protocol):
-    """Where one mask is; small, immutable and picklable, so that any worker can load it."""
+    """Reference to one mask; small, immutable and picklable, so that any worker can load it."""
 
     @property
     def key(self) -> str:
@@ -142,6 +142,6 @@ class MaskRef(Protocol):
         Raises
         ------
         InputError
-            Where the mask as a whole cannot be read.
+            If no part of the mask can be read.
         """
         ...

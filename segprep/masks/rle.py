@@ -1,6 +1,6 @@
-"""COCO's run-length encoding: runs of background and instance in turn, down the columns from the left.
+"""COCO's run-length encoding: alternating runs of background and instance along the columns, from left to right.
 
-Own code, because the native decoders at hand trust their input: a bad string makes them read or write out of bounds.
+Own code, because the available native decoders trust their input: a bad string makes them read or write out of bounds.
 """
 
 from typing import TypeAlias
@@ -31,9 +31,9 @@ class BadRegionError(Exception):
     Attributes
     ----------
     kind : str
-        What is wrong, the same for every region of this kind.
+        Description that is the same for every region of this kind.
     value : object
-        What was found.
+        The bad value.
     """
 
     def __init__(self, kind: str, value: object) -> None:
@@ -45,13 +45,13 @@ class BadRegionError(Exception):
 def string_runs(text: str) -> Runs:
     """Lengths of the runs in a compressed string.
 
-    Each number is written in groups of 5 bits, the lowest first, each as a character from ``0`` on; the sixth bit says
-    that the number goes on. From the fourth number on it is the difference to the number two before.
+    A number is written in groups of 5 bits, the lowest first, each as a character from ``0`` on; the sixth bit means that
+    another group follows. From the fourth number on it is the difference to the number two before.
 
     Raises
     ------
     BadRegionError
-        Where a character is foreign, or a number too long or cut off.
+        If a character is invalid, or a number is too long or cut off.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def string_runs(text: str) -> Runs:
 
 @compiled
 def _decode(characters: NDArray[np.uint8], runs: Runs) -> tuple[int, int]:
-    """Fill in runs; how many there are (0 where a character is foreign or the end is cut off), and the longest number."""
+    """Fill in runs; return their number (0 if a character is invalid or the end cut off) and the longest number's length."""
     count, number, length, longest = 0, np.int64(0), 0, 0
     for character in characters:
         group = np.int64(character) - _ZERO
@@ -94,7 +94,7 @@ def listed_runs(counts: list[int]) -> Runs:
     Raises
     ------
     BadRegionError
-        Where a number is negative or larger than any image.
+        If a number is negative or larger than any image.
     """
     wrong = next((count for count in counts if not 0 <= count < 2**31), None)
     if wrong is not None:
@@ -108,7 +108,7 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
     Raises
     ------
     BadRegionError
-        Where the runs do not add up to the image, or no pixel is set.
+        If the runs do not add up to the image, or no pixel is set.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
            [1, 0]]))
     """
     height, width = shape
-    # One by one first, so that a sum cannot wrap round to the right value.
+    # Each run by itself first: a sum could overflow to the right value.
     if (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
         raise BadRegionError("run lengths do not fit the image", f"{runs[:8].tolist()} for {height} x {width}")
     edges = np.cumsum(runs)[: len(runs) // 2 * 2]

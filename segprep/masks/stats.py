@@ -1,4 +1,4 @@
-"""What the scan keeps of one mask: enough to plan the store and to weigh the classes."""
+"""Statistics of one mask that the scan keeps: enough to plan the store and to compute class weights."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ INSTANCE_ROW = np.dtype(
         ("plane", np.int32),
     ]
 )
-"""One instance: its number, class code, whole area in pixels, bounding box in pixels, and the plane it lies in."""
+"""One complete instance: its number, class code, area in pixels, bounding box in pixels, and plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,19 +40,19 @@ class MaskStats:
     class_instances : (C,) int64 array
         Instances of each class code; 0 for the background.
     instances : (N,) array of `INSTANCE_ROW`
-        The whole instances ``1..N``.
+        The complete instances ``1..N``.
     runs : tuple of (R,) int64 arrays
-        Runs of each instance within its bounding box, where the labels do not show it whole; else empty.
+        Runs of each instance within its bounding box if the labels show only a part of it; else empty.
     ignored : int
-        Pixels without truth.
+        Number of ignored pixels.
     hidden : int
-        Instance pixels that lie behind another instance.
+        Number of instance pixels behind another instance.
     filled : bool
-        Whether instances and stuff cover the whole image.
+        True if instances and stuff cover the image.
     problems : tuple of Problem
-        What was left out of the mask.
+        Problems of the mask.
     digest : bytes
-        Fingerprint of every pixel, class and ignored place of the whole mask.
+        Fingerprint of every pixel, class and ignored pixel of the complete instances.
     """
 
     shape: tuple[int, int]
@@ -68,34 +68,34 @@ class MaskStats:
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
-    """Fingerprint of a data set: every name, and every pixel, as the digests of the masks have it."""
+    """Fingerprint of a data set: the names and the digests of its masks."""
     masks = [(key, digest.hex()) for key, digest in zip(keys, digests, strict=True)]
     return hashlib.sha256(repr(masks).encode()).hexdigest()
 
 
-def mask_stats(whole: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
-    """Size and counts of a mask, whose class codes lie below `n_classes`.
+def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
+    """Size and counts of a mask with complete instances, whose class codes lie below `n_classes`.
 
-    `shown` is what the targets show of it, where that is less: the instance table keeps the whole instances.
+    `shown` is the mask as the targets show it, if touching instances are separated there.
     """
-    shown = shown or whole
-    rows = _instance_rows(whole)
+    shown = shown or complete
+    rows = _instance_rows(complete)
     return MaskStats(
-        shape=whole.shape,
+        shape=complete.shape,
         class_pixels=class_pixels(shown, n_classes),
-        class_instances=np.bincount(whole.classes[1:], minlength=n_classes),
+        class_instances=np.bincount(complete.classes[1:], minlength=n_classes),
         instances=rows,
-        runs=_hidden_runs(whole, shown, rows),
-        ignored=0 if whole.ignore is None else int(np.count_nonzero(whole.ignore)),
-        hidden=int(whole.areas.sum() - whole.visible[1:].sum()),
+        runs=_hidden_runs(complete, shown, rows),
+        ignored=0 if complete.ignore is None else int(np.count_nonzero(complete.ignore)),
+        hidden=int(complete.areas.sum() - complete.visible[1:].sum()),
         filled=_is_filled(shown),
-        problems=whole.problems,
-        digest=mask_digest(whole),
+        problems=complete.problems,
+        digest=mask_digest(complete),
     )
 
 
 def mask_digest(mask: InstanceMask) -> bytes:
-    """Fingerprint of every pixel, class and ignored place of a mask."""
+    """Fingerprint of every pixel, class and ignored pixel of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
     for array in (mask.regions.runs, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
@@ -103,17 +103,17 @@ def mask_digest(mask: InstanceMask) -> bytes:
 
 
 def _is_filled(mask: InstanceMask) -> bool:
-    """Whether instances and stuff cover the whole image."""
+    """True if instances and stuff cover the image."""
     return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.class_map > 0).all()))
 
 
-def _hidden_runs(whole: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
-    """Runs of the instances that the labels do not show whole."""
+def _hidden_runs(complete: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
+    """Runs of the instances of which the labels show only a part."""
     runs = [NO_RUNS] * len(rows)
-    for index in np.flatnonzero(shown.visible[1:] != whole.areas[1:]):
+    for index in np.flatnonzero(shown.visible[1:] != complete.areas[1:]):
         row = rows[index]
         window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
-        runs[index] = bitmap_runs(whole.planes[row["plane"]][window] == row["number"])
+        runs[index] = bitmap_runs(complete.planes[row["plane"]][window] == row["number"])
     return tuple(runs)
 
 
@@ -149,9 +149,9 @@ class Counts:
     names : tuple of str
         Name of each class.
     pixels, instances, images, image_pixels : (C,) int64 arrays
-        Per class code: valid pixels, instances, the images in which the class occurs, and the valid pixels of these images.
+        Per class code: valid pixels, instances, images in which the class occurs, and valid pixels of these images.
     most_instances : int
-        Instances of the fullest mask.
+        Largest number of instances of a mask.
     """
 
     names: tuple[str, ...]
@@ -163,7 +163,7 @@ class Counts:
 
     @classmethod
     def of_pixels(cls, pixels: Sequence[int]) -> "Counts":
-        """Counts of one image without instances, for trying a formula."""
+        """Counts of one image without instances, to try a formula."""
         return cls.of_images(np.array([pixels], np.int64), np.zeros((1, len(pixels)), np.int64))
 
     @classmethod
@@ -183,7 +183,7 @@ def total(stats: Sequence[MaskStats], classes: ClassTable) -> Counts:
     """Counts over `stats`, which may be empty."""
     shape = (len(stats), len(classes))
     return Counts.of_images(
-        np.array([each.class_pixels for each in stats], np.int64).reshape(shape),
-        np.array([each.class_instances for each in stats], np.int64).reshape(shape),
+        np.array([mask.class_pixels for mask in stats], np.int64).reshape(shape),
+        np.array([mask.class_instances for mask in stats], np.int64).reshape(shape),
         [entry.name for entry in classes.entries],
     )

@@ -10,9 +10,10 @@ import numpy as np
 from segprep.errors import IntegrityError
 from segprep.masks.splits import SplitRule
 from segprep.runs.audit import KeptSplits, StoreState
-from segprep.runs.plan import Plan, in_order
+from segprep.runs.plan import Plan
 from segprep.store.schema import StoreInfo, target_info
 from segprep.store.tables import Tables, decode_keys
+from segprep.targets import in_order
 
 NAMED = 3
 """Number of masks that a message names."""

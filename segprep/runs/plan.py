@@ -1,6 +1,6 @@
 """All decisions between the scan and the first write, from the statistics of the masks and a file of splits, if any."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,9 @@ from segprep.store.schema import (
     target_info,
 )
 from segprep.store.tables import MaskRows, make_tables
-from segprep.targets import TARGETS, Target
+from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
+from segprep.targets.target import fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     split_of, fold_of = split_masks(keys, stats, split, data, kept)
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
-    fitted = in_order(target.fit(train, all_counts) for target in targets)
+    fitted = in_order(fit(target, train, all_counts) for target in targets)
     digest = found.input()
     info = StoreInfo(
         format=FORMAT,
@@ -123,12 +124,6 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         problems=tuple(ProblemInfo(problem.kind, key, problem.where) for key, problem in found.problems()),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
-
-
-def in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
-    """Targets in the order of `TARGETS`; those that are not part of segprep follow by name."""
-    rank = {target.name: number for number, target in enumerate(TARGETS)}
-    return tuple(sorted(targets, key=lambda target: (rank.get(target.name, len(rank)), target.name)))
 
 
 def split_masks(

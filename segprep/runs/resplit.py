@@ -23,6 +23,7 @@ from segprep.store.schema import StoreInfo, exact, target_info
 from segprep.store.shards import are_written
 from segprep.store.tables import TABLES, stats_in
 from segprep.targets import Classes, Labels
+from segprep.targets.target import fit
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
 
@@ -86,7 +87,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], info.class_table)
     infos = info.targets
     if refit:
-        fitted = tuple(target.fit(train, all_counts) for target in fitted)
+        fitted = tuple(fit(target, train, all_counts) for target in fitted)
         infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in fitted)
     now = msgspec.structs.replace(
         info,

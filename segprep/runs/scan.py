@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from segprep.errors import InputError, OptionError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.readers import MaskSet
@@ -147,10 +147,10 @@ def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int
 
 def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats | Unreadable:
     try:
-        whole = instances.whole(ref.load(), ref.key)
+        complete, separated = load_mask(ref, instances)
     except InputError as error:
         return Unreadable(str(error))
-    return mask_stats(whole, n_classes, instances.shown(whole))
+    return mask_stats(complete, n_classes, separated)
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError, OptionError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find_masks
@@ -27,11 +27,11 @@ from segprep.runs.audit import (
     read_state,
     size_problem,
 )
-from segprep.runs.ranges import MaskFacts, broken
 from segprep.store.dataset import Dataset
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, StoreInfo, decode_record
 from segprep.store.shards import TargetShard, are_written, decode_shard
+from segprep.targets.target import MaskFacts, check
 from segprep.workers.jobs import Job, Jobs, Progress, Workers, no_progress, open_executor
 
 SAMPLE = 16
@@ -220,7 +220,7 @@ def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Seq
         return str(error)
     assert shard.target is not None  # noqa: S101 - see check_state
     for row, mask in zip(rows, facts, strict=False):
-        if problem := broken(shard.target, row, mask):
+        if problem := check(shard.target, row, mask):
             return f"{mask.key}: {problem}"
     return None
 
@@ -265,7 +265,7 @@ def _compared(executor: Jobs, state: StoreState, again: Sequence[_Again]) -> lis
 
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]]:
     """Paths of the shards in which the arrays of a mask differ, and how."""
-    mask = rule.shown(rule.whole(again.ref.load(), again.ref.key))
+    _, mask = load_mask(again.ref, rule)
     problems = []
     for shard in again.shards:
         assert shard.target is not None  # noqa: S101 - see check_state

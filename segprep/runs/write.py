@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from segprep.errors import InputError, OptionError, StorageError
-from segprep.masks.instances import InstanceRule
+from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
@@ -123,10 +123,9 @@ def _write_shards(
         return
     arrays = [empty_shard(shard) for shard in shards]
     for row, ref in enumerate(refs):
-        whole = instances.whole(ref.load(), ref.key)
-        if digests is not None and mask_digest(whole) != digests[row]:
+        complete, mask = load_mask(ref, instances)
+        if digests is not None and mask_digest(complete) != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
-        mask = instances.shown(whole)
         height, width = mask.shape
         for shard, array in zip(shards, arrays, strict=True):
             assert shard.target is not None  # noqa: S101 - a plan has all its targets

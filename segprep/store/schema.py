@@ -18,6 +18,7 @@ from segprep.masks.stats import Counts
 from segprep.readers import ReadOptions
 from segprep.store.layout import Layout
 from segprep.targets import TARGETS, Target
+from segprep.targets.target import channels_of, version_of
 
 FORMAT = 2
 """Version of the store's layout; stores of any other are refused."""
@@ -233,10 +234,10 @@ def description(target: Target) -> str:
 
 def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str) -> TargetInfo:
     """Target with the fingerprint of everything that its values and their places depend on."""
-    parameters, channels = parameters_of(target), getattr(target, "channels", 0)
-    parts = [FORMAT, target.name, target.version, target.dtype, channels, parameters, exact(instances), layout, digest]
+    parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
+    parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
     fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-    return TargetInfo(target.name, target.version, target.dtype, channels, fingerprint, parameters)
+    return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
 
 
 def is_target_name(name: str) -> bool:

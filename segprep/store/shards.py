@@ -21,6 +21,7 @@ from segprep.paths.files import put, storage_errors
 from segprep.store.layout import Bucket, Layout, Shard
 from segprep.store.schema import NO_JSON, Record, TargetInfo
 from segprep.targets import Target
+from segprep.targets.target import channels_of, pad_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,7 +89,8 @@ class TargetShard(NamedTuple):
 def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
     """Array of `target` for the masks of `bucket`; without fill value and padding if only its attributes are known."""
     rows, height, width = bucket.shard_shape
-    channels = (target.channels,) if target.channels else ()
+    count = target.channels if isinstance(target, TargetInfo) else channels_of(target)
+    channels = (count,) if count else ()
     return ArraySpec(
         path=f"{bucket.name}/{target.name}",
         shape=(len(bucket.masks), *channels, *bucket.canvas),
@@ -96,7 +98,7 @@ def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
         chunk=(1, *(1 for _ in channels), *bucket.chunk),
         dtype=target.dtype,
         fill=0 if isinstance(target, TargetInfo) else target.fill,
-        pad=0 if isinstance(target, TargetInfo) else target.pad,
+        pad=0 if isinstance(target, TargetInfo) else pad_of(target),
     )
 
 

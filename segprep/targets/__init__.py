@@ -1,75 +1,82 @@
 """Arrays computed from one mask, for training.
 
-A target is one file: a kernel (NumPy in, NumPy out) and a frozen dataclass that binds its parameters. Its fields are
-at once the parameters, the command's options and the array's attributes.
+A target is one file: a frozen dataclass whose fields are at once the parameters, the command's options and the array's
+attributes; see `Target`. Its arithmetic lies in `segprep.kernels`.
 """
 
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Iterable
 
-from numpy.typing import NDArray
-
-from segprep.masks.mask import InstanceMask
-from segprep.masks.stats import Counts
+from segprep.errors import OptionError, check_choice
 from segprep.targets.border import Border
 from segprep.targets.boundaries import Boundaries
 from segprep.targets.classes import Classes
 from segprep.targets.distance import Distance
 from segprep.targets.labels import Labels
+from segprep.targets.target import Target
 from segprep.targets.weights import Weights
 
-__all__ = ["TARGETS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Target", "Weights"]
-
-
-class Target(Protocol):
-    """One array per mask.
-
-    Attributes
-    ----------
-    name : str
-        The array's name in the store.
-    version : int
-        Counts the changes of what it computes, so that an older store is told apart.
-    dtype : str
-        NumPy name of the array's type.
-    channels : int
-        Length of the dimension for classes; 0 where there is none.
-    fill : float
-        What a reader sees where a shard is missing: a value that cannot be mistaken for data.
-    pad : float
-        What surrounds a mask that is smaller than its canvas.
-    """
-
-    name: ClassVar[str]
-    version: ClassVar[int]
-
-    @property
-    def dtype(self) -> str:
-        """See the class."""
-        ...
-
-    @property
-    def channels(self) -> int:
-        """See the class."""
-        ...
-
-    @property
-    def fill(self) -> float:
-        """See the class."""
-        ...
-
-    @property
-    def pad(self) -> float:
-        """See the class."""
-        ...
-
-    def fit(self, train: Counts, everything: Counts) -> Self:
-        """Bind what depends on the whole data set: class weights on the train split, dtypes on everything."""
-        ...
-
-    def compute(self, mask: InstanceMask) -> NDArray[Any]:
-        """Array of `mask`, shape (H, W) or (channels, H, W)."""
-        ...
-
+__all__ = [
+    "TARGETS",
+    "Border",
+    "Boundaries",
+    "Classes",
+    "Distance",
+    "Labels",
+    "Target",
+    "Weights",
+    "in_order",
+    "kinds_named",
+    "targets_named",
+]
 
 TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
-"""In the order in which they are written."""
+"""All targets of segprep, in the order in which they are written."""
+
+
+def in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
+    """Targets in the order of `TARGETS`, then those from outside of segprep by name.
+
+    Examples
+    --------
+    >>> [target.name for target in in_order([Distance(), Labels()])]
+    ['labels', 'distance']
+    """
+    names = [kind.name for kind in TARGETS]
+    return tuple(
+        sorted(
+            targets, key=lambda target: (names.index(target.name) if target.name in names else len(names), target.name)
+        )
+    )
+
+
+def kinds_named(names: str) -> tuple[type[Target], ...]:
+    """Kinds of targets by their names, with commas between; labels and classes are always written and need no name.
+
+    Raises
+    ------
+    OptionError
+        If there is no target of a name, or a name occurs twice.
+
+    Examples
+    --------
+    >>> kinds_named("weights, distance") == (Weights, Distance)
+    True
+    """
+    kinds = {kind.name: kind for kind in TARGETS}
+    named = [name.strip() for name in names.split(",") if name.strip()]
+    for name in named:
+        check_choice("targets", name, kinds)
+        if named.count(name) > 1:
+            raise OptionError(f"targets={names!r}: {name} is named twice")
+    return tuple(kinds[name] for name in named)
+
+
+def targets_named(names: str) -> tuple[Target, ...]:
+    """Targets with their default parameters, by their names as in `kinds_named`.
+
+    Examples
+    --------
+    >>> targets_named("distance")
+    (Distance(distance_per='foreground', distance_clip=None, dtype='float16', channels=0),)
+    """
+    return tuple(kind() for kind in kinds_named(names))

@@ -1,8 +1,7 @@
 """Class weights from counts: how much a pixel of each class counts in the loss.
 
-Counts are integers of 64 bits and formulas are float64. Ignored pixels are in no count; the background is a class. No
-formula gives NaN or infinity for any counts: a class without a pixel has no weight of its own, and `class_weights` says
-what it gets.
+Counts are int64 and formulas float64. Ignored pixels are not counted; the background is a class. No formula gives NaN or
+infinity, whatever the counts: a class without a pixel has weight 0 unless `Shaping.absent_class` sets another.
 """
 
 import math
@@ -13,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError
+from segprep.errors import OptionError, check_choice
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -21,13 +20,13 @@ ClassVector: TypeAlias = NDArray[np.float64]
 AbsentClass: TypeAlias = Literal["zero", "cap", "error"]
 
 BETA = 0.9999
-"""Of `effective_number`: the value that Cui et al. use for large data sets."""
+"""beta of `effective_number`: the value of Cui et al. for large data sets."""
 
 
 def inverse(counts: Counts) -> ClassVector:
-    """N / (C n_c): every class has the same weight in all, and the mean over the pixels is 1.
+    """N / (C n_c): every class has the same total weight, and the mean over the pixels is 1.
 
-    N valid pixels, n_c of them of class c, C classes that have any; scikit-learn calls it "balanced".
+    N valid pixels, n_c of them of class c, C classes that have any; "balanced" in scikit-learn.
 
     Examples
     --------
@@ -52,7 +51,7 @@ def inverse_sqrt(counts: Counts) -> ClassVector:
 
 
 def median_frequency(counts: Counts) -> ClassVector:
-    """median(f) / f_c, where f_c is n_c over the pixels of the images in which c occurs; the median is of classes that do.
+    """median(f) / f_c, where f_c is n_c over the pixels of the images in which c occurs; the median is over those that occur.
 
     D. Eigen, R. Fergus: Predicting depth, surface normals and semantic labels, ICCV 2015, section 6.3.2.
 
@@ -82,10 +81,10 @@ def enet(counts: Counts) -> ClassVector:
 
 
 def effective_number(counts: Counts) -> ClassVector:
-    """(1 - beta) / (1 - beta^I_c) with beta = `BETA`, times C / sum: balance by what further instances still tell.
+    """(1 - beta) / (1 - beta^I_c) with beta = `BETA`, times C / sum: further instances count less and less.
 
-    I_c counts instances; a class that has none (background, stuff) counts once in each image where it occurs. Pixels would
-    not do: they are so many that every class would have the same weight.
+    I_c counts instances; a class that has none (background, stuff) counts once in each image where it occurs. With the numbers
+    of pixels instead, every class would have the same weight.
 
     Y. Cui et al.: Class-balanced loss based on effective number of samples, CVPR 2019, eq. 4.
 
@@ -113,7 +112,7 @@ def dice(counts: Counts) -> ClassVector:
 
 
 def pos_weight(counts: Counts) -> ClassVector:
-    """(N - n_c) / n_c: negative over positive pixels of each class, as BCEWithLogitsLoss in PyTorch takes it.
+    """(N - n_c) / n_c: negative over positive pixels of each class, for PyTorch's BCEWithLogitsLoss.
 
     Examples
     --------
@@ -172,33 +171,27 @@ FORMULAS: dict[str, Callable[[Counts], ClassVector]] = {
     "focal-alpha": focal_alpha,
     "none": none,
 }
-"""By the name that options and attributes use; a class without a pixel gets 0 from each but ``none``."""
+"""Formulas by name; a class without a pixel gets 0 from all but ``none``."""
 
 
 @dataclass(frozen=True)
 class Shaping:
-    """What is done to class weights after their formula, in this order.
+    """Changes to class weights after their formula: normalise, clip, then fill in the absent classes.
 
     Attributes
     ----------
-    absent : str
-        What a class without a pixel gets: ``zero`` (what is given by name stays, and so does the 1 of ``none``), ``cap`` (the
-        largest weight of the others), or ``error``.
-    normalise : bool
-        Whether to scale to a mean of 1 over the pixels.
-    clip : (float, float) or None
-        Least and largest weight of the classes that have pixels.
+    absent_class, normalise, clip_class_weights
+        As in `segprep.targets.weights.Weights`.
     """
 
     absent_class: AbsentClass = "zero"
     normalise: bool = False
-    clip: tuple[float, float] | None = None
+    clip_class_weights: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.absent_class not in get_args(AbsentClass):
-            raise OptionError(f"--absent-class {self.absent_class}: choose one of {', '.join(get_args(AbsentClass))}")
-        if self.clip is not None and not 0 <= self.clip[0] <= self.clip[1] < math.inf:
-            raise OptionError(f"--clip-class-weights {self.clip[0]},{self.clip[1]}: must be 0 <= LO <= HI")
+        check_choice("absent_class", self.absent_class, get_args(AbsentClass))
+        if (clip := self.clip_class_weights) is not None and not 0 <= clip[0] <= clip[1] < math.inf:
+            raise OptionError(f"clip_class_weights={clip}: must be (LO, HI) with 0 <= LO <= HI")
 
 
 def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
@@ -207,35 +200,41 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     Parameters
     ----------
     rule : str or mapping of str to float
-        Name of a formula in `FORMULAS`, or the weights themselves by the names of the classes.
+        Name of a formula in `FORMULAS`, or the weights by class name.
     counts : Counts
-        Of the train split.
+        Counts of the train split.
     shaping : Shaping or None
-        What is done to them afterwards.
+        Changes to the weights after the formula.
 
     Raises
     ------
     OptionError
-        Where there is no such formula, names and classes differ, a weight is negative or not finite, or a class has no
-        pixel and shall not be left without.
+        If there is no such formula, the names are not those of the classes, a weight is negative or not finite, or a class has
+        no pixel and `Shaping.absent_class` is ``error``.
 
     Examples
     --------
-    >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), Shaping(absent_class="cap", clip=(0, 4))).round(2)
+    >>> shaping = Shaping(absent_class="cap", clip_class_weights=(0, 4))
+    >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), shaping).round(2)
     array([0.56, 4.  , 4.  ])
     """
     shaping = shaping or Shaping()
-    weights = _formula(rule)(counts) if isinstance(rule, str) else _by_name(rule, counts.names)
+    if isinstance(rule, str):
+        check_choice("class_weights", rule, FORMULAS)
+        weights = FORMULAS[rule](counts)
+    else:
+        weights = _by_name(rule, counts.names)
     absent = counts.pixels == 0
-    lost = [
-        name for name, gone in zip(counts.names[1:], absent[1:], strict=True) if gone
-    ]  # a scene may have no background
+    # A scene may have no background.
+    lost = [name for name, is_absent in zip(counts.names[1:], absent[1:], strict=True) if is_absent]
     if lost and shaping.absent_class == "error":
-        raise OptionError(f"--absent-class error: no pixel of {', '.join(lost)} in the train split")
+        raise OptionError(
+            f"absent_class='error': no pixel of {', '.join(lost)} in the train split; use absent_class='zero' or 'cap'"
+        )
     if shaping.normalise:
         weights = mean_one(weights, counts)
-    if shaping.clip is not None:
-        weights = np.where(absent, weights, np.clip(weights, *shaping.clip))
+    if shaping.clip_class_weights is not None:
+        weights = np.where(absent, weights, np.clip(weights, *shaping.clip_class_weights))
     if shaping.absent_class == "cap":
         weights = np.where(absent, weights[~absent].max(initial=0.0), weights)
     return weights
@@ -246,23 +245,17 @@ def mean_one(weights: ClassVector, counts: Counts) -> ClassVector:
     return _ratio(weights * counts.pixels.sum(), (weights * counts.pixels).sum())
 
 
-def _formula(name: str) -> Callable[[Counts], ClassVector]:
-    """Formula of this name."""
-    if name not in FORMULAS:
-        raise OptionError(f"class weights {name!r} are unknown; choose one of {', '.join(FORMULAS)}")
-    return FORMULAS[name]
-
-
 def _by_name(weights: Mapping[str, float], names: tuple[str, ...]) -> ClassVector:
     """Given weights, in the order of the class codes."""
     if set(weights) != set(names):
         missing, unknown = sorted(set(names) - set(weights)), sorted(set(weights) - set(names))
         raise OptionError(
-            f"class weights: missing {missing or 'none'}, unknown {unknown or 'none'}: name each class once"
+            f"class_weights: missing {missing or 'none'}, unknown {unknown or 'none'}; give a weight for each class name"
         )
     vector = np.array([weights[name] for name in names], np.float64)
-    if not (np.isfinite(vector).all() and (vector >= 0).all()):
-        raise OptionError(f"class weights: {dict(weights)}: each must be a finite number of at least 0")
+    if (wrong := np.flatnonzero(~(np.isfinite(vector) & (vector >= 0)))).size:
+        name = names[wrong[0]]
+        raise OptionError(f"class_weights[{name!r}]={weights[name]}: must be a finite number of at least 0")
     return vector
 
 

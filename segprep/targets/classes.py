@@ -1,6 +1,6 @@
-"""Which class each pixel shows."""
+"""Class code of each pixel."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,37 +9,42 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
+from segprep.targets.target import BOUND, MaskFacts
 
 
 @dataclass(frozen=True)
 class Classes:
     """Class codes; 0 is the background, the type's maximum is ignore (also in the padding).
 
-    uint8, or uint16 where there are 255 classes or more. Most losses take the maximum as their `ignore_index`.
+    Most losses take the maximum as their `ignore_index`.
+
+    Attributes
+    ----------
+    dtype : str
+        ``uint8``, or ``uint16`` for 256 classes or more. Bound by `fit`.
     """
 
-    dtype: str = "uint8"
+    dtype: str = field(default="uint8", metadata=BOUND)
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 1
-    channels: ClassVar[int] = 0
 
     @property
     def fill(self) -> float:
-        """The type's maximum, ignore."""
+        """Maximum of the type: ignore."""
         return int(np.iinfo(self.dtype).max)
 
     @property
     def pad(self) -> float:
-        """The type's maximum, ignore."""
+        """Maximum of the type: ignore."""
         return self.fill
 
-    def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - codes do not depend on the split
+    def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - the split has no influence
         """Widen the type if there are too many classes for it; raise InputError if there are too many for any."""
         most = int(np.iinfo(np.uint16).max)
         if len(everything.pixels) > most:
             raise InputError(
-                f"{len(everything.pixels):,} classes are more than {most:,}; if they are instances, leave out --instances-from"
+                f"{len(everything.pixels):,} classes are more than {most:,}; if the values are instances, use "
+                "instances_from='as-is'"
             )
         return replace(self, dtype="uint8" if len(everything.pixels) <= np.iinfo(np.uint8).max else "uint16")
 
@@ -49,3 +54,8 @@ class Classes:
         if mask.ignore is not None:
             codes[mask.ignore] = self.fill
         return codes
+
+    def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
+        """Problem if a code is neither a class nor ignore."""
+        largest = int(values[values != self.fill].max(initial=0))
+        return f"holds class code {largest} of {facts.n_classes}" if largest >= facts.n_classes else None

@@ -1,92 +1,88 @@
-"""Signed distance fields, for the boundary loss."""
+"""Signed distances, for the boundary loss."""
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import BoolArray, FloatArray, LabelArray
-from segprep.errors import OptionError
-from segprep.kernels.distance import instance_distance, signed_distance
+from segprep.arrays import BoolArray, FloatArray
+from segprep.errors import OptionError, check_choice
+from segprep.kernels.distance import signed_distance
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
-from segprep.targets.border import Dtype, check_end
+from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
 
-Per: TypeAlias = Literal["foreground", "class", "instance"]
+DistancePer: TypeAlias = Literal["foreground", "class", "instance"]
 
 
 @dataclass(frozen=True)
 class Distance:
     """Signed Euclidean distance in pixels, negative inside; inner boundary pixels are 0, their outer neighbours 1.
 
-    0 where there is no truth and in the padding; 0 everywhere for a class that is absent, since another class supervises
-    those pixels, and for one that fills the image. See `signed_distance`.
+    0 on ignored pixels and in the padding, and 0 everywhere for a class that is absent, since another class supervises those
+    pixels, or that fills the image. See `signed_distance`.
 
     Attributes
     ----------
-    per : str
-        ``foreground``: one field of all that is not background. ``class``: a field for each class code. ``instance``: each
-        instance's own field, see `instance_distance`.
-    clip : float or None
-        Largest distance in pixels, either way.
+    distance_per : str
+        One array for the ``foreground``, one channel for each ``class``, or in each ``instance`` the distance to its own
+        boundary.
+    distance_clip : float or None
+        Largest distance in pixels, inside and outside.
     dtype : str
-        ``float16`` keeps a relative precision of 2^-11, so a distance of 100 px to 1/32 px; ``float32`` is exact to its
-        last digit.
+        As in `Weights`.
     channels : int
-        Number of classes, bound by `fit`; 0 where there is no dimension for them.
+        Number of classes for ``class``, else 0. Bound by `fit`.
     """
 
-    per: Per = "foreground"
-    clip: float | None = None
+    distance_per: DistancePer = "foreground"
+    distance_clip: float | None = None
     dtype: Dtype = "float16"
-    channels: int = 0
+    channels: int = field(default=0, metadata=BOUND)
 
     name: ClassVar[str] = "distance"
-    version: ClassVar[int] = 1
-    fill: ClassVar[float] = float("nan")
-    pad: ClassVar[float] = 0.0
+    fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
-        for option, choices in (("per", Per), ("dtype", Dtype)):
-            if getattr(self, option) not in get_args(choices):
-                raise OptionError(f"--{option} {getattr(self, option)}: choose one of {', '.join(get_args(choices))}")
-        if self.clip is not None and not 0 < self.clip < float("inf"):
-            raise OptionError(f"--distance-clip {self.clip}: must be above 0 pixels")
+        check_choice("distance_per", self.distance_per, get_args(DistancePer))
+        check_choice("dtype", self.dtype, get_args(Dtype))
+        if self.distance_clip is not None and not 0 < self.distance_clip < math.inf:
+            raise OptionError(f"distance_clip={self.distance_clip}: must be above 0 pixels")
 
-    def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - distances know no split
+    def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - the split has no influence
         """Bind the number of channels."""
-        return replace(self, channels=len(everything.pixels) if self.per == "class" else 0)
+        return replace(self, channels=len(everything.pixels) if self.distance_per == "class" else 0)
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Distances of `mask`, shape (H, W), or (C, H, W) per class."""
-        distance = self._field(mask)
+        distance = self._distance(mask)
         if mask.ignore is not None:
             distance[..., mask.ignore] = 0
-        if self.clip is not None:
-            np.clip(distance, -self.clip, self.clip, out=distance)
-        check_end("distances", distance, self.dtype)
-        return distance.astype(self.dtype, copy=False)
+        if self.distance_clip is not None:
+            np.clip(distance, -self.distance_clip, self.distance_clip, out=distance)
+        return rounded(distance, self.dtype, "distances")
 
-    def _field(self, mask: InstanceMask) -> FloatArray:
+    def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
+        """Problem if a distance is larger than the image's diagonal, or than `distance_clip`."""
+        most = float(np.hypot(*facts.shape)) if self.distance_clip is None else self.distance_clip
+        return outside(values, -most, most)
+
+    def _distance(self, mask: InstanceMask) -> FloatArray:
         """Distances before ignored pixels and clipping."""
-        if self.per == "instance":
-            return instance_distance(mask.planes)
-        if self.per == "foreground":
-            return signed_distance(_labels(~_region(mask, 0)))
-        field = np.zeros((self.channels, *mask.shape), np.float32)
+        if self.distance_per == "instance":
+            return signed_distance(mask.planes)
+        if self.distance_per == "foreground":
+            return signed_distance(~_region(mask, 0))
+        distance = np.zeros((self.channels, *mask.shape), np.float32)
         for code in np.union1d(mask.classes, mask.class_map):
-            field[code] = signed_distance(_labels(_region(mask, code)))
-        return field
-
-
-def _labels(region: BoolArray) -> LabelArray:
-    """Region as labels: 1 inside."""
-    return region.astype(np.int32)
+            distance[code] = signed_distance(_region(mask, code))
+        return distance
 
 
 def _region(mask: InstanceMask, code: int) -> BoolArray:
-    """Pixels of a class, those of hidden instances included; of the background, those of neither instance nor stuff."""
+    """Pixels of a class, hidden instances included; of the background, those of neither instance nor stuff."""
     inside = mask.planes > 0 if code == 0 else mask.classes[mask.planes] == code
     region = np.asarray(inside.any(axis=0))
     if mask.stuff is not None:

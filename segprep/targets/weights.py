@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray
-from segprep.errors import OptionError
+from segprep.errors import OptionError, check_choice
 from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
-from segprep.targets.border import Border, BorderBetween, Dtype, check_end, class_planes
+from segprep.targets.border import Border, BorderBetween, class_planes
 from segprep.targets.class_weights import FORMULAS, AbsentClass, Shaping, class_weights, inverse
+from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
 
 
 def per_image(mask: InstanceMask) -> FloatArray:
@@ -24,10 +25,10 @@ def per_image(mask: InstanceMask) -> FloatArray:
 
 
 def deshpande2018(mask: InstanceMask) -> FloatArray:
-    """1 - a / (H W) on instances and a / (H W) elsewhere, shape (H, W), where a sums the areas of the whole instances.
+    """1 - a / (H W) on instances and a / (H W) elsewhere, shape (H, W), where a is the sum of the instances' areas.
 
-    Both are clipped to [0, 1]: instances that overlap may have more area than the image. Where they do overlap the weight
-    is that of any instance.
+    Both are clipped to [0, 1]: instances that overlap may have more area than the image. A pixel where they overlap has the
+    same weight as any other pixel of an instance.
 
     References
     ----------
@@ -68,29 +69,42 @@ IMAGE_RULES: dict[str, Callable[[InstanceMask], FloatArray]] = {
     "deshpande2018": deshpande2018,
     "falk2019": falk2019,
 }
-"""Rules that take the weight of a pixel from its image alone, by the name that options and attributes use."""
+"""Rules that derive the class weights from each image alone, by name."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """U-Net weights, ``w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))``, complete; see `border_weights` for the second term.
+    """U-Net weights, ``w_c + w0 exp(-(d1 + d2)^2 / (2 sigma^2))``; see `border_weights` for the second term.
 
-    Exactly 0 where there is no truth and in the padding.
+    Exactly 0 on ignored pixels and in the padding.
 
     Attributes
     ----------
-    w0, sigma, border_on, single, border_between
-        As in `Border`.
+    w0 : float
+        Height of the border term, at least 0.
+    sigma : float
+        Width of the border term in pixels, from 0.001 to 1000.
+    border_on : str
+        Compute the border term on the ``background`` alone, or also inside instances (``all``).
+    single_instance : str
+        Border term of an image with a single instance: ``zero``, or that of ``d1`` alone.
+    border_between : str
+        Compute d1 and d2 over ``all`` instances, or within each class and sum the terms (``same-class``).
     class_weights : str or dict of str to float
-        Where w_c comes from: a formula of `segprep.targets.class_weights.FORMULAS` over the train split, a rule of
-        `IMAGE_RULES`, or
-        the weight of each class by its name.
-    absent, normalise, clip_class_weights
-        As in `Shaping`.
+        Class weights w_c: a formula over the train split, a rule for each image, or a weight for each class name.
+
+        The formulas are those of `segprep.targets.class_weights.FORMULAS`, the rules those of `IMAGE_RULES`.
+    absent_class : str
+        Weight of a class without a pixel in the train split: ``zero`` (unless given by name, or 1 by the formula ``none``),
+        the largest weight of the others (``cap``), or an ``error``.
+    normalise : bool
+        Scale the class weights to a mean of 1 over the pixels of the train split.
+    clip_class_weights : tuple of float or None
+        Smallest and largest weight of the classes that have pixels.
     dtype : str
-        ``float16`` (relative precision 2^-11) or ``float32``.
+        Type of weights, border and distance: ``float16`` (relative precision 2^-11) or ``float32``.
     vector : tuple of float
-        w_c of each class code, bound by `fit`; empty for a rule of `IMAGE_RULES`.
+        w_c of each class code; empty for a rule of `IMAGE_RULES`. Bound by `fit`.
     """
 
     w0: float = 10.0
@@ -103,25 +117,20 @@ class Weights:
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
     dtype: Dtype = "float16"
-    vector: tuple[float, ...] = field(default=())
+    vector: tuple[float, ...] = field(default=(), metadata=BOUND)
 
     name: ClassVar[str] = "weights"
-    version: ClassVar[int] = 1
-    channels: ClassVar[int] = 0
     fill: ClassVar[float] = math.nan
-    pad: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         self._border()
         self._shaping()
-        if isinstance(self.class_weights, str) and self.class_weights not in FORMULAS | IMAGE_RULES:
-            choices = ", ".join(FORMULAS | IMAGE_RULES)
-            raise OptionError(f"--class-weights {self.class_weights}: no file, and no formula: choose one of {choices}")
-
+        if isinstance(self.class_weights, str):
+            check_choice("class_weights", self.class_weights, [*FORMULAS, *IMAGE_RULES])
         if self._image_rule() is not None and self._shaping() != Shaping():
             raise OptionError(
-                f"--class-weights {self.class_weights} weighs each image by itself: --absent-class, --normalise and "
-                "--clip-class-weights do not go with it"
+                f"class_weights={self.class_weights!r}: computes weights from each image alone: absent_class, normalise and "
+                "clip_class_weights do not apply; leave them out"
             )
 
     def fit(self, train: Counts, everything: Counts) -> Self:
@@ -131,30 +140,34 @@ class Weights:
         is_fitted = isinstance(self.class_weights, str) and self.class_weights != "none"
         if is_fitted and everything.pixels.any() and not train.pixels.any():
             raise OptionError(
-                f"--class-weights {self.class_weights}: no pixel is in train, so there is nothing to fit them on; "
-                "give a file of weights or none, or put masks in train, as --split 1,0,0 does"
+                f"class_weights={self.class_weights!r}: the train split has no pixels to compute them from; use "
+                "class_weights='none' or weights by class name, or put masks in train, as split=(1, 0, 0) does"
             )
         vector = class_weights(self.class_weights, train, self._shaping())
-        present = vector[(train.pixels > 0) & (vector > 0)]
-        self._check_range(present)
+        self._check_range(vector[(train.pixels > 0) & (vector > 0)])
         return replace(self, vector=tuple(vector.tolist()))
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
-        """Weights of `mask`, shape (H, W), float32 or rounded once to float16."""
+        """Weights of `mask`, shape (H, W), computed in float32 and rounded once."""
         rule = self._image_rule()
-        if rule is None and not self.vector:
-            raise OptionError(
-                f"class weights {self.class_weights!r} are not bound: call fit with the counts of all masks"
-            )
-        vector = np.array(self.vector, np.float32)
-        weights = vector[mask.class_map] if rule is None else rule(mask)
         if rule is not None:
+            weights = rule(mask)
             self._check_range(weights[weights > 0])
+        elif self.vector:
+            weights = np.array(self.vector, np.float32)[mask.class_map]
+        else:
+            raise OptionError(
+                f"class_weights={self.class_weights!r}: not yet computed; call fit with the counts of all masks"
+            )
         weights += self._border().term(mask)
         if mask.ignore is not None:
             weights[mask.ignore] = 0
-        check_end("weights", weights, self.dtype)
-        return weights.astype(self.dtype, copy=False)
+        return rounded(weights, self.dtype, "weights")
+
+    def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
+        """Problem if a weight is negative or above its limit; a rule of `IMAGE_RULES` has no limit that is known here."""
+        most = max(self.vector) + self._border().highest(facts.n_classes) if self.vector else math.inf
+        return outside(values, 0, most)
 
     def _border(self) -> Border:
         """The second term."""
@@ -164,24 +177,20 @@ class Weights:
         return Shaping(self.absent_class, self.normalise, self.clip_class_weights)
 
     def _image_rule(self) -> Callable[[InstanceMask], FloatArray] | None:
-        """Rule that needs no counts, if it is one."""
+        """Rule that needs no counts, if there is one."""
         return IMAGE_RULES.get(self.class_weights) if isinstance(self.class_weights, str) else None
 
     def _check_range(self, weights: NDArray[Any]) -> None:
-        """Refuse weights that the type cannot hold."""
+        """Raise OptionError for weights that the type cannot hold."""
         limits = np.finfo(self.dtype)
         end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
-        largest, smallest = float(weights.max(initial=0)), float(weights.min(initial=np.inf))
-        is_shaped = self._image_rule() is None
-        if largest + self.w0 > end:
-            others = ", --normalise, or --clip-class-weights" if is_shaped else ""
-            raise OptionError(
-                f"weights reach {largest + self.w0:g}, and {self.dtype} ends at {end:g}: use --dtype float32{others}"
-            )
+        largest, smallest = float(weights.max(initial=0)) + self.w0, float(weights.min(initial=np.inf))
+        remedy = "use dtype='float32'" + ("" if self._image_rule() else ", normalise=True or clip_class_weights")
+        if largest > end:
+            raise OptionError(f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}")
         if smallest < step:
-            others = ", or --normalise" if is_shaped else ""
             raise OptionError(
-                f"class weights go down to {smallest:g}, of which {self.dtype} keeps few digits: use --dtype float32{others}"
+                f"class weights go down to {smallest:g}, of which {self.dtype} keeps few digits: {remedy}"
             )
 
 

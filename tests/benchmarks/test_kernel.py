@@ -11,8 +11,8 @@ import pytest
 from oracles import unet as oracles
 
 from segprep.kernels.border import border_weights
-from segprep.kernels.distance import instance_distance, signed_distance
-from segprep.kernels.nearest import nearest_two
+from segprep.kernels.distance import signed_distance
+from segprep.kernels.nearest import nearest_two_squared
 
 IMAGES = [(480, 640, 8), (512, 512, 100), (1024, 1024, 500), (1024, 1024, 6500), (2048, 2048, 2900)]
 """Height, width, instances."""
@@ -44,10 +44,10 @@ def one_opencv_pass(planes):
 
 WAYS = {
     "one OpenCV pass": one_opencv_pass,
-    "nearest_two": lambda planes: lambda: nearest_two(planes, reach=31),
+    "nearest_two": lambda planes: lambda: nearest_two_squared(planes, reach=31),
     "border_weights": lambda planes: lambda: border_weights(planes),
     "signed_distance, foreground": lambda planes: lambda: signed_distance(np.minimum(planes[0], 1)),
-    "instance_distance": lambda planes: lambda: instance_distance(planes),
+    "signed_distance, instances": lambda planes: lambda: signed_distance(planes),
     "one SciPy EDT per instance": lambda planes: lambda: oracles.nearest_two(planes),
 }
 

@@ -4,9 +4,10 @@ from helpers.strategies import masks, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import unet as oracles
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
-from segprep.kernels.nearest import BEYOND, nearest_two
+from segprep.kernels.nearest import BEYOND, nearest_two, nearest_two_squared
 
 REACHES = st.integers(0, 31) | st.sampled_from([0, 1, 2, 100])
 NUMBERS = st.integers(1, 2**31 - 1)
@@ -40,7 +41,7 @@ def one_pixel_instances(shape, count, first=1):
 @given(masks(), REACHES)
 def test_is_exact_within_reach_and_beyond_elsewhere(mask, reach):
     expected = squared_within(oracles.nearest_two(mask.planes), reach)
-    np.testing.assert_array_equal(nearest_two(mask.planes, reach=reach), expected)
+    np.testing.assert_array_equal(nearest_two_squared(mask.planes, reach=reach), expected)
 
 
 @pytest.mark.parametrize("count", [2, 12, 90])
@@ -48,7 +49,7 @@ def test_is_exact_within_reach_and_beyond_elsewhere(mask, reach):
 def test_is_exact_across_blocks_of_columns(width, count):
     planes = scattered((4, width), count)
     expected = squared_within(oracles.nearest_two(planes), 31)
-    np.testing.assert_array_equal(nearest_two(planes, reach=31), expected)
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=31), expected)
 
 
 @pytest.mark.parametrize("count", [2, 12, 90])
@@ -56,7 +57,7 @@ def test_is_exact_across_blocks_of_columns(width, count):
 def test_is_exact_across_bands_of_rows(height, count):
     planes = scattered((height, 4), count)
     expected = squared_within(oracles.nearest_two(planes), 31)
-    np.testing.assert_array_equal(nearest_two(planes, reach=31), expected)
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=31), expected)
 
 
 @pytest.mark.parametrize("reach", [1, 31, 64])
@@ -67,8 +68,8 @@ def test_sees_exactly_reach_far_into_the_next_band_or_block(first, reach):
         planes[0, 0, [first, place]] = 1, 2
         expected = squared_within(oracles.nearest_two(planes), reach)
         assert expected[1, 0, first] == reach**2
-        np.testing.assert_array_equal(nearest_two(planes, reach=reach), expected)
-        np.testing.assert_array_equal(nearest_two(planes.swapaxes(1, 2), reach=reach), expected.swapaxes(1, 2))
+        np.testing.assert_array_equal(nearest_two_squared(planes, reach=reach), expected)
+        np.testing.assert_array_equal(nearest_two_squared(planes.swapaxes(1, 2), reach=reach), expected.swapaxes(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -79,33 +80,33 @@ def test_is_exact_with_a_large_reach(shape, reach, count):
     planes = scattered(shape, count)
     expected = squared_within(oracles.nearest_two(planes), reach)
     assert (expected < BEYOND).any()
-    np.testing.assert_array_equal(nearest_two(planes, reach=reach), expected)
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=reach), expected)
 
 
 @pytest.mark.parametrize("gap", range(9))
 @pytest.mark.parametrize("reach", range(10))
 def test_reach_bounds_the_sum_of_both_distances(gap, reach):
     planes = np.array([[[1, *[0] * gap, 2]]], np.int32)
-    within = (nearest_two(planes, reach=reach) < BEYOND).all()
+    within = (nearest_two_squared(planes, reach=reach) < BEYOND).all()
     assert within == (gap + 1 <= reach)
 
 
 def test_fewer_than_two_instances_leave_everything_beyond():
     one = np.zeros((1, 5, 6), np.int32)
-    assert (nearest_two(one, reach=31) == BEYOND).all()
+    assert (nearest_two_squared(one, reach=31) == BEYOND).all()
     one[0, 2:4, 1:3] = 1
-    assert (nearest_two(one, reach=31) == BEYOND).all()
-    assert (nearest_two(np.ones_like(one), reach=31) == BEYOND).all()
+    assert (nearest_two_squared(one, reach=31) == BEYOND).all()
+    assert (nearest_two_squared(np.ones_like(one), reach=31) == BEYOND).all()
 
 
 def test_parts_of_one_instance_do_not_compete():
     planes = np.array([[[1, 0, 1, 0, 0, 2]]], np.int32)
-    assert nearest_two(planes, reach=9)[:, 0].tolist() == [[0, 1, 0, 1, 1, 0], [25, 16, 9, 4, 4, 9]]
+    assert nearest_two_squared(planes, reach=9)[:, 0].tolist() == [[0, 1, 0, 1, 1, 0], [25, 16, 9, 4, 4, 9]]
 
 
 def test_both_distances_are_0_where_instances_overlap():
     planes = np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32)
-    assert nearest_two(planes, reach=9)[:, 0].tolist() == [[0, 0, 0], [1, 0, 1]]
+    assert nearest_two_squared(planes, reach=9)[:, 0].tolist() == [[0, 0, 0], [1, 0, 1]]
 
 
 @unhurried
@@ -114,7 +115,9 @@ def test_does_not_depend_on_instance_numbers(mask, reach, data):
     count = len(mask.classes) - 1
     numbers = data.draw(st.permutations(range(1, count + 1)) | st.lists(NUMBERS, min_size=count, unique=True))
     renumbered = np.array([0, *numbers], np.int32)[mask.planes]
-    np.testing.assert_array_equal(nearest_two(renumbered, reach=reach), nearest_two(mask.planes, reach=reach))
+    np.testing.assert_array_equal(
+        nearest_two_squared(renumbered, reach=reach), nearest_two_squared(mask.planes, reach=reach)
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_tells_large_instance_numbers_apart(numbers, reach):
     planes = scattered((20, 30), 3)
     renumbered = np.array([0, *numbers], np.int32)[planes]
     expected = squared_within(oracles.nearest_two(planes), reach)
-    np.testing.assert_array_equal(nearest_two(renumbered, reach=reach), expected)
+    np.testing.assert_array_equal(nearest_two_squared(renumbered, reach=reach), expected)
 
 
 @pytest.mark.parametrize(
@@ -142,21 +145,21 @@ def test_tells_large_instance_numbers_apart(numbers, reach):
 )
 def test_is_exact_with_very_many_instances(shape, count, first):
     planes, nearest = one_pixel_instances(shape, count, first)
-    np.testing.assert_array_equal(nearest_two(planes, reach=31), squared_within(nearest, 31))
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=31), squared_within(nearest, 31))
 
 
 @unhurried
 @given(masks(), REACHES, st.sampled_from([np.s_[:, ::-1], np.s_[:, :, ::-1], np.s_[:, ::-1, ::-1]]))
 def test_follows_flips(mask, reach, flip):
-    flipped = nearest_two(mask.planes[flip], reach=reach)
-    np.testing.assert_array_equal(flipped, nearest_two(mask.planes, reach=reach)[flip])
+    flipped = nearest_two_squared(mask.planes[flip], reach=reach)
+    np.testing.assert_array_equal(flipped, nearest_two_squared(mask.planes, reach=reach)[flip])
 
 
 @unhurried
 @given(masks(), REACHES)
 def test_follows_transposition(mask, reach):
-    turned = nearest_two(mask.planes.swapaxes(1, 2), reach=reach)
-    np.testing.assert_array_equal(turned, nearest_two(mask.planes, reach=reach).swapaxes(1, 2))
+    turned = nearest_two_squared(mask.planes.swapaxes(1, 2), reach=reach)
+    np.testing.assert_array_equal(turned, nearest_two_squared(mask.planes, reach=reach).swapaxes(1, 2))
 
 
 @unhurried
@@ -165,15 +168,15 @@ def test_does_not_depend_on_background_around_the_image(mask, reach, margins):
     top, bottom, left, right = margins
     padded = np.pad(mask.planes, ((0, 0), (top, bottom), (left, right)))
     height, width = mask.shape
-    inner = nearest_two(padded, reach=reach)[:, top : top + height, left : left + width]
-    np.testing.assert_array_equal(inner, nearest_two(mask.planes, reach=reach))
+    inner = nearest_two_squared(padded, reach=reach)[:, top : top + height, left : left + width]
+    np.testing.assert_array_equal(inner, nearest_two_squared(mask.planes, reach=reach))
 
 
 @unhurried
 @given(masks(), REACHES)
 def test_does_not_depend_on_an_empty_plane(mask, reach):
     more = np.insert(mask.planes, 0, 0, axis=0)
-    np.testing.assert_array_equal(nearest_two(more, reach=reach), nearest_two(mask.planes, reach=reach))
+    np.testing.assert_array_equal(nearest_two_squared(more, reach=reach), nearest_two_squared(mask.planes, reach=reach))
 
 
 @unhurried
@@ -184,16 +187,16 @@ def test_tiles_with_a_halo_of_reach_agree_with_the_whole_image(mask, reach, data
     )
     y, x = max(0, top - reach), max(0, left - reach)
     tile = mask.planes[:, y : bottom + reach, x : right + reach]
-    inner = nearest_two(tile, reach=reach)[:, top - y : bottom - y, left - x : right - x]
-    np.testing.assert_array_equal(inner, nearest_two(mask.planes, reach=reach)[:, top:bottom, left:right])
+    inner = nearest_two_squared(tile, reach=reach)[:, top - y : bottom - y, left - x : right - x]
+    np.testing.assert_array_equal(inner, nearest_two_squared(mask.planes, reach=reach)[:, top:bottom, left:right])
 
 
 def test_tiles_of_a_large_image_agree_with_the_whole():
     planes = scattered((600, 600), 900)
-    whole = nearest_two(planes, reach=31)
+    whole = nearest_two_squared(planes, reach=31)
     for top, left in np.ndindex(3, 3):
         y, x = max(0, 200 * top - 31), max(0, 200 * left - 31)
-        tile = nearest_two(planes[:, y : 200 * top + 231, x : 200 * left + 231], reach=31)
+        tile = nearest_two_squared(planes[:, y : 200 * top + 231, x : 200 * left + 231], reach=31)
         inner = tile[:, 200 * top - y :, 200 * left - x :][:, :200, :200]
         np.testing.assert_array_equal(inner, whole[:, 200 * top : 200 * top + 200, 200 * left : 200 * left + 200])
 
@@ -204,3 +207,21 @@ def test_windowed_oracle_equals_the_literal_one_within_reach(mask, reach):
     literal = oracles.nearest_two(mask.planes)
     expected = np.where(literal <= reach, literal, np.inf)
     np.testing.assert_array_equal(oracles.nearest_two_within(mask.planes, reach), expected)
+
+
+@unhurried
+@given(masks())
+def test_distances_are_those_of_one_transform_for_each_instance_at_any_range(mask):
+    numbers = np.unique(mask.planes[mask.planes > 0])
+    distances = [distance_transform_edt(~(mask.planes == number).any(axis=0)) for number in numbers]
+    nothing = np.full(mask.shape, np.inf)
+    expected = np.sort([*distances, nothing, nothing], axis=0)[:2]
+    found = nearest_two(mask.planes)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_distances_have_no_limit():
+    labels = np.zeros((600, 700), np.int32)
+    labels[0, 0], labels[-1, -1] = 1, 2
+    np.testing.assert_allclose(nearest_two(labels)[:, 0, 0], [0, np.hypot(599, 699)], rtol=1e-6)

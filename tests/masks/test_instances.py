@@ -1,6 +1,8 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
-from helpers.strategies import HAND_MADE, SHAPES, masks, unhurried
+from helpers.strategies import HAND_MADE, SEEDS, SHAPES, masks, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import targets as oracles
@@ -8,7 +10,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 from segprep.errors import InputError, OptionError
 from segprep.kernels.boundaries import near_others
-from segprep.masks.instances import InstanceRule, separated, split_instances
+from segprep.masks.instances import InstanceRule, components, load_mask, separated, split_instances
 from segprep.masks.mask import InstanceMask
 
 DISTANCES = st.integers(1, 4) | st.just(50)
@@ -21,6 +23,16 @@ def mask_of(planes, classes=None, **known):
     planes = np.array(planes, np.int32)
     classes = np.arange(planes.max() + 1) > 0 if classes is None else classes
     return InstanceMask(planes, np.array(classes, np.int32), **known)
+
+
+class Ref(NamedTuple):
+    """Reference to a mask that is here already."""
+
+    mask: InstanceMask
+    key: str = "a"
+
+    def load(self):
+        return self.mask
 
 
 def numbers_of(planes):
@@ -167,6 +179,27 @@ def instances_of(mask):
 
 
 @unhurried
+@given(st.tuples(SHAPES, SEEDS, st.floats(0, 1)), st.sampled_from([4, 8]))
+def test_components_are_numbered_as_scipy_does(noise, connectivity):
+    shape, seed, density = noise
+    region = np.random.default_rng(seed).random(shape) < density
+    expected, number = label(region, EIGHT if connectivity == 8 else FOUR)
+    labels, found = components(region, connectivity)
+    assert (found, labels.dtype) == (number, np.int32)
+    np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+@pytest.mark.parametrize("density", [0.05, 0.4, 0.6, 0.95])
+def test_components_of_a_large_image_are_numbered_as_scipy_does(density, connectivity):
+    region = np.random.default_rng(0).random((1500, 1100)) < density
+    expected, number = label(region, EIGHT if connectivity == 8 else FOUR)
+    labels, found = components(region, connectivity)
+    assert found == number
+    np.testing.assert_array_equal(labels, expected)
+
+
+@unhurried
 @given(masks(), st.sampled_from([4, 8]))
 def test_components_are_the_connected_parts_of_each_class(mask, connectivity):
     found = split_instances(mask, "components", connectivity=connectivity)
@@ -253,12 +286,12 @@ def test_a_mask_without_instances_stays_without(shape, how):
 )
 def test_overlap_says_which_instance_is_in_front(overlap, labels):
     mask = mask_of([[[1, 1, 1, 0]], [[2, 2, 2, 2]], [[3, 3, 0, 0]]])
-    assert InstanceRule(overlap=overlap).whole(mask, "a").labels.tolist() == [labels]
+    assert InstanceRule(overlap=overlap).find_instances(mask, "a").labels.tolist() == [labels]
 
 
 def test_of_equal_instances_the_last_is_in_front_if_the_smallest_shall_be():
     mask = mask_of([[[1, 1]], [[2, 2]]])
-    assert InstanceRule().whole(mask, "a").labels.tolist() == [[2, 2]]
+    assert InstanceRule().find_instances(mask, "a").labels.tolist() == [[2, 2]]
 
 
 @unhurried
@@ -267,7 +300,7 @@ def test_the_first_or_last_instance_of_each_pixel_is_in_front(mask, overlap):
     pick = np.max if overlap == "last" else np.min
     some = np.where(mask.planes > 0, mask.planes, 0 if overlap == "last" else 2**31 - 1)
     expected = np.where((mask.planes > 0).any(axis=0), pick(some, axis=0), 0)
-    np.testing.assert_array_equal(InstanceRule(overlap=overlap).whole(mask, "a").labels, expected)
+    np.testing.assert_array_equal(InstanceRule(overlap=overlap).find_instances(mask, "a").labels, expected)
 
 
 @unhurried
@@ -276,31 +309,31 @@ def test_overlap_error_refuses_masks_whose_instances_overlap_and_no_others(mask)
     count = int(np.count_nonzero(np.count_nonzero(mask.planes, axis=0) > 1))
     rule = InstanceRule(overlap="error")
     if count:
-        with pytest.raises(InputError, match=rf"^a/b: instances overlap in {count} pixels; --overlap smallest"):
-            rule.whole(mask, "a/b")
+        with pytest.raises(InputError, match=rf"^a/b: instances overlap in {count} pixels; use overlap='smallest'"):
+            rule.find_instances(mask, "a/b")
     else:
-        np.testing.assert_array_equal(rule.whole(mask, "a/b").labels, mask.labels)
+        np.testing.assert_array_equal(rule.find_instances(mask, "a/b").labels, mask.labels)
 
 
 @unhurried
 @given(masks(), st.sampled_from([0, 1, 3, "falk2019"]))
 def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separate):
     rule = InstanceRule(instances_from="components", separate=separate)
-    whole = rule.whole(mask, "a")
-    assert instances_of(whole) == by_class(mask, EIGHT)
-    np.testing.assert_array_equal(rule.shown(whole).planes, separated(whole, separate).planes)
+    complete, shown = load_mask(Ref(mask), rule)
+    assert instances_of(complete) == by_class(mask, EIGHT)
+    np.testing.assert_array_equal(shown.planes, separated(complete, separate).planes)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"instances_from": "guess"}, "instances_from 'guess': choose one of as-is, components, watershed"),
-        ({"connectivity": 6}, "connectivity 6: choose one of 4, 8"),
-        ({"overlap": "largest"}, "overlap 'largest': choose one of smallest, last, first, error"),
-        ({"min_distance": 0}, "--min-distance 0: must be from 1 to 10000"),
-        ({"separate": -1}, "--separate -1: must be"),
-        ({"separate": "falk"}, "--separate falk: must be"),
-        ({"separate": 1.5}, "--separate 1.5: must be"),
+        ({"instances_from": "guess"}, "instances_from='guess': choose one of as-is, components, watershed"),
+        ({"connectivity": 6}, "connectivity=6: choose one of 4, 8"),
+        ({"overlap": "largest"}, "overlap='largest': choose one of smallest, last, first, error"),
+        ({"min_distance": 0}, "min_distance=0: must be from 1 to 10000"),
+        ({"separate": -1}, "separate=-1: must be"),
+        ({"separate": "falk"}, "separate='falk': must be"),
+        ({"separate": 1.5}, "separate=1.5: must be"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):

@@ -119,7 +119,7 @@ def test_stuff_has_a_class_where_no_instance_is():
 @pytest.mark.parametrize(("shape", "most"), [((2, 2), 1024), ((2**12, 2**12), 32), ((2**14, 2**14), 4)])
 def test_planes_of_one_mask_are_bounded_by_their_number_and_their_memory(shape, most):
     pixel = InstanceCrop(0, 0, np.ones((1, 1), np.bool_))
-    with pytest.raises(InputError, match=rf"a\.json: instance {most + 1} lies over {most} others, .* drop repeated"):
+    with pytest.raises(InputError, match=rf"a\.json: instance {most + 1} lies over {most} others, .* remove repeated"):
         mask_from_crops(shape, [pixel] * (most + 1), [1] * (most + 1), where="a.json")
 
 

@@ -79,7 +79,7 @@ def distance(planes, classes, per, n_classes):
     return np.array([signed_distance(region) for region in regions])
 
 
-def border(planes, classes, *, w0, sigma, on, single_instance, border_between):
+def border(planes, classes, *, w0, sigma, border_on, single_instance, border_between):
     """Second term of U-Net's eq. 2 in all its readings, one transform per instance, (H, W)."""
     numbers = numbers_of(planes)
     groups = [numbers]
@@ -87,14 +87,16 @@ def border(planes, classes, *, w0, sigma, on, single_instance, border_between):
         groups = [[number for number in numbers if classes[number] == code] for code in set(classes[numbers].tolist())]
     term = np.zeros(planes.shape[1:])
     for group in groups:
-        term += border_term([instance_distance(planes, number, on) for number in group], w0, sigma, single_instance)
-    return np.where((planes > 0).any(axis=0), 0, term) if on == "background" else term
+        term += border_term(
+            [instance_distance(planes, number, border_on) for number in group], w0, sigma, single_instance
+        )
+    return np.where((planes > 0).any(axis=0), 0, term) if border_on == "background" else term
 
 
-def instance_distance(planes, number, on):
+def instance_distance(planes, number, border_on):
     """Distance to an instance's pixels or to its inner boundary; None if it has no boundary."""
     sites = (planes == number).any(axis=0)
-    if on == "all":
+    if border_on == "all":
         sites = find_boundaries(sites, mode="inner", connectivity=1)
     return distance_transform_edt(~sites) if sites.any() else None
 

@@ -40,11 +40,8 @@ class Centre:
     pixels: int = 0
 
     name: ClassVar[str] = "centre"
-    version: ClassVar[int] = 1
     dtype: ClassVar[str] = "float32"
-    channels: ClassVar[int] = 0
     fill: ClassVar[float] = float("nan")
-    pad: ClassVar[float] = 0.0
 
     def fit(self, train, everything):  # noqa: ARG002 - as the protocol has it
         return replace(self, pixels=int(train.pixels[1:].sum()))

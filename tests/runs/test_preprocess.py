@@ -301,7 +301,7 @@ def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     assert files_of(coins_store) == before
 
 
-EVERYTHING = (Weights(), Border(), Boundaries(), Distance(per="class"))
+EVERYTHING = (Weights(), Border(), Boundaries(), Distance(distance_per="class"))
 
 
 @pytest.mark.parametrize("separate", [0, 1])
@@ -555,10 +555,10 @@ def test_parts_written_side_by_side_make_the_same_store(parts, varied, varied_st
 
 def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(varied, tmp_path, files_of):
     root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
-    wide, whole = segprep.Distance(), segprep.Distance(per="class")
+    wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"distance per was foreground, now class.*overwrite=True"):
+    with pytest.raises(OutputError, match=r"distance distance_per was foreground, now class.*overwrite=True"):
         segprep.preprocess(varied, root, targets=[whole], workers=ONE)
     segprep.preprocess(varied, root, targets=[whole], workers=ONE, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
@@ -679,7 +679,7 @@ def test_a_product_that_other_code_would_compute_otherwise_is_refused_though_it_
 ):
     root = tmp_path / "out.zarr"
     segprep.preprocess(three, root, targets=[Distance()], workers=ONE)
-    monkeypatch.setattr(Distance, "version", Distance.version + 1)
+    monkeypatch.setattr(Distance, "version", 2, raising=False)
     before = files_of(root)
     with pytest.raises(OutputError, match=r"distance was version 1, now 2.*overwrite=True"):
         segprep.preprocess(three, root, workers=ONE)

@@ -46,7 +46,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("separate", [0, 1])
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
-    targets = (Weights(), Border(), Distance(per="instance"))
+    targets = (Weights(), Border(), Distance(distance_per="instance"))
     instances = InstanceRule(separate=separate)
     for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
         preprocess(labels, tmp_path / name, targets=targets, rules=Rules(instances=instances, split=rule), workers=ONE)

@@ -18,12 +18,12 @@ from segprep import Border, Boundaries, Distance, InstanceRule, Rules, SplitRule
 from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
 from segprep.runs.audit import read_state
-from segprep.runs.ranges import MaskFacts, broken
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store.metadata import MANIFEST, ROOT_COPY, put_info, read_info
 from segprep.store.shards import write_shard
 from segprep.targets.class_weights import FORMULAS
+from segprep.targets.target import MaskFacts, check, pad_of
 from segprep.targets.weights import IMAGE_RULES, PRESETS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -108,7 +108,7 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
         Weights(),
         Border(border_between="same-class", border_on="all", single_instance="d1"),
         Boundaries(),
-        Distance("class", clip=9),
+        Distance("class", distance_clip=9),
     ]
     segprep.preprocess(varied, tmp_path / "out.zarr", targets=targets, rules=rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", deep=True, against=varied, sample=4) == set()
@@ -459,18 +459,18 @@ BOUND = Weights(vector=(0.5, 4.0))
         (Border(w0=3, border_between="same-class"), NOTHING + 6, None),
         (Distance(), NOTHING - 3.5, None),
         (Distance(), NOTHING - 4, "beyond"),
-        (Distance(clip=2.0), NOTHING + 2.5, "beyond -2 to 2"),
+        (Distance(distance_clip=2.0), NOTHING + 2.5, "beyond -2 to 2"),
         (Boundaries(), [[0, 1, 2], [3, 255, 0]], None),
         (Boundaries(), [[0, 1, 4], [3, 255, 0]], "holds 4"),
     ],
 )
 def test_values_that_make_no_sense_are_told_from_those_that_do(target, values, said):
-    canvas = np.full((4, 4), target.pad, target.dtype)
+    canvas = np.full((4, 4), pad_of(target), target.dtype)
     canvas[:2, :3] = values
-    found = broken(target, canvas, TRUTH)
+    found = check(target, canvas, TRUTH)
     assert found is None if said is None else said in found
     canvas[3, 3] = 1
-    assert broken(target, canvas, TRUTH) is not None
+    assert check(target, canvas, TRUTH) is not None
 
 
 def test_values_that_make_no_sense_are_found_although_their_checksum_is_right(copy, labels, files_of):

@@ -26,6 +26,7 @@ from segprep.store.schema import FORMAT, StoreInfo
 from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shard
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
+from segprep.targets.target import pad_of
 
 EVERY_PRODUCT = (Labels(), Classes(), Weights())
 STORES = ["coins_store", "varied_store", "dsb2018_store"]
@@ -127,7 +128,7 @@ def test_rows_are_the_products_of_their_masks_and_padding(name, data, request):
         stored = [read_zarr(root, f"{bucket.name}/{target.name}") for bucket in info.buckets]
         for mask, ref in enumerate(refs):
             bucket, row, height, width = (int(column[mask]) for column in places.values())
-            expected = np.full(stored[bucket].shape[1:], made.pad, made.dtype)
+            expected = np.full(stored[bucket].shape[1:], pad_of(made), made.dtype)
             expected[:height, :width] = made.compute(ref.load())
             np.testing.assert_array_equal(stored[bucket][row], expected, err_msg=f"{ref.key} {target.name}")
 

@@ -35,7 +35,7 @@ def expected(mask, w0, sigma, on, single_instance, border_between):
         mask.classes,
         w0=w0,
         sigma=sigma,
-        on=on,
+        border_on=on,
         single_instance=single_instance,
         border_between=border_between,
     )
@@ -66,15 +66,15 @@ def test_hand_made_masks_have_the_formulas_border(name, on, single_instance, bor
     ("labels", "options", "term"),
     [
         ([1, 1, 0, 2, 2], {}, [0, 0, bell(1, 1), 0, 0]),
-        ([1, 1, 0, 2, 2], {"on": "all"}, [bell(1, 3), bell(0, 2), bell(1, 1), bell(0, 2), bell(1, 3)]),
-        ([1, 1, 1, 2, 2], {"on": "all"}, [bell(2, 3), bell(1, 2), bell(0, 1), bell(0, 1), bell(1, 2)]),
+        ([1, 1, 0, 2, 2], {"border_on": "all"}, [bell(1, 3), bell(0, 2), bell(1, 1), bell(0, 2), bell(1, 3)]),
+        ([1, 1, 1, 2, 2], {"border_on": "all"}, [bell(2, 3), bell(1, 2), bell(0, 1), bell(0, 1), bell(1, 2)]),
         ([1, 1, 1, 2, 2], {}, [0, 0, 0, 0, 0]),
         ([0, 0, 1, 0, 0], {"single_instance": "d1"}, [bell(2), bell(1), 0, bell(1), bell(2)]),
-        ([0, 1, 1, 1, 0], {"single_instance": "d1", "on": "all"}, [bell(1), 10, bell(1), 10, bell(1)]),
-        ([0, 1, 1, 1, 0], {"on": "all"}, [0, 0, 0, 0, 0]),
-        ([1, 1, 1, 1, 1], {"single_instance": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
+        ([0, 1, 1, 1, 0], {"single_instance": "d1", "border_on": "all"}, [bell(1), 10, bell(1), 10, bell(1)]),
+        ([0, 1, 1, 1, 0], {"border_on": "all"}, [0, 0, 0, 0, 0]),
+        ([1, 1, 1, 1, 1], {"single_instance": "d1", "border_on": "all"}, [0, 0, 0, 0, 0]),
         ([1, 1, 1, 1, 1], {"single_instance": "d1"}, [0, 0, 0, 0, 0]),
-        ([0, 0, 0, 0, 0], {"single_instance": "d1", "on": "all"}, [0, 0, 0, 0, 0]),
+        ([0, 0, 0, 0, 0], {"single_instance": "d1", "border_on": "all"}, [0, 0, 0, 0, 0]),
         ([1, 0, 1, 0, 1], {"single_instance": "d1"}, [0, bell(1), 0, bell(1), 0]),
         ([1, 0, 0, 0, 2], {"single_instance": "d1"}, [0, bell(1, 3), bell(2, 2), bell(3, 1), 0]),
     ],
@@ -122,7 +122,7 @@ def test_on_the_background_all_and_background_are_identical(mask, w0, sigma, sin
 @unhurried
 @given(masks(), W0, SIGMA, ON, SINGLE)
 def test_border_is_from_0_to_w0(mask, w0, sigma, on, single_instance):
-    border = border_weights(mask.planes, w0=w0, sigma=sigma, on=on, single_instance=single_instance)
+    border = border_weights(mask.planes, w0=w0, sigma=sigma, border_on=on, single_instance=single_instance)
     assert ((border >= 0) & (border <= np.float32(w0))).all()
 
 
@@ -162,7 +162,7 @@ def test_inner_boundaries_are_the_pixels_with_a_4_neighbour_outside(mask):
 
 def test_the_term_is_high_where_discs_touch_and_low_far_from_them():
     planes = HAND_MADE["three touching discs"].planes
-    labels, border = planes[0], border_weights(planes, on="all")
+    labels, border = planes[0], border_weights(planes, border_on="all")
     assert border[12, 21] == pytest.approx(bell(0, 1)) == border[12, 22]
     assert (labels[12, 21], labels[12, 22]) == (1, 2)
     assert border[0, 0] < 0.01
@@ -178,14 +178,14 @@ def test_float16_is_float32_rounded_once():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"w0": -1.0}, r"--w0 -1.0: .*at least 0"),
-        ({"w0": float("nan")}, r"--w0 nan"),
-        ({"w0": 1e5}, r"--w0 100000.* float16.* use --dtype float32"),
-        ({"sigma": 0.0}, r"--sigma 0.0: must be from 0.001"),
-        ({"sigma": 1001.0}, r"--sigma 1001.0: .*to 1000"),
-        ({"border_on": "edge"}, r"border_on 'edge': choose one of background, all"),
-        ({"single_instance": "d2"}, r"single_instance 'd2': choose one of zero, d1"),
-        ({"border_between": "none"}, r"border_between 'none': choose one of all, same-class"),
+        ({"w0": -1.0}, r"w0=-1.0: .*at least 0"),
+        ({"w0": float("nan")}, r"w0=nan: "),
+        ({"w0": 1e5}, r"w0=100000.* float16.* use dtype='float32'"),
+        ({"sigma": 0.0}, r"sigma=0.0: must be from 0.001"),
+        ({"sigma": 1001.0}, r"sigma=1001.0: .*to 1000"),
+        ({"border_on": "edge"}, r"border_on='edge': choose one of background, all"),
+        ({"single_instance": "d2"}, r"single_instance='d2': choose one of zero, d1"),
+        ({"border_between": "none"}, r"border_between='none': choose one of all, same-class"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):

@@ -16,7 +16,7 @@ WIDTHS = st.integers(1, 4) | st.just(50)
 @unhurried
 @given(masks(), WIDTHS)
 def test_is_what_is_found_pixel_by_pixel_and_255_where_there_is_no_truth(mask, width):
-    parts = Boundaries(width=width).compute(mask)
+    parts = Boundaries(boundary_width=width).compute(mask)
     expected = oracles.boundaries(mask.labels, min(width, 20))
     assert parts.dtype == np.uint8
     np.testing.assert_array_equal(parts, expected if mask.ignore is None else np.where(mask.ignore, 255, expected))
@@ -68,5 +68,5 @@ def test_only_instances_in_front_count():
 
 @pytest.mark.parametrize("width", [0, -1])
 def test_refuses_a_border_without_width(width):
-    with pytest.raises(OptionError, match=r"--boundary-width .*at least 1"):
-        Boundaries(width=width)
+    with pytest.raises(OptionError, match=r"boundary_width=.*at least 1"):
+        Boundaries(boundary_width=width)

@@ -18,7 +18,7 @@ SHAPINGS = st.builds(
     Shaping,
     absent_class=st.sampled_from(["zero", "cap"]),
     normalise=st.booleans(),
-    clip=st.none() | st.tuples(st.floats(0, 2), st.floats(2, 1e6)),
+    clip_class_weights=st.none() | st.tuples(st.floats(0, 2), st.floats(2, 1e6)),
 )
 
 THREE_IMAGES = Counts.of_images(
@@ -200,7 +200,7 @@ def test_a_class_without_a_pixel_gets_0_or_the_largest_weight_of_the_others(name
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_class_without_a_pixel_may_be_refused_by_name(name):
-    with pytest.raises(OptionError, match=r"--absent-class error: no pixel of ghost in the train split"):
+    with pytest.raises(OptionError, match=r"absent_class='error': no pixel of ghost in the train split"):
         class_weights(name, THREE_IMAGES, Shaping(absent_class="error"))
     complete = Counts.of_pixels([3, 2])
     np.testing.assert_array_equal(
@@ -224,13 +224,13 @@ def test_normalise_makes_the_mean_over_the_pixels_1_and_keeps_the_ratios(name, i
 def test_clip_bounds_the_weights_of_the_classes_that_have_pixels():
     counts = Counts.of_pixels([900, 90, 10, 0])
     np.testing.assert_allclose(class_weights("inverse", counts), [1000 / 2700, 1000 / 270, 1000 / 30, 0])
-    clipped = class_weights("inverse", counts, Shaping(clip=(0.5, 5)))
+    clipped = class_weights("inverse", counts, Shaping(clip_class_weights=(0.5, 5)))
     np.testing.assert_allclose(clipped, [0.5, 1000 / 270, 5, 0])
 
 
 def test_normalising_comes_before_clipping_and_capping_after_it():
     counts = Counts.of_pixels([90, 10, 0])
-    shaping = Shaping(absent_class="cap", normalise=True, clip=(0, 4))
+    shaping = Shaping(absent_class="cap", normalise=True, clip_class_weights=(0, 4))
     assert class_weights("pos-weight", counts, shaping).tolist() == pytest.approx([1 / 9, 4, 4])
 
 
@@ -248,7 +248,7 @@ def test_counts_of_nothing_give_no_weight():
 def test_weights_by_name_go_to_the_classes_of_these_names():
     weights = {"ghost": 7, "debris": 3.5, "background": 0, "cell": 2}
     assert class_weights(weights, THREE_IMAGES).tolist() == [0, 2, 3.5, 7]
-    assert class_weights(weights, THREE_IMAGES, Shaping(clip=(1, 3))).tolist() == [1, 2, 3, 7]
+    assert class_weights(weights, THREE_IMAGES, Shaping(clip_class_weights=(1, 3))).tolist() == [1, 2, 3, 7]
 
 
 @pytest.mark.parametrize(
@@ -270,18 +270,18 @@ def test_refuses_weights_by_name_that_do_not_fit_the_classes(weights, message):
 
 @pytest.mark.parametrize("name", ["inverted", "", "INVERSE"])
 def test_refuses_an_unknown_formula_and_lists_the_known_ones(name):
-    with pytest.raises(OptionError, match=rf"class weights '{name}' are unknown; choose one of inverse, inverse-sqrt"):
+    with pytest.raises(OptionError, match=rf"class_weights='{name}': choose one of inverse, inverse-sqrt"):
         class_weights(name, THREE_IMAGES)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"absent_class": "one"}, r"--absent-class one: choose one of zero, cap, error"),
-        ({"clip": (2.0, 1.0)}, r"--clip-class-weights 2.0,1.0: must be 0 <= LO <= HI"),
-        ({"clip": (-1.0, 1.0)}, r"--clip-class-weights -1.0"),
-        ({"clip": (0.0, math.inf)}, r"--clip-class-weights 0.0,inf"),
-        ({"clip": (math.nan, 1.0)}, r"--clip-class-weights nan"),
+        ({"absent_class": "one"}, r"absent_class='one': choose one of zero, cap, error"),
+        ({"clip_class_weights": (2.0, 1.0)}, r"clip_class_weights=\(2.0, 1.0\): must be \(LO, HI\) with 0 <= LO <= HI"),
+        ({"clip_class_weights": (-1.0, 1.0)}, r"clip_class_weights=\(-1.0"),
+        ({"clip_class_weights": (0.0, math.inf)}, r"clip_class_weights=\(0.0, inf"),
+        ({"clip_class_weights": (math.nan, 1.0)}, r"clip_class_weights=\(nan"),
     ],
 )
 def test_refuses_shapings_that_make_no_sense(options, message):

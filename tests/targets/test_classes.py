@@ -8,6 +8,7 @@ from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.targets.classes import Classes
+from segprep.targets.target import pad_of
 
 
 def fitted(n_classes):
@@ -30,7 +31,7 @@ def test_shows_the_class_in_front_and_255_where_there_is_no_truth(mask):
 )
 def test_type_holds_every_code_below_its_maximum(n_classes, dtype, ignore):
     target = fitted(n_classes)
-    assert (target.dtype, target.fill, target.pad) == (dtype, ignore, ignore)
+    assert (target.dtype, target.fill, pad_of(target)) == (dtype, ignore, ignore)
     planes = np.array([[[0, 1, 1]]], np.int32)
     unknown = np.array([[False, False, True]])
     codes = target.compute(InstanceMask(planes, np.array([0, n_classes - 1], np.int32), unknown))
@@ -44,6 +45,6 @@ def test_more_classes_than_any_type_tells_apart_are_refused():
     assert Classes().fit(counts, counts).dtype == "uint16"
     counts = Counts.of_pixels([1] * 65_536)
     with pytest.raises(
-        InputError, match="65,536 classes are more than 65,535; if they are instances, leave out --instances-from"
+        InputError, match="65,536 classes are more than 65,535; if the values are instances, use instances_from='as-is'"
     ):
         Classes().fit(counts, counts)

@@ -25,7 +25,7 @@ def mask_of(planes, classes=None, ignore=None):
 
 def field(mask, per, **options):
     """Distances of a mask, in float32."""
-    return Distance(per=per, dtype="float32", **options).fit(COUNTS, COUNTS).compute(mask)
+    return Distance(distance_per=per, dtype="float32", **options).fit(COUNTS, COUNTS).compute(mask)
 
 
 def known(mask):
@@ -150,13 +150,13 @@ def test_where_instances_overlap_the_one_whose_boundary_is_farthest_counts():
 @given(masks(), st.sampled_from(PER), st.floats(0.01, 30))
 def test_clip_bounds_the_distance_either_way_and_changes_nothing_else(mask, per, clip):
     expected = np.clip(field(mask, per), np.float32(-clip), np.float32(clip))
-    np.testing.assert_array_equal(field(mask, per, clip=clip), expected)
+    np.testing.assert_array_equal(field(mask, per, distance_clip=clip), expected)
 
 
 @unhurried
 @given(masks(), st.sampled_from(PER))
 def test_float16_is_float32_rounded_once(mask, per):
-    half = Distance(per=per).fit(COUNTS, COUNTS).compute(mask)
+    half = Distance(distance_per=per).fit(COUNTS, COUNTS).compute(mask)
     assert half.dtype == np.float16
     np.testing.assert_array_equal(half, field(mask, per).astype(np.float16))
 
@@ -172,7 +172,7 @@ def test_float16_keeps_a_relative_precision_of_2_to_the_minus_11():
 def test_refuses_distances_that_float16_cannot_hold():
     long = mask_of([np.eye(1, 70_000, dtype=int)])
     assert field(long, "foreground").max() == 69_999
-    assert Distance(clip=60_000).compute(long).max() == 60_000
+    assert Distance(distance_clip=60_000).compute(long).max() == 60_000
     with pytest.raises(OptionError, match=r"float16.*float32"):
         Distance().compute(long)
 
@@ -204,11 +204,11 @@ def test_touching_labels_have_a_zero_on_both_sides():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"per": "pixel"}, r"--per pixel: choose one of foreground, class, instance"),
-        ({"clip": 0}, r"--distance-clip 0: must be above 0"),
-        ({"clip": -3.0}, r"--distance-clip -3.0: must be above 0"),
-        ({"clip": float("nan")}, r"--distance-clip nan: must be above 0"),
-        ({"clip": float("inf")}, r"--distance-clip inf: must be above 0"),
+        ({"distance_per": "pixel"}, r"distance_per='pixel': choose one of foreground, class, instance"),
+        ({"distance_clip": 0}, r"distance_clip=0: must be above 0"),
+        ({"distance_clip": -3.0}, r"distance_clip=-3.0: must be above 0"),
+        ({"distance_clip": float("nan")}, r"distance_clip=nan: must be above 0"),
+        ({"distance_clip": float("inf")}, r"distance_clip=inf: must be above 0"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):
@@ -218,12 +218,12 @@ def test_refuses_options_that_make_no_sense(options, message):
 
 @pytest.mark.parametrize(("per", "channels"), [("foreground", 0), ("class", 6), ("instance", 0)])
 def test_has_a_channel_for_each_class_code_only_per_class(per, channels):
-    assert Distance(per=per).fit(Counts.of_pixels([1]), COUNTS).channels == channels
+    assert Distance(distance_per=per).fit(Counts.of_pixels([1]), COUNTS).channels == channels
 
 
 def test_stuff_is_foreground_and_a_class_of_its_own():
     stuff = np.array([[0, 0, 0, 2, 2]], np.int32)
     mask = InstanceMask(np.array([[[1, 0, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
     assert Distance().compute(mask).tolist() == [[0, 1, 1, 0, -1]]
-    per_class = Distance(per="class", channels=3).compute(mask)
+    per_class = Distance(distance_per="class", channels=3).compute(mask)
     assert per_class.tolist() == [[[1, 0, 0, 1, 2]], [[0, 1, 2, 3, 4]], [[3, 2, 1, 0, -1]]]

@@ -7,6 +7,7 @@ from oracles import unet as oracles
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.targets.labels import Labels
+from segprep.targets.target import pad_of
 
 
 def fitted(most_instances):
@@ -40,7 +41,7 @@ def test_does_not_depend_on_where_there_is_no_truth():
 )
 def test_type_holds_every_number_below_its_maximum(most_instances, dtype, fill):
     target = fitted(most_instances)
-    assert (target.dtype, target.fill, target.pad) == (dtype, fill, 0)
+    assert (target.dtype, target.fill, pad_of(target)) == (dtype, fill, 0)
     planes = np.arange(270 * 270, dtype=np.int32).reshape(1, 270, 270)
     planes[planes > most_instances] = 0
     labels = target.compute(InstanceMask(planes, np.ones(most_instances + 1, np.int32)))

@@ -167,20 +167,20 @@ def test_per_image_weighs_by_the_visible_pixels_of_each_image(mask, elsewhere):
 
 @pytest.mark.parametrize("w0", [-1, -1e-9, np.nan, np.inf])
 def test_refuses_w0(w0):
-    with pytest.raises(OptionError, match=r"--w0 .*at least 0"):
+    with pytest.raises(OptionError, match=r"w0=.*at least 0"):
         Weights(w0=w0)
 
 
 @pytest.mark.parametrize("sigma", [0, 1e-200, -5, 1001, np.nan, np.inf])
 def test_refuses_sigma(sigma):
-    with pytest.raises(OptionError, match=r"--sigma .*from 0.001 to 1000 pixels"):
+    with pytest.raises(OptionError, match=r"sigma=.*from 0.001 to 1000 pixels"):
         Weights(sigma=sigma)
 
 
 @pytest.mark.parametrize(("class_weights", "w0"), [("inverse", 0), ("inverse", 10), ("none", 65_504)])
 def test_refuses_weights_that_float16_cannot_hold(class_weights, w0):
     train = counts(2_000_000, 10)
-    with pytest.raises(OptionError, match=r"float16 ends at 65504.*--dtype float32"):
+    with pytest.raises(OptionError, match=r"float16 ends at 65504.*dtype='float32'"):
         Weights(class_weights=class_weights, w0=w0).fit(train, train)
     Weights(class_weights=class_weights, w0=w0, dtype="float32").fit(train, train)
 
@@ -248,14 +248,16 @@ def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_the
 
 def test_formulas_want_a_pixel_in_the_train_split_to_be_fitted_on():
     nothing, everything = counts(0, 0, 0, 0, 0, 0), counts(9, 9, 9, 9, 9, 9)
-    with pytest.raises(OptionError, match=r"--class-weights dice: no pixel is in train, .* as --split 1,0,0 does"):
+    with pytest.raises(
+        OptionError, match=r"class_weights='dice': the train split has no pixels .* split=\(1, 0, 0\) does"
+    ):
         Weights(class_weights="dice").fit(nothing, everything)
     assert Weights(class_weights="none").fit(nothing, everything).vector == (1,) * 6
 
 
 def test_weights_of_which_float16_would_keep_few_digits_are_refused():
     with pytest.raises(
-        OptionError, match="down to 1e-07, of which float16 keeps few digits: use --dtype float32, or --norm"
+        OptionError, match="down to 1e-07, of which float16 keeps few digits: use dtype='float32', normalise=True"
     ):
         Weights(class_weights={str(code): 1e-7 for code in range(6)}).fit(
             counts(1, 1, 1, 1, 1, 1), counts(1, 1, 1, 1, 1, 1)
@@ -264,5 +266,5 @@ def test_weights_of_which_float16_would_keep_few_digits_are_refused():
 
 def test_a_rule_of_single_images_is_not_told_to_use_options_that_do_not_go_with_it():
     tiny = InstanceMask(np.eye(1, 640 * 480, dtype=np.int32).reshape(1, 480, 640), np.array([0, 1], np.int32))
-    with pytest.raises(OptionError, match=r"float16 ends at 65504: use --dtype float32$"):
+    with pytest.raises(OptionError, match=r"float16 ends at 65504: use dtype='float32'$"):
         Weights(class_weights="per-image").compute(tiny)

@@ -1,0 +1,114 @@
+"""A target from outside of segprep needs a name, a type, a fill value and a function."""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from helpers.strategies import HAND_MADE
+from numpy.typing import NDArray
+
+from segprep.errors import OptionError
+from segprep.masks.mask import InstanceMask
+from segprep.masks.stats import Counts
+from segprep.store.layout import Bucket
+from segprep.store.shards import array_spec, empty_shard
+from segprep.targets import TARGETS, Distance, Labels, Target, Weights, in_order, kinds_named, targets_named
+from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, parameters, version_of
+
+COUNTS = Counts.of_pixels([4, 3, 2, 1])
+
+
+@dataclass(frozen=True)
+class Area:
+    """Area of the instance at each pixel, in units of pixels."""
+
+    unit: float = 1.0
+
+    name: ClassVar[str] = "area"
+    dtype: ClassVar[str] = "float32"
+    fill: ClassVar[float] = math.nan
+
+    def compute(self, mask: InstanceMask) -> NDArray[Any]:
+        return (mask.areas[mask.labels] / self.unit).astype(np.float32)
+
+
+def facts_of(mask: InstanceMask) -> MaskFacts:
+    runs = (mask.visible[1:] < mask.areas[1:]).astype(np.int64)
+    return MaskFacts("a", mask.shape, mask.areas[1:], runs, n_classes=4)
+
+
+def test_a_target_of_ones_own_has_defaults():
+    own: Target = Area(2.0)
+    assert (version_of(own), channels_of(own), pad_of(own)) == (1, 0, 0)
+    assert fit(own, COUNTS, COUNTS) is own
+    assert [field.name for field in parameters(Area)] == ["unit"]
+
+
+def test_a_target_of_ones_own_can_be_stored():
+    spec = array_spec(Bucket((4, 8), (0, 1)), Area())
+    assert (spec.shape, spec.pad, spec.dtype) == ((2, 4, 8), 0, "float32")
+    assert not empty_shard(spec, 1).any()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "problem"),
+    [((0, 0), 5, None), ((0, 0), np.nan, "holds NaN or infinity"), ((3, 0), 5, "is not 0 in the padding")],
+)
+def test_a_target_of_ones_own_is_checked_for_what_holds_for_all(place, value, problem):
+    canvas = np.zeros((4, 4), np.float32)
+    canvas[place] = value
+    assert check(Area(), canvas, MaskFacts("a", (2, 3), np.zeros(0, int), np.zeros(0, int), n_classes=1)) == problem
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("name", HAND_MADE)
+def test_every_target_passes_its_own_check(kind, name):
+    mask, target = HAND_MADE[name], fit(kind(), COUNTS, COUNTS)
+    assert check(target, target.compute(mask), facts_of(mask)) is None
+
+
+def test_targets_are_in_the_order_of_the_registry_and_others_follow_by_name():
+    @dataclass(frozen=True)
+    class Aardvark(Area):
+        name: ClassVar[str] = "aardvark"
+
+    assert in_order([Area(), Distance(), Aardvark(), Labels()]) == (Labels(), Distance(), Aardvark(), Area())
+
+
+def test_names_with_commas_between_are_targets_with_their_defaults():
+    assert targets_named("weights, distance") == (Weights(), Distance())
+    assert targets_named("") == ()
+    assert kinds_named(",".join(kind.name for kind in TARGETS)) == TARGETS
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("weight", "targets='weight': choose one of labels, classes, weights, .*; did you mean 'weights'?"),
+        ("distance,xyz", "targets='xyz': choose one of .*distance$"),
+        ("weights,weights", "targets='weights,weights': weights is named twice"),
+    ],
+)
+def test_refuses_names_of_no_target_or_twice_the_same(names, message):
+    with pytest.raises(OptionError, match=message):
+        targets_named(names)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_every_parameter_is_documented_and_none_is_bound_by_fit(kind):
+    for field in parameters(kind):
+        assert field.name in kind.__doc__.split("Attributes\n", 1)[1], field.name
+    changed = {
+        field.name for field in parameters(kind) if getattr(fit(kind(), COUNTS, COUNTS), field.name) != field.default
+    }
+    assert changed == set()
+
+
+def test_parameters_are_known_without_the_libraries_that_compute():
+    script = "import segprep.targets, sys; print(sorted({'numba', 'scipy', 'skimage', 'cv2'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
