@@ -15,7 +15,7 @@ from segprep.runs.check import CheckReport
 from segprep.runs.scan import escape_controls
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import StoreInfo, stored_target, train_counts
+from segprep.store.schema import StoreInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import fit
@@ -121,7 +121,7 @@ def report_text(report: CheckReport) -> str:
 
 def findings_text(report: VerifyReport) -> str:
     """One line for each damaged or repaired object, and one for the store."""
-    lines = [*(f"repaired: {_finding(finding)}" for finding in report.mended), *map(_finding, report.findings)]
+    lines = [*(f"repaired: {_finding(finding)}" for finding in report.repaired), *map(_finding, report.findings)]
     if report.findings:
         end = (
             f"damaged: {_count(len(report.findings), 'problem')}. "
@@ -164,7 +164,8 @@ def stale(path: AnyPath, info: StoreInfo) -> Iterator[str]:
     """One line for each target whose class weights were fitted to another train split."""
     counts = train_counts(info)
     for target in info.targets:
-        if target.parameters.get("vector") and not _is_fitted(stored_target(target), counts):
+        fitted = stored_target(target, target_types())
+        if target.parameters.get("vector") and fitted is not None and not _is_fitted(fitted, counts):
             yield (
                 f"{target.name}: class weights were fitted to the former train split; "
                 f"run segprep split {path} with the same options and --refit to fit them again"

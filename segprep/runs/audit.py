@@ -1,149 +1,259 @@
-"""State of a store that may be damaged: its attributes, manifest, tables and layout."""
+"""State of a store, which may be damaged: its attributes, manifest, tables and layout, each object read once."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from segprep.errors import IntegrityError
+from segprep.masks.splits import SplitArray
 from segprep.paths.anypath import AnyPath
-from segprep.store.layout import Bucket, Layout
-from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
-from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest
-from segprep.store.tables import TABLES, decode_keys, read_layout, read_table
+from segprep.store.layout import Bucket, Layout, Shard
+from segprep.store.metadata import MANIFEST, ROOT_COPY, decode_info, open_existing, read_info
+from segprep.store.schema import (
+    ManifestEntry,
+    Record,
+    StoreInfo,
+    decode_manifest,
+    stored_target,
+    target_types,
+)
+from segprep.store.shards import TargetShard, map_objects, target_shards
+from segprep.store.tables import TABLES, decode_keys, decode_table, layout_of, read_table
+from segprep.targets import Target
 
 T = TypeVar("T")
+Targets = Iterable[type[Target] | Target]
+"""Targets that are not part of segprep, by their classes."""
+KeptSplits = tuple[SplitArray | None, SplitArray | None]
+"""Split and fold of each mask, None where they have to be computed."""
 
-
-UNLISTED = "the metadata and tables have no valid checksums; --repair DATA writes them"
+UNLISTED = "metadata and tables have no valid checksums; repair with the data set writes them"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A damaged object: its path, what is wrong, and which masks a shard holds, first to last."""
+    """A damaged object: its path, the damage, and the masks that a shard holds, first to last."""
 
     path: str
     what: str
     masks: str = ""
 
 
-class StoreState(NamedTuple):
-    """What is known of a store that may be damaged.
+@dataclass(frozen=True, eq=False)
+class StoreState:
+    """A store as it was read at one time.
 
     Attributes
     ----------
+    root : AnyPath
+        The store.
     info : StoreInfo
-        What it holds.
-    objects : int
-        How many objects it has that are neither shards nor records.
+        Root attributes, from their copy if they are damaged themselves.
+    targets : tuple of Target or None
+        The fitted targets of `info`; None for each whose class is not known.
+    manifest : dict of str to ManifestEntry
+        Size and checksum of metadata and tables; empty if the list is damaged.
+    contents : dict of str to bytes
+        Those of them that are not damaged.
     findings : tuple of Finding
-        Those of them that are damaged.
-    intact : frozenset of str
-        Tables that are whole.
-    layout : Layout
-        Bucket and row of every mask; where it is damaged, masks count from 0 in every bucket.
-    keys : list of str or None
-        Names of the masks; None where these or the layout are damaged.
+        Damaged or missing metadata and tables.
+    has_these_masks, has_these_splits : bool
+        True if the tables belong to the masks, or to the splits, of `info`: a killed run may leave tables of a former one.
     """
 
+    root: AnyPath
     info: StoreInfo
-    objects: int
+    targets: tuple[Target | None, ...]
+    manifest: dict[str, ManifestEntry]
+    contents: dict[str, bytes]
     findings: tuple[Finding, ...]
-    intact: frozenset[str]
-    layout: Layout
-    keys: list[str] | None
+    has_these_masks: bool
+    has_these_splits: bool
+
+    @property
+    def objects(self) -> int:
+        """Number of objects that were checked: the manifest, what it lists, and the copy of the root attributes."""
+        return 1 if any(finding.path == MANIFEST for finding in self.findings) else len(self.manifest) + 2
+
+    def is_intact(self, *tables: str) -> bool:
+        """True if these tables are as the manifest lists them."""
+        return all(
+            f"{name}/zarr.json" in self.manifest
+            and all(path in self.contents for path in self.manifest if path.startswith(f"{name}/"))
+            for name in tables
+        )
+
+    def table(self, name: str) -> NDArray[Any]:
+        """One table; if its checksum is wrong or unknown, as far as it can be read.
+
+        Raises
+        ------
+        IntegrityError
+            If it cannot be read.
+        """
+        return decode_table(name, self.contents) if self.is_intact(name) else read_table(self.root, name)
+
+    def tables(self) -> dict[str, NDArray[Any]]:
+        """All tables."""
+        return {name: self.table(name) for name in TABLES}
+
+    def places(self) -> tuple[Layout, list[str] | None]:
+        """Layout and names of the masks.
+
+        If their tables are damaged or belong to other masks, masks count from 0 in every bucket and have no names.
+        """
+        names = ("key", "bucket", "row")
+        if self.has_these_masks and (self.is_intact(*names) or not self.manifest):
+            with suppress(IntegrityError):
+                keys, bucket, row = map(self.table, names)
+                return layout_of(self.info.buckets, bucket, row), decode_keys(keys)
+        buckets = self.info.buckets
+        return Layout(tuple(Bucket((item.height, item.width), tuple(range(item.rows))) for item in buckets)), None
+
+    def splits(self) -> KeptSplits:
+        """Split and fold of each mask; None where the table is damaged or belongs to another rule."""
+
+        def kept(name: str) -> SplitArray | None:
+            if self.has_these_splits and (self.is_intact(name) or not self.manifest):
+                with suppress(IntegrityError):
+                    table = self.table(name)
+                    return table if table.shape == (self.info.masks,) and table.dtype == np.uint8 else None
+            return None
+
+        return kept("split"), kept("fold")
+
+    def bound(self) -> tuple[Target, ...]:
+        """The fitted targets.
+
+        Raises
+        ------
+        IntegrityError
+            If the class of one is not known.
+        """
+        for info, target in zip(self.info.targets, self.targets, strict=True):
+            if target is None:
+                raise IntegrityError(
+                    f"{self.root}: has a target {info.name!r} that is not part of segprep {self.info.segprep}: "
+                    "pass its class, as targets=[...]"
+                )
+        return tuple(target for target in self.targets if target is not None)
+
+    def shards(self, layout: Layout, shard: Shard) -> list[TargetShard]:
+        """One shard of every target."""
+        return target_shards(layout, shard, self.info.targets, self.targets)
 
 
-def inspect_store(root: AnyPath) -> StoreState:
-    """What is known of a store, and which of its metadata and tables are damaged, or not yet written.
+def existing_state(root: AnyPath, targets: Targets = ()) -> StoreState | None:
+    """State of the store at `root`; None if nothing is there.
+
+    Raises
+    ------
+    OutputError
+        If something else is there.
+    """
+    target_types(targets)  # the names are checked also where there is no store yet
+    return None if open_existing(root) is None else read_state(root, targets)
+
+
+def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
+    """State of the store at `root`.
+
+    Parameters
+    ----------
+    root : AnyPath
+        The store.
+    targets : iterable of target classes
+        Targets that are not part of segprep.
 
     Raises
     ------
     IntegrityError
-        Where there is no store.
+        If there is no store.
     """
-    data = bytes_of(root / MANIFEST)
-    objects = decode_manifest(data) if isinstance(data, bytes) else None
-    info = _info(root, objects)
-    findings = []
-    if objects is not None and not _is_list_of(objects, root, info):
-        objects = None
-        findings.append(Finding(MANIFEST, f"is of a former run: {UNLISTED}"))
-    elif objects is None:
-        what = "is damaged" if isinstance(data, bytes) else data
-        findings.append(Finding(MANIFEST, f"{what}: {UNLISTED}"))
-    listed = objects or {}
-    copies = {ROOT_COPY: listed["zarr.json"]} if objects else {}
-    for path, record in (listed | copies).items():
-        if problem := fault_of(bytes_of(root / path), record):
-            begun = path == "zarr.json" and info.status != "complete"
-            findings.append(Finding(path, "says that the store is incomplete" if begun else problem))
-    if objects is None:
-        findings += _unlisted(root, info)
-    damaged = {each.path.partition("/c/")[0].removesuffix("/zarr.json") for each in findings}
-    intact = frozenset(TABLES) - damaged if objects is not None else frozenset()
-    named = {"key", "bucket", "row"} <= intact
-    layout = read_layout(root, info) if named else _rows_alone(info)
-    keys = decode_keys(read_table(root, "key")) if named else None
-    return StoreState(info, len(listed | copies) + 1, tuple(findings), intact, layout, keys)
+    types = target_types(targets)
+    found = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
+    data = found[MANIFEST]
+    manifest = (decode_manifest(data) if isinstance(data, bytes) else None) or {}
+    others = [path for path in manifest if path != "zarr.json"]
+    found |= zip(others, map_objects(root, lambda path: bytes_of(root / path), others), strict=True)
+    listed = manifest | ({ROOT_COPY: manifest["zarr.json"]} if manifest else {})
+    damage = {path: problem for path, entry in listed.items() if (problem := problem_of(found[path], entry))}
+    contents = {path: body for path in listed if path not in damage and isinstance(body := found[path], bytes)}
+    info, copy = _root_info(root, found, damage, is_listed=bool(manifest))
+    is_complete = info.status == "complete"
+    is_current = is_complete or (
+        copy is not None and ROOT_COPY not in damage and msgspec.structs.replace(copy, status=info.status) == info
+    )
+    if not is_complete and "zarr.json" in damage:
+        damage["zarr.json"] = "has the status incomplete"
+    if not manifest:
+        reason = "is damaged" if isinstance(data, bytes) else data
+        damage = {MANIFEST: f"{reason}: {UNLISTED}"} | _missing_metadata(root, info, found)
+    elif not is_current:
+        damage = {MANIFEST: f"is from a former run: {UNLISTED}"} | _missing_metadata(root, info, found)
+    return StoreState(
+        root=root,
+        info=info,
+        targets=tuple(stored_target(target, types) for target in info.targets),
+        manifest=manifest,
+        contents=contents,
+        findings=tuple(Finding(path, problem) for path, problem in damage.items()),
+        has_these_masks=is_complete or (copy is not None and (copy.input, copy.buckets) == (info.input, info.buckets)),
+        has_these_splits=is_complete
+        or (copy is not None and (copy.input, copy.split_rule) == (info.input, info.split_rule)),
+    )
 
 
-def _info(root: AnyPath, objects: dict[str, ManifestEntry] | None) -> StoreInfo:
-    """Root attributes, by the copy of them where they are damaged themselves."""
-    found = [each for name in ("zarr.json", ROOT_COPY) if (each := _readable(root, name))]
-    if not found:
-        return read_info(root)
-    if found[0].status != "complete":
-        return found[0]
-    if objects is None and found[0] == found[-1]:
-        return found[0]
-    if objects is not None:
-        for name in ("zarr.json", ROOT_COPY):
-            if not fault_of(bytes_of(root / name), objects["zarr.json"]):
-                return read_info(root, name)
-    raise IntegrityError(f"{root}: zarr.json is damaged, and so is what would mend it: make the store anew")
+def _root_info(
+    root: AnyPath, found: dict[str, bytes | str], damage: dict[str, str], *, is_listed: bool
+) -> tuple[StoreInfo, StoreInfo | None]:
+    """Root attributes, from their copy if they are damaged themselves; and the copy, if it can be read."""
+    decoded: dict[str, StoreInfo] = {}
+    for name in ("zarr.json", ROOT_COPY):
+        data = found[name]
+        if isinstance(data, bytes):
+            with suppress(IntegrityError):
+                decoded[name] = decode_info(root, name, data)
+    copy = decoded.get(ROOT_COPY)
+    if not decoded:
+        return read_info(root), None  # raises
+    first, *others = decoded.values()
+    if first.status != "complete" or (not is_listed and others in ([], [first])):
+        return first, copy
+    intact = [info for name, info in decoded.items() if is_listed and name not in damage]
+    if not intact:
+        raise IntegrityError(f"{root}: zarr.json is damaged, and so is its copy: make the store again")
+    return intact[0], copy
 
 
-def _is_list_of(objects: dict[str, ManifestEntry], root: AnyPath, info: StoreInfo) -> bool:
-    """Whether a list of objects was written by the run that wrote the root attributes; if not, that run was ended before."""
-    if info.status == "complete":
-        return True
-    made = _readable(root, ROOT_COPY)
-    is_listed = fault_of(bytes_of(root / ROOT_COPY), objects["zarr.json"]) is None
-    return is_listed and made is not None and msgspec.structs.replace(made, status=info.status) == info
-
-
-def _readable(root: AnyPath, name: str) -> StoreInfo | None:
-    """Root attributes, or those in the copy of them, if they can be read."""
+def _missing_metadata(root: AnyPath, info: StoreInfo, found: dict[str, bytes | str]) -> dict[str, str]:
+    """Metadata that are missing, for a store whose manifest does not list them."""
+    groups = ["instances", *(bucket.name for bucket in info.buckets)]
+    arrays = [f"{bucket.name}/{target.name}" for bucket in info.buckets for target in info.targets]
+    paths = [f"{name}/zarr.json" for name in (*groups, *arrays, *TABLES)]
+    missing = {path: "is missing" for path in paths if not (root / path).is_file()}
+    data = found["zarr.json"]
+    if isinstance(data, str):
+        return {"zarr.json": data} | missing
     try:
-        return read_info(root, name)
+        decode_info(root, "zarr.json", data)
     except IntegrityError:
-        return None
-
-
-def _unlisted(root: AnyPath, info: StoreInfo) -> Iterator[Finding]:
-    """Metadata that are plainly not there, where no list says what there must be."""
-    groups = ["", "instances/", *(f"{bucket.name}/" for bucket in info.buckets)]
-    arrays = [f"{bucket.name}/{target.name}/" for bucket in info.buckets for target in info.targets]
-    for path in (f"{name}zarr.json" for name in (*groups, *arrays, *(f"{table}/" for table in TABLES))):
-        if not (root / path).is_file():
-            yield Finding(path, "is missing")
-    if _readable(root, "zarr.json") is None:
-        yield Finding("zarr.json", "is damaged")
-
-
-def _rows_alone(info: StoreInfo) -> Layout:
-    """Layout as far as the root attributes know it."""
-    return Layout(tuple(Bucket((each.height, each.width), tuple(range(each.rows))) for each in info.buckets))
+        return {"zarr.json": "is damaged"} | missing
+    return missing
 
 
 def bytes_of(path: AnyPath) -> bytes | str:
-    """Bytes of an object, or why there are none."""
-    return ask(path.read_bytes)
+    """Bytes of an object, or the reason why there are none."""
+    return answer_of(path.read_bytes)
 
 
-def ask(ask: Callable[[], T]) -> T | str:
-    """What is asked of an object, or why there is no answer."""
+def answer_of(ask: Callable[[], T]) -> T | str:
+    """Result of reading an object, or the reason why there is none."""
     try:
         return ask()
     except (FileNotFoundError, NotADirectoryError):
@@ -152,17 +262,16 @@ def ask(ask: Callable[[], T]) -> T | str:
         return f"cannot be read: {error.strerror}"
 
 
-def fault_of(data: bytes | str, record: ManifestEntry | Record) -> str | None:
-    """What is wrong with an object's bytes, or why there are none, by its record."""
+def problem_of(data: bytes | str, record: ManifestEntry | Record) -> str | None:
+    """Damage of an object, from its bytes or the reason why there are none, and its record."""
     if isinstance(data, str):
         return data
-    if problem := size_fault(len(data), record.bytes):
+    if problem := size_problem(len(data), record.bytes):
         return problem
-    return (
-        None if hashlib.sha256(data).hexdigest() == record.sha256 else "is damaged: its SHA-256 is not the recorded one"
-    )
+    is_same = hashlib.sha256(data).hexdigest() == record.sha256
+    return None if is_same else "is damaged: its SHA-256 is not the recorded one"
 
 
-def size_fault(found: int, size: int) -> str | None:
-    """What is wrong with the size of an object."""
-    return None if found == size else f"has {found:,} bytes instead of {size:,}"
+def size_problem(size: int, recorded: int) -> str | None:
+    """Damage of an object that has another size than recorded."""
+    return None if size == recorded else f"has {size:,} bytes instead of {recorded:,}"

@@ -1,110 +1,105 @@
-"""Differences between a store and a plan, in words."""
+"""Differences between a store and a plan, in words, and what of the store a plan keeps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from segprep.errors import IntegrityError
-from segprep.masks.instances import InstanceRule
-from segprep.paths.anypath import AnyPath
+from segprep.masks.splits import SplitRule
+from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
-from segprep.store.metadata import read_splits
-from segprep.store.schema import (
-    StoreInfo,
-    stored_target,
-    target_info,
-)
-from segprep.store.tables import decode_keys, read_table
+from segprep.store.schema import StoreInfo, target_info
+from segprep.store.tables import Tables, decode_keys
 from segprep.targets import in_order
 
 NAMED = 3
-"""How many masks a message names."""
+"""Number of masks that a message names."""
 
 
 class Diff(NamedTuple):
-    """What sets a plan apart from a store that is there.
+    """Differences between a store and a plan.
 
     Attributes
     ----------
     of_masks : list of str
-        What concerns all targets: other masks, rules or layout.
+        Those that concern all targets: other masks, rules or layout.
     of_targets : dict of str to list of str
-        What concerns one, by its name.
+        Those of single targets, by name.
     """
 
     of_masks: list[str]
     of_targets: dict[str, list[str]]
 
 
-def with_stored_targets(before: StoreInfo, made: Plan) -> Plan:
-    """Plan that also has the targets that the store has, as they would be written now."""
-    now = made.info
-    names = {target.name for target in now.targets}
-    kept = [stored_target(info) for info in before.targets if info.name not in names]
-    targets = in_order((*kept, *made.targets))
-    rule = msgspec.convert(now.instance_rule, type=InstanceRule)
-    infos = tuple(target_info(each, made.layout, rule, now.input) for each in targets)
-    return replace(made, info=msgspec.structs.replace(now, targets=infos), targets=targets)
+def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple[SplitRule, KeptSplits]:
+    """Rule, and the splits and folds that are kept: without a rule, a store of the same masks keeps those that it has."""
+    if state is None or rule != SplitRule():
+        return rule, (None, None)
+    return state.info.split_rule, state.splits() if state.info.input == digest else (None, None)
 
 
-def diff(root: AnyPath, before: StoreInfo, made: Plan) -> Diff:
-    """What sets the store at `root` and a plan that has all its targets apart, in words."""
-    now = made.info
+def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
+    """Plan with the targets of the store as well, as they would be written now."""
+    info = plan.info
+    names = {target.name for target in info.targets}
+    targets = in_order([*(target for target in state.bound() if target.name not in names), *plan.targets])
+    infos = tuple(target_info(target, plan.layout, info.instance_rule, info.input) for target in targets)
+    return replace(plan, info=msgspec.structs.replace(info, targets=infos), targets=targets)
+
+
+def diff(state: StoreState, plan: Plan) -> Diff:
+    """Differences between a store and a plan that has all its targets."""
+    before, now = state.info, plan.info
     if before.input != now.input:
         try:
-            words = ", ".join(_other_masks(root, made.tables))
+            words = ", ".join(_other_masks(state, plan.tables))
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
-        return Diff(
-            [f"it holds {before.masks} masks of {before.source}; of the {now.masks} of {now.source} {words}"], {}
-        )
+        return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
     of_masks = [
-        *_differing("instances", before.instance_rule, now.instance_rule),
-        *(_differing("split", before.split_rule, now.split_rule) or _other_splits(root, before, made.tables)),
-        *_differing("canvas", {"sizes": _canvases(before)}, {"sizes": _canvases(now)}),
+        *_differing(vars(before.instance_rule), vars(now.instance_rule)),
+        *(_differing(vars(before.split_rule), vars(now.split_rule)) or _other_splits(state, plan.tables)),
+        *_differing({"canvas sizes": _canvases(before)}, {"canvas sizes": _canvases(now)}),
     ]
-    both = [(had, has) for had in before.targets for has in now.targets if had.name == has.name]
-    of_targets = {had.name: _differing(had.name, had.parameters, has.parameters) for had, has in both}
-    if not of_masks:
-        for had, has in both:
-            if had.fingerprint != has.fingerprint and not of_targets[had.name]:
-                of_targets[had.name] = [f"{had.name} is of segprep {before.segprep}, now {now.segprep}"]
-    return Diff(of_masks, {name: words for name, words in of_targets.items() if words})
+    of_targets = {}
+    for had, has in ((had, has) for had in before.targets for has in now.targets if had.name == has.name):
+        words_of = _differing(had.parameters, has.parameters, f"{had.name} ")
+        if not words_of and had.version != has.version:
+            words_of = [f"{had.name} was version {had.version}, now {has.version}"]
+        if not words_of and not of_masks and had.fingerprint != has.fingerprint:
+            words_of = [f"{had.name} was written by segprep {before.segprep}, now {now.segprep}"]
+        of_targets[had.name] = words_of
+    return Diff(of_masks, {name: words_of for name, words_of in of_targets.items() if words_of})
 
 
-def _other_masks(root: AnyPath, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
-    """What sets the masks of a store and of a plan apart."""
+def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
+    """Differences between the masks of a store and those of a plan."""
     had, has = (
         dict(zip(decode_keys(keys), map(bytes, digests), strict=True))
-        for keys, digests in (
-            (read_table(root, "key"), read_table(root, "digest")),
-            (tables["key"], tables["digest"]),
-        )
+        for keys, digests in ((state.table("key"), state.table("digest")), (tables["key"], tables["digest"]))
     )
-    for keys, verb in (
+    for keys, kind in (
         ([key for key in has if key not in had], "new"),
         ([key for key in had if key not in has], "missing"),
         ([key for key in has if key in had and has[key] != had[key]], "changed"),
     ):
         if keys:
             more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-            yield f"{len(keys)} {'is' if len(keys) == 1 else 'are'} {verb} ({', '.join(keys[:NAMED])}{more})"
+            yield f"{len(keys)} {kind} ({', '.join(keys[:NAMED])}{more})"
     if list(had) != list(has) and set(had) == set(has):
-        yield "the order is another"
+        yield "in another order"
 
 
-def _other_splits(root: AnyPath, before: StoreInfo, tables: dict[str, NDArray[Any]]) -> Iterator[str]:
-    """Says how many masks the same rule splits otherwise now, as it does where its file has changed."""
-    kept = read_splits(root, before)
-    if kept is not None:
-        other = np.flatnonzero(kept[0] != tables["split"])
+def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:
+    """Number of masks that the same rule splits in another way now, as after a change of its file."""
+    split_of, _ = state.splits()
+    if split_of is not None:
+        other = np.flatnonzero(split_of != tables["split"])
         if other.size:
-            key = decode_keys(tables["key"])[other[0]]
-            yield f"{other.size} masks are in another split than they were ({key} first)"
+            yield f"{other.size} masks are in another split (first: {decode_keys(tables['key'])[other[0]]!r})"
 
 
 def _canvases(info: StoreInfo) -> str:
@@ -112,16 +107,15 @@ def _canvases(info: StoreInfo) -> str:
     return ",".join(bucket.name for bucket in info.buckets)
 
 
-def _differing(what: str, before: dict[str, object], now: dict[str, object]) -> list[str]:
-    """One phrase for each key whose values differ."""
+def _differing(before: Mapping[str, object], now: Mapping[str, object], what: str = "") -> list[str]:
+    """One phrase for each name whose values differ."""
+
+    def shortened(value: object) -> str:
+        text = str(value)
+        return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - of a line
+
     return [
-        f"{what} {key} was {_short(before.get(key))}, now {_short(now.get(key))}"
-        for key in sorted(before | now)
-        if before.get(key) != now.get(key)
+        f"{what}{name} was {shortened(before.get(name))}, now {shortened(now.get(name))}"
+        for name in sorted({**before, **now})
+        if before.get(name) != now.get(name)
     ]
-
-
-def _short(value: object) -> str:
-    """Value, cut short."""
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - of a line

@@ -1,4 +1,4 @@
-"""All that is decided between the scan and the first pixel: pure, from statistics alone."""
+"""All decisions between the scan and the first write, from the statistics of the masks and a file of splits, if any."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import segprep
 from segprep.errors import OptionError
 from segprep.masks import splits
 from segprep.masks.classes import ClassTable
@@ -16,19 +15,21 @@ from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import Counts, MaskStats, total
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
+from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
 from segprep.store.schema import (
     FORMAT,
+    VERSION,
     BucketInfo,
     ClassCounts,
     ClassInfo,
     ProblemInfo,
     StoreInfo,
+    exact,
     target_info,
-    to_builtins,
 )
-from segprep.store.tables import instance_columns, mask_columns
+from segprep.store.tables import MaskRows, make_tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import fit
@@ -36,18 +37,18 @@ from segprep.targets.target import fit
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What goes where.
+    """Everything that a store will hold, but the values of the targets.
 
     Attributes
     ----------
     info : StoreInfo
-        Root attributes of the store, incomplete.
+        Root attributes, with the status incomplete.
     layout : Layout
         Bucket and row of every mask.
     targets : tuple of Target
-        Bound to the class weights and types that the data ask for.
+        Fitted to the data set, in the order of `info`.
     tables : dict of str to array
-        Columns of the root tables and of the instance table.
+        All tables.
     """
 
     info: StoreInfo
@@ -56,7 +57,7 @@ class Plan:
     tables: dict[str, NDArray[Any]]
 
 
-def plan(  # noqa: PLR0913 - what follows the first two has a name each
+def plan(  # noqa: PLR0913 - all but two are keywords
     source: str,
     found: Scan,
     *,
@@ -66,53 +67,55 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
     data: AnyPath | None = None,
     canvas: Size | None = None,
     reading: ReadOptions | None = None,
-    kept: tuple[SplitArray, SplitArray] | None = None,
+    kept: KeptSplits = (None, None),
 ) -> Plan:
-    """Decide what goes where, and bind what depends on the whole data set.
+    """Plan of a store.
 
     Parameters
     ----------
     source : str
-        What the user calls the data set.
-    found : Found
-        What is known of it.
+        Name of the data set.
+    found : Scan
+        The masks and their statistics.
     targets : sequence of Target
-        What to compute.
+        Arrays to compute.
     instances : InstanceRule
-        How the instances were told apart.
+        Rule by which the instances were found.
     split : SplitRule
-        How to split the masks.
+        Rule by which the masks are split.
     data : AnyPath or None
-        Where a file with splits may lie.
+        Folder that may hold a file of splits.
     canvas : (int, int) or None
         One canvas for all masks, in pixels.
     reading : ReadOptions or None
-        How the masks were read.
-    kept : (SplitArray, SplitArray) or None
-        Split and fold of each mask, where they stay as they are.
+        Options with which the masks were read.
+    kept : (SplitArray or None, SplitArray or None)
+        Split and fold of each mask, if they are not to be computed.
     """
     stats, classes = found.stats, found.masks.classes
     keys = [ref.key for ref in found.masks.refs]
-    layout = Layout.fit([each.shape for each in stats], canvas=canvas)
-    split_of, fold_of = kept or assign(keys, [ref.split for ref in found.masks.refs], _class_counts(stats), split, data)
-    everything = total(stats, classes)
-    train = total([each for each, code in zip(stats, split_of, strict=True) if code == 0], classes)
-    fitted = in_order(fit(target, train, everything) for target in targets)
+    layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
+    layout_splits = [ref.split for ref in found.masks.refs]
+    split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
+    all_counts = total(stats, classes)
+    train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
+    fitted = in_order(fit(target, train, all_counts) for target in targets)
     digest = found.input()
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
-        segprep=segprep.__version__,
+        segprep=VERSION,
         source=source,
         source_format=found.masks.format,
         input=digest,
-        instance_rule=to_builtins(instances),
-        split_rule=to_builtins(split),
+        reading=exact(reading or ReadOptions()),
+        instance_rule=exact(instances),
+        split_rule=exact(split),
         masks=len(stats),
-        instances=int(everything.instances.sum()),
-        ignored_pixels=sum(each.ignored for each in stats),
-        hidden_pixels=sum(each.hidden for each in stats),
-        classes=class_infos(classes, everything, train),
+        instances=int(all_counts.instances.sum()),
+        ignored_pixels=sum(mask.ignored for mask in stats),
+        hidden_pixels=sum(mask.hidden for mask in stats),
+        classes=class_infos(classes, all_counts, train),
         splits=splits.SPLITS,
         buckets=tuple(
             BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
@@ -122,18 +125,18 @@ def plan(  # noqa: PLR0913 - what follows the first two has a name each
         problems=tuple(
             ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
         ),
-        reading=to_builtins(reading or ReadOptions()),
     )
-    tables = mask_columns(keys, stats, layout) | instance_columns(stats) | {"split": split_of, "fold": fold_of}
-    return Plan(info, layout, fitted, tables)
+    return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
 
-def assign(
+def split_masks(
     keys: Sequence[str],
-    layout_splits: Sequence[str | None],
-    counts: NDArray[np.int64],
+    stats: Sequence[MaskStats],
     rule: SplitRule,
-    data: AnyPath | None,
+    *,
+    data: AnyPath | None = None,
+    layout_splits: Sequence[str | None] = (),
+    kept: KeptSplits = (None, None),
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask.
 
@@ -141,55 +144,67 @@ def assign(
     ----------
     keys : sequence of str
         Names of the masks.
-    layout_splits : sequence of str or None
-        Split of each mask by the layout of the data set.
-    counts : (masks, columns) int64 array
-        What to balance.
+    stats : sequence of MaskStats
+        Their statistics, for a stratified split.
     rule : SplitRule
-        How to split.
+        Rule by which the masks are split.
     data : AnyPath or None
-        Where a file with splits may lie.
+        Folder that may hold a file of splits.
+    layout_splits : sequence of str or None
+        Split of each mask by the layout of the data set; empty if there is none.
+    kept : (SplitArray or None, SplitArray or None)
+        Split and fold, if they are not to be computed. Folds of another split are never kept.
     """
+    split_of, fold_of = kept
+    if split_of is not None and fold_of is not None:
+        return split_of, fold_of
     groups = splits.groups_of(keys, rule.group)
-    file = splits.file_of(rule, data)
-    if rule.fractions is None:
-        found = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
-        if found is None and rule.folds is None and (rule.group or rule.seed):
-            raise OptionError(
-                f"{'--group' if rule.group else '--seed'}: there is nothing to split: add --split or --folds"
-            )
-        split_of = np.zeros(len(keys), np.uint8) if found is None else found
-        splits.check_groups(keys, groups, split_of)
-    elif rule.stratify:
-        split_of = splits.stratified(groups, counts, rule.fractions, rule.seed)
-    else:
-        split_of = splits.by_hash(groups, rule.fractions, rule.seed)
-    splits.check_filled(split_of, rule)
+    if split_of is None:
+        split_of = _new_splits(keys, groups, stats, rule, splits.file_of(rule, data), layout_splits)
+        splits.check_filled(split_of, rule)
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
 
 
-def class_infos(classes: ClassTable, everything: Counts, train: Counts) -> tuple[ClassInfo, ...]:
-    """Class table with its counts and with every formula's weights."""
+def _new_splits(
+    keys: Sequence[str],
+    groups: Sequence[str],
+    stats: Sequence[MaskStats],
+    rule: SplitRule,
+    file: AnyPath | None,
+    layout_splits: Sequence[str | None],
+) -> SplitArray:
+    """Split of each mask by the shares of the rule, or by a file or folders."""
+    if rule.fractions is not None and rule.stratify:
+        counts = np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64)
+        return splits.stratified(groups, counts, rule.fractions, rule.seed)
+    if rule.fractions is not None:
+        return splits.by_hash(groups, rule.fractions, rule.seed)
+    found = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
+    if found is None and rule.folds is None and (rule.group or rule.seed):
+        option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
+        raise OptionError(f"{option}: there is nothing to split; add split or folds")
+    split_of = np.zeros(len(keys), np.uint8) if found is None else found
+    splits.check_groups(keys, groups, split_of)
+    return split_of
+
+
+def class_infos(classes: ClassTable, all_counts: Counts, train: Counts) -> tuple[ClassInfo, ...]:
+    """Classes with their counts and with the weights of every formula."""
     weights = {name: formula(train) for name, formula in FORMULAS.items()}
+
+    def counts_of(counts: Counts, code: int) -> ClassCounts:
+        columns = (counts.pixels, counts.instances, counts.images, counts.image_pixels)
+        return ClassCounts(*(int(column[code]) for column in columns))
+
     return tuple(
         ClassInfo(
             entry.code,
             entry.id,
             entry.name,
             entry.is_thing,
-            _class_counts_of(everything, entry.code),
-            _class_counts_of(train, entry.code),
+            counts_of(all_counts, entry.code),
+            counts_of(train, entry.code),
             {name: float(vector[entry.code]) for name, vector in weights.items()},
         )
         for entry in classes.entries
     )
-
-
-def _class_counts_of(counts: Counts, code: int) -> ClassCounts:
-    columns = (counts.pixels, counts.instances, counts.images, counts.image_pixels)
-    return ClassCounts(*(int(column[code]) for column in columns))
-
-
-def _class_counts(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
-    """Pixels and instances of each class in each mask, shape (masks, 2 C)."""
-    return np.array([[*each.class_pixels, *each.class_instances] for each in stats], np.int64)

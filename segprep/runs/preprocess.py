@@ -4,22 +4,21 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Unpack
 
-import msgspec
-
 from segprep.errors import OptionError, OutputError
-from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet
-from segprep.runs.changes import diff, with_stored_targets
+from segprep.runs.audit import StoreState, existing_state
+from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, Scan, masks_of, require_readable, scan
+from segprep.runs.scan import OWN_REFS, masks_of, require_readable, scan
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules
-from segprep.runs.write import Part, WriteTask, write
-from segprep.store.metadata import delete, open_existing, read_splits, read_stamp
+from segprep.runs.write import WriteTask, write
+from segprep.store.layout import Part
+from segprep.store.metadata import delete, open_existing, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
@@ -107,20 +106,33 @@ def preprocess(  # noqa: PLR0913 - keywords
         shown = f"part='{own_part.number}/{own_part.parts}'"
         raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
+        state = existing_state(root, chosen)
         progress = _checked(progress, check_sole)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
         with open_executor(workers, len(masks.refs)) as executor:
-            known = {} if reread else _known(root, files, masks, rules)
+            known = {} if reread else _known_stats(state, files, masks, rules)
             found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
-            before = open_existing(root)  # only now: another part may have made the store meanwhile
-            made = _planned(path, root, found, wanted, rules, before)
-            if before is not None:
-                made, before = _reconciled(root, before, made, overwrite)
-            work = WriteTask(root, found.masks.refs, rules.instances, made, own_part, files, found.digests)
-            return write(executor, work, progress, before)
+            if part is not None:
+                state = existing_state(root, chosen)  # another part may have changed the store meanwhile
+            split_rule, kept = kept_splits(rules.split, state, found.input())
+            planned = plan(
+                OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
+                found,
+                targets=wanted,
+                instances=rules.instances,
+                split=split_rule,
+                data=path,
+                canvas=rules.canvas,
+                reading=rules.reading,
+                kept=kept,
+            )
+            if state is not None:
+                planned, state = _reconciled(state, planned, overwrite)
+            task = WriteTask(root, found.masks.refs, rules.instances, planned, own_part, files, found.digests)
+            return write(executor, task, progress, state)
 
 
 def chosen_part(part: str | tuple[int, int] | None) -> Part:
@@ -140,12 +152,11 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     return Part(int(numbers[0]), int(numbers[1]))
 
 
-def _known(root: AnyPath, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
+def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
     """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
-    before = open_existing(root)
-    if before is None or files is None or read_stamp(root) != InputStamp(files, before.input):
+    if state is None or files is None or read_stamp(state.root) != InputStamp(files, state.info.input):
         return {}
-    return stats_from_store(root, before, masks, rules.instances, rules.reading)
+    return stats_from_store(state, masks, rules.instances, rules.reading)
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
@@ -158,52 +169,22 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-def _planned(
-    source: AnyPath | None,
-    root: AnyPath,
-    found: Scan,
-    wanted: Sequence[Target],
-    rules: Rules,
-    before: StoreInfo | None,
-) -> Plan:
-    """What goes where, as if nothing were there."""
-    return plan(
-        OWN_REFS if source is None else source.absolute().name.encode(errors="replace").decode(),
-        found,
-        targets=wanted,
-        instances=rules.instances,
-        split=_split(rules, before),
-        data=source,
-        canvas=rules.canvas,
-        reading=rules.reading,
-        kept=_kept_splits(root, found, rules, before),
-    )
-
-
-def _kept_splits(
-    root: AnyPath, found: Scan, rules: Rules, before: StoreInfo | None
-) -> tuple[SplitArray, SplitArray] | None:
-    """Split and fold of each mask in a store of the same masks, if no split is given: its file may be gone."""
-    if before is None or rules.split != SplitRule():
-        return None
-    return read_splits(root, before) if found.input() == before.input else None
-
-
-def _reconciled(root: AnyPath, before: StoreInfo, made: Plan, overwrite: bool) -> tuple[Plan, StoreInfo | None]:
-    """Plan for a place where a store is, and what of the store stays."""
-    both = with_stored_targets(before, made)
-    changed = diff(root, before, both)
-    words = [*changed.of_masks, *(word for own in changed.of_targets.values() for word in own)]
+def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
+    """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
+    both = with_stored_targets(state, planned)
+    changed = diff(state, both)
+    words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
         raise OutputError(
-            f"{root}: exists with other settings: {'; '.join(words)}; choose another name, or replace it by overwrite=True"
+            f"{state.root}: exists with other settings: {'; '.join(words)}; choose another name, or overwrite=True "
+            "replaces it"
         )
     if changed.of_masks:
-        delete(root, before)
-        return made, None
+        delete(state.root, state.info)
+        return planned, None
     for target in changed.of_targets:
-        delete(root, before, target)
-    return both, before
+        delete(state.root, state.info, target)
+    return both, state
 
 
 def _with_always(targets: Sequence[Target]) -> list[Target]:
@@ -213,10 +194,3 @@ def _with_always(targets: Sequence[Target]) -> list[Target]:
     if twice is not None:
         raise OptionError(f"targets: {twice} is named twice; a store has one array of each name")
     return [*(kind() for kind in TARGETS if kind.name in ALWAYS and kind.name not in names), *targets]
-
-
-def _split(rules: Rules, before: StoreInfo | None) -> SplitRule:
-    """Rule of splitting; if none is given, that of the store."""
-    if before is None or rules.split != SplitRule():
-        return rules.split
-    return msgspec.convert(before.split_rule, type=SplitRule)

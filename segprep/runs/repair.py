@@ -1,47 +1,38 @@
-"""Making a damaged store whole again from the data set that it was made from."""
+"""Restoring a damaged store from the data set that it was made from."""
 
 import os
-from contextlib import suppress
-from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError
-from segprep.masks.instances import InstanceRule
-from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
+from segprep.paths.files import exists
 from segprep.paths.lock import write_lock
-from segprep.runs.audit import Finding, StoreState, inspect_store
+from segprep.runs.audit import Finding, StoreState, Targets, read_state
 from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan, require_readable, scan
-from segprep.runs.verify import VerifyReport, find_masks_again, parts_of, verify
+from segprep.runs.verify import VerifyReport, check_state, find_masks_again, verify
 from segprep.runs.write import WriteTask, write
-from segprep.store.metadata import MANIFEST
-from segprep.store.schema import ManifestEntry, StoreInfo, decode_manifest, stored_target, target_info
+from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
+from segprep.store.schema import decode_manifest, target_info
 from segprep.store.shards import drop_record
-from segprep.store.tables import read_table
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
-SPLIT_TABLES = ("split", "fold")
-"""Tables that cannot always be computed again."""
-UNSPLIT = SplitRule((1.0, 0.0, 0.0))
-"""Where the tables of the splits are whole, the rule is not asked: its file may be gone."""
-OTHER = "was written anew, but not as it was: zarr-python, or a file with splits, is another than then"
+OTHER = "was written again, but not as before: by another zarr-python, or with another file of splits"
 
 
 def repair(
     store: str | os.PathLike[str] | AnyPath,
     data: str | os.PathLike[str] | AnyPath,
     *,
+    targets: Targets = (),
     workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
 ) -> VerifyReport:
-    """Find all damage of a store, and write what is damaged anew.
+    """Find all damage of a store, and rewrite what is damaged.
 
-    The store is then, to the byte, what it was before the damage. Shards that are whole stay as they are; metadata, tables
-    and their checksums are all written again. A store that is incomplete, as a repair that was ended leaves it, is completed.
+    The store is then, to the byte, what it was before the damage. Intact shards are kept; metadata, tables and their
+    checksums are all written again. An incomplete store, such as an interrupted repair leaves, is completed.
 
     Parameters
     ----------
@@ -49,104 +40,77 @@ def repair(
         The store.
     data : path
         The data set that it was made from.
+    targets : iterable of target classes
+        Those of the store's targets that are not part of segprep.
     workers, progress
         As in `segprep.preprocess`.
 
     Returns
     -------
     VerifyReport
-        What is damaged still, and what was mended.
+        Damage that is left, and damage that was repaired.
 
     Raises
     ------
     InputError
-        Where this is not the data set that the store was made from; nothing is changed then.
+        If the store was made from another data set; nothing is changed then.
     IntegrityError
-        Where there is no store, or this version of segprep computes something else.
+        If there is no store, or this version of segprep computes other values.
     """
     workers = Workers.of(workers)
-    damaged = verify(store, deep=True, incomplete=True, workers=workers, progress=progress)
-    if not damaged.findings:
-        return damaged
     root = workers.place(store)
+    if not exists(root / ROOT_COPY):
+        read_info(root)  # raises where there is no store, before a lock is put there
     with write_lock(root):
-        other = _mended(root, workers.place(data), damaged.findings, workers, progress)
-    after = verify(store, deep=True, workers=workers, progress=progress)
-    return msgspec.structs.replace(after, findings=after.findings + other, mended=damaged.findings)
+        state = read_state(root, targets)
+        damaged = check_state(state, deep=True, workers=workers, progress=progress)
+        if not damaged.findings:
+            return damaged
+        other = _rewrite(state, workers.place(data), damaged.findings, workers, progress)
+    after = verify(store, deep=True, targets=targets, workers=workers, progress=progress)
+    return msgspec.structs.replace(after, findings=after.findings + other, repaired=damaged.findings)
 
 
-def _mended(
-    root: AnyPath, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
+def _rewrite(
+    state: StoreState, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
-    """Write what is damaged anew; what is not as it was."""
-    known = inspect_store(root)
-    rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
-    listed = {} if _is_unlisted(damage) else _listed(root)
-    masks = find_masks_again(source, known.info)
+    """Rewrite what is damaged; the metadata and tables that are not as before."""
+    masks = find_masks_again(source, state.info)
     with open_executor(workers, len(masks.refs)) as executor:
+        rule = state.info.instance_rule
         found = require_readable(scan(executor, masks, rule, progress), "skip-mask")
-        made = _plan_again(root, source, known.info, found, damage)
-        _drop_records(root, known, damage)
-        write(executor, WriteTask(root, found.masks.refs, rule, made, digests=found.digests), progress, None)
-    return tuple(Finding(path, OTHER) for path, record in _listed(root).items() if listed.get(path, record) != record)
+        again = _plan_again(state, source, found)
+        paths = {finding.path for finding in damage}
+        layout, _ = state.places()
+        for item in (item for shard in layout.shards() for item in state.shards(layout, shard)):
+            if paths & {item.path, item.record_path}:
+                drop_record(state.root, item)
+        write(executor, WriteTask(state.root, found.masks.refs, rule, again, digests=found.digests), progress, None)
+    if MANIFEST in paths:
+        return ()
+    now = decode_manifest((state.root / MANIFEST).read_bytes()) or {}
+    return tuple(Finding(path, OTHER) for path, entry in now.items() if state.manifest.get(path, entry) != entry)
 
 
-def _is_unlisted(damage: tuple[Finding, ...]) -> bool:
-    """Whether the list of metadata and tables is damaged, or of a run before that which was ended."""
-    return any(each.path == MANIFEST for each in damage)
-
-
-def _listed(root: AnyPath) -> dict[str, ManifestEntry]:
-    """Records of metadata and tables; none where the list of them is damaged."""
-    try:
-        return decode_manifest((root / MANIFEST).read_bytes()) or {}
-    except OSError:
-        return {}
-
-
-def _plan_again(root: AnyPath, source: AnyPath, info: StoreInfo, found: Scan, findings: tuple[Finding, ...]) -> Plan:
+def _plan_again(state: StoreState, source: AnyPath, found: Scan) -> Plan:
     """Plan of the run that made the store."""
-    targets = tuple(map(stored_target, info.targets))
-    rule = msgspec.convert(info.instance_rule, type=InstanceRule)
+    info, targets = state.info, state.bound()
     if found.input() != info.input:
-        raise InputError(f"{source}: is not what {root} was made from: its masks have changed; nothing was repaired")
-    kept = _kept_tables(root, info, findings)
-    made = plan(
+        raise InputError(f"{source}: is not the data set of {state.root}: its masks differ; nothing was repaired")
+    again = plan(
         info.source,
         found,
         targets=(),
-        instances=rule,
-        split=UNSPLIT if len(kept) == len(SPLIT_TABLES) else msgspec.convert(info.split_rule, type=SplitRule),
+        instances=info.instance_rule,
+        split=info.split_rule,
         data=source,
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
+        kept=state.splits(),
     )
     for target, stored in zip(targets, info.targets, strict=True):
-        if target_info(target, made.layout, rule, info.input).fingerprint != stored.fingerprint:
+        if target_info(target, again.layout, info.instance_rule, info.input).fingerprint != stored.fingerprint:
             raise IntegrityError(
-                f"{root}: segprep {info.segprep} wrote it, and this version computes {target.name} otherwise: make it anew"
+                f"{state.root}: was written by segprep {info.segprep}, and this version computes other values of "
+                f"{target.name}: make the store again"
             )
-    return Plan(msgspec.structs.replace(info, status="incomplete"), made.layout, targets, {**made.tables, **kept})
-
-
-def _kept_tables(root: AnyPath, info: StoreInfo, findings: tuple[Finding, ...]) -> dict[str, NDArray[Any]]:
-    """Tables of the splits that are whole."""
-    kept: dict[str, NDArray[Any]] = {}
-    if info.status != "complete" and _is_unlisted(findings):  # they may be of another run
-        return kept
-    for name in SPLIT_TABLES:
-        if any(each.path.startswith(f"{name}/") for each in findings):
-            continue
-        with suppress(IntegrityError):
-            table = read_table(root, name)
-            if table.shape == (info.masks,) and table.dtype == np.uint8:
-                kept[name] = table
-    return kept
-
-
-def _drop_records(root: AnyPath, known: StoreState, findings: tuple[Finding, ...]) -> None:
-    """Remove the records of all damaged shards, so that they count as missing."""
-    paths = {each.path for each in findings}
-    for shard in known.layout.shards():
-        for part in parts_of(known, shard):
-            if paths & {part.path, part.record}:
-                drop_record(root, part.spec, part.number)
+    return Plan(msgspec.structs.replace(info, status="incomplete"), again.layout, targets, again.tables)

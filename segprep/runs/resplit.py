@@ -1,7 +1,7 @@
-"""Splitting the masks of a store anew, and fitting class weights again, without the input."""
+"""New splits for a store, and class weights fitted to them, without the input."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Unpack
 
@@ -9,22 +9,21 @@ import msgspec
 import numpy as np
 
 from segprep.errors import IntegrityError, OptionError
-from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
-from segprep.masks.splits import SplitArray, SplitRule, folds_of, groups_of
-from segprep.masks.stats import Counts
+from segprep.masks.splits import SplitRule
+from segprep.masks.stats import total
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
-from segprep.runs.plan import Plan, assign, class_infos
+from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
+from segprep.runs.plan import Plan, class_infos, split_masks
 from segprep.runs.settings import Split, SplitSettings, resplit_rule
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
-from segprep.store.dataset import open as open_store
 from segprep.store.layout import Layout
-from segprep.store.metadata import read_splits
-from segprep.store.schema import StoreInfo, stored_target, target_info, to_builtins
-from segprep.store.shards import are_written, array_spec
-from segprep.store.tables import TABLES, read_layout, read_table
+from segprep.store.metadata import read_info
+from segprep.store.schema import StoreInfo, exact, target_info
+from segprep.store.shards import are_written
+from segprep.store.tables import TABLES, stats_in
 from segprep.targets import Classes, Labels
 from segprep.targets.target import fit
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
@@ -35,6 +34,7 @@ def resplit(
     split: Split = None,
     *,
     refit: bool = False,
+    targets: Targets = (),
     workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
     **settings: Unpack[SplitSettings],
@@ -49,8 +49,10 @@ def resplit(
         Shares or a file, as in `segprep.preprocess`. By default the splits stay, and only the folds change if ``folds`` is
         given.
     refit : bool
-        Fit class weights to the new train split, and write the targets that depend on them again: from the store alone,
-        without the input. By default they stay as they were fitted to the former train split.
+        Fit class weights to the new train split, and rewrite the targets that depend on them, from the store alone.
+        Otherwise they stay as they were fitted to the former train split.
+    targets : iterable of target classes
+        Those of the store's targets that are not part of segprep.
     workers, progress
         As in `segprep.preprocess`.
     **settings
@@ -64,91 +66,76 @@ def resplit(
     Raises
     ------
     IntegrityError
-        Where there is no store, or its labels and classes are not all written.
+        If there is no store, or its labels and classes are incomplete.
     OptionError
-        Where the rule makes no sense for these masks.
+        If the rule does not fit these masks.
     """
     rule, workers = resplit_rule(split, settings), Workers.of(workers)
     root = workers.place(store)
-    open_store(root, incomplete=True)
+    read_info(root)  # no lock is put where there is no store
     with write_lock(root):
-        return _resplit(root, rule, refit, workers, progress)
+        return _resplit(read_state(root, targets), rule, refit, workers, progress)
 
 
-def _resplit(root: AnyPath, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
-    """As `resplit`, where nobody else writes the store."""
-    dataset = open_store(root, incomplete=True)
-    info = dataset.info
-    layout = read_layout(root, info)
-    _check_written(root, info, layout, (Labels.name, Classes.name) if refit else [each.name for each in info.targets])
-    rule, split_of, fold_of = _assigned(root, dataset, rule)
-    everything, train = _counts(dataset, split_of >= 0), _counts(dataset, split_of == 0)
-    targets = tuple(map(stored_target, info.targets))
-    rule_of_instances = msgspec.convert(info.instance_rule, type=InstanceRule)
+def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
+    """Split the masks of a store that is locked."""
+    root, info, fitted = state.root, state.info, state.bound()
+    layout, keys = state.places()
+    if keys is None:
+        raise IntegrityError(f"{root}: the tables are damaged; repair the store with the data set it was made from")
+    _check_written(state, layout, (Labels.name, Classes.name) if refit else [target.name for target in info.targets])
+    tables = {name: state.table(name) for name in TABLES if name not in ("split", "fold")}
+    stats = list(stats_in(tables, len(info.classes)))
+    rule, kept = _kept_splits(state, rule)
+    split_of, fold_of = split_masks(keys, stats, rule, kept=kept)
+    all_counts = total(stats, info.class_table)
+    train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], info.class_table)
     infos = info.targets
     if refit:
-        targets = tuple(fit(target, train, everything) for target in targets)
-        infos = tuple(target_info(each, layout, rule_of_instances, info.input) for each in targets)
+        fitted = tuple(fit(target, train, all_counts) for target in fitted)
+        infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in fitted)
     now = msgspec.structs.replace(
         info,
         status="incomplete",
-        split_rule=to_builtins(rule),
-        classes=class_infos(_class_table(info), everything, train),
+        split_rule=exact(rule),
+        classes=class_infos(info.class_table, all_counts, train),
         targets=infos,
     )
-    tables = {name: read_table(root, name) for name in TABLES} | {"split": split_of, "fold": fold_of}
-    made = Plan(now, layout, targets, tables)
-    fresh = Dataset(root, info, dataset.rows)  # without the tables it has read by now: it travels with every job
-    refs = [StoredRef(fresh, index, key) for index, key in enumerate(dataset.keys)]
-    as_stored = InstanceRule(overlap=rule_of_instances.overlap, separate=rule_of_instances.separate)
+    plan = Plan(now, layout, fitted, tables | {"split": split_of, "fold": fold_of})
+    dataset = Dataset(root, info, np.arange(info.masks))
+    refs = [StoredRef(dataset, index, key) for index, key in enumerate(keys)]
+    # The instances of the store are found already; only what the targets show of them is computed again.
+    instances = InstanceRule(overlap=info.instance_rule.overlap, separate=info.instance_rule.separate)
     with open_executor(workers, len(refs)) as executor:
-        return write(executor, WriteTask(root, refs, as_stored, made), progress, info)
+        return write(executor, WriteTask(root, refs, instances, plan), progress, state)
 
 
-def _assigned(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, SplitArray, SplitArray]:
-    """Rule, split and fold of each mask: what is not said stays as it is."""
-    if rule.fractions is None and rule.file is None:
-        before, kept = _kept(root, dataset, rule)
-        rule = replace(before, folds=rule.folds or before.folds)
-        if kept is not None:
-            split_of, fold_of = kept
-            groups = groups_of(dataset.keys, rule.group)
-            return rule, split_of, fold_of if rule == before else folds_of(groups, split_of, rule.folds, rule.seed)
-    counts = np.hstack([dataset.class_pixels, dataset.class_instances])
-    return rule, *assign(dataset.keys, (), counts, rule, None)
+def _kept_splits(state: StoreState, rule: SplitRule) -> tuple[SplitRule, KeptSplits]:
+    """Rule, and the splits and folds that are kept: without shares or a file, folds are at most added to the splits."""
+    if rule.fractions is not None or rule.file is not None:
+        return rule, (None, None)
+    before = state.info.split_rule
+    for name in ("group", "seed"):
+        value = getattr(rule, name)
+        if value and value != getattr(before, name):
+            raise OptionError(f"{name}={value!r}: takes effect only with new splits; add split")
+    split_of, fold_of = state.splits()
+    if split_of is None and before.fractions is None and before.file is None:
+        raise IntegrityError(f"{state.root}: the table of splits is damaged, and no rule gives them; add split")
+    rule = replace(before, folds=rule.folds or before.folds)
+    return rule, (split_of, fold_of if rule == before else None)
 
 
-def _kept(root: AnyPath, dataset: Dataset, rule: SplitRule) -> tuple[SplitRule, tuple[SplitArray, SplitArray] | None]:
-    """Rule of a store, which another one adds folds to at most, and its splits, if they are whole."""
-    before = msgspec.convert(dataset.info.split_rule, type=SplitRule)
-    for option, said, was in (("--group", rule.group, before.group), ("--seed", rule.seed, before.seed)):
-        if said and said != was:
-            raise OptionError(f"{option}: says how to split; add --split")
-    kept = read_splits(root, dataset.info)
-    if kept is None and before.fractions is None and before.file is None:
-        raise IntegrityError(f"{root}: its splits are damaged, and say nothing of how they were made; add --split")
-    return before, kept
-
-
-def _counts(dataset: Dataset, chosen: np.typing.NDArray[np.bool_]) -> Counts:
-    """Counts over the chosen masks."""
-    names = [entry.name for entry in dataset.info.classes]
-    return Counts.of_images(dataset.class_pixels[chosen], dataset.class_instances[chosen], names)
-
-
-def _class_table(info: StoreInfo) -> ClassTable:
-    """Classes of a store."""
-    return ClassTable(tuple(ClassEntry(each.code, each.id, each.name, each.is_thing) for each in info.classes))
-
-
-def _check_written(root: AnyPath, info: StoreInfo, layout: Layout, names: Sequence[str]) -> None:
+def _check_written(state: StoreState, layout: Layout, names: Collection[str]) -> None:
     """Raise IntegrityError unless all shards of these targets are written."""
-    needed = [(stored_target(each), each.fingerprint) for each in info.targets if each.name in names]
-    asked = [
-        (array_spec(layout.buckets[shard.bucket], target), shard.number, fingerprint)
+    needed = [
+        item
         for shard in layout.shards()
-        for target, fingerprint in needed
+        for item in state.shards(layout, shard)
+        if item.target is not None and item.target.name in names
     ]
-    for (spec, number, _), written in zip(asked, are_written(root, asked), strict=True):
+    for shard, written in zip(needed, are_written(state.root, needed), strict=True):
         if not written:
-            raise IntegrityError(f"{root}: {spec.path} lacks shard {number}: end the run first")
+            raise IntegrityError(
+                f"{state.root}: {shard.spec.path} lacks shard {shard.number}: complete the store first"
+            )

@@ -1,7 +1,7 @@
-"""Telling cheaply whether a data set is what it was, and what is known of its masks then.
+"""Recognising an unchanged data set, and the statistics of its masks from the store.
 
-Names, sizes and times of files are compared, as backup programs do. Whoever changes a file in place and sets its time back is
-not noticed; contents tell that.
+Names, sizes and times of files are compared, as backup programs do. A file edited in place without a change of its size and
+time is not noticed; only loading the masks again does.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import segprep
 from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import Problem
@@ -19,10 +18,10 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import listing
 from segprep.readers import READERS, MaskSet, ReadOptions
+from segprep.runs.audit import StoreState
 from segprep.runs.scan import LEFT_OUT, Scan
-from segprep.store.metadata import checksums_match
-from segprep.store.schema import StoreInfo, to_builtins
-from segprep.store.tables import TABLES, decode_keys, read_table, stats_in
+from segprep.store.schema import VERSION, exact
+from segprep.store.tables import TABLES, decode_keys, stats_in
 
 
 def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
@@ -31,14 +30,14 @@ def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
     Parameters
     ----------
     data : AnyPath
-        A file, or a folder; in it hidden files and links are passed over, as readers do, and so are stores named ``*.zarr``.
+        A file, or a folder; in it hidden files and links are skipped, as readers do, and so are stores named ``*.zarr``.
     out : AnyPath
-        Folder that counts as no part of the data, if it lies in there.
+        Folder that is not part of the data, even if it lies in there.
 
     Returns
     -------
     str or None
-        SHA-256 in hexadecimal digits; None where a folder or file cannot be looked at.
+        SHA-256 in hexadecimal digits; None if a folder or file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -50,11 +49,11 @@ def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
 
 
 def _files(data: Path, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
-    """Name, size and time of each file of this machine, always in the same order."""
-    whole, skipped = (Path(os.path.realpath(str(each))) for each in (data, out))
-    for file in _visible(whole, skipped) if whole.is_dir() else [whole]:
+    """Name, size and time of each local file, always in the same order."""
+    top, skipped = (Path(os.path.realpath(str(path))) for path in (data, out))
+    for file in _visible(top, skipped) if top.is_dir() else [top]:
         found = file.stat()
-        yield os.fsencode(file.relative_to(whole)), found.st_size, str(found.st_mtime_ns)
+        yield os.fsencode(file.relative_to(top)), found.st_size, str(found.st_mtime_ns)
 
 
 def _visible(folder: Path, out: Path) -> Iterator[Path]:
@@ -67,7 +66,7 @@ def _visible(folder: Path, out: Path) -> Iterator[Path]:
 
 
 def _is_store(folder: AnyPath) -> bool:
-    """Whether a folder is a Zarr store, also by its name: masks may lie in any other."""
+    """True for a folder that is a Zarr store and is named as one; masks may lie in any other."""
     return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
 
 
@@ -84,64 +83,51 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
 
 
 def covers_all_files(data: AnyPath, form: str) -> bool:
-    """True if `stat_fingerprint` covers all files that the reader opens: it does not see those beside a single file."""
+    """True if `stat_fingerprint` covers all files that the reader opens: it does not cover those beside a single file."""
     return data.is_dir() or READERS[form].reads_one_file
 
 
 def stats_from_store(
-    root: AnyPath, info: StoreInfo, masks: MaskSet, instances: InstanceRule, reading: ReadOptions
+    state: StoreState, masks: MaskSet, instances: InstanceRule, reading: ReadOptions
 ) -> dict[str, MaskStats]:
     """Statistics of all masks of a store by their keys, as loading them again would give.
 
     Parameters
     ----------
-    root : AnyPath
+    state : StoreState
         The store.
-    info : StoreInfo
-        Its root attributes.
     masks : MaskSet
-        What was found now, in files that have not changed since the store was made.
+        Masks found now, in files that have not changed since the store was made.
     instances : InstanceRule
-        How instances are told apart now.
+        Rule by which instances are found now.
     reading : ReadOptions
-        How masks are read now.
+        Options with which masks are read now.
 
     Returns
     -------
     dict of str to MaskStats
-        Empty where masks are read otherwise than for the store, or where its tables are not whole.
+        Empty if the masks of the store were read in another way, or its tables are damaged.
     """
-    if not _is_alike(info, masks, instances, reading) or not checksums_match(root, TABLES):
+    info = state.info
+    of_files = Scan(replace(masks, refs=()), (), {}).problems()
+    stored = [(item.key, Problem(item.kind, item.where)) for item in info.problems]
+    is_alike = (
+        (info.segprep, info.source_format) == (VERSION, masks.format)
+        and (info.reading, info.instance_rule) == (exact(reading), exact(instances))
+        and info.class_table == masks.classes
+        and stored[: len(of_files)] == of_files
+    )
+    if not (is_alike and state.has_these_masks and state.is_intact(*TABLES)):
         return {}
-    tables = {name: read_table(root, name) for name in TABLES}
+    tables = state.tables()
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}
-    problems = _problems(info, len(masks.problems))
-    return {
-        key: replace(each, problems=tuple(problems.get(key, ())))
-        for key, each in zip(keys, stats_in(tables, len(info.classes)), strict=True)
-    }
-
-
-def _is_alike(info: StoreInfo, masks: MaskSet, instances: InstanceRule, reading: ReadOptions) -> bool:
-    """Whether the masks are read as those of a store were, by the same version of segprep."""
-    of_files = Scan(replace(masks, refs=()), (), {}).problems()
-    return (
-        (info.segprep, info.source_format) == (segprep.__version__, masks.format)
-        and info.reading == to_builtins(reading)
-        and info.instance_rule == to_builtins(instances)
-        and [(each.code, each.id, each.name, each.is_thing) for each in info.classes]
-        == [(each.code, each.id, each.name, each.is_thing) for each in masks.classes.entries]
-        and [(each.key, Problem(each.kind, each.where, each.left_out)) for each in info.problems[: len(of_files)]]
-        == of_files
-    )
-
-
-def _problems(info: StoreInfo, of_files: int) -> dict[str, list[Problem]]:
-    """Problems within each mask; before them stand those of whole files."""
     problems: dict[str, list[Problem]] = {}
-    for each in info.problems[of_files:]:
-        if each.kind != LEFT_OUT:
-            problems.setdefault(each.key, []).append(Problem(each.kind, each.where, each.left_out))
-    return problems
+    for key, problem in stored[len(of_files) :]:
+        if problem.kind != LEFT_OUT:
+            problems.setdefault(key, []).append(problem)
+    return {
+        key: replace(mask, problems=tuple(problems.get(key, ())))
+        for key, mask in zip(keys, stats_in(tables, len(info.classes)), strict=True)
+    }

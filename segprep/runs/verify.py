@@ -1,7 +1,7 @@
-"""Proving that a store is whole, or saying what of it is not.
+"""Checking a store for damage.
 
-Metadata, tables and records are small: their checksums are always asked for. Of shards that is their size alone, which
-finds all that is missing or cut short; a deep pass reads and decodes every one.
+Metadata, tables and records are small: their checksums are always checked. Of shards that is only the size, which finds
+everything that is missing or cut short; a deep check reads and decodes every shard.
 """
 
 import os
@@ -16,24 +16,30 @@ from segprep.errors import InputError, IntegrityError, OptionError
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
-from segprep.readers import MaskSet, ReadOptions, find
-from segprep.runs.audit import Finding, StoreState, ask, bytes_of, fault_of, inspect_store, size_fault
+from segprep.readers import MaskSet, find
+from segprep.runs.audit import (
+    Finding,
+    StoreState,
+    Targets,
+    answer_of,
+    bytes_of,
+    problem_of,
+    read_state,
+    size_problem,
+)
 from segprep.store.dataset import Dataset
-from segprep.store.layout import Shard
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import Record, StoreInfo, decode_record, stored_target
-from segprep.store.shards import ArraySpec, are_written, array_spec, decode_shard, record_name, shard_name
-from segprep.store.tables import read_table
-from segprep.targets import Target
+from segprep.store.schema import Record, StoreInfo, decode_record
+from segprep.store.shards import TargetShard, are_written, decode_shard
 from segprep.targets.target import MaskFacts, check
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 SAMPLE = 16
-"""How many masks are computed again unless told otherwise."""
+"""Number of masks that are computed again by default."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
-    """What was looked at, in numbers, and what is damaged; `mended` was, before a repair."""
+    """Numbers of the objects that were checked, and the damage; `repaired` lists that of before a repair."""
 
     store: str
     shards: int
@@ -41,39 +47,16 @@ class VerifyReport(msgspec.Struct, frozen=True):
     bytes: int
     compared: int
     findings: tuple[Finding, ...]
-    mended: tuple[Finding, ...] = ()
+    repaired: tuple[Finding, ...] = ()
 
 
-class TargetShard(NamedTuple):
-    """One shard of one target.
+class _Again(NamedTuple):
+    """A mask to compute again: its index, its ref, and the shards that hold it, with the names of their masks."""
 
-    Attributes
-    ----------
-    target : Target
-        As it was bound.
-    spec : ArraySpec
-        Its array.
-    number, rows : int
-        Number of the shard in the array, and rows of it that hold masks.
-    fingerprint : str
-        That its record must have.
-    """
-
-    target: Target
-    spec: ArraySpec
-    number: int
-    rows: int
-    fingerprint: str
-
-    @property
-    def path(self) -> str:
-        """Where it lies in the store."""
-        return f"{self.spec.path}/{shard_name(self.spec, self.number)}"
-
-    @property
-    def record(self) -> str:
-        """Where its record lies in the store."""
-        return f"{self.spec.path}/{record_name(self.number)}"
+    mask: int
+    ref: MaskRef
+    shards: list[TargetShard]
+    masks: str
 
 
 def verify(
@@ -83,7 +66,7 @@ def verify(
     against: str | os.PathLike[str] | AnyPath | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
-    incomplete: bool = False,
+    targets: Targets = (),
     workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
 ) -> VerifyReport:
@@ -94,23 +77,22 @@ def verify(
     store : path
         The store.
     deep : bool
-        Whether to read and decode every shard: finds also damage that leaves its size as it is, and values that make no
-        sense.
+        Read and decode every shard: finds also damage that keeps the size, and values out of their range.
     against : path or None
         The data set that the store was made from; some masks are computed again and compared exactly.
     sample, seed : int
-        How many masks, and which.
-    incomplete : bool
-        Whether what an incomplete store lacks is damage; otherwise such a store is refused.
+        Number of these masks, and random seed of their choice.
+    targets : iterable of target classes
+        Those of the store's targets that are not part of segprep; `deep` and `against` need them.
     workers, progress
         As in `segprep.preprocess`.
 
     Raises
     ------
     IntegrityError
-        Where there is no store, or it is incomplete.
+        If there is no store, or it is incomplete.
     InputError
-        Where the data set lacks a mask of the store.
+        If the data set lacks a mask of the store.
 
     Examples
     --------
@@ -126,209 +108,180 @@ def verify(
     (Finding(path='1x5/labels/c/0/0/0', what='is missing', masks='cells.png'),)
     """
     if sample < 1:
-        raise OptionError(f"--sample {sample}: must be at least 1")
+        raise OptionError(f"sample={sample}: must be at least 1")
     workers = Workers.of(workers)
     root = workers.place(store)
-    known = inspect_store(root)
-    if known.info.status != "complete" and not incomplete:
-        raise IntegrityError(_incomplete(root, known))
-    source = None if against is None else workers.place(against)
-    chosen = _chosen(root, known, source, sample, seed)
-    with open_executor(workers if deep or chosen else Workers(processes=1), known.info.masks) as executor:
-        findings = [*known.findings, *_shard_findings(executor, root, known, progress, deep=deep)]
-        findings += _differing(executor, root, known, chosen)
+    state = read_state(root, targets)
+    if state.info.status != "complete":
+        layout, _ = state.places()
+        shards = [item for shard in layout.shards() for item in state.shards(layout, shard)]
+        missing = are_written(root, shards).count(False)
+        raise IntegrityError(
+            f"{root}: is incomplete: {missing} of {len(shards)} shards are missing; rerun the command that writes it "
+            "to resume"
+        )
+    again = [] if against is None else _sampled(state, workers.place(against), sample, seed)
+    return check_state(state, deep=deep, again=again, workers=workers, progress=progress)
+
+
+def check_state(
+    state: StoreState, *, deep: bool, again: Sequence[_Again] = (), workers: Workers, progress: Progress
+) -> VerifyReport:
+    """Report on a store, which may be incomplete, as `verify` gives it."""
+    if deep or again:
+        state.bound()
+    layout, keys = state.places()
+    shards = list(layout.shards())
+    shards_of = [state.shards(layout, shard) for shard in shards]
+    facts = _facts(state, keys) if deep else None
+    with open_executor(workers if deep or again else Workers(processes=1), state.info.masks) as executor:
+        jobs = [
+            Job(
+                f"verification of shard {shard.number} of {layout.buckets[shard.bucket].name}",
+                _check_shards,
+                (state.root, items, None if facts is None else [facts[mask] for mask in shard.masks], deep),
+            )
+            for shard, items in zip(shards, shards_of, strict=True)
+        ]
+        found: list[list[Finding]] = [[] for _ in jobs]
+        done = 0
+        for index, problems in run_jobs(executor, jobs):
+            masks = _names(keys, shards[index].masks)
+            found[index] = [Finding(path, problem, masks) for path, problem in problems]
+            done += len(shards[index].masks)
+            progress("verify", done, state.info.masks)
+        compared = _compared(executor, state, again)
+    findings = [*state.findings, *(finding for problems in found for finding in problems), *compared]
     return VerifyReport(
-        store=str(store),
-        shards=sum(len(parts_of(known, shard)) for shard in known.layout.shards()),
-        objects=known.objects,
-        bytes=bytes_on_disk(root),
-        compared=len(chosen),
+        store=str(state.root),
+        shards=sum(map(len, shards_of)),
+        objects=state.objects,
+        bytes=bytes_on_disk(state.root),
+        compared=len(again),
         findings=tuple(dict.fromkeys(findings)),
     )
 
 
-def _incomplete(root: AnyPath, known: StoreState) -> str:
-    """What there is to say of an incomplete store."""
-    parts = [part for shard in known.layout.shards() for part in parts_of(known, shard)]
-    missing = are_written(root, [(part.spec, part.number, part.fingerprint) for part in parts]).count(False)
-    return (
-        f"{root}: is incomplete: {missing} of {len(parts)} shards are missing; "
-        "the same segprep weights command goes on where it was"
-    )
-
-
-def parts_of(known: StoreState, shard: Shard) -> list[TargetShard]:
-    """The shard of every target."""
-    bucket = known.layout.buckets[shard.bucket]
-    targets = [(stored_target(each), each.fingerprint) for each in known.info.targets]
-    return [
-        TargetShard(target, array_spec(bucket, target), shard.number, len(shard.masks), fingerprint)
-        for target, fingerprint in targets
-    ]
-
-
-def _shard_findings(
-    executor: Executor, root: AnyPath, known: StoreState, progress: Progress, *, deep: bool
-) -> list[Finding]:
-    """Damage of all shards and their records."""
-    shards = list(known.layout.shards())
-    truths = _truths(root, known) if deep else None
-    jobs = [
-        Job(
-            f"verification of shard {shard.number} of {known.layout.buckets[shard.bucket].name}",
-            _check_shard,
-            (root, parts_of(known, shard), None if truths is None else [truths[mask] for mask in shard.masks], deep),
-        )
-        for shard in shards
-    ]
-    found: list[list[Finding]] = [[] for _ in jobs]
-    done = 0
-    for index, problems in run_jobs(executor, jobs):
-        masks = _names(known, shards[index])
-        found[index] = [Finding(path, what, masks) for path, what in problems]
-        done += len(shards[index].masks)
-        progress("verify", done, known.info.masks)
-    return [finding for each in found for finding in each]
-
-
-def _names(known: StoreState, shard: Shard) -> str:
+def _names(keys: Sequence[str] | None, masks: Sequence[int]) -> str:
     """First and last mask of a shard."""
-    first, last = shard.masks[0], shard.masks[-1]
-    if known.keys is None:
+    first, last = masks[0], masks[-1]
+    if keys is None:
         return f"row {first}" if first == last else f"rows {first} to {last}"
-    return known.keys[first] if first == last else f"{known.keys[first]} to {known.keys[last]}"
+    return keys[first] if first == last else f"{keys[first]} to {keys[last]}"
 
 
-def _truths(root: AnyPath, known: StoreState) -> list[MaskFacts] | None:
-    """What the tables say of each mask; None where they are damaged."""
+def _facts(state: StoreState, keys: Sequence[str] | None) -> list[MaskFacts] | None:
+    """Facts about each mask from the tables; None if these are damaged."""
     names = ("height", "width", "instance_count", "instances/area", "instances/run_count")
-    if known.keys is None or not known.intact.issuperset(names):
+    if keys is None or not state.is_intact(*names):
         return None
-    heights, widths, counts, areas, runs = (read_table(root, name).astype(np.int64) for name in names)
+    heights, widths, counts, areas, runs = (state.table(name).astype(np.int64) for name in names)
     stops = np.cumsum(counts)
+    n_classes = len(state.info.classes)
     return [
-        MaskFacts(
-            key,
-            (int(height), int(width)),
-            areas[stop - count : stop],
-            runs[stop - count : stop],
-            len(known.info.classes),
-        )
-        for key, height, width, count, stop in zip(known.keys, heights, widths, counts, stops, strict=True)
+        MaskFacts(key, (int(height), int(width)), areas[stop - count : stop], runs[stop - count : stop], n_classes)
+        for key, height, width, count, stop in zip(keys, heights, widths, counts, stops, strict=True)
     ]
 
 
-def _check_shard(
-    root: AnyPath, parts: Sequence[TargetShard], truths: Sequence[MaskFacts] | None, deep: bool
+def _check_shards(
+    root: AnyPath, shards: Sequence[TargetShard], facts: Sequence[MaskFacts] | None, deep: bool
 ) -> list[tuple[str, str]]:
-    """Paths of what is damaged of a shard of all targets, and what is wrong."""
-    return [problem for part in parts if (problem := _part_fault(root, part, truths, deep))]
+    """Path and problem of each damaged shard or record; values are not checked if `facts` is None."""
+    problems = []
+    for shard in shards:
+        written = bytes_of(root / shard.record_path)
+        record = decode_record(written) if isinstance(written, bytes) else None
+        if isinstance(written, str):
+            problems.append((shard.record_path, written))
+        elif record is None:
+            problems.append((shard.record_path, "is damaged"))
+        elif record.fingerprint != shard.fingerprint:
+            problems.append((shard.record_path, "is from a run with other settings"))
+        elif problem := _shard_problem(root, shard, record, facts or ()) if deep else _size(root, shard, record):
+            problems.append((shard.path, problem))
+    return problems
 
 
-def _part_fault(
-    root: AnyPath, part: TargetShard, truths: Sequence[MaskFacts] | None, deep: bool
-) -> tuple[str, str] | None:
-    """Path and problem of a shard of one target, or of its record."""
-    written = bytes_of(root / part.record)
-    if isinstance(written, str):
-        return part.record, written
-    record = decode_record(written)
-    if record is None:
-        return part.record, "is damaged"
-    if record.fingerprint != part.fingerprint:
-        return part.record, "is of a run with other settings"
-    problem = _shard_fault(root / part.path, record, part, truths) if deep else _known_size(root / part.path, record)
-    return None if problem is None else (part.path, problem)
+def _size(root: AnyPath, shard: TargetShard, record: Record) -> str | None:
+    """Damage of a shard, by its size."""
+    size = answer_of(lambda: (root / shard.path).stat().st_size)
+    return size if isinstance(size, str) else size_problem(size, record.bytes)
 
 
-def _known_size(path: AnyPath, record: Record) -> str | None:
-    """What is wrong with a shard, by its size alone."""
-    found = ask(lambda: path.stat().st_size)
-    return found if isinstance(found, str) else size_fault(found, record.bytes)
-
-
-def _shard_fault(path: AnyPath, record: Record, part: TargetShard, truths: Sequence[MaskFacts] | None) -> str | None:
-    """What is wrong with a shard, by its bytes, and then by the values in them."""
-    data = bytes_of(path)
-    if isinstance(data, str):
-        return data
-    return fault_of(data, record) or _decoded_fault(data, part, truths)
-
-
-def _decoded_fault(data: bytes, part: TargetShard, truths: Sequence[MaskFacts] | None) -> str | None:
-    """What is wrong with the values of a shard; truths are None where the tables are damaged."""
+def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts]) -> str | None:
+    """Damage of a shard, by its bytes, or the first value out of its range."""
+    data = bytes_of(root / shard.path)
+    if isinstance(data, str) or (problem := problem_of(data, record)):
+        return data if isinstance(data, str) else problem
     try:
-        rows = decode_shard(part.spec, part.rows, data)
+        rows = decode_shard(shard.spec, shard.rows, data)
     except IntegrityError as error:
         return str(error)
-    for row, truth in zip(rows, truths or (), strict=False):
-        if problem := check(part.target, row, truth):
-            return f"{truth.key}: {problem}"
+    assert shard.target is not None  # noqa: S101 - see check_state
+    for row, mask in zip(rows, facts, strict=False):
+        if problem := check(shard.target, row, mask):
+            return f"{mask.key}: {problem}"
     return None
 
 
+# --- comparison with the data set ------------------------------------------------------------------------------------
+
+
 def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
-    """MaskSet of a data set, read as those of a store were."""
-    values = "instances" if info.instance_rule.get("instances_from") == "as-is" else "classes"
-    options = msgspec.convert({"values": values} | info.reading, type=ReadOptions)
-    return find(data, format=info.source_format, options=options)
+    """Masks of a data set, to be read as those of a store were."""
+    return find(data, format=info.source_format, options=info.reading)
 
 
-def _chosen(
-    root: AnyPath, known: StoreState, source: AnyPath | None, sample: int, seed: int
-) -> list[tuple[int, MaskRef]]:
-    """MaskSet to compute again; none where the tables are damaged, since it is not known then where they lie."""
-    if source is None or known.keys is None or not known.intact.issuperset(("height", "width")):
+def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list[_Again]:
+    """Masks to compute again; none if the tables are damaged, which do not say then where they lie."""
+    layout, keys = state.places()
+    if keys is None or not state.is_intact("height", "width"):
         return []
-    refs = {ref.key: ref for ref in find_masks_again(source, known.info).refs}
-    lost = next((key for key in known.keys if key not in refs), None)
+    refs = {ref.key: ref for ref in find_masks_again(source, state.info).refs}
+    lost = next((key for key in keys if key not in refs), None)
     if lost is not None:
-        raise InputError(f"{source}: has no mask {lost!r}, which {root} holds; give the data that it was made from")
-    count = min(sample, len(known.keys))
-    picked = sorted(np.random.default_rng(seed).choice(len(known.keys), count, replace=False).tolist())
-    return [(mask, refs[known.keys[mask]]) for mask in picked]
-
-
-def _differing(
-    executor: Executor, root: AnyPath, known: StoreState, chosen: Sequence[tuple[int, MaskRef]]
-) -> list[Finding]:
-    """Arrays of the chosen masks that are not what is computed from the input."""
-    rule = msgspec.convert(known.info.instance_rule, type=InstanceRule)
-    dataset = Dataset(root, known.info, np.arange(known.info.masks))
-    shard_of = {mask: shard for shard in known.layout.shards() for mask in shard.masks}
-    jobs = [
-        Job(f"comparison of {ref.key}", _compare, (dataset, mask, ref, rule, parts_of(known, shard_of[mask])))
-        for mask, ref in chosen
+        raise InputError(
+            f"{source}: has no mask {lost!r}, but {state.root} has; give the data set that it was made from"
+        )
+    shard_of = {mask: shard for shard in layout.shards() for mask in shard.masks}
+    picked = np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False)
+    return [
+        _Again(mask, refs[keys[mask]], state.shards(layout, shard_of[mask]), _names(keys, shard_of[mask].masks))
+        for mask in sorted(picked.tolist())
     ]
+
+
+def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
+    """Differences between the store and masks that are computed again."""
+    dataset = Dataset(state.root, state.info, np.arange(state.info.masks))
+    jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
     found: list[list[Finding]] = [[] for _ in jobs]
     for index, problems in run_jobs(executor, jobs):
-        key = chosen[index][1].key
-        found[index] = [
-            Finding(path, f"{key}: {what}", _names(known, shard_of[chosen[index][0]])) for path, what in problems
-        ]
-    return [finding for each in found for finding in each]
+        mask = again[index]
+        found[index] = [Finding(path, f"{mask.ref.key}: {problem}", mask.masks) for path, problem in problems]
+    return [finding for problems in found for finding in problems]
 
 
-def _compare(
-    dataset: Dataset, index: int, ref: MaskRef, rule: InstanceRule, parts: Sequence[TargetShard]
-) -> list[tuple[str, str]]:
-    """Paths of the shards whose array of a mask is another, and in how many pixels."""
-    _, mask = load_mask(ref, rule)
+def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]]:
+    """Paths of the shards in which the arrays of a mask differ, and how."""
+    _, mask = load_mask(again.ref, rule)
     problems = []
-    for part in parts:
-        expected = part.target.compute(mask)
+    for shard in again.shards:
+        assert shard.target is not None  # noqa: S101 - see check_state
+        expected = shard.target.compute(mask)
         try:
-            problem = _difference(dataset.array(index, part.target.name), expected)
+            problem = _difference(dataset.array(again.mask, shard.target.name), expected)
         except IntegrityError as error:
             problem = str(error)
         if problem:
-            problems.append((part.path, problem))
+            problems.append((shard.path, problem))
     return problems
 
 
 def _difference(stored: NDArray[Any], expected: NDArray[Any]) -> str | None:
-    """How an array differs from the expected one."""
+    """Difference between an array and the expected one."""
     if stored.shape != expected.shape:
-        return f"has shape {stored.shape}, and computed again {expected.shape}"
+        return f"has shape {stored.shape} instead of {expected.shape}"
     count = int(np.count_nonzero(stored != expected))
     return f"differs from the input in {count:,} of {stored.size:,} values" if count else None

@@ -1,7 +1,7 @@
-"""Filling a store: every shard that it lacks, then the mark that it is complete.
+"""Filling a store: every shard that it lacks, then the status complete.
 
-What is missing is told from the records, so that one way serves a new store, one to which a target is added, and one whose
-run was ended.
+Missing shards are known from the records, so that one way serves a new store, one to which a target is added, and one
+whose run was interrupted.
 """
 
 from collections.abc import Sequence
@@ -14,187 +14,131 @@ from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
+from segprep.runs.audit import StoreState
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
-from segprep.store.layout import Shard
-from segprep.store.metadata import checksums_match, create, put_info, put_stamp
+from segprep.store.layout import Part
+from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.store.shards import ArraySpec, are_written, array_spec, empty_shard, is_written, write_shard
-from segprep.targets import Target
+from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shard
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
-class Part(NamedTuple):
-    """The shards of one run of several: every `parts`-th, from the `number`-th on.
-
-    Attributes
-    ----------
-    number : int
-        From 1 to `parts`.
-    parts : int
-        How many runs share the work.
-
-    Examples
-    --------
-    >>> [shard for shard in range(7) if Part(2, 3).has(shard)]
-    [1, 4]
-    """
-
-    number: int
-    parts: int
-
-    @property
-    def name(self) -> str:
-        """Name among all parts."""
-        return f"{self.number}-of-{self.parts}"
-
-    def has(self, shard: int) -> bool:
-        """Whether a shard, counted from 0 over all buckets, is of this part."""
-        return shard % self.parts == self.number - 1
-
-
 class WriteTask(NamedTuple):
-    """What the jobs of a run have in common.
+    """Everything that the jobs of a run have in common.
 
     Attributes
     ----------
-    root : Path
+    root : AnyPath
         The store.
     refs : sequence of MaskRef
         The masks.
     instances : InstanceRule
-        How instances are told apart.
-    made : Plan
-        What goes where.
+        Rule by which instances are found.
+    plan : Plan
+        Contents of the store.
     part : Part
-        Which shards this run writes.
+        Shards that this run writes.
     files : str or None
-        Fingerprint of the input's files, to be noted; None where there is none.
+        Fingerprint of the input's files, for the input stamp.
     digests : sequence of bytes or None
-        Fingerprint that each mask must have still; None where the masks come from the store itself.
+        Fingerprint of each mask as it was scanned; None if the masks come from the store itself.
     """
 
     root: AnyPath
     refs: Sequence[MaskRef]
     instances: InstanceRule
-    made: Plan
+    plan: Plan
     part: Part = Part(1, 1)
     files: str | None = None
     digests: Sequence[bytes] | None = None
 
 
-class ShardJob(NamedTuple):
-    """One target of one shard."""
-
-    target: Target
-    spec: ArraySpec
-    fingerprint: str
-
-
-def write(executor: Executor, work: WriteTask, progress: Progress, before: StoreInfo | None) -> StoreInfo:
-    """Write all that the store lacks, and mark it as complete.
+def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
+    """Write everything that the store lacks, and mark it as complete.
 
     Parameters
     ----------
     executor : Executor
-        Executor that does the jobs.
-    work : Work
-        What there is to do.
+        Executor of the jobs.
+    task : WriteTask
+        The run.
     progress : Progress
-        Is told how far it is.
-    before : StoreInfo or None
-        What the store holds already.
+        Called after every job.
+    before : StoreState or None
+        State of the store; None if there is none.
 
     Returns
     -------
     StoreInfo
-        What it holds then. A store that has everything is left as it is, but for the note.
+        Contents of the store. A store that lacks nothing is not changed, but for the input stamp.
     """
-    made = work.made
-    jobs, sizes = _jobs(work)
-    complete = msgspec.structs.replace(made.info, status="complete")
-    if before == complete and not jobs and checksums_match(work.root):
-        _note(work)
+    root, plan = task.root, task.plan
+    jobs, missing, masks = _missing(task)
+    complete = msgspec.structs.replace(plan.info, status="complete")
+    is_finished = before is not None and before.info == complete and not before.findings and not jobs
+    if not is_finished:
+        create(root, plan.info, plan.layout, plan.targets, plan.tables)
+    if task.files is not None:
+        put_stamp(root, InputStamp(task.files, plan.info.input))
+    if is_finished:
         return complete
-    create(work.root, made.info, made.layout, made.targets, made.tables)
-    _note(work)
-    masks = sum(len(shard.masks) for shard in _shards(work))
-    done = masks - sum(sizes)
-    if not jobs and before is not None and before.status == "incomplete":
+
+    done = masks - sum(items[0].rows for items in missing)
+    if not jobs and before is not None and before.info.status == "incomplete":
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
-        done += sizes[index]
+        done += missing[index][0].rows
         progress("write", done, masks)
-    if missing := _jobs(work)[0]:
-        raise StorageError(
-            f"{work.root}: {missing[0].what}: was written but is not there: do all workers share this folder?"
-        )
-    if work.part.parts > 1:
-        return made.info
-    put_info(work.root, complete)
+    for job, items in zip(jobs, missing, strict=True):
+        if not all(are_written(root, items)):
+            raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")
+    if task.part.parts > 1:
+        return plan.info
+    put_info(root, complete)
     return complete
 
 
-def _note(work: WriteTask) -> None:
-    """Note what the input looks like, so that the next run need not load what has not changed."""
-    if work.files is not None:
-        put_stamp(work.root, InputStamp(work.files, work.made.info.input))
+def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], int]:
+    """Jobs that write the missing shards, these shards, and the number of masks of the run."""
+    root, plan = task.root, task.plan
+    shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
+    shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
+    written = iter(are_written(root, [item for items in shards_of for item in items]))
+    jobs, missing = [], []
+    for shard, items in zip(shards, shards_of, strict=True):
+        lacking = [item for item in items if not next(written)]
+        if lacking:
+            refs = [task.refs[mask] for mask in shard.masks]
+            digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
+            what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
+            jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
+            missing.append(lacking)
+    return jobs, missing, sum(len(shard.masks) for shard in shards)
 
 
-def _jobs(work: WriteTask) -> tuple[list[Job], list[int]]:
-    """Jobs that fill the shards which are not there yet, and the number of masks of each."""
-    made, shards = work.made, _shards(work)
-    fingerprints = {info.name: info.fingerprint for info in made.info.targets}
-    jobs_of = [
-        [
-            ShardJob(target, array_spec(made.layout.buckets[shard.bucket], target), fingerprints[target.name])
-            for target in made.targets
-        ]
-        for shard in shards
-    ]
-    asked = [
-        (each.spec, shard.number, each.fingerprint) for shard, own in zip(shards, jobs_of, strict=True) for each in own
-    ]
-    written = iter(are_written(work.root, asked))
-    jobs, sizes = [], []
-    for shard, own in zip(shards, jobs_of, strict=True):
-        missing = [each for each in own if not next(written)]
-        if missing:
-            refs = [work.refs[mask] for mask in shard.masks]
-            digests = None if work.digests is None else [work.digests[mask] for mask in shard.masks]
-            what = f"shard {shard.number} of {made.layout.buckets[shard.bucket].name}, {key_range(refs)}"
-            jobs.append(Job(what, _write_shard, (work.root, shard.number, refs, digests, work.instances, missing)))
-            sizes.append(len(refs))
-    return jobs, sizes
-
-
-def _shards(work: WriteTask) -> list[Shard]:
-    """Shards of this run."""
-    return [shard for index, shard in enumerate(work.made.layout.shards()) if work.part.has(index)]
-
-
-def _write_shard(
+def _write_shards(
     root: AnyPath,
-    number: int,
+    shards: Sequence[TargetShard],
     refs: Sequence[MaskRef],
     digests: Sequence[bytes] | None,
     instances: InstanceRule,
-    jobs_of: Sequence[ShardJob],
 ) -> None:
-    """Compute one shard of every target from the input, and write it; unless a worker did, and died before it had said so."""
-    jobs_of = [each for each in jobs_of if not is_written(root, each.spec, number, each.fingerprint)]
-    if not jobs_of:
+    """Compute one shard of several targets from the input and write it, unless a worker that then died has done so."""
+    shards = [shard for shard in shards if not is_written(root, shard)]
+    if not shards:
         return
-    arrays = [empty_shard(shard_job.spec, len(refs)) for shard_job in jobs_of]
+    arrays = [empty_shard(shard) for shard in shards]
     for row, ref in enumerate(refs):
         complete, mask = load_mask(ref, instances)
         if digests is not None and mask_digest(complete) != digests[row]:
-            raise InputError(f"{ref.key}: has changed since it was read first; segprep weights --reread says more")
+            raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
         height, width = mask.shape
-        for shard_job, array in zip(jobs_of, arrays, strict=True):
+        for shard, array in zip(shards, arrays, strict=True):
+            assert shard.target is not None  # noqa: S101 - a plan has all its targets
             try:
-                array[row, ..., :height, :width] = shard_job.target.compute(mask)
+                array[row, ..., :height, :width] = shard.target.compute(mask)
             except OptionError as error:
                 raise OptionError(f"{ref.key}: {error}") from error
-    for shard_job, array in zip(jobs_of, arrays, strict=True):
-        write_shard(root, shard_job.spec, number, array, shard_job.fingerprint)
+    for shard, array in zip(shards, arrays, strict=True):
+        write_shard(root, shard, array)

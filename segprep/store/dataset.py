@@ -1,7 +1,7 @@
 """Reading a store, for training loops."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ NO_FOLD = 255
 
 
 def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
-    path: str | os.PathLike[str] | AnyPath,
+    store: str | os.PathLike[str] | AnyPath,
     *,
     split: str | None = None,
     fold: int | None = None,
@@ -34,14 +34,12 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
 
     Parameters
     ----------
-    path : path
+    store : path
         The store.
-    split : str or None
-        ``train``, ``val`` or ``test``; None takes all masks.
-    fold : int or None
-        For a store with folds: ``val`` is then this fold, and ``train`` all others.
+    split, fold
+        As in `Dataset.select`.
     incomplete : bool
-        Whether to open a store that is not finished; what is missing reads as NaN or the type's maximum.
+        Open a store that is not complete; missing shards read as NaN or as the maximum of their type.
 
     Returns
     -------
@@ -51,9 +49,9 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     Raises
     ------
     IntegrityError
-        Where there is no store, or it is incomplete, or its tables are damaged.
+        If there is no store, or it is incomplete, or its tables are damaged.
     OptionError
-        Where the store has no such split or fold.
+        If the store has no such split or fold.
 
     Examples
     --------
@@ -64,23 +62,25 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     >>> folder = Path(tempfile.mkdtemp())
     >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
     >>> info = preprocess(folder / "cells.png", folder / "out.zarr")
-    >>> mask = open(folder / "out.zarr")[0]
-    >>> mask["labels"]
+    >>> dataset = open(folder / "out.zarr")
+    >>> dataset[0]["labels"]
     array([[1, 0, 0, 0, 2]], dtype=uint16)
+    >>> dataset["cells.png"]["labels"].shape
+    (1, 5)
     """
-    root = parse_path(path)
+    root = parse_path(store)
     info = read_info(root)
     if info.status != "complete" and not incomplete:
         raise IntegrityError(
-            f"{root}: is incomplete: its run did not end; run it again, or open it with incomplete=True"
+            f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
         )
     dataset = Dataset(root, info, np.arange(info.masks))
-    return dataset if split is None and fold is None else dataset.part(split, fold)
+    return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """The whole instances of one mask, also where another hides them or where they were cut apart.
+    """Complete instances of one mask, including pixels hidden by others or removed between touching instances.
 
     Attributes
     ----------
@@ -89,18 +89,23 @@ class Instances:
     crops : tuple of InstanceCrop
         Pixels of the instances ``1..N`` within their bounding boxes.
     classes : (N,) int32 array
-        Their class codes.
+        Class code of each instance.
     planes : (N,) int32 array
-        Plane of each; instances in one plane do not overlap.
+        Plane of each instance; instances in one plane do not overlap.
     """
 
     shape: tuple[int, int]
     crops: tuple[InstanceCrop, ...]
     classes: NDArray[np.int32]
-    planes: NDArray[np.int32] = field(repr=False)
+    planes: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.crops)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        codes = ", ".join(map(str, np.unique(self.classes)))
+        return f"<{len(self)} instances in {height} x {width} pixels; classes {codes or 'none'}>"
 
     @property
     def boxes(self) -> NDArray[np.int64]:
@@ -123,16 +128,16 @@ class Instances:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Masks of a store; ``dataset[i]`` is a dict of arrays.
+    """Masks of a store; ``dataset[i]`` or ``dataset[key]`` is a dict of arrays.
 
     Attributes
     ----------
     root : AnyPath
         The store.
     info : StoreInfo
-        What it holds.
+        Its contents.
     rows : (n,) int array
-        Which rows of the root tables these are.
+        Rows of the selected masks in the store's tables.
     """
 
     root: AnyPath
@@ -142,8 +147,23 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Key and arrays of one mask: ``key`` and every target, shape (..., H, W), the true size of the mask."""
+    def __repr__(self) -> str:
+        selected = "" if len(self) == self.info.masks else f" ({len(self):,} selected)"
+        splits = ", ".join(
+            f"{name} {count:,}"
+            for name, count in zip(self.info.splits, np.bincount(self._splits, minlength=3), strict=False)
+        )
+        return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "info": self.info, "rows": self.rows}  # opened arrays and tables stay here
+
+    def __getitem__(self, index: int | str) -> dict[str, Any]:
+        """Key and arrays of one mask, by index or key: ``key`` and every target, shape (..., H, W), at its true size."""
+        if isinstance(index, str):
+            if index not in self._index_of:
+                raise KeyError(f"{self.root}: no mask {index!r}")
+            index = self._index_of[index]
         names = [target.name for target in self.info.targets]
         return {"key": self.keys[index], **{name: self.array(index, name) for name in names}}
 
@@ -154,17 +174,42 @@ class Dataset:
         path = f"{self.info.buckets[bucket].name}/{target}"
         try:
             with as_os_errors(self.root):
-                array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r")
-                return np.asarray(array[row, ..., :height, :width])
+                if path not in self._arrays:
+                    self._arrays[path] = zarr.open_array(zarr_store(self.root), path=path, mode="r")
+                return np.asarray(self._arrays[path][row, ..., :height, :width])
         except (OSError, ValueError, RuntimeError) as error:
             raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
 
-    def part(self, split: str | None = None, fold: int | None = None) -> "Dataset":
-        """Masks of one split, and of one fold: ``val`` is then this fold, ``train`` all others."""
-        return Dataset(self.root, self.info, self.rows[self._in_part(split, fold)])
+    def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
+        """Masks of one split, of one fold, or of both.
+
+        Parameters
+        ----------
+        split : str or None
+            ``train``, ``val`` or ``test``; None takes all masks.
+        fold : int or None
+            In a store with folds, ``val`` is this fold and ``train`` all others.
+
+        Raises
+        ------
+        OptionError
+            If the store has no such split or fold.
+        """
+        chosen = np.ones(len(self), np.bool_)
+        if split is not None:
+            if split not in self.info.splits:
+                raise OptionError(f"{self.root}: has no split {split!r}, only {', '.join(self.info.splits)}")
+            chosen = self._splits[self.rows] == self.info.splits.index(split)
+        if fold is not None and split != "test":
+            count = self.info.split_rule.folds
+            if count is None or not 0 <= fold < count:
+                raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
+            folds = read_table(self.root, "fold")[self.rows]
+            chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
+        return Dataset(self.root, self.info, self.rows[chosen])
 
     def instances(self, index: int) -> Instances:
-        """Whole instances of one mask, bit for bit as they were read."""
+        """Complete instances of one mask, bit for bit as they were read."""
         mask = int(self.rows[index])
         table = self._table
         start, stop = self._starts[mask : mask + 2]
@@ -191,7 +236,7 @@ class Dataset:
             np.append(np.int32(0), instances.classes),
             ignore if ignore.any() else None,
             stuff=stuff if stuff.any() else None,
-            overlap=self.info.instance_rule["overlap"],
+            overlap=self.info.instance_rule.overlap,
         )
 
     @cached_property
@@ -211,23 +256,20 @@ class Dataset:
         np.add.at(counts, (self._table["mask"], self._table["class"]), 1)
         return counts[self.rows]
 
-    def _in_part(self, split: str | None, fold: int | None) -> BoolArray:
-        """Which of the masks belong to a split and fold."""
-        chosen = np.ones(len(self), np.bool_)
-        if split is not None:
-            if split not in self.info.splits:
-                raise OptionError(f"{self.root}: has no split {split!r}, only {', '.join(self.info.splits)}")
-            splits = read_table(self.root, "split")[self.rows]
-            chosen = splits == self.info.splits.index(split)
-        if fold is None or split == "test":
-            return chosen
-        folds = read_table(self.root, "fold")[self.rows]
-        count = self.info.split_rule.get("folds")
-        if count is None or not 0 <= fold < count:
-            raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
-        if split == "train":
-            return np.asarray((folds != fold) & (folds != NO_FOLD))
-        return np.asarray(folds == fold)
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        """Index of each key."""
+        return {key: index for index, key in enumerate(self.keys)}
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """Arrays opened so far, by their paths: opening takes as long as reading a small mask."""
+        return {}
+
+    @cached_property
+    def _splits(self) -> NDArray[np.uint8]:
+        """Split of every mask of the store."""
+        return read_table(self.root, "split")
 
     @cached_property
     def _places(self) -> dict[str, NDArray[Any]]:
@@ -242,29 +284,27 @@ class Dataset:
 
     @cached_property
     def _starts(self) -> CountArray:
-        """Where the instances of each mask begin in the instance table, shape (masks + 1,)."""
+        """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
         return np.append(0, np.cumsum(read_table(self.root, "instance_count"), dtype=np.int64))
 
     @cached_property
     def _run_starts(self) -> CountArray:
-        """Where the runs of each instance begin, shape (instances + 1,)."""
+        """Start of the runs of each instance, shape (instances + 1,)."""
         return np.append(0, np.cumsum(self._table["run_count"], dtype=np.int64))
 
 
 @dataclass(frozen=True)
 class StoredRef:
-    """One mask of a store, as ground truth to compute from.
+    """One mask of a store, as a ref: ground truth from which targets can be computed again.
 
     Attributes
     ----------
     dataset : Dataset
-        All masks of the store.
+        Masks of the store.
     index : int
-        Which of them.
+        Index of the mask among them.
     key : str
-        Its name.
-    split : None
-        A layout of files, which would give a split, is not known of a store.
+        Name of the mask.
     """
 
     dataset: Dataset
@@ -273,5 +313,5 @@ class StoredRef:
     split: str | None = None
 
     def load(self) -> InstanceMask:
-        """Rebuild the mask from labels, classes and the instance table."""
+        """Mask rebuilt from labels, classes and the instance table."""
         return self.dataset.mask(self.index)

@@ -1,7 +1,7 @@
-"""Where each mask goes in the store: buckets, rows, shards. Pure arithmetic.
+"""Place of each mask in the store: buckets, rows, shards. Pure arithmetic.
 
-One canvas for all would make every reader pay for the largest image, and an array per exact size makes thousands of
-arrays. So masks whose sizes round up to the same canvas share a bucket, and rounding takes four steps an octave.
+One canvas for all masks would make every reader pay for the largest image, and one array per exact size would make
+thousands of arrays. So masks whose sizes round up to the same canvas share a bucket; rounding has four steps per octave.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,40 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 CHUNK_PIXELS = 2**20
-"""Up to this a canvas is one chunk."""
+"""Pixels of the largest canvas that is one chunk."""
 CHUNK_SIDE = 512
 """Sides of the chunks of larger canvases."""
 SHARD_PIXELS = 2**23
-"""About how many pixels a shard holds, unless a single canvas is larger."""
+"""Approximate number of pixels in a shard, unless a single canvas is larger."""
+
+
+class Part(NamedTuple):
+    """The shards that one of several runs writes: every `parts`-th, starting with the `number`-th.
+
+    Attributes
+    ----------
+    number : int
+        From 1 to `parts`.
+    parts : int
+        Number of runs that share the work.
+
+    Examples
+    --------
+    >>> [shard for shard in range(7) if Part(2, 3).has(shard)]
+    [1, 4]
+    """
+
+    number: int
+    parts: int
+
+    @property
+    def name(self) -> str:
+        """Name that differs from those of the other parts."""
+        return f"{self.number}-of-{self.parts}"
+
+    def has(self, shard: int) -> bool:
+        """True if a shard, counted from 0 over all buckets, belongs to this part."""
+        return shard % self.parts == self.number - 1
 
 
 class Shard(NamedTuple):
@@ -29,7 +58,7 @@ class Shard(NamedTuple):
     bucket : int
         Index of the bucket.
     number : int
-        Its number in the bucket, from 0.
+        Number of the shard in the bucket, from 0.
     masks : tuple of int
         Indices of the masks, in the order of the rows.
     """
@@ -46,7 +75,7 @@ class Bucket:
     Attributes
     ----------
     canvas : (int, int)
-        Height and width that every row is padded to, at the lower right.
+        Height and width to which every row is padded, at the lower right.
     masks : tuple of int
         Index of the mask in each row.
     """
@@ -67,45 +96,47 @@ class Bucket:
 
     @property
     def chunk(self) -> Size:
-        """Height and width of a chunk, which is one row deep."""
+        """Height and width of a chunk, which holds one row."""
         height, width = self.canvas
         return self.canvas if height * width <= CHUNK_PIXELS else (min(height, CHUNK_SIDE), min(width, CHUNK_SIDE))
 
     @property
     def shard_shape(self) -> tuple[int, int, int]:
-        """Rows, height and width of a shard; whole chunks, so it may reach beyond the canvas."""
+        """Rows, height and width of a shard, in complete chunks: it may extend beyond the canvas."""
         height, width = (-(-side // part) * part for side, part in zip(self.canvas, self.chunk, strict=True))
         return min(len(self.masks), max(1, SHARD_PIXELS // (height * width))), height, width
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All buckets, by canvas."""
+    """All buckets, sorted by canvas."""
 
     buckets: tuple[Bucket, ...]
 
     @classmethod
     def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None) -> "Layout":
-        """Layout of masks of these sizes, in their order.
+        """Layout of masks of these sizes.
 
         Parameters
         ----------
         sizes : sequence of (int, int)
             Height and width of each mask in pixels.
         canvas : (int, int) or None
-            One canvas for all.
+            One canvas for all masks; None rounds the sizes.
 
         Raises
         ------
         OptionError
-            Where a mask is larger than `canvas`.
+            If a mask is larger than `canvas`.
 
         Examples
         --------
         >>> [(bucket.name, bucket.masks) for bucket in Layout.fit([(250, 300), (20, 20), (256, 257)]).buckets]
         [('20x20', (1,)), ('256x320', (0, 2))]
         """
-        _check_fit(sizes, canvas)
+        height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+        if canvas and (height > canvas[0] or width > canvas[1]):
+            raise OptionError(f"canvas={canvas}: too small; the masks need {height} x {width} pixels")
         rows: dict[Size, list[int]] = {}
         for mask, (height, width) in enumerate(sizes):
             rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)
@@ -119,15 +150,8 @@ class Layout:
                 yield Shard(index, number, bucket.masks[start : start + rows])
 
 
-def _check_fit(sizes: Sequence[Size], canvas: Size | None) -> None:
-    """Refuse a canvas that a mask does not fit."""
-    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
-    if canvas and (height > canvas[0] or width > canvas[1]):
-        raise OptionError(f"--canvas {canvas[0]}x{canvas[1]} is too small: masks reach {height}x{width} pixels")
-
-
 def round_up(side: int) -> int:
-    """Smallest ``k 2^e`` with k in 4..7 that is not below `side`; sides up to 8 stay as they are.
+    """Smallest ``k 2^e`` with k in 4..7 that is at least `side`; sides up to 8 are not changed.
 
     Examples
     --------

@@ -1,40 +1,39 @@
-"""The store: sharded Zarr v3 that says what it holds and whether it is whole.
+"""The store: sharded Zarr v3 that describes itself and can be checked.
 
 ::
 
     out.zarr/                      root attributes: `StoreInfo`
       key/ height/ split/ ...      one row per mask
-      instances/                   one row per instance, and runs of those that the labels do not show whole
+      instances/                   one row per instance, and runs of those that the labels do not show completely
       256x320/                     one group per bucket
         labels/ classes/ weights/
           c/0/0/0                  a shard
           records/0.json           `Record`, written after the shard
-      key/records/manifest.json     `Manifest`: size and checksum of everything else
+      key/records/manifest.json    `Manifest`: size and checksum of everything else
       key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
-      key/records/.input           `InputStamp`: what the input looked like
+      key/records/.input           `InputStamp`: names, sizes and times of the input's files
 
-zarr-python encodes everything in memory; segprep puts the objects in place, each one whole: written beside its place,
-flushed to the disk, renamed. So nothing is ever read back and modified, a kill leaves no torn object, and a record's
-checksum is that of the very bytes. Records lie in the folders of arrays, where no Zarr reader looks for members.
+zarr-python encodes everything in memory; segprep writes each object beside its place, flushes it to the disk and renames
+it. So nothing is ever read back and modified, a kill leaves no torn object, and a record's checksum is that of the very
+bytes. Records lie in the folders of arrays, where no Zarr reader looks for members.
 
-Hidden files are no part of the store: they have no record, and differ where its bytes do not. The note is a mere hint that
+Hidden files are no part of the store: they have no record, and may differ in stores of equal bytes. The input stamp only
 saves loading the same masks again; it may be removed at any time.
 
-The attributes name no version but segprep's own: the same input gives the same bytes under any zarr-python.
+The attributes name no version but that of segprep: the same input gives the same bytes under any zarr-python.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
-from segprep.errors import IntegrityError, OutputError, StorageError
+from segprep.errors import IntegrityError, OptionError, OutputError, StorageError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import LOCK, PARTIAL, exists, put, storage, storage_errors
 from segprep.store.layout import Bucket, Layout
@@ -47,21 +46,25 @@ from segprep.store.schema import (
     ManifestEntry,
     RootMetadata,
     StoreInfo,
-    decode_manifest,
+    description,
+    is_target_name,
     manifest_digest,
-    summary,
-    to_builtins,
+    parameters_of,
 )
-from segprep.store.shards import array_spec, encode_array, map_objects
-from segprep.store.tables import MASK_TABLES, encode_table, read_table
+from segprep.store.shards import array_spec, encode_array
+from segprep.store.tables import MASK_COLUMNS, encode_table
 from segprep.targets import Target
 
 INPUT_STAMP = "key/records/.input"
-"""Where the note lies that says what the input looked like when the masks were loaded."""
+"""Path of the `InputStamp`, taken when the masks were loaded."""
 MANIFEST = "key/records/manifest.json"
-"""Where `Manifest` lies."""
+"""Path of the `Manifest`."""
 ROOT_COPY = "key/records/root.json"
-"""Where the copy of the root's metadata lies: a store whose zarr.json is lost is still known by it."""
+"""Path of the copy of the root's metadata, which identifies a store whose zarr.json is lost."""
+
+
+class FormatError(IntegrityError):
+    """A store of another format."""
 
 
 def create(
@@ -71,9 +74,9 @@ def create(
     targets: Iterable[Target],
     tables: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Write all metadata and tables of a store whose status is incomplete, over those that it may have, and their checksums.
+    """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
 
-    Until `put_info` says that the store is complete, nobody asks for the checksums; so a kill leaves none that are wrong.
+    The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
 
     Parameters
     ----------
@@ -82,14 +85,14 @@ def create(
     info : StoreInfo
         Root attributes.
     layout, targets
-        What the arrays are made of.
+        Buckets and targets, which give the arrays.
     tables : mapping of str to array
-        One row per mask, or for names that begin with ``instances/`` one row per instance.
+        As made by `make_tables`.
 
     Raises
     ------
     StorageError
-        Where the place cannot be written.
+        If the folder cannot be written.
     """
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
@@ -99,7 +102,7 @@ def create(
     for bucket in layout.buckets:
         zarr.create_group(memory, path=bucket.name)
         for target in targets:
-            attributes = {"description": summary(target), "parameters": to_builtins(target)}
+            attributes = {"description": description(target), "parameters": parameters_of(target)}
             encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
     contents = {path: data.to_bytes() for path, data in sorted(objects.items()) if path != "zarr.json"}
@@ -127,46 +130,49 @@ def _encode_manifest(contents: Mapping[str, bytes]) -> bytes:
 
 
 def open_existing(root: AnyPath) -> StoreInfo | None:
-    """Store that is at `root` already; None if the place is free, or holds nothing but what a kill left of a first object.
+    """Attributes of the store at `root`; None if nothing is there, or only the remains of a run killed at its start.
 
     Raises
     ------
     OutputError
-        Where something is there that is no store of segprep: it is never touched.
+        If something is there that is not a segprep store, or one of another format. It is never touched.
     """
     with storage_errors(root):
-        if not exists(root) or (root.is_dir() and all(map(_is_passing, root.iterdir()))):
+        if not exists(root) or (root.is_dir() and all(map(_is_transient, root.iterdir()))):
             return None
     try:
         return read_info(root)
+    except FormatError as error:
+        raise OutputError(f"{error}, or choose another name") from None
     except (IntegrityError, StorageError):
         if exists(root / ROOT_COPY):
-            remedy = f"segprep verify {root} --repair DATA mends it"
-            raise OutputError(f"{root}: exists, and its zarr.json is damaged; {remedy}") from None
-        raise OutputError(f"{root}: exists and is no segprep store; choose another name") from None
+            raise OutputError(
+                f"{root}: exists, and its zarr.json is damaged; verify and repair it with the data set it was made from"
+            ) from None
+        raise OutputError(f"{root}: exists and is not a segprep store; choose another name") from None
 
 
-def _is_passing(path: AnyPath) -> bool:
-    """Whether a file is in a store only while it is written, or was left by a run that was killed at its first object."""
+def _is_transient(path: AnyPath) -> bool:
+    """True for files that exist only while a store is written, or were left by a run killed at its first object."""
     return path.name.startswith(LOCK) or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
 
 
 def put_info(root: AnyPath, info: StoreInfo) -> None:
-    """Replace the root attributes; as complete, this is the last thing that is written."""
+    """Replace the root attributes. With the status complete, this is the last write of a run."""
     data = _encode_root(info)
     with storage_errors(root):
         put(root / "zarr.json", data)
 
 
-def put_stamp(root: AnyPath, note: InputStamp) -> None:
-    """Write the note, unless it is there already."""
-    if read_stamp(root) != note:
+def put_stamp(root: AnyPath, stamp: InputStamp) -> None:
+    """Write the input stamp, unless it is there already."""
+    if read_stamp(root) != stamp:
         with storage_errors(root):
-            put(root / INPUT_STAMP, msgspec.json.encode(note))
+            put(root / INPUT_STAMP, msgspec.json.encode(stamp))
 
 
 def read_stamp(root: AnyPath) -> InputStamp | None:
-    """Note of the store at `root`; None where there is none that can be read."""
+    """Input stamp of the store at `root`; None if there is none, or it cannot be read."""
     try:
         return msgspec.json.decode((root / INPUT_STAMP).read_bytes(), type=InputStamp)
     except (OSError, *NO_JSON):
@@ -174,74 +180,60 @@ def read_stamp(root: AnyPath) -> InputStamp | None:
 
 
 def delete(root: AnyPath, info: StoreInfo, target: str | None = None) -> None:
-    """Remove the arrays of a target, or of all and the tables too; whatever else lies there stays.
+    """Remove the arrays of a target, or those of all targets and the tables; other files in the folder are kept.
 
-    The root attributes stay until others take their place, so that the folder is a store of segprep at any time.
+    The root attributes stay until others replace them, so that the folder is a segprep store at any time.
     """
     put_info(root, msgspec.structs.replace(info, status="incomplete"))
     buckets = [root / bucket.name for bucket in info.buckets]
-    tables = [root / name for name in (*MASK_TABLES, "instances")]
+    tables = [root / name for name in (*(column.name for column in MASK_COLUMNS), "instances")]
     with storage_errors(root):
         for folder in buckets + tables if target is None else [bucket / target for bucket in buckets]:
             storage(folder).remove_tree()
 
 
 def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
-    """Root attributes of the store at `root`, or those in the copy of them.
+    """Root attributes of the store at `root`, from its zarr.json or from `ROOT_COPY`.
 
     Raises
     ------
     IntegrityError
-        Where there is no store, or one that this version cannot read.
+        If there is no store, or one of another format.
     """
     try:
-        text = (root / name).read_bytes()
+        data = (root / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise IntegrityError(f"{root}: no segprep store: there is no {name} in it") from None
+        raise IntegrityError(f"{root}: not a segprep store: it has no {name}") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
+    return decode_info(root, name, data)
+
+
+def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
+    """Root attributes from the bytes of an object of the store at `root`; see `read_info`."""
     try:
-        version = msgspec.json.decode(text, type=FormatOnly).attributes.format
-        if version > FORMAT:
-            raise IntegrityError(f"{root}: has format {version}, and this segprep reads up to {FORMAT}: update segprep")
-        info = msgspec.json.decode(text, type=RootMetadata).attributes
-    except NO_JSON as error:
-        raise IntegrityError(f"{root}: no segprep store: {name}: {error}") from None
-    for each in info.buckets:  # these names are of folders that may be removed
-        if each.name != Bucket((each.height, each.width), ()).name:
-            raise IntegrityError(f"{root}: no segprep store: {name}: bucket {each.name!r} is not named after its size")
+        number = msgspec.json.decode(data, type=FormatOnly).attributes.format
+        if number > FORMAT:
+            raise FormatError(
+                f"{root}: has store format {number}, newer than {FORMAT}, which this is for: update segprep"
+            )
+        if number < FORMAT:
+            raise FormatError(
+                f"{root}: was made by a former version of segprep (format {number}) and must be made again"
+            )
+        info = msgspec.json.decode(data, type=RootMetadata).attributes
+    except (OptionError, *NO_JSON) as error:
+        raise IntegrityError(f"{root}: not a segprep store: {name}: {error}") from None
+    # These are names of folders that may be removed.
+    for bucket in info.buckets:
+        if bucket.name != Bucket((bucket.height, bucket.width), ()).name:
+            raise IntegrityError(
+                f"{root}: not a segprep store: {name}: bucket {bucket.name!r} is not named by its size"
+            )
+    for target in info.targets:
+        if not is_target_name(target.name):
+            raise IntegrityError(f"{root}: not a segprep store: {name}: {target.name!r} is no name of a target")
     return info
-
-
-def checksums_match(root: AnyPath, tables: Sequence[str] = ()) -> bool:
-    """Whether all metadata and tables, or these tables, have the bytes that the list of the objects has recorded."""
-
-    def is_intact(path: str) -> bool:
-        return hashlib.sha256((root / path).read_bytes()).hexdigest() == listed[path].sha256
-
-    try:
-        listed = decode_manifest((root / MANIFEST).read_bytes()) or {}
-        asked = [path for path in listed if not tables or path.startswith(tuple(f"{name}/" for name in tables))]
-        if not listed or not all(f"{name}/zarr.json" in listed for name in tables):
-            return False
-        return all(map_objects(root, is_intact, asked))
-    except OSError:
-        return False
-
-
-def read_splits(root: AnyPath, info: StoreInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """Split and fold of each mask, where their tables are known to be those of the rule that the root attributes name.
-
-    They are not where they are damaged, or where a run with another rule was ended before it had written them.
-    """
-    try:
-        listed = read_info(root, ROOT_COPY)
-    except (IntegrityError, StorageError):
-        return None
-    is_same = (listed.input, listed.split_rule) == (info.input, info.split_rule)
-    if not (is_same and checksums_match(root, ("split", "fold"))):
-        return None
-    return read_table(root, "split"), read_table(root, "fold")
 
 
 def bytes_on_disk(root: AnyPath) -> int:

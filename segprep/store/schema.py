@@ -2,24 +2,32 @@
 
 import hashlib
 import inspect
-from typing import Any, Literal
+import re
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
 
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
+from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
+from segprep.masks.splits import SplitRule
 from segprep.masks.stats import Counts
+from segprep.readers import ReadOptions
 from segprep.store.layout import Layout
 from segprep.targets import TARGETS, Target
-from segprep.targets.target import version_of
+from segprep.targets.target import channels_of, version_of
 
 FORMAT = 2
-"""Version of the store's layout; a reader refuses a larger one."""
-
-
+"""Version of the store's layout; stores of any other are refused."""
+VERSION = version("segprep")
+"""Version of segprep."""
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the JSON it was told of."""
+"""Errors of msgspec for bytes that are not JSON of the expected type."""
+
+D = TypeVar("D")
 
 
 class ClassCounts(msgspec.Struct, frozen=True):
@@ -32,7 +40,7 @@ class ClassCounts(msgspec.Struct, frozen=True):
 
 
 class ClassInfo(msgspec.Struct, frozen=True):
-    """One class: as in `ClassEntry`, with its counts in all and in train, and its weight in train by every formula."""
+    """One class: as in `ClassEntry`, with its counts in all masks and in train, and its weight by every formula."""
 
     code: int
     id: int | None
@@ -54,16 +62,21 @@ class BucketInfo(msgspec.Struct, frozen=True):
 
 
 class TargetInfo(msgspec.Struct, frozen=True):
-    """One target: its parameters, and the fingerprint of all that its pixels depend on."""
+    """One target: its array's type, its parameters, and the fingerprint of everything that its values depend on.
+
+    `parameters` are those of any target, also of one that is not part of segprep; `stored_target` types them.
+    """
 
     name: str
     version: int
+    dtype: str
+    channels: int
     fingerprint: str
     parameters: dict[str, Any]
 
 
 class ProblemInfo(msgspec.Struct, frozen=True):
-    """Problem of a mask, as in `Problem`, with the key of the mask or the name of the file."""
+    """A problem found in a mask or file of the input."""
 
     kind: str
     key: str
@@ -72,7 +85,7 @@ class ProblemInfo(msgspec.Struct, frozen=True):
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """What a store holds; its root attributes. `input` is the fingerprint of all masks, `reading` says how they were read."""
+    """Contents of a store, kept as its root attributes; `input` is the fingerprint of all masks."""
 
     format: int
     status: Literal["incomplete", "complete"]
@@ -80,8 +93,9 @@ class StoreInfo(msgspec.Struct, frozen=True):
     source: str
     source_format: str
     input: str
-    instance_rule: dict[str, Any]
-    split_rule: dict[str, Any]
+    reading: ReadOptions
+    instance_rule: InstanceRule
+    split_rule: SplitRule
     masks: int
     instances: int
     ignored_pixels: int
@@ -91,7 +105,23 @@ class StoreInfo(msgspec.Struct, frozen=True):
     buckets: tuple[BucketInfo, ...]
     targets: tuple[TargetInfo, ...]
     problems: tuple[ProblemInfo, ...]
-    reading: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"
+
+    @property
+    def contents(self) -> str:
+        """Numbers of masks and instances, and the targets, as text."""
+        counts = ", ".join(
+            f"{count:,} {noun}{'' if count == 1 else 's'}"
+            for count, noun in ((self.masks, "mask"), (self.instances, "instance"))
+        )
+        return f"{counts}; {', '.join(target.name for target in self.targets)}"
+
+    @property
+    def class_table(self) -> ClassTable:
+        """Classes without their counts."""
+        return ClassTable(tuple(ClassEntry(item.code, item.id, item.name, item.is_thing) for item in self.classes))
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -110,9 +140,9 @@ class ManifestEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Every object that is neither a shard nor a record, by its path, and the SHA-256 of this very list.
+    """Every object that is neither a shard nor a record, by its path, and the SHA-256 of this list.
 
-    The root's zarr.json stands there as it is once the store is complete.
+    The root's zarr.json is listed as it is once the store is complete.
     """
 
     objects: dict[str, ManifestEntry]
@@ -120,57 +150,22 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class InputStamp(msgspec.Struct, frozen=True):
-    """Fingerprint of the names, sizes and times of the input's files, and that of the masks which were found in them.
+    """Fingerprint of the names, sizes and times of the input's files, and that of the masks read from them.
 
-    The second is the `StoreInfo.input` of the store: where it is another, the note is of other masks.
+    The second is the `StoreInfo.input` of the store; if they differ, the stamp belongs to other masks.
     """
 
     files: str
     masks: str
 
 
-def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
-    """SHA-256 of the list of objects."""
-    return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
-
-
-def to_builtins(parameters: Any) -> dict[str, Any]:
-    """Fields of a frozen dataclass as they come back from JSON; an integer that stands for a float is one."""
-    exact = msgspec.convert(msgspec.to_builtins(parameters), type=type(parameters))
-    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(exact))
-    return fields
-
-
-def summary(target: Target) -> str:
-    """What a target is, with its conventions: its docstring up to the parameters."""
-    return " ".join((inspect.getdoc(type(target)) or "").partition("\n\nAttributes\n")[0].split())
-
-
-def decode_record(data: bytes) -> Record | None:
-    """Record from its bytes; None where these are not the very bytes of one."""
-    try:
-        record = msgspec.json.decode(data, type=Record)
-    except NO_JSON:
-        return None
-    return record if msgspec.json.encode(record) == data else None
-
-
-def decode_manifest(data: bytes) -> dict[str, ManifestEntry] | None:
-    """Records of the objects from the bytes of `Manifest`; None where these are not the very bytes of it."""
-    try:
-        found = msgspec.json.decode(data, type=Manifest)
-    except NO_JSON:
-        return None
-    whole = msgspec.json.encode(found) == data and manifest_digest(found.objects) == found.sha256
-    return found.objects if whole else None
-
-
 class _Format(msgspec.Struct):
     format: int
+    segprep: str
 
 
 class FormatOnly(msgspec.Struct):
-    """Root metadata of any version: the format alone."""
+    """The root's zarr.json in any format: the format alone."""
 
     attributes: _Format
 
@@ -181,27 +176,112 @@ class RootMetadata(msgspec.Struct):
     attributes: StoreInfo
 
 
+def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
+    """SHA-256 of the list of objects."""
+    return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
+
+
+def decode_record(data: bytes) -> Record | None:
+    """Record from its bytes; None unless these are exactly its encoding."""
+    try:
+        record = msgspec.json.decode(data, type=Record)
+    except NO_JSON:
+        return None
+    return record if msgspec.json.encode(record) == data else None
+
+
+def decode_manifest(data: bytes) -> dict[str, ManifestEntry] | None:
+    """Entries of a `Manifest` from its bytes; None unless these are exactly its encoding."""
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except NO_JSON:
+        return None
+    is_valid = msgspec.json.encode(manifest) == data and manifest_digest(manifest.objects) == manifest.sha256
+    return manifest.objects if is_valid else None
+
+
 def train_counts(info: StoreInfo) -> Counts:
-    """Counts of the train split of a store; instances of the fullest mask are not among them."""
+    """Counts of the train split of a store; `most_instances` is not among the attributes and is 0."""
     pixels, instances, images, image_pixels = (
-        np.array([getattr(each.train, name) for each in info.classes], np.int64)
+        np.array([getattr(item.train, name) for item in info.classes], np.int64)
         for name in ClassCounts.__struct_fields__
     )
-    return Counts(tuple(each.name for each in info.classes), pixels, instances, images, image_pixels, most_instances=0)
+    return Counts(tuple(item.name for item in info.classes), pixels, instances, images, image_pixels, most_instances=0)
+
+
+# --- targets and rules -----------------------------------------------------------------------------------------------
+
+
+def exact(values: D) -> D:
+    """Dataclass as it is read back from JSON: an integer given for a float becomes a float."""
+    return msgspec.convert(msgspec.to_builtins(values), type=type(values))
+
+
+def parameters_of(target: Target) -> dict[str, Any]:
+    """Parameters of a target as they are read back from JSON."""
+    try:
+        fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(exact(target)))
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise OptionError(
+            f"targets: {type(target).__qualname__} must be a dataclass of numbers, texts and booleans: {error}"
+        ) from error
+    return fields
+
+
+def description(target: Target) -> str:
+    """Docstring of a target up to its parameters, on one line."""
+    return " ".join((inspect.getdoc(type(target)) or "").partition("\n\nAttributes\n")[0].split())
 
 
 def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str) -> TargetInfo:
-    """Target with the fingerprint of all that its pixels and their place depend on."""
-    parameters = to_builtins(target)
-    rule = to_builtins(instances)
-    parts = [FORMAT, target.name, version_of(target), parameters, rule, msgspec.to_builtins(layout), digest]
+    """Target with the fingerprint of everything that its values and their places depend on."""
+    parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
+    parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
     fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-    return TargetInfo(target.name, version_of(target), fingerprint, parameters)
+    return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
 
 
-def stored_target(info: TargetInfo) -> Target:
-    """Target as it was bound when the store was written."""
-    kind = next((each for each in TARGETS if each.name == info.name), None)
-    if kind is None:
-        raise IntegrityError(f"the store has a target {info.name!r}, which this segprep does not know: update segprep")
-    return msgspec.convert(info.parameters, type=kind)
+def is_target_name(name: str) -> bool:
+    """True if a target may have this name, which is that of a folder in each bucket.
+
+    Examples
+    --------
+    >>> is_target_name("distance_2"), is_target_name("../distance")
+    (True, False)
+    """
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
+
+
+def target_types(targets: Iterable[type[Target] | Target] = ()) -> dict[str, type[Target]]:
+    """Classes of targets by their names: those of segprep, then those of `targets`.
+
+    Raises
+    ------
+    OptionError
+        If a class has the name of another one, or one that a folder cannot have.
+    """
+    types = {kind.name: kind for kind in TARGETS}
+    for target in targets:
+        kind = target if isinstance(target, type) else type(target)
+        if not is_target_name(kind.name):
+            raise OptionError(f"targets: {kind.name!r} is no valid name; use letters, digits, - and _")
+        if types.setdefault(kind.name, kind) is not kind:
+            raise OptionError(f"targets: {kind.__qualname__} has the name of another target, {kind.name!r}; rename it")
+    return types
+
+
+def stored_target(info: TargetInfo, types: Mapping[str, type[Target]]) -> Target | None:
+    """Target as it was fitted when the store was written; None if its class is not among `types`.
+
+    Raises
+    ------
+    IntegrityError
+        If the class has other parameters than the store.
+    """
+    if info.name not in types:
+        return None
+    try:
+        return msgspec.convert(info.parameters, type=types[info.name])
+    except (msgspec.MsgspecError, OptionError) as error:
+        kind = types[info.name].__qualname__
+        raise IntegrityError(f"target {info.name!r}: its stored parameters do not fit {kind}: {error}") from error

@@ -1,4 +1,4 @@
-"""Arrays of a store: their shards, encoded by Zarr, and the record of each."""
+"""Shards of a store's arrays, encoded by Zarr, and the record of each."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -16,19 +16,17 @@ from zarr.storage import MemoryStore
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put, storage, storage_errors
-from segprep.store.layout import Bucket
-from segprep.store.schema import NO_JSON, Record
+from segprep.store.layout import Bucket, Layout, Shard
+from segprep.store.schema import NO_JSON, Record, TargetInfo
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
 
 T = TypeVar("T")
-
-
 R = TypeVar("R")
 
 
 class ArraySpec(NamedTuple):
-    """One array of the store: enough to encode any of its shards.
+    """One array of the store, as far as its shards depend on it.
 
     Attributes
     ----------
@@ -37,7 +35,7 @@ class ArraySpec(NamedTuple):
     shape, shard, chunk : tuple of int
         Rows, height, width; or rows, classes, height, width.
     dtype : str
-        NumPy name of the type.
+        NumPy name of the data type.
     fill, pad : float
         As in `Target`.
     """
@@ -51,106 +49,140 @@ class ArraySpec(NamedTuple):
     pad: float
 
 
-def array_spec(bucket: Bucket, target: Target) -> ArraySpec:
-    """Array that holds `target` for the masks of `bucket`."""
+class TargetShard(NamedTuple):
+    """One shard of one target.
+
+    Attributes
+    ----------
+    target : Target or None
+        The fitted target; None if its class is not known.
+    spec : ArraySpec
+        The array.
+    number, rows : int
+        Number of the shard in the array, and its rows that hold masks.
+    fingerprint : str
+        As in `TargetInfo`.
+    """
+
+    target: Target | None
+    spec: ArraySpec
+    number: int
+    rows: int
+    fingerprint: str
+
+    @property
+    def path(self) -> str:
+        """Path of the shard in the store."""
+        return f"{self.spec.path}/{_shard_name(self.spec, self.number)}"
+
+    @property
+    def record_path(self) -> str:
+        """Path of its record in the store."""
+        return f"{self.spec.path}/records/{self.number}.json"
+
+
+def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
+    """Array of `target` for the masks of `bucket`; without fill value and padding if only its attributes are known."""
     rows, height, width = bucket.shard_shape
-    channels = (channels_of(target),) if channels_of(target) else ()
+    count = target.channels if isinstance(target, TargetInfo) else channels_of(target)
+    channels = (count,) if count else ()
     return ArraySpec(
         path=f"{bucket.name}/{target.name}",
         shape=(len(bucket.masks), *channels, *bucket.canvas),
         shard=(rows, *channels, height, width),
         chunk=(1, *(1 for _ in channels), *bucket.chunk),
         dtype=target.dtype,
-        fill=target.fill,
-        pad=pad_of(target),
+        fill=0 if isinstance(target, TargetInfo) else target.fill,
+        pad=0 if isinstance(target, TargetInfo) else pad_of(target),
     )
 
 
-def empty_shard(spec: ArraySpec, rows: int) -> NDArray[Any]:
-    """Array for the first `rows` rows of a shard, all padding, of shape (rows, H, W)."""
-    return np.full((rows, *spec.shape[1:]), spec.pad, spec.dtype)
+def target_shards(
+    layout: Layout, shard: Shard, infos: Sequence[TargetInfo], targets: Sequence[Target | None]
+) -> list[TargetShard]:
+    """One shard of every target."""
+    bucket = layout.buckets[shard.bucket]
+    return [
+        TargetShard(target, array_spec(bucket, target or info), shard.number, len(shard.masks), info.fingerprint)
+        for info, target in zip(infos, targets, strict=True)
+    ]
 
 
-def write_shard(root: AnyPath, spec: ArraySpec, number: int, rows: NDArray[Any], fingerprint: str) -> None:
-    """Write one shard whole, then its record.
+def empty_shard(shard: TargetShard) -> NDArray[Any]:
+    """Rows of a shard, all padding, shape (rows, H, W)."""
+    return np.full((shard.rows, *shard.spec.shape[1:]), shard.spec.pad, shard.spec.dtype)
+
+
+def write_shard(root: AnyPath, shard: TargetShard, rows: NDArray[Any]) -> None:
+    """Write one complete shard, then its record.
 
     Parameters
     ----------
     root : AnyPath
         The store.
-    spec : ArraySpec
-        The array.
-    number : int
-        Number of the shard in the array.
+    shard : TargetShard
+        Where the rows belong.
     rows : (n, H, W) array
         All rows of the shard.
-    fingerprint : str
-        As in `ProductInfo`.
     """
-    data = encode_shard(spec, rows)
-    place = root / spec.path
-    record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=fingerprint)
-    drop_record(root, spec, number)
+    data = encode_shard(shard.spec, rows)
+    record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=shard.fingerprint)
+    drop_record(root, shard)
     with storage_errors(root):
-        put(place / shard_name(spec, number), data)
-        put(place / record_name(number), msgspec.json.encode(record))
+        put(root / shard.path, data)
+        put(root / shard.record_path, msgspec.json.encode(record))
 
 
-def drop_record(root: AnyPath, spec: ArraySpec, number: int) -> None:
+def drop_record(root: AnyPath, shard: TargetShard) -> None:
     """Remove the record of a shard, which then counts as missing."""
     with storage_errors(root):
-        (root / spec.path / record_name(number)).unlink(missing_ok=True)
+        (root / shard.record_path).unlink(missing_ok=True)
 
 
-def is_written(root: AnyPath, spec: ArraySpec, number: int, fingerprint: str) -> bool:
-    """Whether this shard has its record, from a run with this fingerprint, and is of the recorded size."""
+def is_written(root: AnyPath, shard: TargetShard) -> bool:
+    """True if a shard has the recorded size, and its record this fingerprint."""
     try:
-        record = msgspec.json.decode((root / spec.path / record_name(number)).read_bytes(), type=Record)
-        size = (root / spec.path / shard_name(spec, number)).stat().st_size
+        record = msgspec.json.decode((root / shard.record_path).read_bytes(), type=Record)
+        size = (root / shard.path).stat().st_size
     except (OSError, *NO_JSON):
         return False
-    return record.fingerprint == fingerprint and record.bytes == size
+    return record.fingerprint == shard.fingerprint and record.bytes == size
 
 
-def are_written(root: AnyPath, shards: Sequence[tuple[ArraySpec, int, str]]) -> list[bool]:
-    """As `is_written`, for many shards."""
-    return list(map_objects(root, lambda each: is_written(root, *each), shards))
+def are_written(root: AnyPath, shards: Sequence[TargetShard]) -> list[bool]:
+    """Result of `is_written` for each of many shards."""
+    return list(map_objects(root, lambda shard: is_written(root, shard), shards))
 
 
 def map_objects(root: AnyPath, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-    """What is asked of many objects; of a bucket, many are asked for at once, since each answer takes a while to come."""
+    """Results of a function that reads an object, in order; in a bucket, many are read at once to hide the latency."""
     return storage(root).map(ask, items)
 
 
-def shard_name(spec: ArraySpec, number: int) -> str:
-    """Where a shard lies within its array: it spans all but the rows."""
+def _shard_name(spec: ArraySpec, number: int) -> str:
+    """Path of a shard within its array: it spans all dimensions but the rows."""
     return "/".join(["c", str(number), *("0" for _ in spec.shape[1:])])
 
 
-def record_name(number: int) -> str:
-    """Where the record of a shard lies within its array."""
-    return f"records/{number}.json"
-
-
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
-    """Bytes of a shard with these rows; chunks are written whatever they hold, so that none can go missing unseen."""
+    """Bytes of a shard with these rows. All chunks are written, also constant ones, so that a missing one is an error."""
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
     array[:] = rows
-    return objects[f"{spec.path}/{shard_name(spec, 0)}"].to_bytes()
+    return objects[f"{spec.path}/{_shard_name(spec, 0)}"].to_bytes()
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
-    """Rows of a shard from its bytes, whatever the metadata on the disk say.
+    """Rows of a shard from its bytes, independent of the metadata on the disk.
 
     Raises
     ------
     IntegrityError
-        Where these are no such rows.
+        If the bytes are no such rows.
     """
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
-    objects[f"{spec.path}/{shard_name(spec, 0)}"] = default_buffer_prototype().buffer.from_bytes(data)
+    objects[f"{spec.path}/{_shard_name(spec, 0)}"] = default_buffer_prototype().buffer.from_bytes(data)
     try:
         return np.asarray(array[:])
     except (ValueError, RuntimeError) as error:
@@ -175,5 +207,5 @@ def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any
 
 
 def codecs() -> list[ZstdCodec | Crc32cCodec]:
-    """Small and fast on these maps; without the checksum most bit flips would read back as wrong pixels."""
+    """Codecs that are small and fast on these maps; the checksum turns bit flips into errors."""
     return [ZstdCodec(level=3), Crc32cCodec()]

@@ -1,82 +1,91 @@
-"""Tables of a store: one row per mask, or per instance; their columns, written and read."""
+"""Tables of a store, one row per mask or per instance: every column, how it is made and how it is read."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
 from segprep.errors import IntegrityError
-from segprep.masks.rle import Runs
+from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
-from segprep.store.schema import StoreInfo
+from segprep.store.schema import BucketInfo
 from segprep.store.shards import codecs
 
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 
-
-MASK_TABLES = (
-    *("key", "bucket", "row", "height", "width", "split", "fold", "instance_count", "class_pixels"),
-    *("ignored", "hidden", "digest", "filled_foreground", "filled_class"),
-)
-"""Tables with one row per mask."""
+Tables = Mapping[str, NDArray[Any]]
 
 
-TABLES = (
-    *MASK_TABLES,
-    *(f"instances/{name}" for name in (*(INSTANCE_ROW.names or ()), "mask", "run_count", "runs")),
-)
-"""All tables of a store."""
+@dataclass(frozen=True, eq=False)
+class MaskRows:
+    """Everything that the tables are made of: key, statistics, split and fold of each mask, and the layout."""
+
+    keys: Sequence[str]
+    stats: Sequence[MaskStats]
+    layout: Layout
+    split: SplitArray
+    fold: SplitArray
+
+    @cached_property
+    def places(self) -> NDArray[np.uint32]:
+        """Bucket and row of each mask, shape (masks, 2)."""
+        places = np.zeros((len(self.stats), 2), np.uint32)
+        for number, bucket in enumerate(self.layout.buckets):
+            places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
+        return places
+
+    @cached_property
+    def instances(self) -> NDArray[np.void]:
+        """One `INSTANCE_ROW` per instance of all masks."""
+        return np.concatenate([mask.instances for mask in self.stats])
+
+    @property
+    def runs(self) -> list[NDArray[np.int64]]:
+        """Runs of each instance of all masks."""
+        return [runs for mask in self.stats for runs in mask.runs]
 
 
-TABLE_DIMENSIONS = {
-    "key": ("mask", "byte"),
-    "class_pixels": ("mask", "class"),
-    "digest": ("mask", "digest_byte"),
-    "instances/runs": ("run",),
-}
-"""Of the tables that have not just one row per mask, or per instance."""
+class Column(NamedTuple):
+    """One table.
+
+    Attributes
+    ----------
+    name : str
+        Path of the table in the store.
+    dtype : DTypeLike
+        Type of its values.
+    make : callable
+        Values from `MaskRows`.
+    dimensions : tuple of str
+        Names of its dimensions.
+    field : str or None
+        Field of `MaskStats` that it holds.
+    read : callable
+        Value of that field from a row of the table.
+    """
+
+    name: str
+    dtype: DTypeLike
+    make: Callable[[MaskRows], ArrayLike]
+    dimensions: tuple[str, ...] = ("mask",)
+    field: str | None = None
+    read: Callable[[Any], Any] = int
 
 
-def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
-    """Create a table's column in `memory` and fill it."""
-    dimensions = TABLE_DIMENSIONS.get(name, ("instance",) if name.startswith("instances/") else ("mask",))
-    array = zarr.create_array(
-        memory,
-        name=name,
-        shape=table.shape,
-        chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
-        dtype=table.dtype,
-        compressors=codecs(),
-        dimension_names=dimensions,
-        config={"write_empty_chunks": True},
-    )
-    array[:] = table
-
-
-def zarr_store(root: AnyPath) -> Any:
-    """What zarr-python opens the arrays of a store by, to read them."""
-    return ObjectStore(client(str(root)), read_only=True) if isinstance(root, BucketPath) else root
-
-
-def read_table(root: AnyPath, name: str) -> NDArray[Any]:
-    """One column of the store's tables, for example ``height`` or ``instances/area``."""
-    try:
-        with as_os_errors(root):
-            array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
-            # Zarr takes a chunk that is missing for one of zeros.
-            for chunk in range(-(-array.shape[0] // array.chunks[0])):
-                (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
-            return np.asarray(array[:])
-    except (OSError, ValueError, KeyError, TypeError) as error:  # the latter of metadata that are JSON, but no array's
-        raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
+def _each(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
+    """Values that follow from the statistics of each mask by itself."""
+    return lambda rows: [value(mask) for mask in rows.stats]
 
 
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
@@ -92,91 +101,148 @@ def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def decode_keys(table: NDArray[np.uint8]) -> list[str]:
-    """Names that `encode_keys` made a table of."""
+    """Names from the table made by `encode_keys`."""
     return [bytes(row).rstrip(b"\0").decode() for row in table]
 
 
-def read_layout(root: AnyPath, info: StoreInfo) -> Layout:
-    """Layout of a store."""
-    bucket, row = read_table(root, "bucket"), read_table(root, "row")
-    buckets = []
-    for index, each in enumerate(info.buckets):
-        masks = np.flatnonzero(bucket == index)
-        buckets.append(Bucket((each.height, each.width), tuple(masks[np.argsort(row[masks])].tolist())))
-    return Layout(tuple(buckets))
+MASK_COLUMNS = (
+    Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
+    Column("bucket", np.uint32, lambda rows: rows.places[:, 0]),
+    Column("row", np.uint32, lambda rows: rows.places[:, 1]),
+    Column("height", np.uint32, _each(lambda mask: mask.shape[0])),
+    Column("width", np.uint32, _each(lambda mask: mask.shape[1])),
+    Column("split", np.uint8, lambda rows: rows.split),
+    Column("fold", np.uint8, lambda rows: rows.fold),
+    Column("instance_count", np.uint32, _each(lambda mask: len(mask.instances))),
+    Column(
+        "class_pixels",
+        np.uint64,
+        _each(lambda mask: mask.class_pixels),
+        ("mask", "class"),
+        "class_pixels",
+        lambda row: row.astype(np.int64),
+    ),
+    Column("ignored", np.uint64, _each(lambda mask: mask.ignored), field="ignored"),
+    Column("hidden", np.uint64, _each(lambda mask: mask.hidden), field="hidden"),
+    Column("digest", np.uint8, _each(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
+    Column("filled_foreground", np.bool_, _each(lambda mask: mask.filled), field="filled", read=bool),
+    Column("filled_class", np.bool_, _each(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
+)
+"""Tables with one row per mask."""
 
 
-def mask_columns(keys: Sequence[str], stats: Sequence[MaskStats], layout: Layout) -> dict[str, NDArray[Any]]:
-    """Columns with one row per mask."""
-    places = np.zeros((len(stats), 2), np.uint32)
-    for number, bucket in enumerate(layout.buckets):
-        places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
-    pixels = [each.shape[0] * each.shape[1] for each in stats]
-    return {
-        "key": encode_keys(keys),
-        "bucket": places[:, 0],
-        "row": places[:, 1],
-        "height": np.array([each.shape[0] for each in stats], np.uint32),
-        "width": np.array([each.shape[1] for each in stats], np.uint32),
-        "instance_count": np.array([len(each.instances) for each in stats], np.uint32),
-        "class_pixels": np.array([each.class_pixels for each in stats], np.uint64),
-        "ignored": np.array([each.ignored for each in stats], np.uint64),
-        "hidden": np.array([each.hidden for each in stats], np.uint64),
-        "digest": np.array([list(each.digest) for each in stats], np.uint8),
-        "filled_foreground": np.array([each.filled for each in stats], np.bool_),
-        "filled_class": np.array(
-            [each.class_pixels.max() == size for each, size in zip(stats, pixels, strict=True)], np.bool_
-        ),
-    }
+def _instance_column(name: str) -> Column:
+    """Table of one field of `INSTANCE_ROW`."""
+    return Column(f"instances/{name}", INSTANCE_ROW[name], lambda rows: rows.instances[name], ("instance",))
 
 
-def instance_columns(stats: Sequence[MaskStats]) -> dict[str, NDArray[Any]]:
-    """Columns with one row per instance, and the runs of those that the labels do not show whole."""
-    rows = np.concatenate([each.instances for each in stats])
-    runs = [each for stat in stats for each in stat.runs]
-    counts = [len(each.instances) for each in stats]
-    columns: dict[str, NDArray[Any]] = {name: rows[name] for name in INSTANCE_ROW.names or ()}
-    columns["mask"] = np.repeat(np.arange(len(stats), dtype=np.uint32), counts)
-    columns["run_count"] = np.array([len(each) for each in runs], np.uint32)
-    columns["runs"] = np.concatenate([np.zeros(0, np.int64), *runs]).astype(np.uint32)
-    return {f"instances/{name}": column for name, column in columns.items()}
+COLUMNS = (
+    *MASK_COLUMNS,
+    *map(_instance_column, INSTANCE_ROW.names or ()),
+    Column(
+        "instances/mask",
+        np.uint32,
+        lambda rows: np.repeat(np.arange(len(rows.stats)), [len(mask.instances) for mask in rows.stats]),
+        ("instance",),
+    ),
+    Column("instances/run_count", np.uint32, lambda rows: [len(runs) for runs in rows.runs], ("instance",)),
+    Column(
+        "instances/runs",
+        np.uint32,
+        lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]),
+        ("run",),
+    ),
+)
+"""All tables of a store."""
+
+TABLES = tuple(column.name for column in COLUMNS)
+"""Names of all tables."""
+_DIMENSIONS = {column.name: column.dimensions for column in COLUMNS}
 
 
-Tables = dict[str, NDArray[Any]]
+def make_tables(rows: MaskRows) -> dict[str, NDArray[Any]]:
+    """All tables of a store."""
+    return {column.name: np.asarray(column.make(rows)).astype(column.dtype) for column in COLUMNS}
 
 
 def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
     """Statistics of each mask, without its problems."""
-    rows, runs = _instance_rows(tables), _runs(tables)
+    rows = np.zeros(len(tables["instances/mask"]), INSTANCE_ROW)
+    for name in INSTANCE_ROW.names or ():
+        rows[name] = tables[f"instances/{name}"]
+    values = tables["instances/runs"].astype(np.int64)
+    run_stops = np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()
+    runs = [values[start:stop] for start, stop in zip([0, *run_stops], run_stops, strict=False)]
     class_instances = np.zeros((len(tables["key"]), n_classes), np.int64)
     np.add.at(class_instances, (tables["instances/mask"], rows["class"]), 1)
-    class_pixels = tables["class_pixels"].astype(np.int64)
     stops = np.cumsum(tables["instance_count"], dtype=np.int64).tolist()
     for mask, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
         yield MaskStats(
             shape=(int(tables["height"][mask]), int(tables["width"][mask])),
-            class_pixels=class_pixels[mask],
             class_instances=class_instances[mask],
             instances=rows[start:stop],
             runs=tuple(runs[start:stop]),
-            ignored=int(tables["ignored"][mask]),
-            hidden=int(tables["hidden"][mask]),
-            filled=bool(tables["filled_foreground"][mask]),
             problems=(),
-            digest=bytes(tables["digest"][mask]),
+            **{column.field: column.read(tables[column.name][mask]) for column in MASK_COLUMNS if column.field},
         )
 
 
-def _instance_rows(tables: Tables) -> NDArray[np.void]:
-    """One `INSTANCE_ROW` per instance of all masks."""
-    rows = np.zeros(len(tables["instances/mask"]), INSTANCE_ROW)
-    for name in INSTANCE_ROW.names or ():
-        rows[name] = tables[f"instances/{name}"]
-    return rows
+def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[Any]) -> Layout:
+    """Layout of a store from its attributes and two of its tables."""
+    members = [np.flatnonzero(bucket == number) for number in range(len(buckets))]
+    return Layout(
+        tuple(
+            Bucket((info.height, info.width), tuple(masks[np.argsort(row[masks])].tolist()))
+            for info, masks in zip(buckets, members, strict=True)
+        )
+    )
 
 
-def _runs(tables: Tables) -> list[Runs]:
-    """Runs of each instance of all masks; none where the labels show it whole."""
-    runs = tables["instances/runs"].astype(np.int64)
-    stops = np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()
-    return [runs[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+# --- in Zarr ---------------------------------------------------------------------------------------------------------
+
+
+def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
+    """Create a table in `memory` and fill it."""
+    array = zarr.create_array(
+        memory,
+        name=name,
+        shape=table.shape,
+        chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
+        dtype=table.dtype,
+        compressors=codecs(),
+        dimension_names=_DIMENSIONS[name],
+        config={"write_empty_chunks": True},
+    )
+    array[:] = table
+
+
+def decode_table(name: str, objects: Mapping[str, bytes]) -> NDArray[Any]:
+    """Table from the bytes of its objects, by their paths in the store."""
+    buffer = default_buffer_prototype().buffer
+    memory = {path: buffer.from_bytes(data) for path, data in objects.items() if path.startswith(f"{name}/")}
+    array: Any = zarr.open_array(MemoryStore(memory), path=name, mode="r", zarr_format=3)
+    return np.asarray(array[:])
+
+
+def zarr_store(root: AnyPath) -> Any:
+    """Store by which zarr-python reads the arrays."""
+    return ObjectStore(client(str(root)), read_only=True) if isinstance(root, BucketPath) else root
+
+
+def read_table(root: AnyPath, name: str) -> NDArray[Any]:
+    """One table of a store, for example ``height`` or ``instances/area``.
+
+    Raises
+    ------
+    IntegrityError
+        If it is missing or damaged.
+    """
+    try:
+        with as_os_errors(root):
+            array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
+            # Zarr reads zeros where a chunk is missing.
+            for chunk in range(-(-array.shape[0] // array.chunks[0])):
+                (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
+            return np.asarray(array[:])
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the latter: JSON that is no array's metadata
+        raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error

@@ -359,7 +359,7 @@ def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_info_of_no_store_is_an_integrity_error_of_one_line(tmp_path, name):
-    assert "no segprep store" in assert_one_line(segprep_("info", tmp_path / name), 5)
+    assert "not a segprep store" in assert_one_line(segprep_("info", tmp_path / name), 5)
 
 
 def test_an_output_that_cannot_be_written_is_a_storage_error_of_one_line(tmp_path):

@@ -65,7 +65,7 @@ def missed(root, data, expected, random):
     if what.startswith(FAST_FINDS) and not verify(root, workers=ONE).findings:
         return what, "not found by a fast pass"
     report = repair(root, data, workers=ONE)
-    if not report.mended:
+    if not report.repaired:
         return what, "not found by a deep pass"
     if report.findings:
         return what, "not repaired"

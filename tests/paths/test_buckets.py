@@ -179,7 +179,7 @@ def test_other_settings_are_refused_in_words_and_replaced_on_request(coins, vari
 
 def test_a_folder_of_other_things_is_refused_and_untouched(bucket):
     (bucket / "letters/a.txt").write_bytes(b"dear")
-    with pytest.raises(OutputError, match="exists and is no segprep store"):
+    with pytest.raises(OutputError, match="exists and is not a segprep store"):
         preprocess(COINS, bucket / "letters", workers=ONE, overwrite=True)
     assert objects_in(bucket) == {"letters/a.txt": b"dear"}
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,12 +17,13 @@ from segprep.errors import InputError, OutputError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.readers import READERS, ReadOptions, find
+from segprep.runs.audit import read_state
 from segprep.runs.plan import plan
 from segprep.runs.resplit import resplit
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import LEFT_OUT, scan
 from segprep.runs.settings import run_rules
-from segprep.runs.write import Part
+from segprep.store.layout import Part
 from segprep.store.metadata import INPUT_STAMP, MANIFEST, put_stamp, read_info, read_stamp
 from segprep.store.tables import read_table
 from segprep.targets import Border, Distance, Weights
@@ -229,7 +231,7 @@ def assert_recalled(data, settings, root):
     segprep.preprocess(data, root, targets=(), **settings, workers=ONE)
     rules = rules_of(**settings)
     masks = find(data, format=rules.format, options=rules.reading)
-    known = stats_from_store(root, read_info(root), masks, rules.instances, rules.reading)
+    known = stats_from_store(read_state(root), masks, rules.instances, rules.reading)
     with open_executor(ONE, len(masks.refs)) as executor:
         loaded = scan(executor, masks, rules.instances, no_progress)
         found = scan(executor, masks, rules.instances, no_progress, known)
@@ -286,17 +288,17 @@ def test_the_plan_from_a_store_of_real_nuclei_is_that_from_the_masks(rules, data
         {"segprep": "0.0.1"},
         {"source_format": "instance-png"},
         {"input": "0" * 64},
-        {"reading": {}},
-        {"instance_rule": {}},
+        {"reading": ReadOptions(crowd="instance")},
+        {"instance_rule": InstanceRule(separate=1)},
         {"classes": ()},
     ],
     ids=lambda other: next(iter(other)),
 )
 def test_nothing_is_known_of_masks_that_were_read_otherwise(other, cells, made):
-    info, masks = read_info(made), find(cells)
-    assert len(stats_from_store(made, info, masks, InstanceRule(), ReadOptions())) == 3
-    info = msgspec.structs.replace(info, **other)
-    assert stats_from_store(made, info, masks, InstanceRule(), ReadOptions()) == {}
+    masks, state = find(cells), read_state(made)
+    assert len(stats_from_store(state, masks, InstanceRule(), ReadOptions())) == 3
+    state = replace(state, info=msgspec.structs.replace(state.info, **other))
+    assert stats_from_store(state, masks, InstanceRule(), ReadOptions()) == {}
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ def test_a_file_that_was_changed_and_has_its_size_and_time_is_noticed_by_its_con
     segprep.preprocess(cells, root, workers=ONE)
     in_place(file, file.read_bytes()[:-1] + b"\1")
     assert told(cells, root) == []
-    with pytest.raises(OutputError, match=r"1 is changed \(d\.npy\)"):
+    with pytest.raises(OutputError, match=r"1 changed \(d\.npy\)"):
         segprep.preprocess(cells, root, workers=ONE, reread=True)
 
 
@@ -336,10 +338,10 @@ def _change(cells):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_change, r"1 is changed \(b\.png\)"),
-        (lambda cells: shutil.copy2(cells / "a.png", cells / "d.png"), r"1 is new \(d\.png\)"),
-        (lambda cells: (cells / "c.png").unlink(), r"1 is missing \(c\.png\)"),
-        (lambda cells: (cells / "a.png").rename(cells / "d.png"), r"1 is new \(d\.png\), 1 is missing \(a\.png\)"),
+        (_change, r"1 changed \(b\.png\)"),
+        (lambda cells: shutil.copy2(cells / "a.png", cells / "d.png"), r"1 new \(d\.png\)"),
+        (lambda cells: (cells / "c.png").unlink(), r"1 missing \(c\.png\)"),
+        (lambda cells: (cells / "a.png").rename(cells / "d.png"), r"1 new \(d\.png\), 1 missing \(a\.png\)"),
     ],
     ids=["changed", "new", "missing", "renamed"],
 )
@@ -433,11 +435,11 @@ def test_a_note_of_other_masks_is_not_believed(cells, made):
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ({"separate": 1}, "instances separate was 0, now 1"),
-        ({"overlap": "last"}, "instances overlap was smallest, now last"),
-        ({"crowd": "instance"}, r"1 is changed \(größe/05\.jpg\)"),
+        ({"separate": 1}, "separate was 0, now 1"),
+        ({"overlap": "last"}, "overlap was smallest, now last"),
+        ({"crowd": "instance"}, r"1 changed \(größe/05\.jpg\)"),
         ({"canvas": (1500, 1500)}, "canvas sizes was "),
-        ({"split": SplitRule((1.0, 0.0, 0.0))}, "split fractions was None, now "),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, "fractions was None, now "),
     ],
     ids=["separate", "overlap", "crowd", "canvas", "split"],
 )
@@ -463,7 +465,7 @@ def test_a_mask_that_was_left_out_is_tried_again_and_no_other(cells, tmp_path):
     assert segprep.preprocess(cells, root, **rules, workers=ONE) == info
     assert [(problem.kind, problem.key) for problem in info.problems] == [(LEFT_OUT, "b.png")]
     in_place(cells / "b.png", whole)
-    with pytest.raises(OutputError, match=r"1 is new \(b\.png\)"):
+    with pytest.raises(OutputError, match=r"1 new \(b\.png\)"):
         segprep.preprocess(cells, root, **rules, workers=ONE)
 
 
@@ -487,7 +489,7 @@ def test_a_single_coco_file_is_not_loaded_again_and_its_change_is_noticed(varied
     document = json.loads(file.read_text(encoding="utf-8"))
     del document["annotations"][0]
     file.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(OutputError, match=r"1 is changed \(größe/00\.jpg\)"):
+    with pytest.raises(OutputError, match=r"1 changed \(größe/00\.jpg\)"):
         segprep.preprocess(file, root, workers=ONE)
 
 

@@ -19,11 +19,11 @@ import segprep
 from segprep import Border, Boundaries, Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
 from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
+from segprep.runs.audit import read_state
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store.metadata import MANIFEST, ROOT_COPY, put_info, read_info
-from segprep.store.shards import array_spec, write_shard
-from segprep.store.tables import read_layout
+from segprep.store.shards import write_shard
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import MaskFacts, check, pad_of
 from segprep.targets.weights import IMAGE_RULES, PRESETS
@@ -171,9 +171,9 @@ def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, problem, 
         assert found
         assert found <= suspects
     report = repair(copy, labels, workers=ONE)
-    mended = {each.path for each in report.mended}  # what a deep pass has found
-    assert mended
-    assert mended <= suspects
+    repaired = {each.path for each in report.repaired}  # what a deep pass has found
+    assert repaired
+    assert repaired <= suspects
     assert report.findings == ()
     assert files_of(copy) == before
 
@@ -197,7 +197,7 @@ def test_a_random_fault_is_found_and_repaired(copy, labels, seed, files_of):
     before = files_of(copy)
     what = any_fault(copy, random.Random(seed))  # noqa: S311 - the same problems each time
     report = repair(copy, labels, workers=ONE)
-    assert report.mended, what
+    assert report.repaired, what
     assert report.findings == ()
     assert files_of(copy) == before, what
 
@@ -214,7 +214,7 @@ def test_all_faults_are_listed_and_repaired_together(copy, labels, files_of):
     for path in damaged:
         (copy / path).unlink()
     assert damaged_of(copy) == damaged
-    assert {each.path for each in repair(copy, labels, workers=ONE).mended} == damaged
+    assert {each.path for each in repair(copy, labels, workers=ONE).repaired} == damaged
     assert files_of(copy) == before
 
 
@@ -228,7 +228,7 @@ def test_all_shards_are_repaired(copy, labels, files_of):
 
 def test_a_whole_store_is_left_as_it_is_by_a_repair(copy, labels):
     times = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
-    assert repair(copy, labels, workers=ONE).mended == ()
+    assert repair(copy, labels, workers=ONE).repaired == ()
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == times
 
 
@@ -264,7 +264,7 @@ def test_a_repair_from_other_data_is_refused_and_changes_nothing(copy, labels, t
     Image.fromarray(np.ones((6, 7), np.uint8)).save(others / "0.png")
     (copy / "6x7/labels/c/0/0/0").unlink()
     before = files_of(copy)
-    with pytest.raises(InputError, match=r"is not what .*copy\.zarr was made from"):
+    with pytest.raises(InputError, match=r"is not the data set of .*copy\.zarr"):
         repair(copy, others, workers=ONE)
     assert files_of(copy) == before
 
@@ -273,7 +273,7 @@ def test_a_repair_from_data_of_other_sizes_is_refused_as_well(labels, tmp_path):
     root = tmp_path / "out.zarr"
     segprep.preprocess(labels / "0.png", root, workers=ONE)
     (root / "6x7/labels/c/0/0/0").unlink()
-    with pytest.raises(InputError, match=r"is not what .*out\.zarr was made from"):
+    with pytest.raises(InputError, match=r"is not the data set of .*out\.zarr"):
         repair(root, labels / "1.png", workers=ONE)
 
 
@@ -284,7 +284,7 @@ def test_an_incomplete_store_is_completed_by_a_repair(copy, labels, lost, files_
     (copy / lost).unlink()
     report = repair(copy, labels, workers=ONE)
     assert report.findings == ()
-    assert {lost} <= {each.path for each in report.mended}
+    assert {lost} <= {each.path for each in report.repaired}
     assert files_of(copy) == before
 
 
@@ -328,7 +328,7 @@ def test_a_store_of_an_earlier_segprep_says_that_its_checksums_are_missing_and_g
     (finding,) = verify(copy).findings
     assert finding.path == MANIFEST
     assert "is missing" in finding.what
-    assert "--repair DATA" in finding.what
+    assert "repair with the data set" in finding.what
     (copy / "fold/zarr.json").unlink()
     assert damaged_of(copy) == {MANIFEST, "fold/zarr.json"}
     assert repair(copy, labels, workers=ONE).findings == ()
@@ -341,17 +341,17 @@ def test_an_incomplete_store_says_what_is_missing_and_how_to_go_on(copy, lost):
     info = read_info(copy)
     put_info(copy, msgspec.structs.replace(info, status="incomplete"))
     count = int(lost != "none")
-    with pytest.raises(IntegrityError, match=f"is incomplete: {count} of 12 shards are missing; the same .* goes on"):
+    with pytest.raises(IntegrityError, match=f"is incomplete: {count} of 12 shards are missing; rerun"):
         verify(copy)
 
 
 def test_no_store_is_an_integrity_error(tmp_path):
-    with pytest.raises(IntegrityError, match="no segprep store"):
+    with pytest.raises(IntegrityError, match="not a segprep store"):
         verify(tmp_path)
 
 
 def test_a_sample_of_none_is_an_option_error(whole, labels):
-    with pytest.raises(OptionError, match="--sample 0"):
+    with pytest.raises(OptionError, match="sample=0"):
         verify(whole, against=labels, sample=0)
 
 
@@ -429,7 +429,7 @@ def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(cal
         elif read_info(root).status == "complete" and (call, root.name) != ("repaired", "killed 0"):
             assert verify(root, deep=True, workers=ONE).findings == ()
         elif read_info(root).status == "incomplete":
-            with pytest.raises(IntegrityError, match=r"is incomplete: .* goes on"):
+            with pytest.raises(IntegrityError, match=r"is incomplete: .* rerun"):
                 verify(root)
 
 
@@ -478,13 +478,13 @@ def test_values_that_make_no_sense_are_told_from_those_that_do(target, values, s
 
 def test_values_that_make_no_sense_are_found_although_their_checksum_is_right(copy, labels, files_of):
     before = files_of(copy)
-    info = read_info(copy)
-    target = next(each for each in info.targets if each.name == "weights")
-    spec = array_spec(read_layout(copy, info).buckets[-1], BOUND)
-    write_shard(copy, spec, 0, np.full(spec.shape, -1, np.float16), target.fingerprint)
+    state = read_state(copy)
+    layout, _ = state.places()
+    shard = next(each for each in state.shards(layout, list(layout.shards())[-1]) if each.target.name == "weights")
+    write_shard(copy, shard, np.full(shard.spec.shape, -1, np.float16))
     assert damaged_of(copy) == set()
     (finding,) = verify(copy, deep=True, workers=ONE).findings
-    assert (finding.path, finding.masks) == (f"{spec.path}/c/0/0/0", "1.png")
+    assert (finding.path, finding.masks) == (shard.path, "1.png")
     assert finding.what.startswith("1.png: ")
     assert repair(copy, labels, workers=ONE).findings == ()
     assert files_of(copy) == before

@@ -1,5 +1,6 @@
 """Rebuilding instances from a store."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import runs_bitmap, string_runs
 from segprep.masks.splits import SplitRule
 from segprep.readers import find
+from segprep.runs.describe import describe
 from segprep.runs.preprocess import preprocess
 from segprep.store.dataset import Dataset
 
@@ -91,11 +93,44 @@ def test_folds_part_the_masks(tmp_path: Path) -> None:
 
 def test_unknown_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no split 'dev', only train, val, test"):
-        coins(tmp_path).part("dev")
+        coins(tmp_path).select(split="dev")
+
+
+def test_a_mask_is_found_by_its_key(tmp_path: Path) -> None:
+    many(tmp_path / "labels", 4)
+    preprocess(tmp_path / "labels", tmp_path / "out.zarr")
+    dataset = segprep.open(tmp_path / "out.zarr")
+    for index, key in enumerate(dataset.keys):
+        assert dataset[key]["key"] == key
+        np.testing.assert_array_equal(dataset[key]["labels"], dataset[index]["labels"])
+    with pytest.raises(KeyError, match="no mask 'nothing'"):
+        dataset["nothing"]
+
+
+def test_each_is_shown_on_one_line(tmp_path: Path) -> None:
+    many(tmp_path / "labels", 40)
+    rules = Rules(split=SplitRule(fractions=(0.8, 0.0, 0.2)))
+    info = preprocess(tmp_path / "labels", tmp_path / "out.zarr", rules=rules)
+    dataset = segprep.open(tmp_path / "out.zarr")
+    train, test = (len(dataset.select(split=name)) for name in ("train", "test"))
+    contents = f"40 masks, {info.instances} instances; labels, classes, weights"
+    assert repr(dataset) == f"<segprep store 'out.zarr': {contents}; train {train}, val 0, test {test}>"
+    assert repr(dataset.select(split="test")).endswith(f"test {test} ({test} selected)>")
+    assert repr(describe(tmp_path / "out.zarr")) == f"<StoreInfo of 'labels': {contents}; complete>"
+    assert repr(dataset.instances(0)) == f"<{len(dataset.instances(0))} instances in 12 x 16 pixels; classes 1>"
+
+
+def test_a_dataset_travels_without_what_it_has_read(tmp_path: Path) -> None:
+    dataset = coins(tmp_path)
+    before = len(pickle.dumps(dataset))
+    first = dataset[0]["labels"]
+    data = pickle.dumps(dataset)
+    assert len(data) == before
+    np.testing.assert_array_equal(pickle.loads(data)[0]["labels"], first)  # noqa: S301 - from this test
 
 
 def test_missing_store_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError, match="no segprep store"):
+    with pytest.raises(IntegrityError, match="not a segprep store"):
         segprep.open(tmp_path / "nothing.zarr")
 
 

@@ -22,9 +22,10 @@ from segprep.readers import find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, StoreInfo
-from segprep.store.shards import array_spec, empty_shard, encode_shard, is_written, record_name, write_shard
+from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shard
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
+from segprep.targets.target import pad_of
 
 EVERY_PRODUCT = (Labels(), Classes(), Weights())
 STORES = ["coins_store", "varied_store", "dsb2018_store"]
@@ -89,8 +90,9 @@ def new_store(root, sizes, targets=EVERY_PRODUCT):
         source="none",
         source_format="none",
         input="none",
-        instance_rule={},
-        split_rule={},
+        reading=ReadOptions(),
+        instance_rule=InstanceRule(),
+        split_rule=SplitRule(),
         masks=len(sizes),
         instances=0,
         ignored_pixels=0,
@@ -125,7 +127,7 @@ def test_rows_are_the_products_of_their_masks_and_padding(name, data, request):
         stored = [read_zarr(root, f"{bucket.name}/{target.name}") for bucket in info.buckets]
         for mask, ref in enumerate(refs):
             bucket, row, height, width = (int(column[mask]) for column in places.values())
-            expected = np.full(stored[bucket].shape[1:], made.pad, made.dtype)
+            expected = np.full(stored[bucket].shape[1:], pad_of(made), made.dtype)
             expected[:height, :width] = made.compute(ref.load())
             np.testing.assert_array_equal(stored[bucket][row], expected, err_msg=f"{ref.key} {target.name}")
 
@@ -138,8 +140,8 @@ def test_what_is_written_is_read_back(tmp_path, sizes, target):
     spec = array_spec(bucket, target)
     rows = np.random.default_rng(0).integers(0, 250, spec.shape).astype(spec.dtype)
     for shard in layout.shards():
-        first = shard.masks[0]
-        write_shard(tmp_path, spec, shard.number, rows[first : first + len(shard.masks)], "f")
+        first, count = shard.masks[0], len(shard.masks)
+        write_shard(tmp_path, TargetShard(target, spec, shard.number, count, "f"), rows[first : first + count])
     for read in READERS:
         np.testing.assert_array_equal(read(tmp_path, spec.path), rows)
 
@@ -198,7 +200,7 @@ def test_varied_store_has_several_shards_in_an_array_and_several_chunks_in_a_can
 def test_records_match_their_shards(root):
     for _, target, path in product_arrays(root):
         for number, shard in enumerate(shards(root, path)):
-            record = json.loads((root / path / record_name(number)).read_bytes())
+            record = json.loads((root / path / f"records/{number}.json").read_bytes())
             assert record == {
                 "bytes": shard.stat().st_size,
                 "sha256": hashlib.sha256(shard.read_bytes()).hexdigest(),
@@ -380,7 +382,7 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
 def test_a_place_is_taken_by_a_store_whose_root_is_damaged_and_the_error_says_how_to_mend_it(coins_copy, damage):
     damage(coins_copy / "zarr.json")
-    with pytest.raises(OutputError, match=r"zarr\.json is damaged; segprep verify .* --repair DATA mends it"):
+    with pytest.raises(OutputError, match=r"zarr\.json is damaged; verify and repair it with the data set"):
         open_existing(coins_copy)
 
 
@@ -398,20 +400,20 @@ def test_a_table_whose_chunk_is_missing_is_an_integrity_error(coins_copy):
 
 def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_path):
     _, layout = new_store(tmp_path, [(4, 4)])
-    spec = array_spec(layout.buckets[0], Labels())
-    assert not is_written(tmp_path, spec, 0, "f")
-    write_shard(tmp_path, spec, 0, empty_shard(spec, 1), "f")
-    assert is_written(tmp_path, spec, 0, "f")
-    assert not is_written(tmp_path, spec, 0, "g")
-    assert not is_written(tmp_path, spec, 1, "f")
-    shard, record = tmp_path / spec.path / shard_name(0), tmp_path / spec.path / record_name(0)
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-1])
-    assert not is_written(tmp_path, spec, 0, "f")
-    shard.write_bytes(whole)
+    shard = TargetShard(Labels(), array_spec(layout.buckets[0], Labels()), 0, 1, "f")
+    assert not is_written(tmp_path, shard)
+    write_shard(tmp_path, shard, empty_shard(shard))
+    assert is_written(tmp_path, shard)
+    assert not is_written(tmp_path, shard._replace(fingerprint="g"))
+    assert not is_written(tmp_path, shard._replace(number=1))
+    path = tmp_path / shard.path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert not is_written(tmp_path, shard)
+    path.write_bytes(whole)
     for damaged in (b"{", b'{"sha256":"\xb3"}'):
-        record.write_bytes(damaged)
-        assert not is_written(tmp_path, spec, 0, "f")
+        (tmp_path / shard.record_path).write_bytes(damaged)
+        assert not is_written(tmp_path, shard)
 
 
 @pytest.mark.parametrize("name", ["below a file", "too long a name"])
@@ -424,11 +426,11 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path, name):
 
 def test_a_shard_that_cannot_be_put_in_place_leaves_no_partial_file_and_no_record(tmp_path, files_of):
     _, layout = new_store(tmp_path, [(4, 4)])
-    spec = array_spec(layout.buckets[0], Labels())
-    (tmp_path / spec.path / shard_name(0)).mkdir(parents=True)
+    shard = TargetShard(Labels(), array_spec(layout.buckets[0], Labels()), 0, 1, "f")
+    (tmp_path / shard.path).mkdir(parents=True)
     before = files_of(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
-        write_shard(tmp_path, spec, 0, empty_shard(spec, 1), "f")
+        write_shard(tmp_path, shard, empty_shard(shard))
     assert files_of(tmp_path) == before
 
 
@@ -448,21 +450,37 @@ NO_STORE = {
 @pytest.mark.parametrize("text", NO_STORE.values(), ids=NO_STORE)
 def test_info_is_an_integrity_error_where_zarr_json_holds(tmp_path, text):
     (tmp_path / "zarr.json").write_bytes(text)
-    with pytest.raises(IntegrityError, match="no segprep store"):
+    with pytest.raises(IntegrityError, match="not a segprep store"):
         read_info(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_info_is_an_integrity_error_where_there_is_no_store(tmp_path, name):
-    with pytest.raises(IntegrityError, match=r"no segprep store: there is no zarr\.json"):
+    with pytest.raises(IntegrityError, match=r"not a segprep store: it has no zarr\.json"):
         read_info(tmp_path / name)
 
 
 def test_a_newer_format_is_an_integrity_error_that_says_to_update(coins_copy):
     attributes = metadata(coins_copy)
-    attributes["attributes"] = {"format": FORMAT + 1, "status": "who knows"}
+    attributes["attributes"] = {"format": FORMAT + 1, "segprep": "9.0", "status": "who knows"}
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))
-    with pytest.raises(IntegrityError, match=f"has format {FORMAT + 1}.*update segprep"):
+    with pytest.raises(IntegrityError, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
+        read_info(coins_copy)
+
+
+def test_a_store_of_the_former_format_says_that_it_must_be_made_again(coins_copy):
+    attributes = metadata(coins_copy)
+    attributes["attributes"]["format"] = 1
+    (coins_copy / "zarr.json").write_text(json.dumps(attributes))
+    for read, kind in ((segprep.open, IntegrityError), (open_existing, OutputError)):
+        with pytest.raises(kind, match=r"made by a former version of segprep .* must be made again"):
+            read(coins_copy)
+
+
+def test_a_target_whose_name_is_a_path_is_none_of_a_store(coins_copy):
+    text = (coins_copy / "zarr.json").read_text()
+    (coins_copy / "zarr.json").write_text(text.replace('"name": "labels"', '"name": "../labels"'))
+    with pytest.raises(IntegrityError, match=r"'\.\./labels' is no name of a target"):
         read_info(coins_copy)
 
 

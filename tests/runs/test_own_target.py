@@ -1,0 +1,201 @@
+"""A target that is not part of segprep works wherever those of segprep do."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import segprep
+from segprep import Distance, SplitRule, Weights, Workers
+from segprep.cli.commands import main
+from segprep.errors import IntegrityError, OptionError, OutputError
+from segprep.runs.preprocess import Rules
+from segprep.runs.repair import repair
+from segprep.runs.resplit import resplit
+from segprep.runs.verify import verify
+from segprep.store.metadata import read_info
+
+ONE = Workers(processes=1)
+SHARD = "12x16/centre/c/0/0/0"
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Distance of each pixel to the centroid of its instance, 0 on the background.
+
+    Attributes
+    ----------
+    power : float
+        Exponent of the distance.
+    pixels : int
+        Pixels of the instances in the train split, bound by `fit`.
+    """
+
+    power: float = 1.0
+    pixels: int = 0
+
+    name: ClassVar[str] = "centre"
+    dtype: ClassVar[str] = "float32"
+    fill: ClassVar[float] = float("nan")
+
+    def fit(self, train, everything):  # noqa: ARG002 - as the protocol has it
+        return replace(self, pixels=int(train.pixels[1:].sum()))
+
+    def compute(self, mask):
+        labels = mask.labels
+        distance = np.zeros(labels.shape, np.float32)
+        for number in np.unique(labels[labels > 0]):
+            own = np.argwhere(labels == number)
+            distance[labels == number] = np.hypot(*(own - own.mean(axis=0)).T) ** self.power
+        return distance
+
+    def check(self, values, facts):  # noqa: ARG002 - as the protocol has it
+        return "is negative" if (values < 0).any() else None
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """Folder of eight label images."""
+    folder = tmp_path_factory.mktemp("own") / "labels"
+    folder.mkdir()
+    for index in range(8):
+        values = np.zeros((12, 16), np.uint8)
+        values[1 : 4 + index, 2:7], values[2:6, 9:14] = 1, 2
+        Image.fromarray(values).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(labels, tmp_path_factory):
+    root = tmp_path_factory.mktemp("own") / "out.zarr"
+    rules = Rules(split=SplitRule((0.5, 0.5, 0.0)))
+    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], rules=rules, workers=ONE)
+    return root
+
+
+@pytest.fixture
+def root(made, tmp_path):
+    return Path(shutil.copytree(made, tmp_path / "out.zarr"))
+
+
+def test_it_is_written_after_those_of_segprep_and_read_as_they_are(root):
+    info = read_info(root)
+    assert [target.name for target in info.targets] == ["labels", "classes", "weights", "centre"]
+    assert info.targets[3].parameters["power"] == 2
+    mask = segprep.open(root)["3.png"]
+    expected = Centre(power=2).compute(segprep.open(root).mask(3))
+    np.testing.assert_array_equal(mask["centre"], expected)
+    assert expected.max() > 4
+
+
+def test_a_rerun_changes_nothing(root, labels, files_of):
+    before = files_of(root)
+    segprep.preprocess(labels, root, targets=[Centre(power=2)], workers=ONE)
+    assert files_of(root) == before
+
+
+def test_a_run_resumes(root, labels, files_of):
+    before = files_of(root)
+    (root / SHARD).unlink()
+    segprep.preprocess(labels, root, targets=[Centre(power=2)], workers=ONE)
+    assert files_of(root) == before
+
+
+def test_other_targets_are_added_to_it(root, labels):
+    shard = (root / SHARD).read_bytes()
+    segprep.preprocess(labels, root, targets=[Centre(power=2), Distance()], workers=ONE)
+    assert [target.name for target in read_info(root).targets] == ["labels", "classes", "weights", "distance", "centre"]
+    assert (root / SHARD).read_bytes() == shard
+
+
+def test_it_is_added_to_others(labels, tmp_path):
+    segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Weights()], workers=ONE)
+    segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Centre()], workers=ONE)
+    assert verify(tmp_path / "out.zarr", deep=True, against=labels, targets=[Centre], workers=ONE).findings == ()
+
+
+def test_other_parameters_are_refused_and_replaced_on_request(root, labels):
+    with pytest.raises(OutputError, match=r"centre power was 2\.0, now 3\.0.*overwrite=True"):
+        segprep.preprocess(labels, root, targets=[Centre(power=3)], workers=ONE)
+    segprep.preprocess(labels, root, targets=[Centre(power=3)], overwrite=True, workers=ONE)
+    assert verify(root, against=labels, targets=[Centre], workers=ONE).findings == ()
+
+
+@pytest.mark.parametrize("options", [{}, {"deep": True}, {"deep": True, "against": True}])
+def test_it_is_verified(root, labels, options):
+    if "against" in options:
+        options = options | {"against": labels}
+    assert verify(root, targets=[Centre], workers=ONE, **options).findings == ()
+    (root / SHARD).write_bytes((root / SHARD).read_bytes()[:-1])
+    first, *_ = verify(root, targets=[Centre], workers=ONE, **options).findings
+    assert (first.path, first.what.startswith("has ")) == (SHARD, True)
+
+
+def test_it_is_repaired(root, labels, files_of):
+    before = files_of(root)
+    (root / SHARD).write_bytes(b"damaged")
+    (root / "12x16/centre/zarr.json").unlink()
+    report = repair(root, labels, targets=[Centre], workers=ONE)
+    assert {finding.path for finding in report.repaired} == {SHARD, "12x16/centre/zarr.json"}
+    assert report.findings == ()
+    assert files_of(root) == before
+
+
+def test_it_is_fitted_to_a_new_split(root, labels):
+    before = read_info(root).targets[3].parameters["pixels"]
+    resplit(root, SplitRule((0.25, 0.75, 0.0), seed=2), refit=True, targets=[Centre], workers=ONE)
+    assert read_info(root).targets[3].parameters["pixels"] != before
+    assert verify(root, deep=True, against=labels, targets=[Centre], workers=ONE).findings == ()
+
+
+def test_without_its_class_a_store_is_opened_described_and_verified(root):
+    assert segprep.open(root)[0]["centre"].shape == (12, 16)
+    assert verify(root, workers=ONE).findings == ()
+    assert CliRunner().invoke(main, ["info", str(root)]).exit_code == 0
+    assert CliRunner().invoke(main, ["verify", str(root)]).exit_code == 0
+    (root / SHARD).unlink()
+    assert [finding.path for finding in verify(root, workers=ONE).findings] == [SHARD]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda root, _: verify(root, deep=True, workers=ONE),
+        lambda root, labels: verify(root, against=labels, workers=ONE),
+        lambda root, labels: repair(root, labels, workers=ONE),
+        lambda root, _: resplit(root, SplitRule((0.5, 0.25, 0.25)), workers=ONE),
+        lambda root, labels: segprep.preprocess(labels, root, targets=[Distance()], workers=ONE),
+    ],
+)
+def test_what_needs_its_class_says_so(root, labels, call, files_of):
+    before = files_of(root)
+    with pytest.raises(IntegrityError, match=r"target 'centre' .*: pass its class, as targets=\[\.\.\.\]"):
+        call(root, labels)
+    assert files_of(root) == before
+
+
+def test_its_name_is_one_of_a_folder_and_of_no_other_target(labels, tmp_path):
+    class Labels(Centre):
+        name = "labels"
+
+    class Outside(Centre):
+        name = "../centre"
+
+    for target, message in ((Labels(), "has the name of another target"), (Outside(), "is no valid name")):
+        with pytest.raises(OptionError, match=message):
+            segprep.preprocess(labels, tmp_path / "out.zarr", targets=[target], workers=ONE)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_class_with_other_parameters_is_an_integrity_error(root):
+    @dataclass(frozen=True)
+    class Other(Centre):
+        power: int = 1
+
+    with pytest.raises(IntegrityError, match=r"'centre': its stored parameters do not fit .*Other"):
+        verify(root, deep=True, targets=[Other], workers=ONE)
