@@ -54,7 +54,7 @@ def test_wheel_has_every_module_and_the_commands_are_in_segprep(wheel):
     assert {"segprep/cli/main.py", "segprep/readers/coco.py"} <= modules | commands
 
 
-def test_wheel_says_that_it_is_typed(wheel):
+def test_wheel_is_marked_as_typed(wheel):
     assert "segprep/py.typed" in wheel.namelist()
 
 

@@ -103,7 +103,7 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
 
 
-def test_info_says_what_is_in_a_store(varied_store):
+def test_info_shows_what_a_store_contains(varied_store):
     ended = segprep_("info", varied_store)
     info = read_info(varied_store)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -274,7 +274,7 @@ def test_a_usage_error_of_the_installed_command_is_one_line_too(tmp_path, argume
 
 
 @pytest.mark.parametrize("arguments", [["weights"], ["info"], ["weights", "data"], ["nonsense"], ["--nonsense"]])
-def test_a_missing_argument_or_unknown_command_is_a_usage_error_of_one_line(arguments):
+def test_a_missing_argument_or_unknown_command_is_a_usage_error(arguments):
     assert_one_line(segprep_(*arguments), 2)
 
 
@@ -348,7 +348,7 @@ def _zarr(root):
 @pytest.mark.parametrize(
     "make", mostly_slow([_store, _folder, _zarr, Path.touch], _store), ids=["other store", "folder", "zarr", "file"]
 )
-def test_an_output_that_exists_is_one_line_that_names_it_and_stays_untouched(tmp_path, make):
+def test_an_existing_output_is_named_in_one_line_and_stays_untouched(tmp_path, make):
     root = tmp_path / "out.zarr"
     make(root)
     before = state(tmp_path)
@@ -369,7 +369,7 @@ def test_an_output_that_cannot_be_written_is_a_storage_error_of_one_line(tmp_pat
     assert "cannot be written" in line
 
 
-def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_path):
+def test_a_repeated_command_is_up_to_date_and_touches_nothing(tmp_path):
     root = tmp_path / "out.zarr"
     first = segprep_("weights", EXAMPLES / "coins", root)
     before = state(tmp_path)
@@ -381,7 +381,7 @@ def test_the_same_command_again_says_that_all_is_there_and_touches_nothing(tmp_p
 
 
 @pytest.mark.slow
-def test_the_same_command_again_loads_masks_only_if_it_is_told_to(tmp_path):
+def test_a_repeated_command_loads_masks_only_on_request(tmp_path):
     command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
     assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"
     assert segprep_(*command).stderr == ""
@@ -408,7 +408,7 @@ def test_class_weights_may_stand_in_a_file(tmp_path):
     assert read_info(root).targets[2].parameters["vector"] == [0.5, 3]
 
 
-def test_a_preset_stands_for_what_is_not_said(tmp_path):
+def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "falk2019", "--sigma", "4")
     assert ended.returncode == 0, ended
     info = read_info(tmp_path / "a.zarr")
@@ -475,7 +475,7 @@ def squares(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "3"], ids=["in this process", "idle workers"])
-def test_an_interrupt_is_one_line_and_leaves_a_store_that_says_it_is_incomplete(squares, tmp_path, workers):
+def test_an_interrupt_is_one_line_and_leaves_an_incomplete_store(squares, tmp_path, workers):
     root = tmp_path / "out.zarr"
     command = [COMMAND, "weights", squares, root, "--workers", workers]
     allow_interrupts()
@@ -546,7 +546,7 @@ def in_bash(line, *words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-", "2> >(head -n 1 > /dev/null)"])
-def test_a_run_goes_on_where_nobody_can_read_how_far_it_is(stderr, tmp_path):
+def test_a_run_continues_if_its_progress_cannot_be_written(stderr, tmp_path):
     ended = in_bash(f'segprep weights "$1" "$2" {stderr}', EXAMPLES / "coins", tmp_path / "out.zarr")
     assert ended.returncode == 0
     assert ": complete: 1 mask, 24 instances" in ended.stdout

@@ -137,7 +137,7 @@ def test_every_block_of_other_pages_runs(name, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["scheduler.json", "tls.json"])
-def test_a_cluster_that_is_started_as_the_page_says_does_the_work(file, tmp_path):
+def test_a_cluster_started_as_on_the_page_does_the_work(file, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     script = ["trap 'kill $(jobs -p); wait' EXIT"]
     for line in block_with(f"127.0.0.1:0 --scheduler-file {file}\ndask worker").splitlines():
@@ -172,7 +172,7 @@ def completed_as_in_one_run(data, line, files_of):
 
 
 @pytest.mark.slow
-def test_the_script_for_slurm_writes_its_part_and_the_last_job_completes_the_store(data, tmp_path, files_of):
+def test_the_slurm_script_writes_parts_and_a_last_job_completes_them(data, tmp_path, files_of):
     script = block_with("#SBATCH --array=1-8")
     assert "\nparts=8 " in script
     for job in ("3", "1"):
@@ -182,7 +182,7 @@ def test_the_script_for_slurm_writes_its_part_and_the_last_job_completes_the_sto
 
 
 @pytest.mark.slow
-def test_the_job_for_kubernetes_writes_its_part_and_a_last_run_completes_the_store(data, tmp_path, files_of):
+def test_the_kubernetes_job_writes_parts_and_a_last_run_completes_them(data, tmp_path, files_of):
     spec = yaml.safe_load(block_with("completionMode: Indexed"))["spec"]
     (container,) = spec["template"]["spec"]["containers"]
     shell, option, script = container["command"]
@@ -198,7 +198,7 @@ def test_python_of_the_page_about_clusters_is_python():
     compile(block, "docs/clusters.md", "exec")
 
 
-def test_options_that_the_page_about_clusters_names_are_those_of_the_commands():
+def test_options_on_the_page_about_clusters_exist():
     lines = re.findall(r"segprep weights [^`\n]*", CLUSTERS_PAGE)
     named = {option for line in lines for option in re.findall(r"(?<![\w-])--[a-z-]+", line)}
     assert named >= {"--part", "--scheduler", "--workers"}
@@ -220,7 +220,7 @@ def test_the_script_measures_the_memory_of_a_worker():
     assert 50 < int(weights_alone) < int(everything) < 2000
 
 
-def test_the_page_makes_the_discs_of_the_pictures(followed):
+def test_the_page_makes_the_discs_of_the_figures(followed):
     folder, _, _ = followed
     script: dict[str, object] = {"__name__": "draw_maps", "__file__": str(ROOT / "examples" / "draw_maps.py")}
     exec((ROOT / "examples" / "draw_maps.py").read_text(encoding="utf-8"), script)  # noqa: S102 - our own script
@@ -228,7 +228,7 @@ def test_the_page_makes_the_discs_of_the_pictures(followed):
         np.testing.assert_array_equal(np.array(image), script["discs"]())
 
 
-def test_the_boundary_loss_of_the_page_is_the_one_it_says(followed):
+def test_the_boundary_loss_is_the_one_of_the_page(followed):
     _, _, names = followed
     assert f"it is {names['boundary_loss']:.2f} if the prediction is perfect" in FORMULAS_PAGE
     assert f"and {names['distance'].mean():.2f} if all is foreground" in FORMULAS_PAGE
@@ -250,7 +250,7 @@ def test_weight_of_the_seam_is_the_one_of_the_page(pixels, seam, followed):
     assert re.search(rf"weight is {seam}|weighs {seam}", FORMULAS_PAGE)
 
 
-def test_splits_of_the_page_have_the_sizes_it_says(followed):
+def test_splits_have_the_sizes_of_the_page(followed):
     _, results, _ = followed
     lines = [result.stdout.strip() for args, result in results if args[0] == "split"]
     assert lines == ["tiles.zarr: train 12, val 6, test 6"] * 2
@@ -258,12 +258,12 @@ def test_splits_of_the_page_have_the_sizes_it_says(followed):
     assert warned == [True, False]
 
 
-def test_pages_show_every_picture_and_no_other():
+def test_pages_show_every_figure_and_no_other():
     shown = {path.resolve() for name in PAGES for path in shown_figures(name)}
     assert shown == set(FIGURES.iterdir())
 
 
-def test_script_draws_the_same_pictures_and_no_other(redrawn):
+def test_script_draws_the_same_figures_and_no_other(redrawn):
     assert sorted(path.name for path in redrawn.iterdir()) == sorted(path.name for path in FIGURES.iterdir())
 
 
@@ -294,7 +294,7 @@ def test_every_command_of_the_first_page_is_one(arguments):
 
 
 @pytest.mark.parametrize("name", [*FORMULAS, *IMAGE_RULES, *PRESETS, *(target.name for target in TARGETS)])
-def test_every_formula_preset_and_product_is_explained(name):
+def test_every_formula_preset_and_target_is_explained(name):
     assert f"`{name}`" in FORMULAS_PAGE
 
 

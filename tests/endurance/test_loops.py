@@ -6,21 +6,21 @@ from endurance import damage, double_starts, failing_writes, kills, runs, signal
 pytestmark = pytest.mark.slow
 
 
-def test_whatever_write_fails_the_same_command_goes_on():
+def test_the_same_command_resumes_after_any_failed_write():
     if reason := failing_writes.hindrance():
         pytest.skip(reason)
     failing_writes.main(20)
 
 
-def test_whichever_moment_a_run_is_killed_at_the_same_command_goes_on():
+def test_the_same_command_resumes_after_a_kill_at_any_moment():
     kills.main(20, masks=6, resume=runs.run_here)
 
 
-def test_whichever_moment_a_signal_comes_at_a_run_ends_and_the_same_command_goes_on():
+def test_the_same_command_resumes_after_a_signal_at_any_moment():
     signals.main(4, masks=6, resume=runs.run_here)
 
 
-def test_of_two_starts_at_once_one_goes_on_and_the_other_is_refused():
+def test_of_two_starts_at_once_one_completes_and_one_is_refused():
     double_starts.main(3, masks=6)
 
 

@@ -17,7 +17,7 @@ print(double(21))
 """
 
 
-def test_a_kernel_that_cannot_be_kept_for_want_of_room_is_compiled_all_the_same(tmp_path):
+def test_a_kernel_is_compiled_even_if_there_is_no_room_to_keep_it(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     ended = subprocess.run(
         [sys.executable, tmp_path / "script.py"],

@@ -132,7 +132,7 @@ def test_does_not_depend_on_instance_numbers(mask, reach, data):
     ],
 )
 @pytest.mark.parametrize("reach", [2, 31, 400])
-def test_tells_large_instance_numbers_apart(numbers, reach):
+def test_distinguishes_large_instance_numbers(numbers, reach):
     planes = scattered((20, 30), 3)
     renumbered = np.array([0, *numbers], np.int32)[planes]
     expected = squared_within(oracles.nearest_two(planes), reach)
@@ -181,7 +181,7 @@ def test_does_not_depend_on_an_empty_plane(mask, reach):
 
 @unhurried
 @given(masks(), st.integers(0, 8), st.data())
-def test_tiles_with_a_halo_of_reach_agree_with_the_whole_image(mask, reach, data):
+def test_tiles_with_a_halo_of_reach_agree_with_the_full_image(mask, reach, data):
     (top, bottom), (left, right) = (
         sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in mask.shape
     )
@@ -191,7 +191,7 @@ def test_tiles_with_a_halo_of_reach_agree_with_the_whole_image(mask, reach, data
     np.testing.assert_array_equal(inner, nearest_two_squared(mask.planes, reach=reach)[:, top:bottom, left:right])
 
 
-def test_tiles_of_a_large_image_agree_with_the_whole():
+def test_tiles_of_a_large_image_agree_with_the_full_image():
     planes = scattered((600, 600), 900)
     whole = nearest_two_squared(planes, reach=31)
     for top, left in np.ndindex(3, 3):

@@ -83,7 +83,7 @@ def test_the_images_edge_is_no_boundary(labels, margins):
 
 
 @pytest.mark.parametrize("length", [5000, 100_000])
-def test_distances_along_a_line_are_whole_numbers(length):
+def test_distances_along_a_line_are_integers(length):
     labels = np.zeros((1, length), np.int32)
     labels[0, 0] = 1
     ramp = np.append(1, np.arange(1, length))

@@ -69,7 +69,7 @@ def test_no_instance_vanishes_or_gains_a_pixel(mask, distance):
 
 @unhurried
 @given(masks(), st.integers(1, 4))
-def test_what_remains_of_an_instance_is_farther_than_that_from_all_others_unless_it_would_have_vanished(mask, distance):
+def test_separated_instances_are_apart_unless_they_would_have_vanished(mask, distance):
     near = oracles.near_others(mask.planes, distance)
     surviving = numbers_of(np.where(near, 0, mask.planes))
     planes = separated(mask, distance).planes
@@ -102,7 +102,7 @@ def test_instances_of_six_pixels_are_separated_as_by_hand(labels, how, expected)
         assert separated(mask_of(turned), how).planes.ravel().tolist() == expected
 
 
-def test_instances_of_different_classes_are_separated_too_but_not_by_falks_rule():
+def test_instances_of_different_classes_are_separated_except_by_falk2019():
     mask = mask_of([[[1, 1, 2, 2]]], [0, 1, 2])
     assert separated(mask, 1).labels.tolist() == [[1, 0, 0, 2]]
     assert separated(mask, "falk2019").labels.tolist() == [[1, 1, 2, 2]]
@@ -242,7 +242,7 @@ def test_watershed_parts_two_discs_that_overlap_and_components_do_not():
     assert abs(int(areas[0]) - int(areas[1])) <= 0.05 * areas.sum()
 
 
-def test_watershed_leaves_a_disc_whole_also_where_the_image_cuts_it():
+def test_watershed_does_not_cut_a_disc_at_the_edge_of_the_image():
     for centre in [(12, 12), (0, 20), (0, 0), (23, 39)]:
         found = split_instances(mask_of([discs(centre)]), "watershed")
         assert found.classes.tolist() == [0, 1], centre
@@ -261,7 +261,7 @@ def test_classes_that_touch_are_never_joined():
     assert sorted(found.classes[1:].tolist()) == [3, 5, 5]
 
 
-def test_connectivity_says_whether_corners_connect():
+def test_connectivity_decides_if_corners_connect():
     diagonal = mask_of([[[1, 0], [0, 1]]])
     counts = {c: len(split_instances(diagonal, "components", connectivity=c).classes) - 1 for c in (4, 8)}
     assert counts == {4: 2, 8: 1}
@@ -284,7 +284,7 @@ def test_a_mask_without_instances_stays_without(shape, how):
     ("overlap", "labels"),
     [("smallest", [3, 3, 1, 2]), ("last", [3, 3, 2, 2]), ("first", [1, 1, 1, 2])],
 )
-def test_overlap_says_which_instance_is_in_front(overlap, labels):
+def test_overlap_decides_which_instance_is_in_front(overlap, labels):
     mask = mask_of([[[1, 1, 1, 0]], [[2, 2, 2, 2]], [[3, 3, 0, 0]]])
     assert InstanceRule(overlap=overlap).find_instances(mask, "a").labels.tolist() == [labels]
 
@@ -343,7 +343,7 @@ def test_refuses_options_that_make_no_sense(options, message):
 
 @pytest.mark.parametrize(("half_height", "half_width"), [(10, 30), (10, 40), (8, 50), (15, 20)])
 @pytest.mark.parametrize("turn", [0, 0.3, 0.7])
-def test_watershed_leaves_a_shape_without_a_neck_whole(half_height, half_width, turn):
+def test_watershed_does_not_cut_a_shape_without_a_neck(half_height, half_width, turn):
     y, x = np.indices((120, 120)) - 60
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     ellipse = (along / half_width) ** 2 + (across / half_height) ** 2 <= 1
@@ -351,7 +351,7 @@ def test_watershed_leaves_a_shape_without_a_neck_whole(half_height, half_width, 
 
 
 @pytest.mark.parametrize("shape", [(10, 30), (5, 60), (1, 20), (30, 10)])
-def test_watershed_leaves_a_bar_whole(shape):
+def test_watershed_does_not_cut_a_bar(shape):
     bar = np.pad(np.ones(shape, int), 3)
     assert numbers_of(split_instances(mask_of([bar]), "watershed").planes) == {1}
 

@@ -32,7 +32,7 @@ def images_and_crops(draw):
 
 @unhurried
 @given(images_and_crops())
-def test_every_piece_lies_whole_in_one_plane(image):
+def test_every_instance_lies_completely_in_one_plane(image):
     shape, crops = image
     planes = mask_from_crops(shape, crops, [1] * len(crops)).planes
     assert planes.dtype == np.int32
@@ -86,7 +86,7 @@ def test_labels_of_three_pixels_are_as_found_by_hand(planes, labels):
 
 @unhurried
 @given(masks())
-def test_areas_are_those_of_the_whole_instances(mask):
+def test_areas_include_hidden_parts_of_instances(mask):
     expected = [0, *(np.count_nonzero(mask.planes == number) for number in range(1, len(mask.classes)))]
     assert mask.areas.dtype == np.int64
     assert mask.areas.tolist() == expected
@@ -97,7 +97,7 @@ def test_background_alone_has_no_area():
     assert (mask.shape, mask.areas.tolist(), mask.labels.any(), mask.ignore) == ((3, 2), [0], False, None)
 
 
-def test_class_table_begins_with_the_background_and_numbers_things_by_their_order():
+def test_class_table_begins_with_the_background_and_keeps_the_order():
     table = class_table([(90, "toothbrush"), (0, "cell"), (None, "nameless")])
     assert table.entries == (
         ClassEntry(0, None, "background", is_thing=False),

@@ -67,7 +67,7 @@ def test_more_masks_move_none_of_those_before(count, more, fractions, seed):
 
 
 @pytest.mark.parametrize("fractions", SHARES)
-def test_hash_shares_masks_as_told_within_2_points(fractions):
+def test_hash_shares_masks_as_requested_within_2_points(fractions):
     splits = by_hash(keys_of(5000), fractions, 0)
     assert splits.dtype == np.uint8
     np.testing.assert_allclose(shares_of(splits, np.ones(5000)), fractions, atol=0.02)
@@ -166,7 +166,7 @@ def test_a_split_of_no_share_may_be_empty(codes, fractions):
 
 @unhurried
 @given(st.integers(3, 9), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2)]), SEEDS)
-def test_stratified_leaves_no_split_empty_that_has_a_share_where_there_are_enough_groups(count, fractions, seed):
+def test_stratified_leaves_no_split_with_a_share_empty(count, fractions, seed):
     counts = np.random.default_rng(seed).integers(0, 9, (count, 3))
     assert set(stratified(keys_of(count), counts, fractions, seed).tolist()) == {0, 1, 2}
 
@@ -203,7 +203,7 @@ def test_folds_of_single_masks_are_of_one_size_and_hold_no_test_mask():
 
 @unhurried
 @given(GROUPINGS, st.integers(2, 12), SEEDS)
-def test_folds_keep_groups_together_are_none_empty_and_do_not_depend_on_the_order(groups, folds, seed):
+def test_folds_keep_groups_together_and_do_not_depend_on_the_order(groups, folds, seed):
     train = np.zeros(len(groups), np.uint8)
     if len(set(groups)) < folds:
         with pytest.raises(OptionError, match=f"folds={folds}: there are {len(set(groups))} groups"):
@@ -215,7 +215,7 @@ def test_folds_keep_groups_together_are_none_empty_and_do_not_depend_on_the_orde
     np.testing.assert_array_equal(folds_of(groups[::-1], train, folds, seed), found[::-1])
 
 
-def test_a_group_that_is_cut_apart_is_refused_by_the_names_of_two_of_its_masks():
+def test_a_group_in_two_splits_is_refused_with_two_of_its_masks():
     keys, codes = ["a1", "b1", "a2"], np.array([0, 1, 1], np.uint8)
     check_groups(keys, ["a", "b", "c"], codes)
     with pytest.raises(OptionError, match=r"group: 'a1' is in train and 'a2', of the same group, in val"):
@@ -267,7 +267,7 @@ JSON_BY_KEY = json.dumps({"a": "train", "größe/b": "training", "c": "validatio
         ("splits.txt", '"a",train\n"größe/b",train\nc,val\nmore,test\n'),
     ],
 )
-def test_a_file_tells_the_split_of_each_key(tmp_path, name, text):
+def test_a_file_gives_the_split_of_each_key(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     assert by_file(["c", "a", "größe/b"], path).tolist() == [1, 0, 0]

@@ -117,7 +117,7 @@ def rebuilt(stats, labels, number):
 
 @unhurried
 @given(masks(), st.sampled_from([0, 1, 2, "falk2019"]))
-def test_every_instance_is_rebuilt_whole_from_its_runs_or_the_labels_shown(mask, separate):
+def test_every_instance_is_rebuilt_from_its_runs_or_its_labels(mask, separate):
     shown = separated(mask, separate)
     stats = mask_stats(mask, 6, shown)
     assert len(stats.runs) == len(stats.instances)
@@ -128,7 +128,7 @@ def test_every_instance_is_rebuilt_whole_from_its_runs_or_the_labels_shown(mask,
 
 @unhurried
 @given(masks(), st.sampled_from([0, 1, "falk2019"]))
-def test_only_instances_that_the_labels_do_not_show_whole_have_runs(mask, separate):
+def test_only_partly_hidden_instances_have_runs(mask, separate):
     shown = separated(mask, separate)
     stats = mask_stats(mask, 6, shown)
     for number, runs in enumerate(stats.runs, start=1):
@@ -143,7 +143,7 @@ def test_runs_of_a_hidden_instance_are_as_counted_by_hand():
 
 @unhurried
 @given(masks(), st.sampled_from([1, "falk2019"]))
-def test_pixels_are_those_shown_and_instances_and_hidden_pixels_those_of_the_whole_mask(mask, separate):
+def test_pixels_count_what_is_visible_and_instances_the_full_mask(mask, separate):
     shown = separated(mask, separate)
     whole, stats = mask_stats(mask, 6), mask_stats(mask, 6, shown)
     np.testing.assert_array_equal(stats.instances, whole.instances)

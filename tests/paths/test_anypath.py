@@ -42,7 +42,7 @@ def both(twins, request):
 @pytest.mark.parametrize(
     "name", ["a.txt", "größe", "größe/b c.png", "größe/tief", "größe/tief/d", "größe-2", "none", "größ"]
 )
-def test_what_is_there_is_told_as_of_files(both, name):
+def test_objects_exist_and_have_sizes_like_files(both, name):
     file, in_bucket = (each / name for each in both)
     for what in ("exists", "is_file", "is_dir"):
         assert getattr(in_bucket, what)() == getattr(file, what)(), what
@@ -140,7 +140,7 @@ def test_an_object_is_put_only_where_it_is_as_it_was():
 
 
 @pytest.mark.usefixtures("object_store")
-def test_a_bucket_that_is_not_there_is_an_error_that_says_so():
+def test_a_missing_bucket_is_an_error_that_names_it():
     path = parse_path("s3://nowhere/a")
     with pytest.raises(FileNotFoundError, match="No such file or directory: 's3://nowhere/a'"):
         path.write_bytes(b"")
@@ -164,7 +164,7 @@ def test_addresses_that_cannot_be_meant_are_refused_without_their_secrets(text, 
     assert "secret" not in str(error.value)
 
 
-def test_a_bucket_without_obstore_is_an_option_error_that_says_how_to_install_it(monkeypatch):
+def test_a_bucket_without_obstore_is_an_option_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     said = "s3://cells/a: buckets need obstore; install it with: pip install 'segprep[cloud]'"
     with pytest.raises(OptionError, match=re.escape(said)):

@@ -51,9 +51,7 @@ def coins(bucket, coins_store):
 
 
 @pytest.mark.slow
-def test_a_store_in_a_bucket_is_the_same_to_the_byte_and_so_is_one_of_data_in_a_bucket(
-    bucket, varied, varied_store, files_of, tmp_path
-):
+def test_stores_are_byte_identical_with_data_or_store_in_a_bucket(bucket, varied, varied_store, files_of, tmp_path):
     data = upload(varied, bucket / "varied")
     preprocess(data, f"{bucket}/out.zarr", workers=Workers(processes=2))
     preprocess(f"{bucket}/varied", tmp_path / "out.zarr", workers=ONE)
@@ -121,7 +119,7 @@ def test_a_store_in_a_bucket_is_opened_by_segprep_and_by_zarr(coins, coins_store
     assert np.array_equal(labels[0, :303, :384], expected["labels"])
 
 
-def test_a_forked_process_says_that_it_cannot_read_buckets_rather_than_wait_for_ever(coins):
+def test_a_forked_process_that_reads_a_bucket_gets_an_error(coins):
     masks = segprep.open(coins)
     reader, writer = os.pipe()
     child = os.fork()
@@ -163,7 +161,7 @@ def test_damage_of_a_store_in_a_bucket_is_found_and_repaired(coins, coins_store,
     assert objects_in(coins) == files_of(coins_store)
 
 
-def test_a_store_in_a_bucket_is_split_anew(coins, coins_store, files_of, tmp_path):
+def test_a_store_in_a_bucket_can_be_resplit(coins, coins_store, files_of, tmp_path):
     here = Path(shutil.copytree(coins_store, tmp_path / "here.zarr"))
     for root in (here, coins):
         segprep.resplit(root, segprep.SplitRule((1.0, 0.0, 0.0)))
@@ -192,7 +190,7 @@ def wait_for_shards(process, root, count):
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucket, tmp_path, files_of):
+def test_a_killed_run_can_be_resumed_and_a_second_writer_is_refused(bucket, tmp_path, files_of):
     data = write_data(tmp_path)
     root = bucket / "out.zarr"
     process = start(data, root)
@@ -212,7 +210,7 @@ def test_a_killed_run_is_taken_over_at_once_and_a_second_writer_is_refused(bucke
 
 
 @pytest.mark.slow
-def test_a_signal_gives_the_lease_up(bucket, tmp_path):
+def test_a_signal_releases_the_lease(bucket, tmp_path):
     root = bucket / "out.zarr"
     process = start(write_data(tmp_path, 24), root)
     wait_for_shards(process, root, 1)
@@ -222,7 +220,7 @@ def test_a_signal_gives_the_lease_up(bucket, tmp_path):
     assert not (root / LOCK).exists()
 
 
-def test_no_credential_is_ever_said(bucket, tmp_path):
+def test_no_credential_is_ever_printed(bucket, tmp_path):
     for data, root, status in (
         (COINS, "s3://nowhere/out.zarr", 6),
         (bucket / "none", tmp_path / "out", 3),
@@ -261,7 +259,7 @@ def test_many_calls_at_once_bring_their_results_in_order_and_their_errors():
         map_requests(lambda number: 1 / number, range(100), 7)
 
 
-def test_a_signal_is_heard_during_many_calls_at_once():
+def test_a_signal_interrupts_concurrent_calls():
     script = (
         "import time; from segprep.paths.client import map_requests; "
         "map_requests(lambda seconds: (print(flush=True), time.sleep(seconds)), [600] * 3, 2)"
@@ -291,7 +289,7 @@ def owned_by(host, process):
     return json.dumps({"host": host, "process": process}).encode()
 
 
-def test_the_lease_of_another_machine_is_kept_until_it_lapses(coins, monkeypatch):
+def test_the_lease_of_another_machine_is_kept_until_it_expires(coins, monkeypatch):
     (coins / LOCK).write_bytes(owned_by("elsewhere", 1))
     with pytest.raises(OutputError, match=r"process 1 on elsewhere; .* expires after 60 s"), write_lock(coins):
         pass
@@ -315,13 +313,13 @@ def test_the_empty_lock_file_of_a_store_that_was_copied_into_a_bucket_is_no_leas
         assert json.loads((coins / LOCK).read_bytes())["process"] == os.getpid()
 
 
-def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):
+def test_the_lease_of_an_ended_process_with_our_number_is_taken_over(coins):
     (coins / LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
     with write_lock(coins):
         assert json.loads((coins / LOCK).read_bytes())["run"]
 
 
-def test_a_signal_is_heard_while_a_server_does_not_answer():
+def test_a_signal_interrupts_waiting_for_a_server():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(SECONDS)
         variables = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_ALLOW_HTTP": "true"}
@@ -346,7 +344,7 @@ def wait_for_renewal(root):
         assert time.monotonic() < deadline, "the lease is not renewed"
 
 
-def test_a_lease_that_is_renewed_never_lapses(coins, monkeypatch):
+def test_a_renewed_lease_does_not_expire(coins, monkeypatch):
     monkeypatch.setattr(lease, "RENEW_INTERVAL", 0.1)
     with write_lock(coins):
         clock = SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: wait_for_renewal(coins))
@@ -383,7 +381,7 @@ def test_parts_share_a_bucket_and_keep_a_run_of_all_away(coins):
         pass
 
 
-def test_masks_of_a_bucket_are_loaded_again_only_where_an_object_has_changed(bucket, varied, tmp_path):
+def test_masks_in_a_bucket_are_reloaded_only_if_an_object_changed(bucket, varied, tmp_path):
     data = upload(varied, bucket / "varied")
     stages = []
     preprocess(data, tmp_path / "out.zarr", workers=ONE)

@@ -62,7 +62,7 @@ def assert_all_end(processes):
     assert not alive
 
 
-def test_a_second_writer_is_refused_and_told_who_writes(coins_copy):
+def test_a_second_writer_is_refused_with_the_name_of_the_first(coins_copy):
     with write_lock(coins_copy), pytest.raises(OutputError) as refused, write_lock(coins_copy):
         pass
     assert f"is being written by process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
@@ -87,7 +87,7 @@ def test_the_writer_is_named_also_where_it_has_only_just_begun(left, coins_copy)
             pass
 
 
-def test_what_was_never_put_in_place_is_swept(coins_copy, coins_store, files_of):
+def test_partial_files_are_removed(coins_copy, coins_store, files_of):
     (coins_copy / "320x384" / "labels" / f".0.1234{PARTIAL}").touch()
     with write_lock(coins_copy):
         pass
@@ -162,7 +162,7 @@ def test_nothing_is_left_of_a_lock_that_cannot_be_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_run_leaves_no_process_and_the_same_command_goes_on(many, undisturbed, files_of, tmp_path):
+def test_a_killed_run_leaves_no_process_and_can_be_resumed(many, undisturbed, files_of, tmp_path):
     root = tmp_path / "out.zarr"
     process = start(many, root)
     wait_for_shards(process, root, 4)
@@ -206,7 +206,7 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
 
 
 @pytest.mark.slow
-def test_a_signal_while_processes_start_is_told_in_one_line(many, tmp_path):
+def test_a_signal_while_processes_start_is_reported_in_one_line(many, tmp_path):
     process = start(many, tmp_path / "out.zarr")
     deadline = time.monotonic() + SECONDS
     while not spawned(process):
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error_that_names_it(many, 
     assert process.returncode == 6
 
 
-def test_a_full_disk_is_a_storage_error_and_the_same_command_goes_on_once_there_is_room(many, tmp_path):
+def test_a_full_disk_is_a_storage_error_and_the_run_can_be_resumed(many, tmp_path):
     place = tmp_path / "full"
     with mounted(place, "size=300k"):
         process = start(many, place / "out.zarr")

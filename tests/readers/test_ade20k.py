@@ -45,7 +45,7 @@ def find(path, **options):
 SKY, CAR, NONE = (10, 200, 1), (20, 5, 2), (0, 0, 0)
 
 
-def test_the_blue_channel_tells_objects_apart_and_the_table_names_them(tmp_path):
+def test_the_blue_channel_numbers_objects_and_the_table_names_them(tmp_path):
     write_text(tmp_path, SKY, SKY, CAR, NONE)
     masks = find(tmp_path)
     (ref,) = masks.refs
@@ -141,7 +141,7 @@ def test_a_table_that_is_a_link_is_not_read(tmp_path):
     assert find(tmp_path / "data") is None
 
 
-def test_pictures_without_any_table_are_another_layout(tmp_path):
+def test_images_without_a_table_are_another_layout(tmp_path):
     write_seg(tmp_path, SKY)
     assert find(tmp_path) is None
     (tmp_path / "1.json").write_text('{"images": [], "annotations": []}')

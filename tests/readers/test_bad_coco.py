@@ -291,7 +291,7 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_run_reads_what_is_valid_skips_what_is_bad_and_refuses_what_is_unclear(row, write, segprep_here, tmp_path):
+def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write, segprep_here, tmp_path):
     file, store = write(row.content), tmp_path / "out.zarr"
     ended = segprep_here("weights", file, store, "--workers", "1")
     code, stdout, stderr = ended.returncode, ended.stdout, ended.stderr
@@ -308,7 +308,7 @@ def test_a_run_reads_what_is_valid_skips_what_is_bad_and_refuses_what_is_unclear
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_check_tells_what_is_wrong_from_what_is_no_data_set(row, write, segprep_here):
+def test_check_distinguishes_bad_input_from_no_data_set(row, write, segprep_here):
     ended = segprep_here("check", write(row.content), "--workers", "1")
     assert ended.returncode == CHECK_ENDS[row.outcome], ended.stderr
     assert "Traceback" not in ended.stderr

@@ -649,7 +649,7 @@ def ended(tmp_path, segprep_here):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_weights_reads_what_is_valid_and_says_what_is_wrong(row, ended, tmp_path):
+def test_weights_reads_what_is_valid_and_names_what_is_bad(row, ended, tmp_path):
     status, stdout, stderr = ended(row, "weights", tmp_path / "out.zarr")
     assert [word for word in row.said if word not in stderr] == [], stderr
     assert status == STATUS[row.outcome][0], stderr
@@ -662,7 +662,7 @@ def test_weights_reads_what_is_valid_and_says_what_is_wrong(row, ended, tmp_path
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_check_ends_with_what_it_found(row, ended):
+def test_check_exits_with_the_code_of_its_findings(row, ended):
     status, _, stderr = ended(row, "check")
     assert status == STATUS[row.outcome][1], stderr
 

@@ -38,7 +38,7 @@ def test_values_below_1000_are_stuff_or_groups_of_things(tmp_path):
     np.testing.assert_array_equal(mask.ignore, [[1, 0, 1, 0], [0, 0, 1, 0]])
 
 
-def test_a_group_of_things_is_an_instance_where_the_option_says_so(tmp_path):
+def test_a_group_of_things_is_an_instance_on_request(tmp_path):
     write(tmp_path / "a_gtFine_instanceIds.png")
     mask = load(tmp_path, crowd="instance")
     assert mask.classes.tolist() == [0, CAR, PERSON, CAR, CAR]
@@ -79,7 +79,7 @@ def test_label_ids_alone_are_all_stuff(tmp_path):
     assert not any(entry.is_thing for entry in find(tmp_path, ReadOptions()).classes.entries)
 
 
-def test_label_ids_are_passed_over_where_there_are_instances(tmp_path):
+def test_label_ids_are_skipped_where_there_are_instances(tmp_path):
     for name in ("a_gtFine_labelIds.png", "a_gtFine_instanceIds.png", "a_gtFine_color.png"):
         write(tmp_path / name)
     assert [ref.key for ref in find(tmp_path, ReadOptions()).refs] == ["a_gtFine_instanceIds.png"]
@@ -102,7 +102,7 @@ def test_fine_and_coarse_annotations_together_are_refused(tmp_path):
         find(tmp_path, ReadOptions())
 
 
-def test_links_are_passed_over(tmp_path):
+def test_links_are_skipped(tmp_path):
     write(tmp_path / "outside/b_instanceIds.png")
     write(tmp_path / "data/a_instanceIds.png")
     (tmp_path / "data/b_instanceIds.png").symlink_to(tmp_path / "outside/b_instanceIds.png")
@@ -155,7 +155,7 @@ def test_instances_in_8_bits_are_groups(data_dir):
     assert len(find(folder, ReadOptions(crowd="instance")).refs[0].load().classes) == 2
 
 
-def test_classes_of_its_own_that_lie_beside_are_refused_by_name(tmp_path):
+def test_custom_classes_that_lie_beside_are_refused_by_name(tmp_path):
     write(tmp_path / "gtFine/train/a_gtFine_instanceIds.png")
     (tmp_path / "label_colors.txt").write_text(
         "0 0 0 background\n128 64 128 road\n250 170 30 trafficlight\n1 2 3 license plate\n"

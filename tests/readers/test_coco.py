@@ -104,7 +104,7 @@ def test_a_crowd_is_ignored_but_for_the_pixels_of_instances(load):
     assert mask.areas.tolist() == [0, 4]
 
 
-def test_a_crowd_is_an_instance_where_the_user_says_so(load):
+def test_a_crowd_is_an_instance_on_request(load):
     mask = load(annotation([FAR_SQUARE], iscrowd=1), annotation([SQUARE]), crowd="instance")
     assert mask.ignore is None
     assert mask.areas.tolist() == [0, 4, 4]
@@ -165,7 +165,7 @@ def test_a_part_without_area_leaves_the_others_as_they_are(load, part):
 
 
 @pytest.mark.parametrize(("crowds", "problems"), [(1, 0), (2, 1), (3, 1)])
-def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crowds, problems):
+def test_a_majority_of_crowds_is_reported(write, crowds, problems):
     regions = [annotation(iscrowd=int(number < crowds)) for number in range(3)]
     masks = find(write(document(*regions)))
     assert [problem.where.partition(";")[0] for _, problem in masks.problems] == [
@@ -327,7 +327,7 @@ def test_files_of_one_data_set_must_agree_on_the_categories(write, tmp_path, cat
         find(tmp_path)
 
 
-def test_a_file_of_another_split_is_not_passed_over_because_it_is_utf_16(write, tmp_path):
+def test_a_file_of_another_split_in_utf_16_is_not_skipped(write, tmp_path):
     write(document(annotation()), "train.json")
     (tmp_path / "val.json").write_bytes(json.dumps(document(annotation())).encode("utf-16"))
     with pytest.raises(InputError, match=r"val\.json: begins with .*; save it as UTF-8"):
@@ -339,7 +339,7 @@ def test_one_file_of_a_split_keeps_its_keys(write, tmp_path):
     assert find(tmp_path).refs[0].key == "a.jpg"
 
 
-def test_keypoints_and_stuff_beside_instances_are_passed_over(write, tmp_path):
+def test_keypoints_and_stuff_beside_instances_are_skipped(write, tmp_path):
     for name in ("instances_train2017", "instances_val2017", "person_keypoints_train2017", "stuff_val2017"):
         write(document(annotation()), f"annotations/{name}.json")
     assert [ref.key for ref in find(tmp_path).refs] == ["train/a.jpg", "val/a.jpg"]
@@ -364,7 +364,7 @@ def test_a_reference_means_the_same_as_a_number_or_as_text(load, field, id_):
 
 
 @pytest.mark.parametrize("size", [{"height": "4"}, {"width": 6.0}, {"height": 4.0, "width": "6"}])
-def test_sizes_may_be_whole_floats_or_digits(write, size):
+def test_sizes_may_be_integral_floats_or_digits(write, size):
     (ref,) = find(write(document(images=[IMAGE | size]))).refs
     assert ref.load().shape == (4, 6)
 

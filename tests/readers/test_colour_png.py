@@ -53,7 +53,7 @@ def test_every_palette_gives_the_same_classes(folder, name):
     assert (mask.classes.tolist(), mask.ignore, mask.problems) == ([0], None, ())
 
 
-def test_an_unknown_colour_is_ignored_and_told_with_its_count(folder):
+def test_an_unknown_colour_is_ignored_and_reported_with_its_count(folder):
     (folder / "label_colors.txt").write_text(PALETTES["label_colors.txt"])
     write(folder / "masks/a.png", RED, STRANGE, STRANGE, BLACK)
     mask = find(folder).refs[0].load()
@@ -150,7 +150,7 @@ def test_a_palette_that_is_no_short_text_is_refused(folder, content):
         find(folder)
 
 
-def test_a_picture_without_colours_among_the_others_is_refused(folder):
+def test_an_image_without_colours_among_the_others_is_refused(folder):
     (folder / "label_colors.txt").write_text(PALETTES["label_colors.txt"])
     Image.new("L", (3, 2)).save(folder / "masks/b.png")
     with pytest.raises(InputError, match=r"b\.png: an image in L; classes are given by colours"):
@@ -164,7 +164,7 @@ def test_the_limit_of_pixels_reaches_the_ref(folder):
         pickle.loads(pickle.dumps(ref)).load()  # noqa: S301
 
 
-def test_links_are_passed_over(folder, tmp_path_factory):
+def test_links_are_skipped(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write(elsewhere / "b.png", RED)
     (folder / "label_colors.txt").write_text(PALETTES["label_colors.txt"])

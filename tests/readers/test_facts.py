@@ -27,7 +27,7 @@ def touching_pairs(labels):
     return len(pairs)
 
 
-def test_results_of_a_detector_are_refused_and_their_runs_decode_to_the_areas(data_dir):
+def test_results_of_a_detector_are_refused_though_their_runs_decode(data_dir):
     facts = facts_of(data_dir, "cocoapi_fakesegm100.json")
     file = data_dir / "coco_results/instances_val2014_fakesegm100_results.json"
     with pytest.raises(InputError, match="a list, as detectors write their results, is not ground truth"):
@@ -59,7 +59,7 @@ def test_label_tiffs_have_the_counts_and_a_stack_is_refused(data_dir):
     assert (len(facts["per_file"]), labels) == (facts["files"], facts["labels_total"])
 
 
-def test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foreground(data_dir):
+def test_images_with_alpha_are_no_label_images(data_dir):
     facts = facts_of(data_dir, "deeplab2_eval_instances.json")
     for name, fact in facts["per_file"].items():
         file = data_dir / "cityscapes_style" / name
@@ -269,7 +269,7 @@ CONTRADICTED = "coco_dataset/coco_panoptic/annotations/panoptic_train/a.png"
 """A picture of 5 x 5 pixels whose JSON says 5 x 10."""
 
 
-def test_the_files_that_masks_are_read_from_are_those_of_the_table(data_dir, refs_of_samples):
+def test_masks_are_read_from_the_files_of_the_table(data_dir, refs_of_samples):
     facts = facts_of(data_dir, "datumaro_assets_labels.json")["per_file"]
     assert refs_of_samples.keys() == {name for name in facts if kinds_of(name) & {NUMBERS, COLOURS, BITMAP}}
     with pytest.raises(InputError, match=r"a\.png: 5 x 5 pixels, but 5 x 10 in the JSON; correct one of them"):
@@ -292,10 +292,10 @@ def test_samples_whose_values_are_instances_have_the_counts(data_dir, refs_of_sa
 
 
 TESTS = {
-    "cocoapi_fakesegm100.json": test_results_of_a_detector_are_refused_and_their_runs_decode_to_the_areas,
+    "cocoapi_fakesegm100.json": test_results_of_a_detector_are_refused_though_their_runs_decode,
     "datumaro_assets_labels.json": test_files_of_the_samples_have_the_counts,
     "deeplab2_cityscapes_panoptic.json": test_cityscapes_panoptic_has_the_counts,
-    "deeplab2_eval_instances.json": test_pictures_with_alpha_are_no_label_images_and_their_alpha_is_no_foreground,
+    "deeplab2_eval_instances.json": test_images_with_alpha_are_no_label_images,
     "dsb2018.json": test_dsb2018_has_the_counts,
     "panopticapi_sample.json": test_coco_panoptic_has_the_counts,
     "stardist_labels.json": test_label_tiffs_have_the_counts_and_a_stack_is_refused,

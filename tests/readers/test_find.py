@@ -104,7 +104,7 @@ def test_two_general_layouts_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["coco", "label-image"])
-def test_the_user_may_say_which_layout_is_meant(tmp_path, name):
+def test_the_user_may_choose_the_layout(tmp_path, name):
     write_coco(tmp_path)
     write_label_image(tmp_path)
     assert find(tmp_path, format=name).format == name
@@ -141,7 +141,7 @@ def test_a_name_that_cannot_be_written_is_refused(tmp_path):
         find(tmp_path / "a.json")
 
 
-def test_every_reader_says_in_one_line_what_it_looks_for():
+def test_every_reader_describes_its_layout_in_one_line():
     for name, reader in READERS.items():
         assert reader.name == name
         assert reader.find.__doc__.startswith("Find ")
@@ -194,7 +194,7 @@ def test_every_reader_is_independent_of_the_others():
     assert not missing, f"add {missing[0]} to the contract 'Readers do not know each other' in pyproject.toml"
 
 
-def test_pictures_that_no_reader_knows_are_refused_as_label_images(tmp_path):
+def test_images_that_no_reader_knows_are_refused_as_label_images(tmp_path):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo\.png: not a label image"):
         find(tmp_path)

@@ -146,10 +146,10 @@ def test_any_tiff_is_read_or_refused(folder, content):
 
 
 @pytest.mark.parametrize("mode", PNG_MODES)
-def test_a_png_that_is_not_damaged_is_read_but_for_pictures(folder, mode):
+def test_an_undamaged_png_is_read_unless_it_is_in_colour(folder, mode):
     assert read_or_refused(folder / "a.png", small_png(mode)) == (mode not in {"RGB", "RGBA", "LA"})
 
 
 @pytest.mark.parametrize("kind", TIFF_KINDS, ids=str)
-def test_a_tiff_that_is_not_damaged_is_read_but_for_floats(folder, kind):
+def test_an_undamaged_tiff_is_read_unless_it_holds_floats(folder, kind):
     assert read_or_refused(folder / "a.tif", small_tiff(kind)) == (kind["dtype"] != "float32")

@@ -54,7 +54,7 @@ def test_foreground_is_what_is_not_zero(tmp_path, picture):
 
 
 @pytest.mark.parametrize("picture", [even(0), Image.merge("LA", (even(0), even(255)))], ids=["grey", "opaque"])
-def test_a_black_picture_has_no_foreground(tmp_path, picture):
+def test_a_black_image_has_no_foreground(tmp_path, picture):
     picture.save(tmp_path / "a.png")
     assert png_foreground(tmp_path / "a.png", max_pixels=48) == ((6, 8), None)
 
@@ -62,7 +62,7 @@ def test_a_black_picture_has_no_foreground(tmp_path, picture):
 @pytest.mark.parametrize(
     ("name", "is_label"), [("palette", True), ("1 bit", True), ("16 bits", True), ("one colour", False)]
 )
-def test_a_header_tells_label_images_from_pictures(tmp_path, name, is_label):
+def test_a_header_distinguishes_label_images_from_photographs(tmp_path, name, is_label):
     PICTURES[name].save(tmp_path / "a.png")
     assert has_channels(tmp_path / "a.png") is not is_label
 
@@ -104,7 +104,7 @@ def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
         label_values(tmp_path / "a.tif", max_pixels=48)
 
 
-def test_a_picture_is_no_label_image(tmp_path):
+def test_a_photograph_is_no_label_image(tmp_path):
     PICTURES["one colour"].save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: an image in RGB; a label image has one channel"):
         label_values(tmp_path / "a.png", max_pixels=48)
@@ -121,13 +121,13 @@ def huge_png(height, width):
 
 
 @pytest.mark.parametrize("read", [png_foreground, label_values])
-def test_a_huge_picture_is_refused_by_its_header(tmp_path, read):
+def test_a_huge_image_is_refused_by_its_header(tmp_path, read):
     (tmp_path / "a.png").write_bytes(huge_png(100_000, 200_000))
     with pytest.raises(InputError, match="100000 x 200000 pixels are more than max_pixels=1000; raise the limit"):
         read(tmp_path / "a.png", max_pixels=1000)
 
 
-def test_a_large_picture_that_is_allowed_gives_no_warning(tmp_path):
+def test_a_large_image_that_is_allowed_gives_no_warning(tmp_path):
     large = Image.new("1", (10_000, 9_000), 1)  # Pillow itself warns of such a size
     large.save(tmp_path / "a.png")
     with warnings.catch_warnings():
@@ -179,21 +179,21 @@ def interlaced(values):
 
 
 @pytest.mark.parametrize("height", range(1, 10))
-def test_an_interlaced_png_of_any_size_is_whole(tmp_path, height):
+def test_an_interlaced_png_of_any_size_is_complete(tmp_path, height):
     for width in range(1, 10):
         values = np.arange(height * width, dtype=np.uint8).reshape(height, width)
         (tmp_path / "a.png").write_bytes(interlaced(values))
         np.testing.assert_array_equal(label_values(tmp_path / "a.png", max_pixels=81), values)
 
 
-def test_a_png_with_remarks_and_bytes_behind_its_end_is_whole(tmp_path):
+def test_a_png_with_comments_and_trailing_bytes_is_complete(tmp_path):
     remark = chunk(b"tEXt", b"Comment\0x")
     content = interlaced(np.ones((3, 3), np.uint8))
     (tmp_path / "a.png").write_bytes(content[:-12] + remark[:-1] + b"?" + content[-12:] + b"more")
     assert label_values(tmp_path / "a.png", max_pixels=9).sum() == 9
 
 
-def test_a_png_is_whole_to_the_byte(tmp_path):
+def test_a_png_is_complete_to_the_byte(tmp_path):
     content = interlaced(np.arange(64, dtype=np.uint8).reshape(8, 8))
     for place in range(33, len(content)):
         for damaged in (content[:place], content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :]):
@@ -219,7 +219,7 @@ def test_a_tiff_that_names_another_file_is_read_alone(tmp_path):
     assert label_values(tmp_path / "data/a.tif", max_pixels=99).tolist() == [[5] * 4] * 3
 
 
-def test_a_tile_that_is_larger_than_a_picture_may_be_is_refused(tmp_path):
+def test_a_tile_that_is_larger_than_an_image_may_be_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((16, 16), np.uint8), tile=(256, 256), compression="zlib")
     assert label_values(tmp_path / "a.tif", max_pixels=256 * 256).shape == (16, 16)
     with pytest.raises(InputError, match=r"a\.tif: a tile: 256 x 256 pixels are more than max_pixels"):

@@ -87,7 +87,7 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
-def test_kitti_with_classes_of_its_own_is_refused(tmp_path):
+def test_kitti_with_custom_classes_is_refused(tmp_path):
     write(tmp_path / "instance/a.png", [[26 * 256 + 1]])
     (tmp_path / "image_2").mkdir()
     (tmp_path / "label_colors.txt").write_text("1 2 3 cell\n")
@@ -182,7 +182,7 @@ def test_mapillary_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert mask.problems == (Problem("class is not in the configuration", "value 768"),)
 
 
-def test_mapillary_reads_the_last_version_or_that_of_the_configuration_given(tmp_path):
+def test_mapillary_reads_the_last_version_or_the_one_given(tmp_path):
     old = write_config(tmp_path, name="config_v1.2.json")
     new = write_config(tmp_path, name="config_v2.0.json")
     for version in ("v1.2", "v2.0"):

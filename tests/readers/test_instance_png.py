@@ -43,7 +43,7 @@ def test_images_lie_a_few_folders_deep_and_are_sorted(tmp_path):
     assert [ref.key for ref in find(tmp_path).refs] == ["a", "b/2", "b/x/y/1"]
 
 
-def test_litter_and_links_are_passed_over(tmp_path):
+def test_litter_and_links_are_skipped(tmp_path):
     write(tmp_path / "data/cell/masks/1.png")
     write(tmp_path / "elsewhere/cell/masks/1.png")
     for name in ("._1.png", ".DS_Store", "Thumbs.db", "notes.txt"):
@@ -153,7 +153,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize(("files", "expected"), LAYOUTS.values(), ids=LAYOUTS)
-def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expected):
+def test_folders_and_names_give_the_images_and_classes(tmp_path, files, expected):
     for name in files:
         write(tmp_path / "data" / name)
     masks = find(tmp_path / "data")
@@ -171,7 +171,7 @@ def test_images_and_classes_are_told_by_folders_and_names(tmp_path, files, expec
         ["cell/images/a.png", "cell/masks/x/1-wall.png", "cell/masks/x/2-nucleus.png", "cell/masks/x/3.png"],
     ],
 )
-def test_a_pattern_may_say_the_classes(tmp_path, files):
+def test_a_pattern_may_give_the_classes(tmp_path, files):
     for name in files:
         write(tmp_path / name)
     masks = find(tmp_path, options=ReadOptions(class_pattern=r"-(?P<class>[a-z]+)[.]"))
@@ -199,7 +199,7 @@ def test_a_pattern_for_another_format_is_refused(tmp_path):
         find(tmp_path, options=ReadOptions(class_pattern="(?P<class>1)"))
 
 
-def test_splits_around_folders_of_pictures_are_kept(tmp_path):
+def test_splits_around_folders_of_images_are_kept(tmp_path):
     for part in ("test", "train", "val"):
         write(tmp_path / part / "images/a.png")
         write(tmp_path / part / "masks/a/1.png")

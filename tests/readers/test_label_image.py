@@ -206,7 +206,7 @@ def test_pickled_objects_are_never_loaded(tmp_path):
     assert [ref.key for ref in find(tmp_path).refs] == ["b.png"]
 
 
-def test_pictures_beside_a_document_of_the_same_name_are_no_label_images(tmp_path):
+def test_images_beside_a_document_of_the_same_name_are_no_labels(tmp_path):
     write(tmp_path / "a.png")
     assert READER.find(tmp_path, ReadOptions()) is not None
     (tmp_path / "a.json").write_text("{}")
@@ -215,7 +215,7 @@ def test_pictures_beside_a_document_of_the_same_name_are_no_label_images(tmp_pat
 
 @pytest.mark.parametrize("names", [("x_img.png", "x_masks.png"), ("x.tif", "x_cp_masks.png", "x_cp_output.png")])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_of_pictures_with_what_cellpose_put_beside_them_the_masks_are_read(tmp_path, names, mode):
+def test_masks_of_cellpose_are_read_beside_their_images(tmp_path, names, mode):
     for name in names:
         Image.new("L" if name.endswith("_masks.png") else mode, (4, 3), 7).save(tmp_path / name)
     np.save(tmp_path / "x_seg.npy", np.array([{"masks": 1}], object))

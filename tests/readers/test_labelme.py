@@ -219,6 +219,6 @@ def test_what_is_not_labelme_is_not_claimed(write, content):
     assert found(write(content)) is None
 
 
-def test_other_documents_beside_are_passed_over(write):
+def test_other_documents_beside_are_skipped(write):
     write({"train": ["a.json"]}, "splits.json")
     assert [ref.key for ref in found(write(document(shape()))).refs] == ["a.json"]

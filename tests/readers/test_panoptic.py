@@ -68,7 +68,7 @@ def test_void_is_a_place_without_truth(write):
     assert load(write(ids=np.full((2, 4), 5))).ignore is None
 
 
-def test_classes_have_the_order_of_the_file_and_are_things_unless_it_says_otherwise(write):
+def test_classes_have_the_order_of_the_file_and_are_things_by_default(write):
     assert entries(write())[1:] == [(1, 9, "sky", False), (2, 3, "cell", True), (3, 0, "debris", True)]
 
 
@@ -82,7 +82,7 @@ def test_classes_are_known_by_their_ids_where_there_are_no_categories(write):
     assert entries(write(categories=None))[1:] == [(1, 0, "0", True), (2, 3, "3", True), (3, 9, "9", True)]
 
 
-def test_a_crowd_is_ignored_or_an_instance_as_the_option_says(write):
+def test_a_crowd_is_ignored_or_an_instance_by_option(write):
     file = write(segments_with(iscrowd=1))
     ignored = load(file)
     np.testing.assert_array_equal(ignored.ignore, (IDS == 0) | (IDS == 5))
@@ -124,12 +124,12 @@ def test_a_segment_that_makes_no_sense_is_recorded_and_changes_nothing(write, se
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_other_pictures_in_colour_give_the_same_ids(write, mode):
+def test_other_images_in_colour_give_the_same_ids(write, mode):
     file = write(ids=np.array([[0, 255, 255 * 65536]]), mode=mode)
     np.testing.assert_array_equal(segment_ids(file.with_suffix("") / "a.png", max_pixels=3), [[0, 255, 255 * 65536]])
 
 
-def test_a_picture_without_colours_is_refused(write):
+def test_an_image_without_colours_is_refused(write):
     with pytest.raises(InputError, match=r"a\.png: an image in L; ids of segments are colours"):
         load(write(mode="L"))
 
@@ -172,7 +172,7 @@ def test_links_out_of_the_folder_are_not_followed(write, tmp_path):
         load(file)
 
 
-def test_a_missing_picture_is_named_when_it_is_read(write):
+def test_a_missing_image_is_named_when_it_is_read(write):
     with pytest.raises(InputError, match=r"b\.png: cannot be read as PNG: No such file"):
         load(write(name="b.png"))
 
@@ -201,7 +201,7 @@ def test_a_truncated_file_is_refused(write):
         find(file, ReadOptions())
 
 
-def test_pictures_may_lie_beside_the_file(write, tmp_path):
+def test_images_may_lie_beside_the_file(write, tmp_path):
     file = write()
     (tmp_path / "panoptic/a.png").rename(tmp_path / "a.png")
     (tmp_path / "panoptic").rmdir()
@@ -265,7 +265,7 @@ def test_panopticapi_samples_have_the_counts_of_an_independent_reader(data_dir):
     assert (instances, crowds) == (facts["thing_segments"], facts["iscrowd"])
 
 
-def test_a_panoptic_file_without_images_and_categories_has_the_counts_of_an_independent_reader(data_dir):
+def test_a_bare_panoptic_file_has_the_counts_of_an_independent_reader(data_dir):
     facts = json.loads((data_dir / "facts/deeplab2_cityscapes_panoptic.json").read_text())
     (fact,) = facts["per_image"].values()
     masks = find(data_dir / "cityscapes_style/data/testdata/gtFine", ReadOptions())
@@ -308,7 +308,7 @@ def test_stuff_of_a_coco_sample_is_no_instance(data_dir):
     assert np.bincount(load(file, crowd="instance").stuff.ravel()).tolist() == [10, 20, 20]
 
 
-def test_of_the_colours_of_a_photograph_the_first_hundred_are_told(write):
+def test_of_the_colours_of_a_photograph_the_first_hundred_are_listed(write):
     mask = load(write([], ids=np.arange(400).reshape(20, 20), images=None))
     assert len(mask.problems) == 101
     assert (mask.problems[0].where, mask.problems[-1].where) == ("segment 1", "and 299 more")

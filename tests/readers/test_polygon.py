@@ -26,7 +26,7 @@ def our_bitmap(parts, shape):
 
 @given(st.lists(polygons(), min_size=1, max_size=3), st.tuples(st.integers(1, 40), st.integers(1, 40)))
 @example([[10.7, 10.7, 14.1, 10.7, 14.1, 14.3]], (20, 20))
-def test_the_bounding_box_holds_what_the_whole_image_would(parts, shape):
+def test_the_bounding_box_holds_what_the_full_image_would(parts, shape):
     expected = native_bitmap(parts, shape)
     if expected.any():
         np.testing.assert_array_equal(our_bitmap(parts, shape), expected)

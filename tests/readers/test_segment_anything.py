@@ -116,7 +116,7 @@ def test_the_limit_of_pixels_reaches_the_ref(tmp_path):
         ref.load()
 
 
-def test_the_sample_has_the_area_that_it_says(data_dir):
+def test_the_sample_has_the_area_that_it_records(data_dir):
     first, second = find(data_dir / "formats/segment_anything_dataset").refs
     mask = first.load()
     assert (mask.shape, mask.areas.tolist()) == ((5, 10), [0, 4])

@@ -175,7 +175,7 @@ def test_an_image_without_its_objects_is_refused(tmp_path):
         find(tmp_path)
 
 
-def test_pictures_of_different_sizes_are_refused(tmp_path):
+def test_images_of_different_sizes_are_refused(tmp_path):
     write_pair(tmp_path, objects=[[1, 1]])
     with pytest.raises(InputError, match=r"a\.png: 1 x 2 pixels, but .*a\.png has 1 x 8; both must be of one size"):
         find(tmp_path).refs[0].load()
@@ -203,7 +203,7 @@ def test_other_folders_are_another_layout(tmp_path):
     assert find(tmp_path / "SegmentationObject/a.png") is None
 
 
-def test_the_sample_is_one_bicycle_over_the_whole_picture(data_dir):
+def test_the_sample_is_one_bicycle_that_fills_the_image(data_dir):
     facts = json.loads((data_dir / "facts/datumaro_assets_labels.json").read_text())["per_file"]
     fact = facts["voc_dataset/voc_dataset1/SegmentationObject/2007_000001.png"]
     masks = find(data_dir / "formats/voc_dataset/voc_dataset1")

@@ -35,7 +35,7 @@ def found(path, **options):
     return find(path, ReadOptions(**options))
 
 
-def test_a_polygon_covers_its_share_of_the_picture(write):
+def test_a_polygon_covers_its_share_of_the_image(write):
     masks = found(write())
     (ref,) = masks.refs
     expected = np.zeros((4, 5), int)
@@ -52,7 +52,7 @@ def test_the_yaml_file_itself_may_be_given(write):
 
 
 @pytest.mark.parametrize("picture", ["a.jpg", "a.JPEG", "a.bmp", "a.tif", "a.png"])
-def test_pictures_of_every_kind_tell_the_size(write, picture):
+def test_images_of_every_kind_give_the_size(write, picture):
     assert found(write(picture=f"images/{picture}")).refs[0].load().shape == (4, 5)
 
 
@@ -130,7 +130,7 @@ def test_an_empty_text_is_a_mask_without_instances(write):
     assert (empty.shape, empty.classes.tolist()) == ((4, 5), [0])
 
 
-def test_a_text_without_picture_does_not_hide_the_others(write):
+def test_a_text_without_an_image_does_not_hide_the_others(write):
     write(label="labels/b.txt", picture=None)
     good, bad = found(write()).refs
     assert good.load().shape == (4, 5)
@@ -139,14 +139,14 @@ def test_a_text_without_picture_does_not_hide_the_others(write):
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n", b"\xff\xd8\xff"])
-def test_a_damaged_picture_is_named(write, content):
+def test_a_damaged_image_is_named(write, content):
     (write() / "images/a.png").write_bytes(content)
     with pytest.raises(InputError, match=r"images/a\.png: ") as caught:
         found(write(picture=None)).refs[0].load()
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_larger_than_allowed_is_not_read(write):
+def test_an_image_larger_than_allowed_is_not_read(write):
     with pytest.raises(InputError, match=r"a\.png: 4 x 5 pixels are more than max_pixels=19"):
         found(write(), max_pixels=19).refs[0].load()
 
@@ -175,12 +175,12 @@ def test_two_tables_of_names_are_refused_unless_one_is_given(write):
     assert len(found(root / "b.yaml").refs) == 1
 
 
-def test_data_yaml_tells_the_names_where_other_tables_lie_beside_it(write):
+def test_data_yaml_names_the_classes_even_beside_other_tables(write):
     write(names=("another.yaml", "names: [x]"))
     assert len(found(write()).classes) == 3
 
 
-def test_two_pictures_of_one_name_are_refused(write):
+def test_two_images_of_one_name_are_refused(write):
     write(picture="images/a.jpg")
     with pytest.raises(InputError, match=r"images/a\.png: differs from a\.jpg by its suffix alone"):
         found(write())

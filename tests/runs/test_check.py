@@ -159,7 +159,7 @@ def test_what_faults_quote_from_a_file_is_printed_on_one_line(tmp_path):
     assert problem.where == r"annotation '\xfc\n\x1b[2J': '\r!'"
 
 
-def test_a_class_whose_name_would_move_the_cursor_is_told_on_one_line(segprep_here, tmp_path):
+def test_a_class_name_that_would_move_the_cursor_is_shown_on_one_line(segprep_here, tmp_path):
     square = {"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]}
     image = {"id": 0, "file_name": "a.jpg", "height": 4, "width": 5}
     category = {"id": 1, "name": "x\x1b[2Jy\nz"}

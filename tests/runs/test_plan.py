@@ -49,7 +49,7 @@ def fingerprints(made):
     return {target.name: target.fingerprint for target in made.info.targets}
 
 
-def test_every_mask_has_a_row_of_its_own_in_a_canvas_that_holds_it(made, loaded):
+def test_every_mask_has_one_row_in_a_canvas_that_holds_it(made, loaded):
     bucket, row = made.tables["bucket"], made.tables["row"]
     places = list(zip(bucket.tolist(), row.tolist(), strict=True))
     assert len(set(places)) == len(loaded)
@@ -71,7 +71,7 @@ def test_tables_hold_names_and_sizes_of_the_masks(made, masks, loaded):
     assert list(sizes) == [mask.shape for mask in loaded]
 
 
-def test_instance_table_describes_each_instance_whole_even_where_it_is_hidden(made, loaded):
+def test_the_instance_table_counts_hidden_parts_too(made, loaded):
     columns = {name: made.tables[f"instances/{name}"] for name in ("mask", *INSTANCE_ROW.names)}
     expected = []
     for index, mask in enumerate(loaded):
@@ -105,7 +105,7 @@ def test_a_fault_is_kept_with_the_name_of_its_mask(made, masks):
     assert "annotation" in problem.where
 
 
-def test_weights_are_bound_to_class_weights_whose_mean_over_the_pixels_is_1(made):
+def test_the_mean_class_weight_over_the_pixels_is_1(made):
     (weights,) = [target for target in made.targets if target.name == "weights"]
     pixels = [each.train.pixels for each in made.info.classes]
     assert np.average(weights.vector, weights=pixels) == pytest.approx(1)
@@ -126,7 +126,7 @@ def test_the_same_input_gives_the_same_fingerprints_whatever_it_is_called(made, 
     assert fingerprints(planned(masks, stats, source="other")) == fingerprints(made)
 
 
-def test_a_parameter_changes_the_fingerprint_of_its_product_alone(made, masks, stats):
+def test_a_parameter_changes_the_fingerprint_of_its_target_alone(made, masks, stats):
     again = fingerprints(planned(masks, stats, targets=(Labels(), Classes(), Weights(sigma=4))))
     assert {name for name, value in fingerprints(made).items() if again[name] != value} == {"weights"}
 

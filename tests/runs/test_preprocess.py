@@ -258,7 +258,7 @@ def full(_):
     raise MemoryError
 
 
-def test_a_job_for_which_there_is_not_enough_memory_is_a_storage_error_after_all_others(tmp_path):
+def test_a_job_without_enough_memory_is_a_storage_error_after_the_others(tmp_path):
     jobs = [Job("shard 7 of 5x5", full, (1,)), Job("follows", Path.touch, (tmp_path / "done",))]
     message = "shard 7 of 5x5: there is not enough memory; use fewer workers"
     with open_executor(ONE, 2) as executor, pytest.raises(StorageError, match=message):
@@ -287,7 +287,7 @@ def test_every_job_is_done_once(anywhere):
         assert sorted(run_jobs(executor, jobs)) == [(number, divmod(number, 7)) for number in range(50)]
 
 
-def test_an_output_that_is_something_else_is_refused_before_the_input_is_looked_at(tmp_path):
+def test_an_output_that_is_no_store_is_refused_before_the_input_is_read(tmp_path):
     (tmp_path / "out.zarr").touch()
     with pytest.raises(OutputError, match="exists and is not a segprep store"):
         segprep.preprocess("nowhere", tmp_path / "out.zarr")
@@ -327,7 +327,7 @@ EVERYTHING = (Weights(), Border(), Boundaries(), Distance(distance_per="class"))
 
 
 @pytest.mark.parametrize("separate", mostly_slow([0, 1], 1))
-def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
+def test_targets_added_in_a_second_run_are_those_of_a_single_run(separate, varied, tmp_path, files_of):
     how = {"separate": separate, "workers": ONE}
     segprep.preprocess(varied, tmp_path / "at once", targets=EVERYTHING, **how)
     segprep.preprocess(varied, tmp_path / "in turn", targets=EVERYTHING[2:], **how)
@@ -337,7 +337,7 @@ def test_products_added_in_a_second_run_are_those_of_a_single_run(separate, vari
     assert {path: path.stat().st_mtime_ns for path in first} == first
 
 
-def test_a_run_that_was_ended_goes_on_where_it_was(unfinished, varied, varied_store, tmp_path, files_of):
+def test_an_ended_run_is_resumed(unfinished, varied, varied_store, tmp_path, files_of):
     root = Path(shutil.copytree(unfinished, tmp_path / "out.zarr"))
     done = {path: path.stat().st_mtime_ns for path in root.rglob("c/*/0/0") if path.is_file()}
     segprep.preprocess(varied, root, workers=Workers(processes=1))
@@ -345,7 +345,7 @@ def test_a_run_that_was_ended_goes_on_where_it_was(unfinished, varied, varied_st
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
-def test_a_product_named_twice_is_an_option_error(tmp_path):
+def test_a_target_named_twice_is_an_option_error(tmp_path):
     with pytest.raises(OptionError, match="weights is named twice"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", targets=(Weights(), Weights(sigma=4)))
 
@@ -394,7 +394,7 @@ def test_an_incomplete_store_is_not_opened_unless_asked_for(unfinished):
     assert len(segprep.open(unfinished, incomplete=True)) == 13
 
 
-def test_what_an_incomplete_store_lacks_reads_as_fill_and_the_rest_as_it_is(unfinished, varied_store):
+def test_missing_shards_of_an_incomplete_store_read_as_the_fill_value(unfinished, varied_store):
     whole, part = segprep.open(varied_store), segprep.open(unfinished, incomplete=True)
     np.testing.assert_equal(part[12], whole[12])
     assert np.isnan(part[0]["weights"]).all()
@@ -407,7 +407,7 @@ def test_no_store_is_not_opened(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["coins", "varied"])
-def test_open_gives_the_products_of_each_mask_in_its_true_size_and_in_the_order_of_the_input(name, request):
+def test_open_gives_the_targets_of_each_mask_in_true_size_and_order(name, request):
     dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
     refs = find(COINS if name == "coins" else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
@@ -440,7 +440,7 @@ def divided(varied_store, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("split", "first"), [("train", 0), ("val", 1), ("test", 2)])
-def test_a_split_gives_its_own_masks_in_their_order(divided, split, first):
+def test_a_split_gives_its_masks_in_their_order(divided, split, first):
     everything, part = segprep.open(divided), segprep.open(divided, split=split)
     assert len(part) == len(range(first, 13, 3))
     assert part.keys == everything.keys[first::3]
@@ -476,7 +476,7 @@ def test_a_dataset_can_be_sent_to_another_process(varied_store):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_dataset_can_be_read_on_in_a_forked_child_as_loaders_of_pytorch_do(varied_store):
+def test_a_dataset_can_be_read_in_a_forked_child_like_a_data_loader(varied_store):
     script = """
 import os, sys, segprep
 dataset = segprep.open(sys.argv[1])
@@ -575,7 +575,7 @@ def test_parts_written_side_by_side_make_the_same_store(parts, varied, varied_st
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/records/*")} == written
 
 
-def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(varied, tmp_path, files_of):
+def test_overwrite_replaces_a_target_of_other_parameters_alone(varied, tmp_path, files_of):
     root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
     wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
@@ -588,9 +588,7 @@ def test_overwrite_replaces_a_product_of_other_parameters_and_keeps_the_others(v
     assert files_of(root) == files_of(fresh)
 
 
-def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else_that_lies_there(
-    varied, varied_store, tmp_path, files_of
-):
+def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else(varied, varied_store, tmp_path, files_of):
     root = tmp_path / "out.zarr"
     segprep.preprocess(COINS, root, targets=[segprep.Distance()])
     (root / "notes.txt").write_text("mine")
@@ -620,7 +618,7 @@ def test_parts_cannot_overwrite(tmp_path):
         segprep.preprocess(COINS, tmp_path / "out.zarr", overwrite=True, part=Part(1, 2))
 
 
-def test_a_store_of_other_masks_is_told_apart_mask_by_mask(tmp_path):
+def test_a_store_of_other_masks_is_refused_with_the_masks_that_differ(tmp_path):
     data, root = tmp_path / "data", tmp_path / "out.zarr"
     data.mkdir()
     for name in "abc":
@@ -659,7 +657,7 @@ def test_a_job_whose_worker_died_when_it_had_done_it_is_not_done_again(varied, v
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_a_finished_store_that_lacks_part_of_a_table_is_mended_by_the_same_run(coins_copy, coins_store, files_of):
+def test_the_same_run_restores_a_lost_part_of_a_table(coins_copy, coins_store, files_of):
     (coins_copy / "height/c/0").unlink()
     (coins_copy / "320x384/labels/zarr.json").write_bytes(b"{}")
     assert segprep.preprocess(COINS, coins_copy, targets=[], workers=ONE).status == "complete"
@@ -680,7 +678,7 @@ def three(tmp_path):
 
 
 @pytest.mark.parametrize("values", [[[1, 1, 2], [1, 0, 0]], [[1, 0]], np.eye(90)], ids=["other", "smaller", "larger"])
-def test_a_mask_that_changes_during_the_run_is_an_input_error_that_names_it(three, values, tmp_path):
+def test_a_mask_that_changes_during_the_run_is_a_named_input_error(three, values, tmp_path):
     root = tmp_path / "out.zarr"
 
     def edit(stage, done, masks):
@@ -696,9 +694,7 @@ def test_a_mask_that_changes_during_the_run_is_an_input_error_that_names_it(thre
     assert verify(root, deep=True, against=three, workers=ONE).findings == ()
 
 
-def test_a_product_that_other_code_would_compute_otherwise_is_refused_though_it_is_not_asked_for(
-    three, tmp_path, monkeypatch, files_of
-):
+def test_a_stored_target_of_other_code_is_refused_even_if_not_requested(three, tmp_path, monkeypatch, files_of):
     root = tmp_path / "out.zarr"
     segprep.preprocess(three, root, targets=[Distance()], workers=ONE)
     monkeypatch.setattr(Distance, "version", 2, raising=False)
@@ -711,7 +707,7 @@ def test_a_product_that_other_code_would_compute_otherwise_is_refused_though_it_
     assert files_of(root) == files_of(tmp_path / "fresh.zarr")
 
 
-def test_a_product_that_only_another_segprep_knows_is_an_integrity_error(three, tmp_path):
+def test_a_target_that_only_another_segprep_knows_is_an_integrity_error(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(three, root, workers=ONE)
     unknown = msgspec.structs.replace(info.targets[0], name="flows")
@@ -723,7 +719,7 @@ def test_a_product_that_only_another_segprep_knows_is_an_integrity_error(three, 
         segprep.preprocess(three, root, workers=ONE)
 
 
-def test_a_store_whose_tables_were_never_written_is_refused_and_replaced_as_any_other(three, tmp_path):
+def test_a_store_without_tables_is_refused_and_can_be_replaced(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(COINS, root, workers=ONE)
     delete(root, info)
@@ -732,7 +728,7 @@ def test_a_store_whose_tables_were_never_written_is_refused_and_replaced_as_any_
     assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
 
 
-def test_a_store_that_names_folders_elsewhere_is_none_and_they_are_left_alone(coins_copy, three):
+def test_a_store_that_names_folders_elsewhere_is_refused(coins_copy, three):
     victim = coins_copy.parent / "victim"
     victim.mkdir()
     (victim / "mine.txt").write_text("mine")

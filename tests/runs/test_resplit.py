@@ -74,7 +74,7 @@ def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_pa
     assert now.classes[1].all == info.classes[1].all
 
 
-def test_split_command_says_that_weights_are_stale_and_how_to_mend_them(labels: Path, tmp_path: Path) -> None:
+def test_the_split_command_warns_of_stale_weights_with_the_remedy(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
     preprocess(labels, root, split=HALVES, workers=ONE)
     result = CliRunner().invoke(main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1"])
@@ -97,7 +97,7 @@ def test_refit_needs_labels_and_classes(labels: Path, tmp_path: Path) -> None:
     assert read_info(root).split_rule.seed == 0
 
 
-def test_split_of_a_store_is_kept_when_products_are_added(labels: Path, tmp_path: Path) -> None:
+def test_the_split_of_a_store_is_kept_when_targets_are_added(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
     preprocess(labels, root, workers=ONE)
     resplit(root, HALVES)
@@ -111,7 +111,7 @@ def split_sizes(root: Path) -> list[int]:
     return np.bincount(read_table(root, "split"), minlength=3).tolist()
 
 
-def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path) -> None:
+def test_split_options_that_are_not_given_keep_their_values(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
     rule = SplitRule((0.5, 0.25, 0.25), group=r"(\d)\.png", stratify=True)
     preprocess(labels, root, split=rule, workers=ONE)
@@ -128,7 +128,7 @@ def test_what_is_not_said_of_splits_stays_as_it_is(labels: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("rule", [SplitRule(group="x"), SplitRule(seed=4)])
-def test_what_says_how_to_split_wants_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
+def test_options_of_splits_need_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
     with pytest.raises(OptionError, match="takes effect only with new splits; add split"):
         resplit(tmp_path / "out.zarr", rule, workers=ONE)
@@ -136,7 +136,7 @@ def test_what_says_how_to_split_wants_a_split(labels: Path, tmp_path: Path, rule
         preprocess(labels, tmp_path / "other.zarr", split=SplitRule(seed=4), workers=ONE)
 
 
-def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_path: Path) -> None:
+def test_targets_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_path: Path) -> None:
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
     file.write_text(
         "name,split\n" + "".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20))
@@ -152,9 +152,7 @@ def test_products_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_pat
     assert split_sizes(root) == [10, 10, 0]
 
 
-def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_stale(
-    labels: Path, tmp_path: Path
-) -> None:
+def test_weights_of_a_class_that_leaves_the_train_split_are_stale(labels: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((24, 30), np.uint8)).save(labels / "20.png")
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
     preprocess(labels, root, targets=[Weights(absent_class="error")], workers=ONE)
@@ -164,7 +162,7 @@ def test_weights_whose_class_is_absent_from_the_new_train_split_are_said_to_be_s
     assert "weights: class weights were fitted to the former train split" in ended.stderr
 
 
-def test_a_run_that_was_ended_goes_on_with_the_splits_of_a_file_that_is_gone(labels: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_the_splits_of_a_file_that_is_gone(labels: Path, tmp_path: Path) -> None:
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
     file.write_text("".join(f"{index:02}.png,{'val' if index > 9 else 'train'}\n" for index in range(20)))
     preprocess(labels, root, split=SplitRule(file=str(file)), workers=ONE)

@@ -195,7 +195,7 @@ def test_folders_may_lie_deep_in_each_other(tmp_path):
         folder.rmdir()
 
 
-def test_a_single_file_is_enough_only_for_formats_whose_readers_open_no_other(folder):
+def test_a_single_file_is_complete_only_if_its_reader_opens_no_other(folder):
     alone = {form for form in READERS if covers_all_files(folder / "a.json", form)}
     assert alone == {"coco", "label-image", "labelme", "segment-anything"}
     assert all(covers_all_files(folder, form) for form in READERS)
@@ -254,7 +254,7 @@ def test_the_plan_from_the_store_of_the_coins_is_that_from_their_masks(tmp_path)
     assert_recalled(COINS, {}, tmp_path / "out.zarr")
 
 
-def test_the_plan_from_a_store_of_masks_without_instances_is_that_from_the_masks(tmp_path):
+def test_the_plan_from_a_store_without_instances_is_that_from_the_masks(tmp_path):
     (tmp_path / "data").mkdir()
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "data" / "a.png")
     assert_recalled(tmp_path / "data", {}, tmp_path / "out.zarr")
@@ -311,7 +311,7 @@ def test_a_run_again_loads_no_mask_and_one_that_compares_contents_does(cells, ma
         segprep.preprocess(cells, made, workers=ONE, reread=True)
 
 
-def test_a_file_that_was_changed_and_has_its_size_and_time_is_noticed_by_its_contents(cells, tmp_path):
+def test_a_change_that_keeps_size_and_time_is_noticed_by_contents(cells, tmp_path):
     file, root = cells / "d.npy", tmp_path / "out.zarr"
     np.save(file, np.zeros((12, 15), np.uint8))
     segprep.preprocess(cells, root, workers=ONE)
@@ -362,7 +362,7 @@ def test_masks_that_replace_others_are_known_from_then_on(cells, made, tmp_path,
     assert files_of(made) == files_of(tmp_path / "fresh.zarr")
 
 
-def test_products_are_added_without_a_scan(varied, tmp_path, files_of):
+def test_targets_are_added_without_a_scan(varied, tmp_path, files_of):
     targets = (Weights(), Border(), Distance(distance_per="class"))
     segprep.preprocess(varied, tmp_path / "at once", targets=targets, workers=ONE)
     segprep.preprocess(varied, tmp_path / "in turn", targets=targets[:1], workers=ONE)
@@ -370,7 +370,7 @@ def test_products_are_added_without_a_scan(varied, tmp_path, files_of):
     assert files_of(tmp_path / "in turn") == files_of(tmp_path / "at once")
 
 
-def test_only_the_first_of_several_parts_loads_masks_that_it_does_not_write(varied, varied_store, tmp_path, files_of):
+def test_only_the_first_part_loads_masks_that_it_does_not_write(varied, varied_store, tmp_path, files_of):
     root = tmp_path / "out.zarr"
     assert stages(varied, root, part=Part(1, 3)) == ["scan", "write"]
     assert [stages(varied, root, part=Part(number, 3)) for number in (2, 3)] == [["write"], ["write"]]
@@ -397,7 +397,7 @@ def unfinished(cells, tmp_path):
     return root
 
 
-def test_a_run_that_was_ended_goes_on_without_a_scan(cells, made, unfinished, files_of):
+def test_an_ended_run_is_resumed_without_a_scan(cells, made, unfinished, files_of):
     assert told(cells, unfinished) == [("write", 3, 3)]
     assert files_of(unfinished) == files_of(made)
 
@@ -416,16 +416,14 @@ def _flip(path):
 @pytest.mark.parametrize(
     "name", [INPUT_STAMP, MANIFEST, "height/c/0", "height/zarr.json", "digest/c/0/0", "instances/area/c/0"]
 )
-def test_what_is_damaged_is_not_believed_and_a_run_goes_on_all_the_same(
-    name, damage, cells, made, unfinished, files_of
-):
+def test_a_damaged_store_is_not_trusted_and_the_run_resumes(name, damage, cells, made, unfinished, files_of):
     damage(unfinished / name)
     assert told(cells, unfinished) == [("scan", 3, 3), ("write", 3, 3)]
     assert files_of(unfinished) == files_of(made)
     assert told(cells, unfinished) == []
 
 
-def test_a_note_of_other_masks_is_not_believed(cells, made):
+def test_the_stamp_of_other_masks_is_not_trusted(cells, made):
     note = read_stamp(made)
     put_stamp(made, msgspec.structs.replace(note, masks="0" * 64))
     assert told(cells, made) == [("scan", 3, 3)]
@@ -499,7 +497,7 @@ def test_a_single_file_that_names_others_is_always_loaded(data_dir, tmp_path):
     assert stages(file, tmp_path / "out.zarr") == ["scan"]
 
 
-def test_a_store_that_was_split_anew_is_still_known(cells, made):
+def test_a_resplit_store_is_still_recognised(cells, made):
     resplit(made, SplitRule((0.5, 0.5, 0.0), stratify=True), refit=True, workers=ONE)
     assert told(cells, made) == []
 

@@ -68,7 +68,7 @@ def damaged_of(root, **options):
 
 @pytest.mark.parametrize("name", ["coins_store", "varied_store", "whole"])
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_whole_store_has_no_finding(name, deep, request, files_of):
+def test_an_intact_store_has_no_finding(name, deep, request, files_of):
     root = request.getfixturevalue(name)
     report = verify(root, deep=deep, workers=ONE)
     files = files_of(root)
@@ -132,14 +132,14 @@ def test_weights_are_within_their_ranges_whatever_the_formula(labels, weights, t
     assert damaged_of(tmp_path / "out.zarr", deep=True) == set()
 
 
-def test_instances_found_anew_are_found_anew_for_the_comparison(labels, tmp_path):
+def test_a_comparison_finds_instances_again_by_the_same_rule(labels, tmp_path):
     rules = {"instances_from": "components"}
     segprep.preprocess(labels, tmp_path / "out.zarr", **rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", against=labels) == set()
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_a_store_that_was_split_anew_or_extended_is_whole_and_can_be_repaired(copy, labels, refit, files_of):
+def test_a_resplit_or_extended_store_is_intact_and_can_be_repaired(copy, labels, refit, files_of):
     segprep.resplit(copy, SplitRule((0.25, 0.5, 0.25), seed=4), refit=refit, workers=ONE)
     segprep.preprocess(labels, copy, targets=[Boundaries()], workers=ONE)
     assert damaged_of(copy, deep=True, against=labels) == set()
@@ -226,7 +226,7 @@ def test_all_shards_are_repaired(copy, labels, files_of):
     assert files_of(copy) == before
 
 
-def test_a_whole_store_is_left_as_it_is_by_a_repair(copy, labels):
+def test_a_repair_leaves_an_intact_store_as_it_is(copy, labels):
     times = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
     assert repair(copy, labels, workers=ONE).repaired == ()
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == times
@@ -288,9 +288,7 @@ def test_an_incomplete_store_is_completed_by_a_repair(copy, labels, lost, files_
     assert files_of(copy) == before
 
 
-def test_a_repair_does_not_take_the_splits_of_a_former_run_for_those_of_the_one_that_was_ended(
-    copy, labels, tmp_path, files_of
-):
+def test_a_repair_ignores_the_splits_of_an_earlier_run(copy, labels, tmp_path, files_of):
     other = Path(shutil.copytree(copy, tmp_path / "other.zarr"))
     segprep.resplit(other, SplitRule((0.25, 0.5, 0.25)), workers=ONE)
     put_info(copy, msgspec.structs.replace(read_info(other), status="incomplete"))
@@ -321,7 +319,7 @@ def test_a_root_that_is_damaged_with_its_copy_cannot_be_repaired(copy, labels, f
     assert files_of(copy) == before
 
 
-def test_a_store_of_an_earlier_segprep_says_that_its_checksums_are_missing_and_gets_them(copy, labels, files_of):
+def test_a_repair_adds_the_checksums_that_an_earlier_segprep_lacks(copy, labels, files_of):
     before = files_of(copy)
     for path in (MANIFEST, ROOT_COPY):
         (copy / path).unlink()
@@ -336,7 +334,7 @@ def test_a_store_of_an_earlier_segprep_says_that_its_checksums_are_missing_and_g
 
 
 @pytest.mark.parametrize("lost", ["6x7/labels/records/0.json", "none"])
-def test_an_incomplete_store_says_what_is_missing_and_how_to_go_on(copy, lost):
+def test_an_incomplete_store_is_an_error_with_the_way_to_resume(copy, lost):
     (copy / lost).unlink(missing_ok=True)
     info = read_info(copy)
     put_info(copy, msgspec.structs.replace(info, status="incomplete"))
@@ -411,7 +409,7 @@ for most in sorted({*range(3), *range(3, count, 6), *range(count - 12, count)}):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("call", ["new", "extended", "split", "refitted", "replaced", "repaired"])
-def test_a_store_is_whole_or_incomplete_and_goes_on_wherever_a_run_is_killed(call, labels, whole, tmp_path, files_of):
+def test_a_run_can_be_resumed_wherever_it_is_killed(call, labels, whole, tmp_path, files_of):
     subprocess.run([sys.executable, "-c", KILLED, call, labels, whole, tmp_path], check=True, timeout=300)
 
     def objects_of(root):
@@ -467,7 +465,7 @@ BOUND = Weights(vector=(0.5, 4.0))
         (Boundaries(), [[0, 1, 4], [3, 255, 0]], "holds 4"),
     ],
 )
-def test_values_that_make_no_sense_are_told_from_those_that_do(target, values, said):
+def test_values_out_of_range_are_found(target, values, said):
     canvas = np.full((4, 4), pad_of(target), target.dtype)
     canvas[:2, :3] = values
     found = check(target, canvas, TRUTH)
@@ -476,7 +474,7 @@ def test_values_that_make_no_sense_are_told_from_those_that_do(target, values, s
     assert check(target, canvas, TRUTH) is not None
 
 
-def test_values_that_make_no_sense_are_found_although_their_checksum_is_right(copy, labels, files_of):
+def test_values_out_of_range_are_found_despite_a_valid_checksum(copy, labels, files_of):
     before = files_of(copy)
     state = read_state(copy)
     layout, _ = state.places()
@@ -497,7 +495,7 @@ def run(*arguments):
     return CliRunner().invoke(main, ["verify", *map(str, arguments)], standalone_mode=False)
 
 
-def test_the_command_says_that_a_store_is_whole(whole):
+def test_the_command_reports_an_intact_store(whole):
     ended = run(whole)
     assert ended.return_value == 0
     assert ended.stdout.startswith(f"{whole}: whole: 12 shards, ")

@@ -58,7 +58,7 @@ def test_rebuilds_hidden_pixels_and_planes(data_dir: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(rebuilt.classes, mask.classes)
 
 
-def test_rle_is_that_of_the_whole_image(tmp_path: Path) -> None:
+def test_rle_is_that_of_the_full_image(tmp_path: Path) -> None:
     dataset = coins(tmp_path)
     instances = dataset.instances(0)
     for mask, rle in zip(instances.masks, instances.rle(), strict=True):
@@ -109,8 +109,7 @@ def test_a_mask_is_found_by_its_key(tmp_path: Path) -> None:
 
 def test_each_is_shown_on_one_line(tmp_path: Path) -> None:
     many(tmp_path / "labels", 40)
-    rules = Rules(split=SplitRule(fractions=(0.8, 0.0, 0.2)))
-    info = preprocess(tmp_path / "labels", tmp_path / "out.zarr", rules=rules)
+    info = preprocess(tmp_path / "labels", tmp_path / "out.zarr", split=(0.8, 0.0, 0.2))
     dataset = segprep.open(tmp_path / "out.zarr")
     train, test = (len(dataset.select(split=name)) for name in ("train", "test"))
     contents = f"40 masks, {info.instances} instances; labels, classes, weights"

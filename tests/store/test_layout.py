@@ -105,7 +105,7 @@ def test_chunks_and_shards_have_the_sizes_calculated_by_hand(canvas, rows, chunk
 
 
 @given(CANVASES, st.integers(1, 5000))
-def test_shards_are_whole_chunks_that_cover_the_canvas(canvas, rows):
+def test_shards_are_complete_chunks_that_cover_the_canvas(canvas, rows):
     bucket = Bucket(canvas, tuple(range(rows)))
     depth, *sides = bucket.shard_shape
     assert 1 <= depth <= rows

@@ -17,8 +17,9 @@ from PIL import Image
 
 import segprep
 from segprep.errors import IntegrityError, OutputError, StorageError
-from segprep.masks.splits import SPLITS
-from segprep.readers import find
+from segprep.masks.instances import InstanceRule
+from segprep.masks.splits import SPLITS, SplitRule
+from segprep.readers import ReadOptions, find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, StoreInfo
@@ -116,7 +117,7 @@ def test_other_zarr_readers_see_the_values_that_zarr_python_sees(root, read):
 
 
 @pytest.mark.parametrize(("name", "data"), [("coins_store", "coins"), ("varied_store", None)])
-def test_rows_are_the_products_of_their_masks_and_padding(name, data, request):
+def test_rows_are_the_targets_of_their_masks_and_padding(name, data, request):
     root = request.getfixturevalue(name)
     refs = find(Path(__file__).parents[2] / "examples" / data if data else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
@@ -191,7 +192,7 @@ def test_a_shard_is_one_object(root):
         assert shards(root, path) == sorted(expected)
 
 
-def test_varied_store_has_several_shards_in_an_array_and_several_chunks_in_a_canvas(varied_store):
+def test_varied_store_has_several_shards_and_several_chunks_in_a_canvas(varied_store):
     (large,) = [bucket for bucket in read_info(varied_store).buckets if bucket.rows == 4]
     assert len(shards(varied_store, f"{large.name}/labels")) == 2
     assert zarr.open_array(varied_store, path=f"{large.name}/labels", mode="r").chunks == (1, 512, 512)
@@ -319,7 +320,7 @@ def test_a_damaged_table_is_an_integrity_error_that_names_it(coins_copy):
         read_table(coins_copy, "height")
 
 
-def test_a_table_whose_metadata_are_not_those_of_an_array_is_an_integrity_error(coins_copy):
+def test_a_table_without_a_data_type_is_an_integrity_error(coins_copy):
     metadata = json.loads((coins_copy / "height/zarr.json").read_text())
     del metadata["data_type"]
     (coins_copy / "height/zarr.json").write_text(json.dumps(metadata))
@@ -380,7 +381,7 @@ def test_a_place_is_taken_by(tmp_path, make, files_of):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
-def test_a_place_is_taken_by_a_store_whose_root_is_damaged_and_the_error_says_how_to_mend_it(coins_copy, damage):
+def test_a_store_with_a_damaged_root_is_an_error_with_the_remedy(coins_copy, damage):
     damage(coins_copy / "zarr.json")
     with pytest.raises(OutputError, match=r"zarr\.json is damaged; verify and repair it with the data set"):
         open_existing(coins_copy)
@@ -424,7 +425,7 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path, name):
         new_store(root, [(4, 4)])
 
 
-def test_a_shard_that_cannot_be_put_in_place_leaves_no_partial_file_and_no_record(tmp_path, files_of):
+def test_a_shard_that_cannot_be_written_leaves_no_file_and_no_record(tmp_path, files_of):
     _, layout = new_store(tmp_path, [(4, 4)])
     shard = TargetShard(Labels(), array_spec(layout.buckets[0], Labels()), 0, 1, "f")
     (tmp_path / shard.path).mkdir(parents=True)
@@ -460,7 +461,7 @@ def test_info_is_an_integrity_error_where_there_is_no_store(tmp_path, name):
         read_info(tmp_path / name)
 
 
-def test_a_newer_format_is_an_integrity_error_that_says_to_update(coins_copy):
+def test_a_newer_format_is_an_integrity_error_that_advises_to_update(coins_copy):
     attributes = metadata(coins_copy)
     attributes["attributes"] = {"format": FORMAT + 1, "segprep": "9.0", "status": "who knows"}
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))

@@ -144,7 +144,7 @@ def test_median_frequency_is_not_spoilt_by_a_class_that_never_occurs():
     np.testing.assert_array_equal(class_weights("median-frequency", with_absent), [expected[0], 0, *expected[1:], 0])
 
 
-def test_effective_number_counts_instances_as_with_pixels_all_classes_would_weigh_the_same():
+def test_effective_number_counts_instances_not_pixels():
     pixels = [8 * 10**6, 10**6, 2 * 10**6]
     few = Counts.of_images(np.array([pixels]), np.array([[0, 30_000, 10]]))
     weights = class_weights("effective-number", few)
@@ -163,7 +163,7 @@ def test_effective_number_is_exact_for_one_instance_and_for_very_many(instances,
     np.testing.assert_allclose(class_weights("effective-number", counts), [0, *weights], rtol=1e-9)
 
 
-def test_effective_number_gives_nothing_to_instances_of_which_no_pixel_shows():
+def test_effective_number_does_not_count_hidden_instances():
     hidden, without = (Counts.of_images(np.array([[9, 0, 4]]), np.array([[0, n, 2]])) for n in (3, 0))
     np.testing.assert_array_equal(class_weights("effective-number", hidden), class_weights("effective-number", without))
 
@@ -189,7 +189,7 @@ def test_no_counts_give_nan_or_infinity_or_a_negative_weight(name, images, shapi
 @pytest.mark.parametrize("name", WEIGHING)
 @unhurried
 @given(image_counts())
-def test_a_class_without_a_pixel_gets_0_or_the_largest_weight_of_the_others(name, images):
+def test_a_class_without_pixels_gets_0_or_the_largest_of_the_others(name, images):
     counts = counts_of(images)
     absent = counts.pixels == 0
     zero, cap = (class_weights(name, counts, Shaping(absent_class=rule)) for rule in ("zero", "cap"))
@@ -289,7 +289,7 @@ def test_refuses_shapings_that_make_no_sense(options, message):
         Shaping(**options)
 
 
-def test_what_is_given_to_an_absent_class_by_name_stays_or_is_the_largest_of_the_others():
+def test_a_weight_given_to_an_absent_class_stays_or_is_the_largest():
     counts = Counts.of_pixels([90, 10, 0])
     given = {"0": 1, "1": 2, "2": 50}
     assert class_weights(given, counts).tolist() == [1, 2, 50]

@@ -40,7 +40,7 @@ def test_type_holds_every_code_below_its_maximum(n_classes, dtype, ignore):
     assert n_classes - 1 < ignore
 
 
-def test_more_classes_than_any_type_tells_apart_are_refused():
+def test_more_classes_than_any_type_can_hold_are_refused():
     counts = Counts.of_pixels([1] * 65_535)
     assert Classes().fit(counts, counts).dtype == "uint16"
     counts = Counts.of_pixels([1] * 65_536)

@@ -63,7 +63,7 @@ def test_foreground_is_the_published_loaders_field(mask):
 
 @unhurried
 @given(masks())
-def test_is_0_on_inner_boundary_pixels_alone_1_beside_them_and_negative_further_in(mask):
+def test_is_0_on_the_inner_boundary_1_beside_it_and_negative_inside(mask):
     inside = (mask.planes > 0).any(axis=0)
     distance = field(mask_of(mask.planes), "foreground")
     if inside.any() and not inside.all():
@@ -121,7 +121,7 @@ def test_a_class_that_is_absent_or_fills_the_image_is_0(per):
     assert not field(full, per).any()
 
 
-def test_per_class_has_a_field_for_each_code_and_zeros_for_those_that_are_absent():
+def test_per_class_has_a_field_for_each_code_and_zeros_if_absent():
     distance = field(mask_of([[[1, 1, 0, 2]]], [0, 2, 4]), "class")
     assert distance[:, 0].tolist() == [
         [2, 1, 0, 1],
@@ -133,7 +133,7 @@ def test_per_class_has_a_field_for_each_code_and_zeros_for_those_that_are_absent
     ]
 
 
-def test_whole_instances_count_also_where_another_hides_them():
+def test_hidden_parts_of_instances_count_too():
     nested = mask_of([[[1, 1, 1, 1, 1, 0]], [[0, 0, 2, 0, 0, 0]]], [0, 1, 2])
     assert nested.labels.tolist() == [[1, 1, 2, 1, 1, 0]]
     assert field(nested, "class")[1].tolist() == [[-4, -3, -2, -1, 0, 1]]
@@ -221,7 +221,7 @@ def test_has_a_channel_for_each_class_code_only_per_class(per, channels):
     assert Distance(distance_per=per).fit(Counts.of_pixels([1]), COUNTS).channels == channels
 
 
-def test_stuff_is_foreground_and_a_class_of_its_own():
+def test_stuff_is_foreground_and_a_separate_class():
     stuff = np.array([[0, 0, 0, 2, 2]], np.int32)
     mask = InstanceMask(np.array([[[1, 0, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32), stuff=stuff)
     assert Distance().compute(mask).tolist() == [[0, 1, 1, 0, -1]]

@@ -164,7 +164,7 @@ def test_paper_is_eq_2_on_real_nuclei(nuclei):
         np.testing.assert_allclose(target.compute(mask), expected, rtol=1e-6, atol=1e-5, err_msg=key)
 
 
-def test_deshpande2018_is_the_article_on_real_nuclei_and_weighs_overlaps_as_foreground(nuclei):
+def test_deshpande2018_is_the_article_on_real_nuclei_with_overlaps(nuclei):
     for key, mask in nuclei.items():
         overlap = np.count_nonzero(mask.planes, axis=0) > 1
         expected = oracles.make_weight_map_within(mask.planes, REACH)

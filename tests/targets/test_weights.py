@@ -206,7 +206,7 @@ def test_refuses_an_image_whose_own_weights_float16_cannot_hold():
     assert single[7, 7] == 80_000
 
 
-def test_instance_behind_another_counts_with_its_whole_mask():
+def test_an_instance_behind_another_counts_with_its_full_mask():
     alone = [[1, 1, 1, 0, 0, 0, 3]]
     behind = mask_of([alone, [[0, 0, 2, 0, 0, 0, 0]]])
     weights = Weights(class_weights="none", dtype="float32").fit(counts(1, 1), counts(1, 1)).compute(behind)
@@ -227,9 +227,7 @@ def test_weights_of_real_nuclei_equal_brute_force(data_dir):
         assert border.any(), ref.key
 
 
-def test_stored_weights_of_real_nuclei_are_the_papers_within_the_rounding_of_their_type(
-    data_dir, dsb2018_store, tmp_path
-):
+def test_stored_weights_of_real_nuclei_are_the_papers_when_rounded(data_dir, dsb2018_store, tmp_path):
     data = data_dir / "dsb2018" / "stage1_train"
     segprep.preprocess(data, tmp_path / "out.zarr", targets=(Weights(dtype="float32"),))
     half, single = segprep.open(dsb2018_store), segprep.open(tmp_path / "out.zarr")
@@ -265,7 +263,7 @@ def test_weights_of_which_float16_would_keep_few_digits_are_refused():
         )
 
 
-def test_a_rule_of_single_images_is_not_told_to_use_options_that_do_not_go_with_it():
+def test_a_rule_of_single_images_suggests_no_option_that_does_not_apply():
     tiny = InstanceMask(np.eye(1, 640 * 480, dtype=np.int32).reshape(1, 480, 640), np.array([0, 1], np.int32))
     with pytest.raises(OptionError, match=r"float16 ends at 65504: use dtype='float32'$"):
         Weights(class_weights="per-image").compute(tiny)

@@ -63,12 +63,12 @@ def said(ended):
         ("tcp://[::1]:8786", False),
     ],
 )
-def test_an_address_is_exposed_where_it_is_neither_encrypted_nor_on_this_machine(address, exposed):
+def test_an_unencrypted_address_of_another_machine_is_exposed(address, exposed):
     assert is_exposed(address) == exposed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes this address for its own")
-def test_a_scheduler_whose_connection_others_could_read_is_one_line_of_warning(cluster, tmp_path):
+def test_a_scheduler_with_an_exposed_connection_draws_one_warning(cluster, tmp_path):
     exposed = address_in(cluster).replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - to connect to, and it is the loopback
     ended = weights(COINS, tmp_path / "out.zarr", exposed)
     (warning,) = said(ended)
@@ -90,7 +90,7 @@ def test_a_run_on_a_cluster_opens_no_port(cluster):
     assert [each.laddr for each in mine if each.status == psutil.CONN_LISTEN] == []
 
 
-def test_schedulers_and_workers_of_these_tests_listen_on_the_loopback_alone(cluster):
+def test_processes_of_these_tests_listen_on_the_loopback_alone(cluster):
     port = int(address_in(cluster).rpartition(":")[2])
     everyone = psutil.Process().children(recursive=True)
     listening = {
@@ -152,7 +152,7 @@ def refused(ended, store):
     return message
 
 
-def test_tls_without_certificates_is_refused_in_one_line_that_names_the_settings(encrypted, tmp_path):
+def test_tls_without_certificates_is_refused_with_the_settings_to_make(encrypted, tmp_path):
     message = refused(weights(COINS, tmp_path / "out.zarr", encrypted[0]), tmp_path / "out.zarr")
     assert "needs certificates: set distributed.comm.tls.ca-file, .client.cert and .client.key" in message
 
@@ -163,20 +163,20 @@ def test_a_certificate_that_is_not_there_is_named(encrypted, tmp_path):
     assert re.search(r"certificates nowhere\.crt, .*dask\.crt, .*dask\.key cannot be read: .*No such file", message)
 
 
-def test_a_certificate_that_the_scheduler_does_not_trust_is_refused_in_one_line(encrypted, tmp_path):
+def test_a_certificate_that_the_scheduler_does_not_trust_is_refused(encrypted, tmp_path):
     settings = tls(encrypted[1], certificate(tmp_path, "stranger"), "CLIENT")
     message = refused(weights(COINS, tmp_path / "out.zarr", encrypted[0], **settings), tmp_path / "out.zarr")
     assert "cannot be reached" in message
 
 
-def test_a_scheduler_that_is_not_the_one_of_our_certificate_is_refused_in_one_line(encrypted, tmp_path):
+def test_a_scheduler_with_a_certificate_we_do_not_trust_is_refused(encrypted, tmp_path):
     stranger = certificate(tmp_path, "stranger")
     settings = tls(stranger, stranger, "CLIENT")
     message = refused(weights(COINS, tmp_path / "out.zarr", encrypted[0], **settings), tmp_path / "out.zarr")
     assert "TLS certificate does not match" in message
 
 
-def test_an_unencrypted_address_is_refused_where_the_settings_want_encryption(cluster, tmp_path):
+def test_an_unencrypted_address_is_refused_if_encryption_is_required(cluster, tmp_path):
     settings = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
     message = refused(weights(COINS, tmp_path / "out.zarr", cluster, **settings), tmp_path / "out.zarr")
     assert "distributed.comm.require-encryption is set in Dask's configuration; use a tls:// address" in message
@@ -201,13 +201,13 @@ def written(root):
 
 
 @pytest.mark.slow
-def test_a_store_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
+def test_a_store_is_byte_identical_if_workers_are_killed(tmp_path):
     assert outlived(tmp_path, 24, kill_as_it_goes) > 1
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("object_store")
-def test_a_store_in_a_bucket_is_the_same_to_the_byte_where_workers_are_killed(tmp_path):
+def test_a_store_in_a_bucket_is_byte_identical_if_workers_are_killed(tmp_path):
     assert outlived(tmp_path, 24, kill_as_it_goes, make_bucket("killed-workers")) > 1
 
 
@@ -277,7 +277,7 @@ def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, 
     assert (info.masks, info.status) == (25, "complete")
 
 
-def test_a_shard_that_workers_of_a_cluster_die_of_is_named_when_all_others_are_written(poison, tmp_path):
+def test_a_shard_that_kills_workers_is_named_after_all_others_are_written(poison, tmp_path):
     (tmp_path / "poison-1").mkdir()
     with pytest.raises(
         StorageError,
@@ -302,7 +302,7 @@ def large(folder, side):
 
 
 @pytest.mark.slow
-def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what_to_do(tmp_path):
+def test_a_shard_too_large_for_a_worker_is_named_with_the_remedy(tmp_path):
     data, out = large(tmp_path, 6000), tmp_path / "out.zarr"
     with (
         scheduler(tmp_path, allowed_failures=0) as (_, file),
@@ -318,7 +318,7 @@ def test_a_shard_that_is_too_large_for_the_memory_of_a_worker_is_named_with_what
     assert [path.parts[-4] for path in out.glob("*/weights/records/*.json")] == ["64x64"]
 
 
-def test_workers_that_die_of_whatever_they_are_given_are_not_tried_for_ever(cluster, monkeypatch):
+def test_a_run_gives_up_if_every_job_kills_its_worker(cluster, monkeypatch):
     monkeypatch.setattr(workers, "GIVE_UP_AFTER", 2)
     with (
         open_executor(Workers(scheduler=str(cluster)), 9) as executor,
@@ -336,7 +336,7 @@ def impatient(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path):
+def test_a_cluster_that_loses_all_its_workers_is_an_error(tmp_path):
     with scheduler(tmp_path) as (_, file), ExitStack() as stack:
         stack.enter_context(workers_of(file, tmp_path, count=1))
         wait_for_workers(file, 1)
@@ -351,7 +351,7 @@ def test_a_cluster_that_loses_all_its_workers_is_an_error_that_says_so(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_workers_that_take_no_jobs_because_their_memory_is_full_are_an_error_that_says_so(tmp_path):
+def test_workers_whose_memory_is_full_are_an_error_with_the_remedy(tmp_path):
     paused = {"PAUSE": "0.0001", "TERMINATE": "False"}
     environment = {f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": value for name, value in paused.items()}
     with scheduler(tmp_path) as (_, file), workers_of(file, tmp_path, count=1, **environment):
@@ -377,7 +377,7 @@ def test_workers_that_join_a_run_get_jobs_too(tmp_path):
                 assert executor.capacity() == 4
 
 
-def test_dask_logs_nothing_of_a_connection_that_a_run_uses_and_then_what_it_did_before(cluster):
+def test_dask_logs_nothing_during_a_run_and_as_before_after_it(cluster):
     names = ("distributed", "distributed.batched", "distributed.client", "distributed.core")
     before = [logging.getLogger(name).getEffectiveLevel() for name in names]
     with open_executor(Workers(scheduler=str(cluster)), 1):
@@ -390,7 +390,7 @@ def test_dask_logs_nothing_of_a_connection_that_a_run_uses_and_then_what_it_did_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
-def test_a_scheduler_that_ends_in_the_middle_is_one_line_and_the_same_again_goes_on(ending, tmp_path, files_of):
+def test_a_run_whose_scheduler_ends_fails_in_one_line_and_can_be_resumed(ending, tmp_path, files_of):
     data, out = write_data(tmp_path, 24), tmp_path / "out.zarr"
     with scheduler(tmp_path) as (process, file), workers_of(file, tmp_path):
         wait_for_workers(file, 2)
