@@ -100,10 +100,10 @@ def _acquire(root: Path, name: str, *, shared: bool = False) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(root, file, shared=shared)
-            # Its former owner may have removed the file before it was locked.
-            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
-                os.ftruncate(file, 0)
-                return file
+            with suppress(FileNotFoundError):  # its former owner may have removed the file before it was locked
+                if os.path.samestat(os.fstat(file), path.stat()):
+                    os.ftruncate(file, 0)
+                    return file
         except BaseException:
             os.close(file)
             raise
