@@ -11,7 +11,6 @@ import psutil
 from helpers.commands import COMMAND
 
 from segprep import Workers, preprocess
-from segprep.paths.files import LOCK
 from segprep.store.metadata import INPUT_STAMP
 
 WORKERS = 2
@@ -80,14 +79,13 @@ def undisturbed(data, root):
 
 
 def files(root):
-    """Every file of a store, hidden ones too but for the lock, by its relative name."""
-    paths = (path for path in root.rglob("*") if path.is_file() and path != root / LOCK)
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    """Every file of a store, hidden ones too, by its relative name."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def assert_none_hidden(root, case):
     """Of the files that a run has only while it lasts, none may be left."""
-    left = [path for path in root.rglob(".*") if path.is_file() and path not in {root / INPUT_STAMP, root / LOCK}]
+    left = [path for path in root.rglob(".*") if path.is_file() and path != root / INPUT_STAMP]
     assert not left, f"{case}: hidden files are left: {left}"
 
 

@@ -304,12 +304,6 @@ def test_the_lease_of_a_container_that_counts_processes_for_itself_is_kept(coins
         pass
 
 
-def test_the_empty_lock_file_of_a_store_that_was_copied_into_a_bucket_is_no_lease(coins):
-    (coins / LOCK).write_bytes(b"")
-    with write_lock(coins):
-        assert json.loads((coins / LOCK).read_bytes())["process"] == os.getpid()
-
-
 def test_the_lease_of_a_former_process_with_the_number_of_this_one_is_taken_over(coins):
     (coins / LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
     with write_lock(coins):
