@@ -1,8 +1,8 @@
-"""Draw the pictures of docs/formulas.md from the coins and from discs that touch.
+"""Draw the images of the documentation from the coins and from discs that touch.
 
 Usage: python draw_maps.py [FOLDER]
 
-FOLDER (default: docs/images beside this folder) gets one PNG file per picture.
+FOLDER (default: docs/images of the repository) gets one PNG file per image.
 """
 
 import sys
@@ -13,59 +13,88 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import segprep
-from segprep.masks.instances import InstanceRule
-from segprep.runs.preprocess import Rules
-from segprep.targets import Border, Boundaries, Distance, Weights
-from segprep.targets.weights import PRESETS
+from segprep import PRESETS, Border, Boundaries, Distance, Weights
 
 HERE = Path(__file__).parent
-ONE = segprep.Workers(1)  # process
 COINS = HERE / "coins"
+LOWER_RIGHT = np.s_[150:303, 150:384]  # the coins 15 to 18 and 21 to 24
 ROW = np.s_[232:296, 84:384]  # the coins 20 to 24, which lie close together
 CLOSE = np.s_[232:296, 212:384]  # the coins 22 to 24
-LIGHT = [(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)]  # dark is little
+GREY = [(0, 0, 0), (255, 255, 255)]
+LIGHT = [(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)]  # dark is low
 SIGNED = [(5, 48, 97), (67, 147, 195), (255, 255, 255), (214, 96, 77), (103, 0, 31)]  # blue is negative, white is 0
-CENTRES = [(28, 26, 18.4), (28, 58, 18.4), (62, 44, 14.4)]  # y, x and radius of the discs
-STEPS, PAPER, INK = 254, 254, 255  # entries of the palette: the colour map, then white and black
+DISCS = [(28, 26, 18.4), (28, 58, 18.4), (62, 44, 14.4)]  # y, x and radius of the discs
+STEPS, PAPER, INK = 254, 254, 255  # palette: size of the colour maps, then white and black
 GAP, STRIP, LINE = 12, 8, 12  # pixels: between maps; height of the colour scale and of its numbers, before doubling
 
 
 def discs():
-    """(84, 84) uint8 labels of three discs: the first two touch, and the third lies near to the first."""
+    """(84, 84) uint8 labels of three discs: the first two touch, and the third is close to them."""
     y, x = np.mgrid[:84, :84]
-    distances = np.array([np.hypot(y - cy, x - cx) - r for cy, cx, r in CENTRES])
+    distances = np.array([np.hypot(y - cy, x - cx) - r for cy, cx, r in DISCS])
     return np.where(distances.min(axis=0) <= 0, distances.argmin(axis=0) + 1, 0).astype(np.uint8)
 
 
-def maps(data, *targets, **rule):
-    """Arrays of a label image, as `segprep weights` writes them; `data` is a file, a folder, or the labels."""
+def maps(data, *targets, **settings):
+    """Arrays that `segprep weights` writes for one mask; `data` is a file, a folder, or a label image as an array."""
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(data, np.ndarray):
             source = Path(folder) / "labels.png"
             Image.fromarray(data).save(source)
-            return maps(source, *targets, **rule)
+            return maps(source, *targets, **settings)
         store = Path(folder) / "maps.zarr"
-        segprep.preprocess(data, store, targets=targets, rules=Rules(instances=InstanceRule(**rule)), workers=ONE)
+        segprep.preprocess(data, store, targets=targets, workers=1, **settings)
         return segprep.open(store)[0]
 
 
-def palette(anchors):
-    """Colours between the anchors, then white and black, as PIL has them in a palette."""
-    places = np.linspace(0, len(anchors) - 1, STEPS)
-    colours = [np.interp(places, range(len(anchors)), channel) for channel in zip(*anchors, strict=True)]
-    return [*np.rint(np.transpose(colours)).astype(int).ravel().tolist(), 255, 255, 255, 0, 0, 0]
+def colour_map(anchors, steps):
+    """Colours interpolated between the anchors, (steps, 3)."""
+    positions = np.linspace(0, len(anchors) - 1, steps)
+    colours = [np.interp(positions, range(len(anchors)), channel) for channel in zip(*anchors, strict=True)]
+    return np.rint(np.transpose(colours)).astype(int)
 
 
-def shades(values, low, high):
-    """Values as entries of the colour map; integers above 0 stand out from it."""
+def palette(*colour_maps):
+    """Palette of an image: the colour maps, then white and black."""
+    colours = [
+        *np.concatenate(colour_maps),
+        *[(255, 255, 255)] * (STEPS - sum(map(len, colour_maps))),
+        (255, 255, 255),
+        (0, 0, 0),
+    ]
+    return np.ravel(colours).tolist()
+
+
+def shades(values, low, high, steps=STEPS):
+    """Indices of values in a colour map; integers above 0 are set apart from 0."""
     share = np.clip((values.astype(float) - low) / (high - low), 0, 1)
     if values.dtype.kind == "u":
         share = np.where(values > 0, 0.2 + 0.8 * share, 0)
-    return np.rint(share * (STEPS - 1)).astype(np.uint8)
+    return np.rint(share * (steps - 1)).astype(np.uint8)
+
+
+def bounds(panels, anchors):
+    """Values at the ends of the colour map: from 0 on, or symmetric for signed values."""
+    low, high = min(float(panel.min()) for panel in panels), max(float(panel.max()) for panel in panels)
+    return (-max(-low, high), max(-low, high)) if anchors is SIGNED else (0.0, high)
+
+
+def side_by_side(panels, zoom):
+    """Panels in a row, enlarged, with gaps between them."""
+    large = [np.kron(panel, np.ones((zoom, zoom), np.uint8)) for panel in panels]
+    gap = np.full((len(large[0]), GAP), PAPER, np.uint8)
+    return np.hstack([part for panel in large for part in (panel, gap)][:-1])
+
+
+def save(path, pixels, colours):
+    """Write an image with a palette."""
+    image = Image.fromarray(pixels)
+    image.putpalette(colours)
+    image.save(path, optimize=True)
 
 
 def colour_scale(width, low, high, dtype):
-    """Bar of the colours from low to high, and the numbers at its ends; integers are separate fields."""
+    """Bar of the colours from low to high, with the numbers at its ends; each integer has a separate field."""
     bar = np.linspace(low, high + 1 if dtype.kind == "u" else high, width, endpoint=dtype.kind != "u").astype(dtype)
     strip = np.full((STRIP + LINE, width), PAPER, np.uint8)
     strip[:STRIP] = shades(bar, low, high)
@@ -77,22 +106,32 @@ def colour_scale(width, low, high, dtype):
 
 
 def draw(path, *panels, anchors=LIGHT, zoom=2):
-    """Maps beside each other, enlarged, with one colour scale below; signed ones go as far either way."""
-    low, high = min(float(panel.min()) for panel in panels), max(float(panel.max()) for panel in panels)
-    low, high = (-max(-low, high), max(-low, high)) if anchors is SIGNED else (0.0, high)
-    large = [np.kron(shades(panel, low, high), np.ones((zoom, zoom), np.uint8)) for panel in panels]
-    gap = np.full((len(large[0]), GAP), PAPER, np.uint8)
-    row = np.hstack([part for panel in large for part in (panel, gap)][:-1])
+    """Maps beside each other with one colour scale below."""
+    low, high = bounds(panels, anchors)
+    row = side_by_side([shades(panel, low, high) for panel in panels], zoom)
     scale = colour_scale(row.shape[1] // 2, low, high, panels[0].dtype)
     space = np.full((GAP // 2, row.shape[1]), PAPER, np.uint8)
-    image = Image.fromarray(np.vstack([row, space, np.kron(scale, np.ones((2, 2), np.uint8))]))
-    image.putpalette(palette(anchors))
-    image.save(path, optimize=True)
+    pixels = np.vstack([row, space, np.kron(scale, np.ones((2, 2), np.uint8))])
+    save(path, pixels, palette(colour_map(anchors, STEPS)))
+
+
+def draw_overview(path, photo, coins):
+    """Photograph, labels, weights and distance of some coins."""
+    panels = [(photo, GREY), (coins["labels"], LIGHT), (coins["weights"], LIGHT), (coins["distance"], SIGNED)]
+    anchors = [GREY, LIGHT, SIGNED]
+    steps = STEPS // len(anchors)
+    indices = []
+    for values, colours in panels:
+        low, high = (0, 255) if colours is GREY else bounds([values], colours)
+        indices.append(shades(values[LOWER_RIGHT], low, high, steps) + np.uint8(steps * anchors.index(colours)))
+    save(path, side_by_side(indices, 2), palette(*(colour_map(colours, steps) for colours in anchors)))
 
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     coins, disc = maps(COINS, Weights(), Distance()), discs()
+    with Image.open(COINS / "images" / "coins.png") as photo:
+        draw_overview(folder / "overview.png", np.array(photo, float), coins)
     draw(folder / "labels.png", coins["labels"])
     draw(folder / "classes.png", coins["classes"][ROW])
     draw(folder / "weights.png", coins["weights"])
@@ -104,12 +143,14 @@ def main(folder):
     draw(folder / "preset_paper.png", coins["weights"][ROW])
     draw(folder / "preset_deshpande2018.png", maps(COINS, PRESETS["deshpande2018"])["weights"][ROW])
     falk = maps(COINS, PRESETS["falk2019"], separate="falk2019")["weights"]
-    draw(folder / "preset_falk2019.png", np.minimum(falk, 2))  # what is above hides the rest
+    draw(folder / "preset_falk2019.png", np.minimum(falk, 2))  # higher values would hide the rest
     draw(folder / "separate.png", *(maps(disc, Weights(), separate=px)["weights"] for px in (0, 1, 2)), zoom=3)
     draw(folder / "boundaries.png", *(maps(disc, Boundaries(px))["boundaries"] for px in (1, 3)), zoom=3)
     fields = [maps(disc, Distance(per))["distance"] for per in ("foreground", "instance")]
     draw(folder / "distance_per.png", *fields, anchors=SIGNED, zoom=3)
-    found = [maps((disc > 0).astype(np.uint8), instances_from=origin)["labels"] for origin in ("components", "watershed")]
+    found = [
+        maps((disc > 0).astype(np.uint8), instances_from=origin)["labels"] for origin in ("components", "watershed")
+    ]
     draw(folder / "instances.png", *found, zoom=3)
 
 

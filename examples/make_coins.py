@@ -2,7 +2,7 @@
 
 Usage: python make_coins.py [FOLDER]
 
-FOLDER (default: the one this script is in) gets coins/images/coins.png, coins/labels/coins.png and
+FOLDER (default: the folder of this script) gets coins/images/coins.png, coins/labels/coins.png and
 coins_coco/annotations.json. The photograph comes with scikit-image; nothing is downloaded.
 """
 
@@ -19,17 +19,17 @@ from skimage.measure import label, regionprops
 from skimage.morphology import disk
 from skimage.segmentation import watershed
 
-ROWS, COLUMNS = 4, 6  # how the coins lie in the photograph
+ROWS, COLUMNS = 4, 6  # layout of the coins in the photograph
 DARK, BRIGHT = 30, 150  # grey values found only outside and only on coins (from scikit-image's coins tutorial)
 CONTRAST = 40  # grey values by which a shaded rim still exceeds the background near it
-MARGIN, SMOOTH, CLOSE, OPEN = 4, 10, 3, 4  # pixels; chosen by looking at the outlines
+MARGIN, SMOOTH, CLOSE, OPEN = 4, 10, 3, 4  # pixels; chosen by inspecting the outlines
 
 
 def segment(photo: np.ndarray) -> np.ndarray:
     """(H, W) uint8 labels of the coins, ``1..24`` row by row and from left to right."""
     markers = (photo < DARK) + 2 * (photo > BRIGHT)
     inside = watershed(sobel(photo), markers) > 1
-    inside |= photo - background(photo, inside) > CONTRAST  # rims that a shadow cuts off from their coin
+    inside |= photo - background(photo, inside) > CONTRAST  # rims that a shadow separates from their coin
     inside = ndimage.binary_closing(inside, disk(CLOSE))
     inside = ndimage.binary_opening(ndimage.binary_fill_holes(inside), disk(OPEN))
     return in_reading_order(label(inside))
@@ -42,7 +42,7 @@ def background(photo: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def in_reading_order(labels: np.ndarray) -> np.ndarray:
-    """Renumber `labels`, whose instances lie in `ROWS` rows of `COLUMNS`."""
+    """Renumber `labels`, whose instances form `ROWS` rows of `COLUMNS`."""
     regions = sorted(regionprops(labels), key=lambda region: region.centroid[0])
     if len(regions) != ROWS * COLUMNS:
         raise SystemExit(f"found {len(regions)} coins; the photograph shows {ROWS * COLUMNS}")
@@ -56,8 +56,8 @@ def in_reading_order(labels: np.ndarray) -> np.ndarray:
 
 
 def run_lengths(inside: np.ndarray) -> list[int]:
-    """COCO's uncompressed RLE: lengths of the runs of 0, 1, 0, ... down the columns, from left to right."""
-    pixels = np.concatenate([[False], inside.ravel(order="F")])  # the first run is of 0, and may be empty
+    """COCO's uncompressed RLE: lengths of the runs of 0, 1, 0, ..., down the columns and from left to right."""
+    pixels = np.concatenate([[False], inside.ravel(order="F")])  # the first run is of 0 and may be empty
     starts = np.flatnonzero(pixels[1:] != pixels[:-1])
     return np.diff(np.concatenate([[0], starts, [inside.size]])).tolist()
 

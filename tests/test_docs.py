@@ -1,4 +1,4 @@
-"""What docs/ says is true: its commands run, its pictures are those of the script, and nothing is left out."""
+"""The pages of docs/ and the README are true: commands run, images are those of the script, nothing is left out."""
 
 import os
 import re
@@ -30,8 +30,8 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [*DOCS, ROOT / "README.md"]}
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
-PAGES_APART = ("formulas.md", "clusters.md")
-"""Pages whose commands run in tests of their own."""
+OTHER_PAGES = [name for name in PAGES if name not in ("docs/formulas.md", "docs/clusters.md", "README.md")]
+"""Pages whose blocks run in one test each."""
 SECONDS = 300
 """How long the commands of a block may take before a test gives up; far more than they need."""
 PICTURES = ROOT / "docs" / "images"
@@ -68,6 +68,17 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("segprep ")]
 
 
+def follow(name, names):
+    """Arguments and result of each command of a page, run in order; its Python runs between them, in one namespace."""
+    results = []
+    for language, text in blocks(PAGES[name]):
+        if language == "python":
+            exec(compile(text, name, "exec"), names)  # noqa: S102 - our own page
+        else:
+            results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
+    return results
+
+
 def options_of(command):
     """Options of a command, in full."""
     return {option for param in command.params for option in param.opts if option.startswith("--")}
@@ -96,14 +107,10 @@ def followed(tmp_path_factory):
     """Folder in which somebody has followed docs/formulas.md from top to bottom, and what each command gave."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "examples", folder / "examples")
-    results, names = [], {}
+    names = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for language, text in blocks(FORMULAS_PAGE):
-            if language == "python":
-                exec(compile(text, "docs/formulas.md", "exec"), names)  # noqa: S102 - our own page
-            else:
-                results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
+        results = follow("docs/formulas.md", names)
     return folder, results, names
 
 
@@ -116,17 +123,15 @@ def test_every_command_of_the_formulas_runs(followed):
 
 
 @pytest.mark.usefixtures("object_store")
-def test_every_command_of_other_pages_runs(tmp_path, monkeypatch):
-    upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
+@pytest.mark.parametrize("name", OTHER_PAGES)
+def test_every_block_of_other_pages_runs(name, tmp_path, monkeypatch):
+    if name == "docs/buckets.md":
+        upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    for path in DOCS:
-        for args in commands(PAGES[path.relative_to(ROOT).as_posix()]) if path.name not in PAGES_APART else []:
-            result = CliRunner().invoke(main, args)
-            assert result.exit_code == 0, (args, result.output, result.exception)
-        for language, text in blocks(PAGES[f"docs/{path.name}"]) if path.name == "buckets.md" else []:
-            if language == "python":
-                exec(compile(text, path.name, "exec"), {})  # noqa: S102 - our own page
+    assert blocks(PAGES[name])
+    for args, result in follow(name, {}):
+        assert result.exit_code == 0, (args, result.output, result.exception)
 
 
 @pytest.mark.parametrize("file", ["scheduler.json", "tls.json"])
@@ -272,7 +277,12 @@ def test_every_option_is_documented(option):
     assert any(re.search(rf"(?<![\w-]){option}(?![\w-])", page) for page in PAGES.values())
 
 
-@pytest.mark.parametrize("arguments", commands(PAGES["README.md"]), ids=" ".join)
+IN_TABLES = [
+    shlex.split(line)[1:] for line in re.findall(r"\| `(segprep [^`]+)` \|$", PAGES["README.md"], re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("arguments", [*commands(PAGES["README.md"]), *IN_TABLES], ids=" ".join)
 def test_every_command_of_the_first_page_is_one(arguments):
     name, *rest = arguments
     assert commands_by_name()[name].make_context(name, rest)

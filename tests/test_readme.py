@@ -1,10 +1,12 @@
-"""The README's Python blocks run as they stand, one after the other."""
+"""The README is short, and its Python blocks run in order."""
 
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segprep import preprocess
 
@@ -16,11 +18,25 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
+def write_tiles(folder: Path) -> None:
+    """Label images of several masks: the rows of the coins, cut into six tiles each."""
+    folder.mkdir()
+    coins = np.array(Image.open(ROOT / "examples" / "coins" / "labels" / "coins.png"))
+    for number, row in enumerate(np.array_split(coins, 4)):
+        for tile, pixels in enumerate(np.array_split(row, 6, axis=1)):
+            Image.fromarray(pixels).save(folder / f"{number}_{tile}.png")
+
+
+def test_is_at_most_120_lines() -> None:
+    assert len(README.splitlines()) <= 120
+
+
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     preprocess("examples/coins", "coins.zarr")
-    names: dict[str, object] = {}
+    write_tiles(tmp_path / "data")
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     assert len(names["masks"]) == 1  # type: ignore[arg-type]
