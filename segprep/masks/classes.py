@@ -16,11 +16,11 @@ class ClassEntry:
     code : int
         Its number in segprep; 0 is the background.
     id : int or None
-        Its number in the source; None where the source has none.
+        Its number in the source; None if the source has none.
     name : str
         Its name.
     is_thing : bool
-        Whether it has instances (car, nucleus) rather than being stuff (sky, background).
+        True for a class with instances (car, nucleus), False for stuff (sky, background).
     """
 
     code: int
@@ -33,7 +33,7 @@ class ClassEntry:
 class ClassTable:
     """All classes of a data set, by code.
 
-    Code 0 is the background, always: a class that the source calls 0 gets a code of its own.
+    Code 0 is always the background: a class with the number 0 in the source gets another code.
 
     Examples
     --------

@@ -120,7 +120,7 @@ def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> 
     Examples
     --------
     >>> first_problems([Problem("empty", "a"), Problem("empty", "b"), Problem("empty", "c")], most=1)
-    (Problem(kind='empty', where='a'), Problem(kind='empty', where='and 2 more'))
+    (Problem(kind='empty', where='a', left_out=True), Problem(kind='empty', where='and 2 more', left_out=True))
     """
     counts: dict[str, int] = {}
     kept: list[Problem] = []

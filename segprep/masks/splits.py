@@ -1,8 +1,8 @@
-"""Which masks are for training, which for validation and testing.
+"""Splits of masks into training, validation and test.
 
-A mask's group, by default its own key, decides together with a seed: the hash of both is a number in [0, 1), and the
-fractions cut that interval. So adding masks moves no other, and masks of one slide, patient or video stay together. Folds are
-filled evenly instead: there are few of them, and an empty one is of no use.
+The hash of a seed and of a mask's group, by default its key, is a number in [0, 1), and the fractions cut that interval. So
+further masks move no other, and masks of one slide, patient or video stay together. Folds are filled evenly instead: there are
+few of them, and an empty one is useless.
 """
 
 import csv
@@ -25,7 +25,7 @@ SPLITS = ("train", "val", "test")
 FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2, "testing": 2}
 """Names of folders that are splits."""
 FILES = ("splits.json", "splits.csv")
-"""Names of files that tell the splits of the data set beside them."""
+"""Names of files that list the splits of the data set beside them."""
 
 SplitArray = NDArray[np.uint8]
 """Index into `SPLITS` of each mask."""
@@ -64,29 +64,27 @@ class SplitRule:
         if self.fractions is not None:
             _check_fractions(self.fractions)
         if self.stratify and self.fractions is None:
-            raise OptionError("--stratify needs the shares that it shall keep, as --split 0.8,0.1,0.1")
+            raise OptionError("stratify=True needs the shares to keep, such as split=(0.8, 0.1, 0.1)")
         if self.fractions is not None and self.file is not None:
-            raise OptionError("--split takes shares or a file, not both")
+            raise OptionError("split: give shares or a file, not both")
         if self.folds is not None and not 2 <= self.folds <= 254:  # noqa: PLR2004 - a byte, and one value for none
-            raise OptionError(f"--folds {self.folds}: must be from 2 to 254")
+            raise OptionError(f"folds={self.folds}: must be from 2 to 254")
         if self.group is not None:
             try:
                 re.compile(self.group)
             except (re.error, OverflowError) as error:
-                raise OptionError(f"--group {self.group!r} is no regular expression: {error}") from None
+                raise OptionError(f"group={self.group!r} is not a regular expression: {error}") from None
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
-    """Refuse shares that do not cut [0, 1)."""
+    """Raise if the shares do not cut [0, 1)."""
     shown = ",".join(f"{share:g}" for share in fractions)
     if len(fractions) != len(SPLITS):
-        raise OptionError(f"--split {shown}: give three shares, of train, val and test")
+        raise OptionError(f"split={shown}: give three shares, of train, val and test")
     if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
-        raise OptionError(
-            f"--split {shown}: the shares sum to {sum(fractions):g}; they must be at least 0 and sum to 1"
-        )
+        raise OptionError(f"split={shown}: the shares sum to {sum(fractions):g}; they must be at least 0 and sum to 1")
     if fractions[0] == 0:
-        raise OptionError(f"--split {shown}: nothing would be left for training")
+        raise OptionError(f"split={shown}: nothing would be left for training")
 
 
 def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
@@ -95,7 +93,7 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     Raises
     ------
     OptionError
-        Where a key does not match.
+        If a key does not match.
 
     Examples
     --------
@@ -106,12 +104,12 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
         return list(keys)
     matches = [re.search(pattern, key) for key in keys]
     if None in matches:
-        raise OptionError(f"--group {pattern!r} does not match {keys[matches.index(None)]!r}")
+        raise OptionError(f"group={pattern!r} does not match {keys[matches.index(None)]!r}")
     return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
 
 
 def fraction_of(group: str, seed: int) -> float:
-    """Number in [0, 1) that depends on nothing else.
+    """Number in [0, 1) that depends on the group and the seed alone.
 
     Examples
     --------
@@ -129,14 +127,14 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
 
 
 def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
-    """Fold of each mask, 255 for masks in none: test masks, or all where there are no folds.
+    """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
     The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
 
     Raises
     ------
     OptionError
-        Where there are fewer groups than folds.
+        If there are fewer groups than folds.
     """
     found = np.full(len(groups), 255, np.uint8)
     if folds is None:
@@ -144,7 +142,7 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
     sizes = Counter(groups[mask] for mask in outside)
     if len(sizes) < folds:
-        raise OptionError(f"--folds {folds}: there are {len(sizes)} groups of masks outside test: take fewer folds")
+        raise OptionError(f"folds={folds}: there are {len(sizes)} groups of masks outside test; use fewer folds")
     filled = [0] * folds
     fold_of: dict[str, int] = {}
     for group in sorted(sizes, key=lambda each: (-sizes[each], fraction_of(f"fold/{each}", seed))):
@@ -155,7 +153,7 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
 
 
 def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
-    """Split of each mask so that every column of `counts` is shared as `fractions` say, as well as whole groups allow.
+    """Split of each mask so that every column of `counts` is shared by `fractions`, as well as the groups allow.
 
     Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
     error of the shares most; the last ones go to splits that would otherwise be empty.
@@ -165,7 +163,7 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     groups : sequence of str
         Group of each mask.
     counts : (masks, columns) int64 array
-        What to balance: pixels and instances of each class.
+        Amounts to balance: pixels and instances of each class.
     fractions : sequence of float
         Shares of the splits.
     seed : int
@@ -215,7 +213,7 @@ def by_layout(names: Sequence[str | None]) -> SplitArray | None:
 
 
 def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
-    """Split of each mask as a file says.
+    """Split of each mask by a file.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
     or without.
@@ -223,19 +221,19 @@ def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
     Raises
     ------
     InputError
-        Where the file cannot be read, names another split, or leaves a mask out.
+        If the file cannot be read, names an unknown split, or does not list a mask.
     """
-    said = _read_file(path)
-    said = {key: split.strip().lower() for key, split in said.items()}
-    unknown = next((name for name in said.values() if name not in FOLDERS), None)
+    listed = _read_file(path)
+    listed = {key: split.strip().lower() for key, split in listed.items()}
+    unknown = next((name for name in listed.values() if name not in FOLDERS), None)
     if unknown is not None:
         raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
-    missing = [key for key in keys if key not in said]
+    missing = [key for key in keys if key not in listed]
     if missing:
         raise InputError(
-            f"{path}: says nothing of {len(missing)} masks, {missing[0]!r} first; name the split of each key"
+            f"{path}: does not list {len(missing)} masks (first: {missing[0]!r}); give the split of each key"
         )
-    return np.array([FOLDERS[said[key]] for key in keys], np.uint8)
+    return np.array([FOLDERS[listed[key]] for key in keys], np.uint8)
 
 
 def _read_file(path: AnyPath) -> Mapping[str, str]:
@@ -243,53 +241,53 @@ def _read_file(path: AnyPath) -> Mapping[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            said = json.loads(text)
-            if all(isinstance(value, list) for value in said.values()):
-                return _once((str(key), split) for split, keys in said.items() for key in keys)
-            return {str(key): str(split) for key, split in said.items()}
+            listed = json.loads(text)
+            if all(isinstance(value, list) for value in listed.values()):
+                return _once((str(key), split) for split, keys in listed.items() for key in keys)
+            return {str(key): str(split) for key, split in listed.items()}
         rows = [row for row in csv.reader(text.splitlines()) if row]
         head = bool(rows) and [cell.strip().lower() for cell in rows[0][1:]] == ["split"]
         return _once((key, split) for key, split in rows[head:])
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, AttributeError, RecursionError, csv.Error) as error:
-        raise InputError(f"{path}: is no table of splits: {error}") from None
+        raise InputError(f"{path}: not a table of splits: {error}") from None
 
 
 def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Split of each key, which may be named again but not with another split."""
-    said: dict[str, str] = {}
+    """Split of each key, which may be listed twice but not with two splits."""
+    listed: dict[str, str] = {}
     for key, split in pairs:
-        if said.setdefault(key, split) != split:
-            raise ValueError(f"{key!r} is in {said[key]} and in {split}")
-    return said
+        if listed.setdefault(key, split) != split:
+            raise ValueError(f"{key!r} is in {listed[key]} and in {split}")
+    return listed
 
 
 def check_filled(splits: SplitArray, rule: SplitRule) -> None:
-    """Raise OptionError where a split got no mask although a share of it was asked for."""
+    """Raise an OptionError if a split with a share has no mask."""
     for code, (name, share) in enumerate(zip(SPLITS, rule.fractions or (), strict=False)):
         if share > 0 and not (splits == code).any():
-            remedy = "" if rule.stratify else "--stratify, another --seed, or "
+            remedy = "" if rule.stratify else "stratify=True, another seed, or "
             raise OptionError(
-                f"--split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
+                f"split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
                 f"there are too few groups; try {remedy}other shares"
             )
 
 
 def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray) -> None:
-    """Raise OptionError where the masks of a group are in several splits, as a file or folders may have it."""
+    """Raise an OptionError if the masks of a group are in several splits, by a file or by folders."""
     first: dict[str, int] = {}
     for mask, group in enumerate(groups):
         other = first.setdefault(group, mask)
         if splits[mask] != splits[other]:
             raise OptionError(
-                f"--group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
-                f"{SPLITS[splits[mask]]}, as the data set or the file of --split says: mend that, or leave --group out"
+                f"group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
+                f"{SPLITS[splits[mask]]} by the data set or the file of splits; correct that, or give no group"
             )
 
 
 def file_of(rule: SplitRule, data: AnyPath | None) -> AnyPath | None:
-    """File that tells the splits: the rule's, or one of `FILES` in the folder of the data."""
+    """File that lists the splits: the rule's, or one of `FILES` in the folder of the data."""
     if rule.file is not None:
         return Path(rule.file)
     if data is None or not data.is_dir():

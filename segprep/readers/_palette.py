@@ -87,7 +87,7 @@ def colour_problems(unknown: dict[int, int]) -> tuple[Problem, ...]:
     Examples
     --------
     >>> colour_problems({0x010203: 4})
-    (Problem(kind='colour is not in the palette', where='1,2,3: 4 pixels'),)
+    (Problem(kind='colour is not in the palette', where='1,2,3: 4 pixels', left_out=True),)
     """
     kind = "colour is not in the palette"
     ordered = sorted(unknown.items(), key=lambda item: (-item[1], item[0]))

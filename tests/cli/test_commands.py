@@ -247,7 +247,7 @@ def test_every_command_has_json_and_debug(command):
             "--distance-clip 20.0: belongs to the target distance; add",
         ),
         (["--targets", "distance", "--w0", "5"], "--w0 5.0: belongs to the target weights; add 'weights' to targets"),
-        (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
+        (["--group", "a{99999999999999}", "--folds", "2"], "is not a regular expression"),
         (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
         (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
         (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),

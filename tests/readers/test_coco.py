@@ -171,6 +171,7 @@ def test_regions_that_are_mostly_crowds_are_said_to_be_without_truth(write, crow
     assert [problem.where.partition(";")[0] for _, problem in masks.problems] == [
         f"{crowds} of 3 annotations"
     ] * problems
+    assert not any(problem.left_out for _, problem in masks.problems)
     assert find(write(document(*regions)), options=ReadOptions(crowd="instance")).problems == ()
 
 
