@@ -15,7 +15,6 @@ from helpers.examples import load_profile
 
 import segprep
 from segprep.cli.main import ENDINGS, run
-from segprep.paths.files import LOCK
 from segprep.store.metadata import INPUT_STAMP
 
 REPOSITORY = Path(__file__).parents[1]
@@ -134,13 +133,11 @@ def coins_copy(coins_store, tmp_path):
 
 @pytest.fixture(scope="session")
 def files_of():
-    """Callable: every file below a folder, by its relative name, but for the stamp and the lock, no part of a store."""
+    """Callable: every file below a folder, by its relative name, but for notes, which are no part of a store."""
 
     def files(folder):
         paths = (path for path in folder.rglob("*") if path.is_file() and not path.as_posix().endswith(INPUT_STAMP))
-        return {
-            path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if not path.name.startswith(LOCK)
-        }
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     return files
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LOCK = ".lock"
-"""Start of the names of the hidden files of a store's lock; see `segprep.paths.lock`."""
+"""Start of the names of files that are in a store while it is written; see `segprep.paths.lock`."""
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -111,11 +111,8 @@ class _Lease:
 
     def _check_abandoned(self, tag: Tag | None) -> None:
         """Raise OutputError unless the run that owns the lease has ended."""
-        content = self.path.read_bytes()
-        owner = decode_owner(content)
-        if not content or (
-            owner is not None and (owner.is_gone() or _had_this_number(owner))
-        ):  # empty: a copied lock file
+        owner = self._stored_owner()
+        if owner is not None and (owner.is_gone() or _had_this_number(owner)):
             return
         message = is_being_written(self.root, owner, self.path)
         if time.time() - self.path.stat().st_mtime_ns / 1e9 < EXPIRY:

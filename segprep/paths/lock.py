@@ -1,8 +1,9 @@
 """One writer for a store: a second run is refused at once, and the store of a killed run is taken over.
 
-The lock is the system's own (``flock``) on the hidden file ``.lock`` in the store, so it ends with the process that holds it,
-however that ends. The file stays, and is empty while there is no owner. The run of one part of the shards shares this lock
-with the runs of other parts, and has a file like ``.lock-1-of-4`` to itself.
+The lock is the system's own (``flock``) on the file ``.lock`` in the store, so it ends with the process that holds it, however
+that ends. The run of one part of the shards shares this lock with the runs of other parts, and has a file like
+``.lock-1-of-4`` to itself. The files name their owners, and are removed at the end: zarr-python and xarray warn of every
+other file in a group.
 
 Where a file system has no such locks, the files alone decide: a lock is held while its file names a process, unless that was
 one of this machine and has ended. In a bucket, a lease takes the place of the lock; see `segprep.paths.lease`.
@@ -99,10 +100,10 @@ def _acquire(root: Path, name: str, *, shared: bool = False) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(root, file, shared=shared)
-            # Its former owner may have removed the file before it was locked.
-            if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
-                os.ftruncate(file, 0)
-                return file
+            with suppress(FileNotFoundError):  # its former owner may have removed the file before it was locked
+                if os.path.samestat(os.fstat(file), path.stat()):
+                    os.ftruncate(file, 0)
+                    return file
         except BaseException:
             os.close(file)
             raise
@@ -113,7 +114,7 @@ def _lock(root: Path, file: int, *, shared: bool) -> None:
     """Take the lock, or raise OutputError where another process holds it."""
     if not _try_lock(file, shared=shared):
         owner = _owner(root)
-        if owner or not _try_lock(file, shared=shared):
+        if not _try_lock(file, shared=shared):  # a part that ends has the lock alone for a moment
             raise OutputError(is_being_written(root, owner, root / LOCK))
 
 
@@ -148,11 +149,11 @@ def _live_owner(content: bytes) -> Owner | None:
 
 
 def _release(root: Path, held: list[int], part_name: str) -> None:
-    """Remove the file of a part, and that of the lock where nothing else is in the folder."""
+    """Remove the file of a part, and that of the lock unless other parts share it."""
     if len(held) > 1:
         (root / f"{LOCK}-{part_name}").unlink()
     elif held and not part_name:
         remove_partials(root)
-        os.ftruncate(held[0], 0)
-    if held and all(path.name == LOCK for path in root.iterdir()) and _try_lock(held[0]):  # no other part shares it
+        os.ftruncate(held[0], 0)  # where the file system has no locks, it is ours only while it names us
+    if held and _try_lock(held[0]):
         (root / LOCK).unlink()

@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -36,8 +37,9 @@ def spelled(value):
 
 
 def state(folder):
-    """Bytes and time of the last change of every file, by path."""
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    """Bytes and time of the last change of every file but the lock, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def assert_one_line(ended, status):
@@ -231,7 +233,7 @@ def test_every_command_has_json_and_debug(command):
         (["--workers", "two"], "--workers"),
         (["--workers", "1", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler"),
         (["--max-pixels", "0"], "max"),
-        (["--max-instances", "0"], "max_instances"),
+        (["--max-instances", "0"], "--max-instances 0"),
         (["--targets", "weights,labels"], "--targets labels"),
         (["--targets", "weights,weights"], "weights is named twice"),
         (["--preset", "mine"], "--preset"),
@@ -246,7 +248,7 @@ def test_every_command_has_json_and_debug(command):
             "--distance-clip 20.0: belongs to the target distance; add",
         ),
         (["--targets", "distance", "--w0", "5"], "--w0 5.0: belongs to the target weights; add 'weights' to targets"),
-        (["--group", "a{99999999999999}", "--folds", "2"], "is no regular expression"),
+        (["--group", "a{99999999999999}", "--folds", "2"], "is not a regular expression"),
         (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
         (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
         (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
@@ -291,7 +293,7 @@ def test_a_scheduler_that_cannot_be_reached_is_one_line_that_names_it(tmp_path, 
     if text is not None:
         (tmp_path / name).write_text(text)
     ended = segprep_("weights", EXAMPLES / "coins", "out.zarr", "--scheduler", name, cwd=tmp_path)
-    assert f"--scheduler {name}: cannot be reached" in assert_one_line(ended, 2)
+    assert f"--scheduler {shlex.quote(name)}: cannot be reached" in assert_one_line(ended, 2)
     assert not (tmp_path / "out.zarr").exists()
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from segprep.paths.bucket import BucketPath
-from segprep.paths.files import LOCK
 from segprep.store.metadata import INPUT_STAMP
 
 SECRET = "not-to-be-seen-anywhere"  # noqa: S105 - of no account
@@ -53,12 +52,12 @@ def make_bucket(name):
 
 
 def upload(folder, place):
-    """Copy a folder, or a file, into a bucket, but for the lock of a store."""
+    """Copy a folder, or a file, into a bucket."""
     if folder.is_file():
         place.write_bytes(folder.read_bytes())
         return place
     for path in folder.rglob("*"):
-        if path.is_file() and path.name != LOCK:
+        if path.is_file():
             (place / path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
     return place
 

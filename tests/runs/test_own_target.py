@@ -14,7 +14,6 @@ import segprep
 from segprep import Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
 from segprep.errors import IntegrityError, OptionError, OutputError
-from segprep.runs.preprocess import Rules
 from segprep.runs.repair import repair
 from segprep.runs.resplit import resplit
 from segprep.runs.verify import verify
@@ -73,8 +72,7 @@ def labels(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(labels, tmp_path_factory):
     root = tmp_path_factory.mktemp("own") / "out.zarr"
-    rules = Rules(split=SplitRule((0.5, 0.5, 0.0)))
-    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], rules=rules, workers=ONE)
+    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], split=(0.5, 0.5), workers=ONE)
     return root
 
 
