@@ -416,7 +416,7 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     info = read_info(tmp_path / "a.zarr")
     said = {"w0": 50, "sigma": 4, "border_between": "same-class", "class_weights": "falk2019"}
     assert info.targets[2].parameters.items() > said.items()
-    assert info.instance_rule["separate"] == "falk2019"
+    assert info.instance_rule.separate == "falk2019"
 
 
 def test_debug_shows_a_traceback(tmp_path):

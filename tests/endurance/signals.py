@@ -64,7 +64,7 @@ def disturb(data, root, number, after, to_all, expected, resume):
     assert "Traceback" not in stderr or is_early(number, status, stderr), case
     assert "ignored" not in stderr, case
     if status == 128 + number:
-        assert stderr.splitlines()[-1].endswith("; the same command again goes on"), case
+        assert stderr.splitlines()[-1].endswith("; run the same command again to resume"), case
         assert_none_hidden(root, case)
     assert seconds < LIMIT, case
     resume(data, root)

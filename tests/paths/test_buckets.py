@@ -169,7 +169,7 @@ def test_a_store_in_a_bucket_can_be_resplit(coins, coins_store, files_of, tmp_pa
 
 
 def test_other_settings_are_refused_in_words_and_replaced_on_request(coins, varied, varied_store, files_of):
-    with pytest.raises(OutputError, match="it holds 1 masks of coins"):
+    with pytest.raises(OutputError, match="it has 1 masks of coins"):
         preprocess(varied, coins, workers=ONE)
     preprocess(varied, coins, workers=ONE, overwrite=True)
     assert objects_in(coins) == files_of(varied_store)
@@ -307,12 +307,6 @@ def test_the_lease_of_a_container_that_counts_processes_for_itself_is_kept(coins
         pass
 
 
-def test_the_empty_lock_file_of_a_store_that_was_copied_into_a_bucket_is_no_lease(coins):
-    (coins / LOCK).write_bytes(b"")
-    with write_lock(coins):
-        assert json.loads((coins / LOCK).read_bytes())["process"] == os.getpid()
-
-
 def test_the_lease_of_an_ended_process_with_our_number_is_taken_over(coins):
     (coins / LOCK).write_bytes(owned_by(socket.gethostname(), os.getpid()))
     with write_lock(coins):
@@ -335,7 +329,7 @@ def test_a_signal_interrupts_waiting_for_a_server():
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=SECONDS)
         connection.close()
-    assert (process.returncode, said.strip()) == (130, "segprep: interrupted; the same command again goes on")
+    assert (process.returncode, said.strip()) == (130, "segprep: interrupted; run the same command again to resume")
 
 
 def wait_for_renewal(root):

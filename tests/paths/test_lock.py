@@ -197,7 +197,7 @@ def test_a_signal_ends_a_run_and_all_its_processes(number, status, many, undistu
     os.killpg(process.pid, number)  # as terminals and schedulers of clusters do: to all processes
     stdout, stderr = process.communicate(timeout=10)
     assert (process.returncode, stdout) == (status, "")
-    assert stderr.splitlines()[-1].endswith("; the same command again goes on")
+    assert stderr.splitlines()[-1].endswith("; run the same command again to resume")
     assert_all_end(children)
     assert not list(root.rglob(f"*{PARTIAL}"))
     assert not (root / LOCK).exists()
@@ -216,7 +216,7 @@ def test_a_signal_while_processes_start_is_reported_in_one_line(many, tmp_path):
     _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
     lines = [line for line in said.splitlines() if line and not re.fullmatch(r"segprep: scan \d+/\d+ masks", line)]
-    assert lines == ["segprep: interrupted; the same command again goes on"]
+    assert lines == ["segprep: interrupted; run the same command again to resume"]
 
 
 @contextmanager

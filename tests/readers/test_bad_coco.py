@@ -314,7 +314,7 @@ def test_check_distinguishes_bad_input_from_no_data_set(row, write, segprep_here
     assert "Traceback" not in ended.stderr
     if row.outcome in (WARNED, UNREADABLE):
         assert [word for word in row.words if word not in ended.stdout] == [], ended.stdout
-    assert ("nothing is wrong" in ended.stdout) is (row.outcome == FINE)
+    assert ("no problems found" in ended.stdout) is (row.outcome == FINE)
 
 
 def test_an_annotation_of_an_unknown_image_ends_the_run_on_request(write, segprep_here, tmp_path):

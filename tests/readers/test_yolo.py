@@ -155,7 +155,7 @@ REFUSED = {
     "no YAML": ("names: [a, b", "names cannot be read: "),
     "nested": ("names: [[a]]", "names cannot be read: Expected `int | str`"),
     "truth": ("names: [yes, no]", "names cannot be read: Expected `int | str`, got `bool`"),
-    "empty": ("names: []", "no class has a name"),
+    "empty": ("names: []", "contains no name of a class"),
     "code": ("names: !!python/object/apply:os.getcwd []", "names cannot be read: "),
 }
 
@@ -170,7 +170,7 @@ def test_names_that_cannot_be_understood_are_refused(write, content, message):
 def test_two_tables_of_names_are_refused_unless_one_is_given(write):
     write(names=("a.yaml", DATA))
     root = write(names=("b.yaml", DATA))
-    with pytest.raises(InputError, match=r"names of classes in a\.yaml, b\.yaml; give the one"):
+    with pytest.raises(InputError, match=r"names of classes in a\.yaml, b\.yaml; give one of these files"):
         found(root)
     assert len(found(root / "b.yaml").refs) == 1
 

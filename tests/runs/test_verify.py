@@ -498,7 +498,7 @@ def run(*arguments):
 def test_the_command_reports_an_intact_store(whole):
     ended = run(whole)
     assert ended.return_value == 0
-    assert ended.stdout.startswith(f"{whole}: whole: 12 shards, ")
+    assert ended.stdout.startswith(f"{whole}: undamaged: 12 shards, ")
 
 
 def test_the_command_names_each_damaged_object_and_repairs_it(copy, labels):

@@ -112,7 +112,7 @@ def test_each_is_shown_on_one_line(tmp_path: Path) -> None:
     info = preprocess(tmp_path / "labels", tmp_path / "out.zarr", split=(0.8, 0.0, 0.2))
     dataset = segprep.open(tmp_path / "out.zarr")
     train, test = (len(dataset.select(split=name)) for name in ("train", "test"))
-    contents = f"40 masks, {info.instances} instances; labels, classes, weights"
+    contents = f"40 masks, {info.instances} instances; labels, classes, weights, distance"
     assert repr(dataset) == f"<segprep store 'out.zarr': {contents}; train {train}, val 0, test {test}>"
     assert repr(dataset.select(split="test")).endswith(f"test {test} ({test} selected)>")
     assert repr(describe(tmp_path / "out.zarr")) == f"<StoreInfo of 'labels': {contents}; complete>"

@@ -15,7 +15,7 @@ from segprep.errors import OptionError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.store.layout import Bucket
-from segprep.store.shards import array_spec, empty_shard
+from segprep.store.shards import TargetShard, array_spec, empty_shard
 from segprep.targets import TARGETS, Distance, Labels, Target, Weights, in_order, kinds_named, targets_named
 from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, parameters, version_of
 
@@ -51,7 +51,7 @@ def test_a_target_of_ones_own_has_defaults():
 def test_a_target_of_ones_own_can_be_stored():
     spec = array_spec(Bucket((4, 8), (0, 1)), Area())
     assert (spec.shape, spec.pad, spec.dtype) == ((2, 4, 8), 0, "float32")
-    assert not empty_shard(spec, 1).any()
+    assert not empty_shard(TargetShard(Area(), spec, 0, 1, "")).any()
 
 
 @pytest.mark.parametrize(
