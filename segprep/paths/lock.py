@@ -154,6 +154,5 @@ def _release(root: Path, held: list[int], part_name: str) -> None:
         (root / f"{LOCK}-{part_name}").unlink()
     elif held and not part_name:
         remove_partials(root)
-        os.ftruncate(held[0], 0)  # where the file system has no locks, it is ours only while it names us
-    if held and _try_lock(held[0]):
+    if held and (not part_name or _try_lock(held[0])):
         (root / LOCK).unlink()
