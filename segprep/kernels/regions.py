@@ -51,21 +51,20 @@ def regions(planes: LabelArray, count: int) -> Regions:
 
     Examples
     --------
-    >>> found = regions(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
-    >>> found.areas, found.boxes.tolist(), found.planes
+    >>> two = regions(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
+    >>> two.areas, two.boxes.tolist(), two.planes
     (array([0, 3, 2]), [[0, 0, 0, 0], [0, 1, 2, 2], [1, 1, 1, 2]], array([0, 0, 1], dtype=int32))
     """
     planes = np.ascontiguousarray(planes)
     areas = np.zeros(count + 1, np.int64)
     ends = np.zeros((count + 1, 4), np.int32)
-    place = np.zeros(count + 1, np.int32)
+    plane_of = np.zeros(count + 1, np.int32)
     runs = np.empty((planes.size, 2), np.int32)  # the system allocates only the memory that is written
-    found = _measure(planes, areas, ends, place, runs)
-    if found < 0:
+    n_runs = _measure(planes, areas, ends, plane_of, runs)
+    if n_runs < 0:
         raise ValueError(f"planes hold instance {planes.max()}, but there are only {count}")
-    runs = runs[:found].copy()
-    boxes = np.column_stack([ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]])
-    return Regions(areas, boxes, place, runs)
+    boxes = np.column_stack([ends[:, :2], ends[:, 2:] - ends[:, :2]])
+    return Regions(areas, boxes, plane_of, runs[:n_runs].copy())
 
 
 def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
@@ -94,6 +93,7 @@ def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray)
     return nearest, visible
 
 
+@compiled
 def fill_runs(
     starts: CountArray, stops: CountArray, height: int, pixels: NDArray[np.bool_], corner: tuple[int, int]
 ) -> None:
@@ -118,7 +118,14 @@ def fill_runs(
     array([[0, 1],
            [1, 0]])
     """
-    _fill(starts, stops, height, pixels, *corner)
+    top, left = corner
+    for index in range(len(starts)):
+        x, y = starts[index] // height - left, starts[index] % height - top
+        for _ in range(starts[index], stops[index]):
+            pixels[y, x] = True
+            y += 1
+            if y == height - top:
+                x, y = x + 1, -top
 
 
 @compiled
@@ -147,13 +154,13 @@ def paste_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, 
 
 @compiled
 def _measure(
-    planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], place: NDArray[np.int32], runs: NDArray[np.int32]
+    planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], plane_of: NDArray[np.int32], runs: NDArray[np.int32]
 ) -> int:
     """Fill in areas, ends (first row and column, and those after the last), planes and runs; return the number of runs.
 
     -1 if a label is too large for the arrays: compiled code would write beyond their end.
     """
-    found = 0
+    n_runs = 0
     for index, plane in enumerate(planes):
         for y, row in enumerate(plane):
             start = 0
@@ -162,20 +169,20 @@ def _measure(
                 stop = start + 1
                 while stop < len(row) and row[stop] == label:
                     stop += 1
-                runs[found, 0], runs[found, 1] = label, stop - start
-                found += 1
+                runs[n_runs, 0], runs[n_runs, 1] = label, stop - start
+                n_runs += 1
                 if label >= len(areas):
                     return -1
                 if label > 0:
                     if areas[label] == 0:
                         ends[label, 0], ends[label, 1], ends[label, 3] = y, start, stop
-                        place[label] = index
+                        plane_of[label] = index
                     areas[label] += stop - start
                     ends[label, 1] = min(ends[label, 1], start)
                     ends[label, 2] = y + 1
                     ends[label, 3] = max(ends[label, 3], stop)
                 start = stop
-    return found
+    return n_runs
 
 
 @compiled
@@ -191,15 +198,3 @@ def _cover(plane: LabelArray, ranks: NDArray[np.intp], nearest: LabelArray, hidd
                     hidden[other] += 1
                 else:
                     hidden[label] += 1
-
-
-@compiled
-def _fill(starts: CountArray, stops: CountArray, height: int, pixels: NDArray[np.bool_], top: int, left: int) -> None:
-    """Compiled `fill_runs`."""
-    for index in range(len(starts)):
-        x, y = starts[index] // height - left, starts[index] % height - top
-        for _ in range(starts[index], stops[index]):
-            pixels[y, x] = True
-            y += 1
-            if y == height - top:
-                x, y = x + 1, -top
