@@ -4,6 +4,8 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from helpers.strategies import HAND_MADE
 from numpy.typing import NDArray
 
+import segprep.targets
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.runs.settings import settings_of
@@ -77,6 +80,13 @@ def test_targets_are_in_the_order_of_the_registry_and_others_follow_by_name():
         name: ClassVar[str] = "aardvark"
 
     assert in_order([Area(), Distance(), Aardvark(), Labels()]) == (Labels(), Distance(), Aardvark(), Area())
+
+
+def test_every_target_of_the_package_is_registered():
+    modules = [import_module(f"segprep.targets.{module.name}") for module in iter_modules(segprep.targets.__path__)]
+    kinds = [value for module in modules for value in vars(module).values() if hasattr(value, "compute")]
+    missing = [kind for kind in kinds if kind not in (*TARGETS, Target)]
+    assert not missing, f"add {missing[0].__name__} to TARGETS in segprep/targets/__init__.py"
 
 
 @pytest.mark.parametrize("kind", TARGETS)
