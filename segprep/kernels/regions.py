@@ -37,17 +37,7 @@ class Regions(NamedTuple):
 def regions(planes: LabelArray, count: int) -> Regions:
     """Area, bounding box and plane of the instances ``1..count``.
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background; each instance lies in one plane.
-    count : int
-        Largest number of an instance.
-
-    Raises
-    ------
-    ValueError
-        If the planes hold a larger number.
+    Each instance lies in one of the `planes`, shape (K, H, W). ValueError if these hold a number above `count`.
 
     Examples
     --------
@@ -70,14 +60,7 @@ def regions(planes: LabelArray, count: int) -> Regions:
 def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
     """Instance in front at each pixel, shape (H, W), and the number of visible pixels of each, shape (N + 1,).
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background; instances of different planes may overlap.
-    ranks : (N + 1,) int array
-        Rank of each instance, higher in front; 0 for the background.
-    areas : (N + 1,) int64 array
-        Pixels of each complete instance, as in `Regions`.
+    `ranks`, shape (N + 1,), are higher for instances in front and 0 for the background; `areas` are those of `Regions`.
 
     Examples
     --------
@@ -99,16 +82,8 @@ def fill_runs(
 ) -> None:
     """Set the pixels of runs, which follow the columns of an image from left to right.
 
-    Parameters
-    ----------
-    starts, stops : (R,) int64 arrays
-        First pixel of each run and the one after its last, counted along the columns.
-    height : int
-        Rows of the image.
-    pixels : (h, w) bool array
-        Window of the image that contains all runs; changed in place.
-    corner : (int, int)
-        Row and column of its first pixel in the image.
+    `starts` and `stops` count pixels along the columns, which have `height` rows. `pixels`, changed in place, is a window of
+    the image that contains all runs, and `corner` the row and column of its first pixel.
 
     Examples
     --------
