@@ -57,14 +57,14 @@ class InstanceRule:
 
     def find_instances(self, mask: InstanceMask, key: str) -> InstanceMask:
         """Mask with its complete instances; InputError if they overlap although `overlap` is ``error``."""
-        found = split_instances(
+        split = split_instances(
             mask, self.instances_from, connectivity=self.connectivity, min_distance=self.min_distance
         )
-        if self.overlap == "error" and (count := int(np.count_nonzero((found.planes > 0).sum(axis=0) > 1))):
+        if self.overlap == "error" and (count := int(np.count_nonzero((split.planes > 0).sum(axis=0) > 1))):
             raise InputError(
                 f"{key}: instances overlap in {count} pixels; use overlap='smallest' to put the smaller in front"
             )
-        return replace(found, overlap=self.overlap)
+        return replace(split, overlap=self.overlap)
 
 
 def load_mask(ref: MaskRef, rule: InstanceRule) -> tuple[InstanceMask, InstanceMask]:
@@ -192,8 +192,8 @@ def _watershed(
     centres = _centres(depth, parts, min_distance)
     seeds = np.zeros(region.shape, np.int32)
     seeds[tuple(np.array(centres).T)] = np.arange(1, len(centres) + 1)
-    found = watershed(-depth, seeds, mask=region, connectivity=1 if connectivity == 4 else 2)  # noqa: PLR2004
-    return found, len(centres)
+    basins = watershed(-depth, seeds, mask=region, connectivity=1 if connectivity == 4 else 2)  # noqa: PLR2004
+    return basins, len(centres)
 
 
 def _centres(depth: FloatArray, parts: LabelArray, min_distance: int) -> list[tuple[int, int]]:

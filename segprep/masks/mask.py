@@ -140,11 +140,5 @@ class MaskRef(Protocol):
         ...
 
     def load(self) -> InstanceMask:
-        """Read the mask.
-
-        Raises
-        ------
-        InputError
-            If the mask as a whole cannot be read.
-        """
+        """Read the mask; InputError if it cannot be read."""
         ...

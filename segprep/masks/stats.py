@@ -57,10 +57,7 @@ def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
 
 
 def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
-    """Size and counts of a mask with complete instances, whose class codes lie below `n_classes`.
-
-    `shown` is the mask as the targets show it, if touching instances are separated there.
-    """
+    """Size and counts of a mask with complete instances, and of `shown`, the same with touching instances separated."""
     shown = shown or complete
     rows = _instance_rows(complete)
     return MaskStats(
