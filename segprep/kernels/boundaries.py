@@ -64,17 +64,8 @@ def near_others(planes: LabelArray, distance: int) -> BoolArray:
     pixels and distance 1 this takes 14 ms with OpenCV, 47 ms with SciPy's filters, and 36 ms with
     `skimage.segmentation.find_boundaries`, which knows no other distance.
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background, positive numbers are instances.
-    distance : int
-        Chessboard distance in pixels, at least 1.
-
-    Returns
-    -------
-    (K, H, W) bool array
-        False on the background.
+    `distance` is the chessboard distance in pixels, at least 1. The result has the shape of `planes`, (K, H, W), and is
+    False on the background.
 
     Examples
     --------

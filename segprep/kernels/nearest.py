@@ -80,18 +80,8 @@ def nearest_two(labels: NDArray[Any]) -> FloatArray:
 def nearest_two_squared(planes: LabelArray, *, reach: int) -> SquaredArray:
     """Squared distances to the nearest and the second nearest distinct instance, within reach.
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        As in `nearest_two`.
-    reach : int
-        Largest d1 + d2 of interest, in pixels, at least 0.
-
-    Returns
-    -------
-    (2, H, W) uint32 array
-        d1^2 and d2^2 in square pixels, exact wherever d1 + d2 <= reach; `BEYOND` elsewhere, and if the image has fewer than
-        two instances.
+    `reach` is the largest d1 + d2 of interest, in pixels, at least 0. The result, of shape (2, H, W), is exact wherever
+    d1 + d2 <= reach; it is `BEYOND` elsewhere, and if the image has fewer than two instances.
 
     Examples
     --------

@@ -12,17 +12,9 @@ _LARGEST = np.iinfo(np.int32).max
 
 
 def as_planes(labels: NDArray[Any]) -> LabelArray:
-    """Labels as planes, shape (K, H, W), C-contiguous int32.
+    """Labels of any integer type or bool, (H, W) or (K, H, W), as planes: shape (K, H, W), C-contiguous int32.
 
-    Parameters
-    ----------
-    labels : (H, W) or (K, H, W) array
-        Of any integer type or bool; 0 is background, positive numbers are instances.
-
-    Raises
-    ------
-    OptionError
-        If the array has another dimension or type, no pixel, or a label that is negative or above 2^31 - 1.
+    OptionError if the array has another dimension or type, no pixel, or a label that is negative or above 2^31 - 1.
 
     Examples
     --------

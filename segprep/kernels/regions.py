@@ -37,48 +37,30 @@ class Regions(NamedTuple):
 def regions(planes: LabelArray, count: int) -> Regions:
     """Area, bounding box and plane of the instances ``1..count``.
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background; each instance lies in one plane.
-    count : int
-        Largest number of an instance.
-
-    Raises
-    ------
-    ValueError
-        If the planes hold a larger number.
+    Each instance lies in one of the `planes`, shape (K, H, W). ValueError if these hold a number above `count`.
 
     Examples
     --------
-    >>> found = regions(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
-    >>> found.areas, found.boxes.tolist(), found.planes
+    >>> two = regions(np.array([[[0, 1, 1], [0, 1, 0]], [[0, 0, 0], [0, 2, 2]]], np.int32), 2)
+    >>> two.areas, two.boxes.tolist(), two.planes
     (array([0, 3, 2]), [[0, 0, 0, 0], [0, 1, 2, 2], [1, 1, 1, 2]], array([0, 0, 1], dtype=int32))
     """
     planes = np.ascontiguousarray(planes)
     areas = np.zeros(count + 1, np.int64)
     ends = np.zeros((count + 1, 4), np.int32)
-    place = np.zeros(count + 1, np.int32)
+    plane_of = np.zeros(count + 1, np.int32)
     runs = np.empty((planes.size, 2), np.int32)  # the system allocates only the memory that is written
-    found = _measure(planes, areas, ends, place, runs)
-    if found < 0:
+    n_runs = _measure(planes, areas, ends, plane_of, runs)
+    if n_runs < 0:
         raise ValueError(f"planes hold instance {planes.max()}, but there are only {count}")
-    runs = runs[:found].copy()
-    boxes = np.column_stack([ends[:, 0], ends[:, 1], ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]])
-    return Regions(areas, boxes, place, runs)
+    boxes = np.column_stack([ends[:, :2], ends[:, 2:] - ends[:, :2]])
+    return Regions(areas, boxes, plane_of, runs[:n_runs].copy())
 
 
 def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
     """Instance in front at each pixel, shape (H, W), and the number of visible pixels of each, shape (N + 1,).
 
-    Parameters
-    ----------
-    planes : (K, H, W) int32 array
-        0 is background; instances of different planes may overlap.
-    ranks : (N + 1,) int array
-        Rank of each instance, higher in front; 0 for the background.
-    areas : (N + 1,) int64 array
-        Pixels of each complete instance, as in `Regions`.
+    `ranks`, shape (N + 1,), are higher for instances in front and 0 for the background; `areas` are those of `Regions`.
 
     Examples
     --------
@@ -94,21 +76,14 @@ def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray)
     return nearest, visible
 
 
+@compiled
 def fill_runs(
     starts: CountArray, stops: CountArray, height: int, pixels: NDArray[np.bool_], corner: tuple[int, int]
 ) -> None:
     """Set the pixels of runs, which follow the columns of an image from left to right.
 
-    Parameters
-    ----------
-    starts, stops : (R,) int64 arrays
-        First pixel of each run and the one after its last, counted along the columns.
-    height : int
-        Rows of the image.
-    pixels : (h, w) bool array
-        Window of the image that contains all runs; changed in place.
-    corner : (int, int)
-        Row and column of its first pixel in the image.
+    `starts` and `stops` count pixels along the columns, which have `height` rows. `pixels`, changed in place, is a window of
+    the image that contains all runs, and `corner` the row and column of its first pixel.
 
     Examples
     --------
@@ -118,7 +93,14 @@ def fill_runs(
     array([[0, 1],
            [1, 0]])
     """
-    _fill(starts, stops, height, pixels, *corner)
+    top, left = corner
+    for index in range(len(starts)):
+        x, y = starts[index] // height - left, starts[index] % height - top
+        for _ in range(starts[index], stops[index]):
+            pixels[y, x] = True
+            y += 1
+            if y == height - top:
+                x, y = x + 1, -top
 
 
 @compiled
@@ -147,13 +129,13 @@ def paste_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, 
 
 @compiled
 def _measure(
-    planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], place: NDArray[np.int32], runs: NDArray[np.int32]
+    planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], plane_of: NDArray[np.int32], runs: NDArray[np.int32]
 ) -> int:
     """Fill in areas, ends (first row and column, and those after the last), planes and runs; return the number of runs.
 
     -1 if a label is too large for the arrays: compiled code would write beyond their end.
     """
-    found = 0
+    n_runs = 0
     for index, plane in enumerate(planes):
         for y, row in enumerate(plane):
             start = 0
@@ -162,20 +144,20 @@ def _measure(
                 stop = start + 1
                 while stop < len(row) and row[stop] == label:
                     stop += 1
-                runs[found, 0], runs[found, 1] = label, stop - start
-                found += 1
+                runs[n_runs, 0], runs[n_runs, 1] = label, stop - start
+                n_runs += 1
                 if label >= len(areas):
                     return -1
                 if label > 0:
                     if areas[label] == 0:
                         ends[label, 0], ends[label, 1], ends[label, 3] = y, start, stop
-                        place[label] = index
+                        plane_of[label] = index
                     areas[label] += stop - start
                     ends[label, 1] = min(ends[label, 1], start)
                     ends[label, 2] = y + 1
                     ends[label, 3] = max(ends[label, 3], stop)
                 start = stop
-    return found
+    return n_runs
 
 
 @compiled
@@ -191,15 +173,3 @@ def _cover(plane: LabelArray, ranks: NDArray[np.intp], nearest: LabelArray, hidd
                     hidden[other] += 1
                 else:
                     hidden[label] += 1
-
-
-@compiled
-def _fill(starts: CountArray, stops: CountArray, height: int, pixels: NDArray[np.bool_], top: int, left: int) -> None:
-    """Compiled `fill_runs`."""
-    for index in range(len(starts)):
-        x, y = starts[index] // height - left, starts[index] % height - top
-        for _ in range(starts[index], stops[index]):
-            pixels[y, x] = True
-            y += 1
-            if y == height - top:
-                x, y = x + 1, -top

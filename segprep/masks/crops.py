@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segprep.arrays import BoolArray, LabelArray
+from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.kernels.regions import paste_if_free
 from segprep.masks.mask import InstanceMask, Problem, first_problems
@@ -22,15 +22,7 @@ _FEW = 4
 
 
 class InstanceCrop(NamedTuple):
-    """Pixels of one instance: a bitmap and the position of its upper left corner.
-
-    Attributes
-    ----------
-    y, x : int
-        Row and column of the bitmap's first pixel in the image.
-    pixels : (h, w) bool array
-        The instance; all of it lies inside the image.
-    """
+    """Pixels of one instance: a (h, w) bitmap, which lies inside the image, and the row and column of its first pixel."""
 
     y: int
     x: int
@@ -48,20 +40,8 @@ def mask_from_crops(
 ) -> InstanceMask:
     """Mask of instances that may overlap: each goes to the first plane that is free under it.
 
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the image in pixels.
-    crops : iterable of InstanceCrop
-        Pixels of the instances ``1..N``, in this order.
-    classes : sequence of int
-        Class codes of the instances ``1..N``; read after the crops, so an iterator of crops may extend it.
-    ignore
-        As in `InstanceMask`.
-    problems : iterable of Problem
-        Problems of the mask; read after the crops too.
-    where : str
-        File, or file and image, for the message of an error.
+    `crops` and `classes` have the instances ``1..N``; `classes` and `problems` are read after the crops, so an iterator of
+    crops may extend them. `where` is the file, or file and image, for the message of an error.
 
     Raises
     ------
@@ -88,14 +68,10 @@ def mask_from_crops(
                     "remove repeated instances"
                 )
             if used == len(planes):
-                planes = _with_room(planes, min(2 * used, most))
+                # The system allocates only the memory that is written.
+                roomy = np.zeros((min(2 * used, most), *shape), np.int32)
+                roomy[:used] = planes
+                planes = roomy
             paste_if_free(planes[used], pixels, y, x, number)
             used += 1
     return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_problems(problems))
-
-
-def _with_room(planes: LabelArray, count: int) -> LabelArray:
-    """The given planes and empty ones up to `count`; the system allocates only the memory that is written."""
-    roomy = np.zeros((count, *planes.shape[1:]), np.int32)
-    roomy[: len(planes)] = planes
-    return roomy

@@ -56,51 +56,29 @@ class InstanceRule:
             raise OptionError(f"separate={self.separate!r}: must be a number of pixels, at least 0, or 'falk2019'")
 
     def find_instances(self, mask: InstanceMask, key: str) -> InstanceMask:
-        """Mask with its complete instances, before any separation.
-
-        Raises
-        ------
-        InputError
-            If instances overlap although `overlap` is ``error``.
-        """
-        found = split_instances(
+        """Mask with its complete instances; InputError if they overlap although `overlap` is ``error``."""
+        split = split_instances(
             mask, self.instances_from, connectivity=self.connectivity, min_distance=self.min_distance
         )
-        if self.overlap == "error" and (count := int(np.count_nonzero((found.planes > 0).sum(axis=0) > 1))):
+        if self.overlap == "error" and (count := int(np.count_nonzero((split.planes > 0).sum(axis=0) > 1))):
             raise InputError(
                 f"{key}: instances overlap in {count} pixels; use overlap='smallest' to put the smaller in front"
             )
-        return replace(found, overlap=self.overlap)
-
-    def separate_touching(self, mask: InstanceMask) -> InstanceMask:
-        """Mask with background between instances that touch, as the targets show it."""
-        return separated(mask, self.separate)
+        return replace(split, overlap=self.overlap)
 
 
 def load_mask(ref: MaskRef, rule: InstanceRule) -> tuple[InstanceMask, InstanceMask]:
-    """Mask with its complete instances, and the same with touching instances separated, as the targets show it.
-
-    Raises
-    ------
-    InputError
-        If the mask cannot be read, or its instances overlap although `InstanceRule.overlap` is ``error``.
-    """
+    """Mask with its complete instances, and the same with touching instances separated, as the targets show it."""
     complete = rule.find_instances(ref.load(), ref.key)
-    return complete, rule.separate_touching(complete)
+    return complete, separated(complete, rule.separate)
 
 
 def separated(mask: InstanceMask, how: Separation) -> InstanceMask:
-    """Mask with background between touching instances.
+    """Mask with background between touching instances, as `InstanceRule.separate` describes.
 
-    Parameters
-    ----------
-    mask : InstanceMask
-        The ground truth.
-    how : int or "falk2019"
-        Pixels of an instance that lie within this many pixels (chessboard distance) of another one become background; an
-        instance that would vanish keeps its innermost pixels. 0 changes nothing. ``falk2019`` is the rule of the U-Net
-        authors' plug-in: a pixel that has another instance of its class among its upper left, upper, upper right and left
-        neighbours becomes background.
+    The distance is the chessboard distance, and an instance that would vanish keeps its innermost pixels. ``falk2019`` is the
+    rule of the U-Net authors' plug-in: a pixel that has another instance of its class among its upper left, upper, upper
+    right and left neighbours becomes background.
 
     References
     ----------
@@ -155,17 +133,7 @@ def split_instances(
 ) -> InstanceMask:
     """Mask whose instances are parts of the regions of each class, for masks without instances.
 
-    Parameters
-    ----------
-    mask : InstanceMask
-        Its instances and its stuff are regions of a class.
-    how : {"as-is", "components", "watershed"}
-        ``as-is``: no change. ``components``: connected pixels are one instance. ``watershed``: parts joined by a narrow neck
-        are instances too, by a watershed on the distance to the outside.
-    connectivity : {4, 8}
-        Neighbours of a pixel: 8 connects pixels that share a corner alone.
-    min_distance : int
-        Smallest distance between the centres of two instances of the watershed, in pixels.
+    The instances and the stuff of `mask` are regions of a class; `InstanceRule` has the parameters.
 
     Examples
     --------
@@ -224,8 +192,8 @@ def _watershed(
     centres = _centres(depth, parts, min_distance)
     seeds = np.zeros(region.shape, np.int32)
     seeds[tuple(np.array(centres).T)] = np.arange(1, len(centres) + 1)
-    found = watershed(-depth, seeds, mask=region, connectivity=1 if connectivity == 4 else 2)  # noqa: PLR2004
-    return found, len(centres)
+    basins = watershed(-depth, seeds, mask=region, connectivity=1 if connectivity == 4 else 2)  # noqa: PLR2004
+    return basins, len(centres)
 
 
 def _centres(depth: FloatArray, parts: LabelArray, min_distance: int) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """The ground truth of one image, and the reference from which it is loaded."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +22,8 @@ MAX_PROBLEMS = 100
 class Problem(NamedTuple):
     """A defect of the input, which does not keep the rest of it from being read.
 
-    Attributes
-    ----------
-    kind : str
-        Description, the same for every problem of this kind.
-    where : str
-        Annotation or file within the mask, and the bad value.
-    left_out : bool
-        True if something was left out of the mask; False for a mere warning.
+    `kind` is the description of all problems of this kind, `where` the annotation or file within the mask, and the bad value.
+    `left_out` is False for a mere warning.
     """
 
     kind: str
@@ -92,8 +87,15 @@ class InstanceMask:
 
     @cached_property
     def _front(self) -> tuple[LabelArray, CountArray]:
-        """`labels` and `visible`."""
-        ranks = self._ranks() if len(self.planes) > 1 else np.zeros(0, np.intp)
+        """`labels` and `visible`; the instance of the highest rank is in front."""
+        ranks = np.zeros(len(self.classes), np.intp)
+        if len(self.planes) > 1:
+            numbers = np.arange(1, len(self.classes))
+            if self.overlap == "smallest":
+                order = np.lexsort((numbers, -self.areas[1:]))
+            else:
+                order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
+            ranks[order + 1] = numbers
         return front_labels(self.planes, ranks, self.areas)
 
     @cached_property
@@ -101,17 +103,6 @@ class InstanceMask:
         """Class code at each pixel, shape (H, W): of the instance in front, else of stuff, else 0."""
         codes: LabelArray = self.classes[self.labels]
         return codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff)
-
-    def _ranks(self) -> NDArray[np.intp]:
-        """Rank of each instance, higher in front, shape (N + 1,); 0 for the background."""
-        numbers = np.arange(1, len(self.classes))
-        if self.overlap == "smallest":
-            order = np.lexsort((numbers, -self.areas[1:]))
-        else:
-            order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
-        ranks = np.zeros(len(self.classes), np.intp)
-        ranks[order + 1] = numbers
-        return ranks
 
 
 def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:
@@ -122,10 +113,10 @@ def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> 
     >>> first_problems([Problem("empty", "a"), Problem("empty", "b"), Problem("empty", "c")], most=1)
     (Problem(kind='empty', where='a', left_out=True), Problem(kind='empty', where='and 2 more', left_out=True))
     """
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     kept: list[Problem] = []
     for problem in problems:
-        counts[problem.kind] = counts.get(problem.kind, 0) + 1
+        counts[problem.kind] += 1
         if counts[problem.kind] <= most:
             kept.append(problem)
     return (*kept, *(Problem(kind, f"and {count - most} more") for kind, count in counts.items() if count > most))
@@ -149,11 +140,5 @@ class MaskRef(Protocol):
         ...
 
     def load(self) -> InstanceMask:
-        """Read the mask.
-
-        Raises
-        ------
-        InputError
-            If the mask as a whole cannot be read.
-        """
+        """Read the mask; InputError if it cannot be read."""
         ...

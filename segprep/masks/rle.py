@@ -26,15 +26,7 @@ _LONGEST = 7
 
 
 class BadRegionError(Exception):
-    """A region that is left out of its mask.
-
-    Attributes
-    ----------
-    kind : str
-        Description that is the same for every region of this kind.
-    value : object
-        The bad value.
-    """
+    """A region that is left out of its mask; `kind` describes all regions of its kind, `value` is the bad value."""
 
     def __init__(self, kind: str, value: object) -> None:
         super().__init__(kind, value)
@@ -46,12 +38,8 @@ def string_runs(text: str) -> Runs:
     """Lengths of the runs in a compressed string.
 
     A number is written in groups of 5 bits, the lowest first, each as a character from ``0`` on; the sixth bit means that
-    another group follows. From the fourth number on it is the difference to the number two before.
-
-    Raises
-    ------
-    BadRegionError
-        If a character is invalid, or a number is too long or cut off.
+    another group follows. From the fourth number on it is the difference to the number two before. BadRegionError if a
+    character is invalid, or a number is too long or cut off.
 
     Examples
     --------
@@ -89,13 +77,7 @@ def _decode(characters: NDArray[np.uint8], runs: Runs) -> tuple[int, int]:
 
 
 def listed_runs(counts: list[int]) -> Runs:
-    """Lengths of the runs of an uncompressed list.
-
-    Raises
-    ------
-    BadRegionError
-        If a number is negative or larger than any image.
-    """
+    """Lengths of the runs of an uncompressed list; BadRegionError if one is negative or larger than any image."""
     wrong = next((count for count in counts if not 0 <= count < 2**31), None)
     if wrong is not None:
         raise BadRegionError("run lengths do not fit the image", wrong)
@@ -105,10 +87,7 @@ def listed_runs(counts: list[int]) -> Runs:
 def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
     """Bitmap of runs within its bounding box, in an image of this height and width.
 
-    Raises
-    ------
-    BadRegionError
-        If the runs do not add up to the image, or no pixel is set.
+    BadRegionError if the runs do not add up to the image, or no pixel is set.
 
     Examples
     --------
@@ -127,17 +106,12 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
     if starts.size == 0:
         raise BadRegionError("no pixel inside the image", f"{height} x {width}")
     left, right = int(starts[0]) // height, int(stops[-1] - 1) // height + 1
-    top, below = _rows(starts, stops - 1, height)
+    tops, bottoms = starts % height, (stops - 1) % height
+    wraps = (starts // height != (stops - 1) // height).any()
+    top, below = (0, height) if wraps else (int(tops.min()), int(bottoms.max()) + 1)
     pixels = np.zeros((below - top, right - left), np.bool_)
     fill_runs(starts, stops, height, pixels, (top, left))
     return InstanceCrop(top, left, pixels)
-
-
-def _rows(first: Runs, last: Runs, height: int) -> tuple[int, int]:
-    """First row, and the row after the last, of runs given by their first and last pixels."""
-    if (first // height != last // height).any():
-        return 0, height
-    return int((first % height).min()), int((last % height).max()) + 1
 
 
 def bitmap_runs(pixels: NDArray[np.bool_]) -> Runs:

@@ -31,28 +31,11 @@ INSTANCE_ROW = np.dtype(
 class MaskStats:
     """Size and counts of one mask.
 
-    Attributes
-    ----------
-    shape : (int, int)
-        Height and width in pixels.
-    class_pixels : (C,) int64 array
-        Visible pixels of each class code, ignored pixels excluded.
-    class_instances : (C,) int64 array
-        Instances of each class code; 0 for the background.
-    instances : (N,) array of `INSTANCE_ROW`
-        The complete instances ``1..N``.
-    runs : tuple of (R,) int64 arrays
-        Runs of each instance within its bounding box if the labels show only a part of it; else empty.
-    ignored : int
-        Number of ignored pixels.
-    hidden : int
-        Number of instance pixels behind another instance.
-    filled : bool
-        True if instances and stuff cover the image.
-    problems : tuple of Problem
-        Problems of the mask.
-    digest : bytes
-        Fingerprint of every pixel, class and ignored pixel of the complete instances.
+    `class_pixels`, the visible pixels that are not ignored, and `class_instances` have one entry per class code, shape (C,);
+    `instances` has one `INSTANCE_ROW` for each complete instance ``1..N``. `runs` has the runs of each instance within its
+    bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
+    instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
+    complete instances.
     """
 
     shape: tuple[int, int]
@@ -74,10 +57,7 @@ def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
 
 
 def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
-    """Size and counts of a mask with complete instances, whose class codes lie below `n_classes`.
-
-    `shown` is the mask as the targets show it, if touching instances are separated there.
-    """
+    """Size and counts of a mask with complete instances, and of `shown`, the same with touching instances separated."""
     shown = shown or complete
     rows = _instance_rows(complete)
     return MaskStats(
@@ -88,7 +68,7 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
         runs=_hidden_runs(complete, shown, rows),
         ignored=0 if complete.ignore is None else int(np.count_nonzero(complete.ignore)),
         hidden=int(complete.areas.sum() - complete.visible[1:].sum()),
-        filled=_is_filled(shown),
+        filled=shown.visible[0] == 0 or (shown.stuff is not None and bool((shown.class_map > 0).all())),
         problems=complete.problems,
         digest=mask_digest(complete),
     )
@@ -100,11 +80,6 @@ def mask_digest(mask: InstanceMask) -> bytes:
     for array in (mask.regions.runs, mask.classes, mask.ignore, mask.stuff):
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.digest()
-
-
-def _is_filled(mask: InstanceMask) -> bool:
-    """True if instances and stuff cover the image."""
-    return mask.visible[0] == 0 or (mask.stuff is not None and bool((mask.class_map > 0).all()))
 
 
 def _hidden_runs(complete: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
@@ -144,14 +119,8 @@ def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:
 class Counts:
     """Totals over masks.
 
-    Attributes
-    ----------
-    names : tuple of str
-        Name of each class.
-    pixels, instances, images, image_pixels : (C,) int64 arrays
-        Per class code: valid pixels, instances, images in which the class occurs, and valid pixels of these images.
-    most_instances : int
-        Largest number of instances of a mask.
+    `pixels`, `instances`, `images` and `image_pixels` have the shape (C,): the valid pixels and instances of each class code,
+    the images in which it occurs, and the valid pixels of these images. `most_instances` is the largest number of a mask.
     """
 
     names: tuple[str, ...]

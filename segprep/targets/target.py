@@ -4,7 +4,6 @@ A target is a frozen dataclass: its fields are its parameters, `compute` makes i
 the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` and `version_of` instead of the target's own.
 """
 
-from dataclasses import Field, fields
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -43,14 +42,10 @@ class Target(Protocol):
     name: ClassVar[str]
 
     @property
-    def dtype(self) -> str:
-        """NumPy name of the array's type."""
-        ...
+    def dtype(self) -> str: ...  # noqa: D102 - above
 
     @property
-    def fill(self) -> float:
-        """Value that a reader sees where a shard is missing."""
-        ...
+    def fill(self) -> float: ...  # noqa: D102 - above
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Array of `mask`, shape (H, W), or (channels, H, W)."""
@@ -63,16 +58,8 @@ T = TypeVar("T", bound=Target)
 class MaskFacts(NamedTuple):
     """Facts about one mask, from the tables of the store.
 
-    Attributes
-    ----------
-    key : str
-        Name of the mask.
-    shape : (int, int)
-        Height and width in pixels.
-    areas, runs : (N,) int64 arrays
-        Pixels of each complete instance, and its runs: none if the labels show all of it.
-    n_classes : int
-        Number of class codes.
+    `areas` and `runs`, of shape (N,), have the pixels of each complete instance, and its number of runs: 0 if the labels show
+    all of it.
     """
 
     key: str
@@ -113,15 +100,7 @@ def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
 
     A checksum proves that the bytes are those that were written; this, that their values make sense: they are finite, `pad_of`
     fills the padding, and the target's own method ``check(values, facts)`` finds no problem in the values without padding.
-
-    Parameters
-    ----------
-    target : Target
-        Target that computed the array.
-    canvas : (..., H, W) array
-        Row of the store, with padding.
-    facts : MaskFacts
-        Facts about its mask.
+    `canvas` is a row of the store with its padding, shape (..., H, W).
     """
     height, width = facts.shape
     values, pad = canvas[..., :height, :width], pad_of(target)
@@ -149,26 +128,8 @@ def outside(values: NDArray[Any], least: float, most: float) -> str | None:
 
 
 def rounded(values: FloatArray, dtype: str, what: str) -> NDArray[Any]:
-    """Values in another float type.
-
-    Raises
-    ------
-    OptionError
-        If a value is larger than the type can hold; `what` names the values.
-    """
+    """Values in another float type; OptionError if one is larger than the type can hold, where `what` names the values."""
     largest, end = float(np.abs(values).max(initial=0)), float(np.finfo(dtype).max)
     if largest > end:
         raise OptionError(f"{what} reach {largest:g}, and {dtype} ends at {end:g}: use dtype='float32'")
     return values.astype(dtype, copy=False)
-
-
-def parameters(kind: type[Target]) -> list[Field[Any]]:
-    """Fields of a kind of target that a user sets: those that `fit` does not bind.
-
-    Examples
-    --------
-    >>> from segprep.targets import Distance
-    >>> [field.name for field in parameters(Distance)]
-    ['distance_per', 'distance_clip', 'dtype']
-    """
-    return [field for field in fields(kind) if "bound" not in field.metadata]  # type: ignore[arg-type]

@@ -181,6 +181,12 @@ def test_layouts_of_others_are_found_by_the_one_reader_that_knows_them(data_dir,
 REPOSITORY = Path(__file__).parents[2]
 
 
+def test_every_reader_of_the_package_is_registered():
+    registered = {reader.find.__module__.rpartition(".")[2] for reader in READERS.values()}
+    missing = {path.stem for path in (REPOSITORY / "segprep/readers").glob("[!_]*.py")} - registered
+    assert not missing, f"add {missing} to READERS in segprep/readers/__init__.py"
+
+
 def test_every_reader_is_described_for_users():
     text = (REPOSITORY / "docs/formats.md").read_text(encoding="utf-8")
     missing = [name for name in READERS if f"| `{name}` |" not in text]

@@ -4,6 +4,8 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +13,14 @@ import pytest
 from helpers.strategies import HAND_MADE
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError
+import segprep.targets
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
+from segprep.runs.settings import settings_of
 from segprep.store.layout import Bucket
 from segprep.store.shards import TargetShard, array_spec, empty_shard
-from segprep.targets import TARGETS, Distance, Labels, Target, Weights, in_order, kinds_named, targets_named
-from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, parameters, version_of
+from segprep.targets import TARGETS, Distance, Labels, Target, in_order
+from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, version_of
 
 COUNTS = Counts.of_pixels([4, 3, 2, 1])
 
@@ -45,7 +48,7 @@ def test_a_target_of_ones_own_has_defaults():
     own: Target = Area(2.0)
     assert (version_of(own), channels_of(own), pad_of(own)) == (1, 0, 0)
     assert fit(own, COUNTS, COUNTS) is own
-    assert [field.name for field in parameters(Area)] == ["unit"]
+    assert [field.name for field in settings_of(Area)] == ["unit"]
 
 
 def test_a_target_of_ones_own_can_be_stored():
@@ -79,31 +82,19 @@ def test_targets_are_in_the_order_of_the_registry_and_others_follow_by_name():
     assert in_order([Area(), Distance(), Aardvark(), Labels()]) == (Labels(), Distance(), Aardvark(), Area())
 
 
-def test_names_with_commas_between_are_targets_with_their_defaults():
-    assert targets_named("weights, distance") == (Weights(), Distance())
-    assert targets_named("") == ()
-    assert kinds_named(",".join(kind.name for kind in TARGETS)) == TARGETS
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ("weight", "targets='weight': choose one of labels, classes, weights, .*; did you mean 'weights'?"),
-        ("distance,xyz", "targets='xyz': choose one of .*distance$"),
-        ("weights,weights", "targets='weights,weights': weights is named twice"),
-    ],
-)
-def test_refuses_names_of_no_target_or_twice_the_same(names, message):
-    with pytest.raises(OptionError, match=message):
-        targets_named(names)
+def test_every_target_of_the_package_is_registered():
+    modules = [import_module(f"segprep.targets.{module.name}") for module in iter_modules(segprep.targets.__path__)]
+    kinds = [value for module in modules for value in vars(module).values() if hasattr(value, "compute")]
+    missing = [kind for kind in kinds if kind not in (*TARGETS, Target)]
+    assert not missing, f"add {missing[0].__name__} to TARGETS in segprep/targets/__init__.py"
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 def test_every_parameter_is_documented_and_none_is_bound_by_fit(kind):
-    for field in parameters(kind):
+    for field in settings_of(kind):
         assert field.name in kind.__doc__.split("Attributes\n", 1)[1], field.name
     changed = {
-        field.name for field in parameters(kind) if getattr(fit(kind(), COUNTS, COUNTS), field.name) != field.default
+        field.name for field in settings_of(kind) if getattr(fit(kind(), COUNTS, COUNTS), field.name) != field.default
     }
     assert changed == set()
 
