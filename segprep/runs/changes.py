@@ -20,15 +20,7 @@ NAMED = 3
 
 
 class Diff(NamedTuple):
-    """Differences between a store and a plan.
-
-    Attributes
-    ----------
-    of_masks : list of str
-        Those that concern all targets: other masks, rules or layout.
-    of_targets : dict of str to list of str
-        Those of single targets, by name.
-    """
+    """Differences between a store and a plan: those that concern all targets, and those of single targets by name."""
 
     of_masks: list[str]
     of_targets: dict[str, list[str]]

@@ -37,19 +37,7 @@ from segprep.targets.target import fit
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a store will hold, but the values of the targets.
-
-    Attributes
-    ----------
-    info : StoreInfo
-        Root attributes, with the status incomplete.
-    layout : Layout
-        Bucket and row of every mask.
-    targets : tuple of Target
-        Fitted to the data set, in the order of `info`.
-    tables : dict of str to array
-        All tables.
-    """
+    """Everything that a store will hold, but the values of the targets, which are fitted and in the order of `info`."""
 
     info: StoreInfo
     layout: Layout
@@ -69,29 +57,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
 ) -> Plan:
-    """Plan of a store.
-
-    Parameters
-    ----------
-    source : str
-        Name of the data set.
-    found : Scan
-        The masks and their statistics.
-    targets : sequence of Target
-        Arrays to compute.
-    instances : InstanceRule
-        Rule by which the instances were found.
-    split : SplitRule
-        Rule by which the masks are split.
-    data : AnyPath or None
-        Folder that may hold a file of splits.
-    canvas : (int, int) or None
-        One canvas for all masks, in pixels.
-    reading : ReadOptions or None
-        Options with which the masks were read.
-    kept : (SplitArray or None, SplitArray or None)
-        Split and fold of each mask, if they are not to be computed.
-    """
+    """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again."""
     stats, classes = found.stats, found.masks.classes
     keys = [ref.key for ref in found.masks.refs]
     layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
@@ -138,23 +104,7 @@ def split_masks(
     layout_splits: Sequence[str | None] = (),
     kept: KeptSplits = (None, None),
 ) -> tuple[SplitArray, SplitArray]:
-    """Split and fold of each mask.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Names of the masks.
-    stats : sequence of MaskStats
-        Their statistics, for a stratified split.
-    rule : SplitRule
-        Rule by which the masks are split.
-    data : AnyPath or None
-        Folder that may hold a file of splits.
-    layout_splits : sequence of str or None
-        Split of each mask by the layout of the data set; empty if there is none.
-    kept : (SplitArray or None, SplitArray or None)
-        Split and fold, if they are not to be computed. Folds of another split are never kept.
-    """
+    """Split and fold of each mask, as far as they are not kept; folds of another split are never kept."""
     split_of, fold_of = kept
     if split_of is not None and fold_of is not None:
         return split_of, fold_of

@@ -138,8 +138,6 @@ def preprocess(  # noqa: PLR0913 - keywords
 def chosen_part(part: str | tuple[int, int] | None) -> Part:
     """Part of the shards, from its number and the number of parts.
 
-    Examples
-    --------
     >>> chosen_part("2/8"), chosen_part(None)
     (Part(number=2, parts=8), Part(number=1, parts=1))
     """

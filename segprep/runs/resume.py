@@ -25,19 +25,9 @@ from segprep.store.tables import TABLES, decode_keys, stats_in
 
 
 def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
-    """Fingerprint of the names, sizes and times of all files of a data set.
+    """Fingerprint of the names, sizes and times of all files of a data set; None if one of them cannot be read.
 
-    Parameters
-    ----------
-    data : AnyPath
-        A file, or a folder; in it hidden files and links are skipped, as readers do, and so are stores named ``*.zarr``.
-    out : AnyPath
-        Folder that is not part of the data, even if it lies in there.
-
-    Returns
-    -------
-    str or None
-        SHA-256 in hexadecimal digits; None if a folder or file cannot be read.
+    Hidden files and links are skipped, as readers do, and so are the folder `out` and stores named ``*.zarr``.
     """
     digest = hashlib.sha256()
     try:
@@ -57,17 +47,14 @@ def _files(data: Path, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
 
 
 def _visible(folder: Path, out: Path) -> Iterator[Path]:
-    """Visible files below a folder, always in the same order."""
+    """Visible files below a folder, always in the same order, except those of stores."""
     folders: list[AnyPath] = [folder]
     while folders:
         inside = listing(folders.pop())
         yield from (file for file in inside.files if isinstance(file, Path))
-        folders += [child for child in inside.folders if child != out and not _is_store(child)]
-
-
-def _is_store(folder: AnyPath) -> bool:
-    """True for a folder that is a Zarr store and is named as one; masks may lie in any other."""
-    return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
+        for child in inside.folders:
+            if child != out and not (child.suffix == ".zarr" and (child / "zarr.json").exists()):
+                folders.append(child)
 
 
 def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
@@ -92,21 +79,8 @@ def stats_from_store(
 ) -> dict[str, MaskStats]:
     """Statistics of all masks of a store by their keys, as loading them again would give.
 
-    Parameters
-    ----------
-    state : StoreState
-        The store.
-    masks : MaskSet
-        Masks found now, in files that have not changed since the store was made.
-    instances : InstanceRule
-        Rule by which instances are found now.
-    reading : ReadOptions
-        Options with which masks are read now.
-
-    Returns
-    -------
-    dict of str to MaskStats
-        Empty if the masks of the store were read in another way, or its tables are damaged.
+    The masks lie in files that have not changed since the store was made. Empty if they were read in another way then, or
+    if the tables are damaged.
     """
     info = state.info
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
@@ -119,7 +93,7 @@ def stats_from_store(
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*TABLES)):
         return {}
-    tables = state.tables()
+    tables = {name: state.table(name) for name in TABLES}
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}

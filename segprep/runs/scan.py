@@ -32,15 +32,7 @@ class Unreadable(NamedTuple):
 
 
 class BadMasksError(InputError):
-    """Problems that end a run before anything is written.
-
-    Attributes
-    ----------
-    messages : tuple of str
-        One line for each problem.
-    remedy : str
-        One line for all of them.
-    """
+    """Problems that end a run before anything is written: a message for each, and one remedy for all."""
 
     def __init__(self, messages: Sequence[str], remedy: str) -> None:
         super().__init__("; ".join([*messages, remedy]))
@@ -48,17 +40,7 @@ class BadMasksError(InputError):
 
 
 class Scan(NamedTuple):
-    """Masks that can be read, their statistics, and the reasons why others cannot.
-
-    Attributes
-    ----------
-    masks : MaskSet
-        Masks that can be read.
-    stats : tuple of MaskStats
-        Statistics of each of them.
-    unreadable : dict of str to str
-        Reason for each of the others, by its key.
-    """
+    """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys."""
 
     masks: MaskSet
     stats: tuple[MaskStats, ...]
@@ -90,8 +72,6 @@ class Scan(NamedTuple):
 def escape_controls(text: str) -> str:
     r"""Text on one line: problems quote from files, which may contain the control codes of terminals.
 
-    Examples
-    --------
     >>> print(escape_controls("größe\n"))
     größe\n
     """
@@ -99,24 +79,7 @@ def escape_controls(text: str) -> str:
 
 
 def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes = None) -> MaskSet:
-    """Masks of a data set: those that a reader finds at a path, or given refs.
-
-    Parameters
-    ----------
-    source : path or sequence of MaskRef
-        Data set.
-    rules : Rules
-        Its format, and how masks are read.
-    classes : ClassTable or sequence of str, optional
-        Classes of given refs: a table, or the names of classes 1, 2, ...; by default the one class "instance".
-
-    Raises
-    ------
-    OptionError
-        If `classes` are given for a path.
-    InputError
-        If there are no masks, or their keys are not unique or not printable.
-    """
+    """Masks of a data set: those that a reader finds at a path, or given refs, whose only class is "instance" by default."""
     if not isinstance(source, Sequence):
         if classes is not None:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
@@ -139,21 +102,7 @@ def scan(
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
 ) -> Scan:
-    """Load every mask once, except those whose statistics are known.
-
-    Parameters
-    ----------
-    executor : Executor
-        Executor that does the jobs.
-    masks : MaskSet
-        Masks to load.
-    instances : InstanceRule
-        How instances are found and separated.
-    progress : Progress
-        Called after each job.
-    known : mapping of str to MaskStats, optional
-        Statistics of masks by their keys.
-    """
+    """Load every mask once, except those whose statistics are known by their keys."""
     known = known or {}
     found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
@@ -184,27 +133,18 @@ def scan(
 
 def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
     """Statistics of a batch of masks."""
-    return [_scanned(ref, instances, n_classes) for ref in refs]
-
-
-def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats | Unreadable:
-    try:
-        complete, separated = load_mask(ref, instances)
-    except InputError as error:
-        return Unreadable(str(error))
-    return mask_stats(complete, n_classes, separated)
+    results: list[MaskStats | Unreadable] = []
+    for ref in refs:
+        try:
+            complete, separated = load_mask(ref, instances)
+            results.append(mask_stats(complete, n_classes, separated))
+        except InputError as error:
+            results.append(Unreadable(str(error)))
+    return results
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:
-    """Scan, if `on_error` allows its problems.
-
-    Raises
-    ------
-    BadMasksError
-        If a mask cannot be read and `on_error` is not ``skip-mask``, or if there is any problem and it is ``fail``.
-    InputError
-        If no mask can be read.
-    """
+    """Scan, if `on_error` allows its problems and at least one mask can be read."""
     if found.unreadable and on_error != "skip-mask":
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         remedy = "fix them, or use on_error='skip-mask' to leave them out"

@@ -295,17 +295,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class StoredRef:
-    """One mask of a store, as a ref: ground truth from which targets can be computed again.
-
-    Attributes
-    ----------
-    dataset : Dataset
-        Masks of the store.
-    index : int
-        Index of the mask among them.
-    key : str
-        Name of the mask.
-    """
+    """One mask of a store, as a ref: ground truth from which targets can be computed again."""
 
     dataset: Dataset
     index: int

@@ -57,23 +57,7 @@ class MaskRows:
 
 
 class Column(NamedTuple):
-    """One table.
-
-    Attributes
-    ----------
-    name : str
-        Path of the table in the store.
-    dtype : DTypeLike
-        Type of its values.
-    make : callable
-        Values from `MaskRows`.
-    dimensions : tuple of str
-        Names of its dimensions.
-    field : str or None
-        Field of `MaskStats` that it holds.
-    read : callable
-        Value of that field from a row of the table.
-    """
+    """One table: its path, its type and its values; and how a row of it becomes a field of `MaskStats`, if it is one."""
 
     name: str
     dtype: DTypeLike
@@ -91,8 +75,6 @@ def _each(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     """Names as bytes in UTF-8, zero padded, shape (masks, length of the longest): a type that every Zarr reader knows.
 
-    Examples
-    --------
     >>> decode_keys(encode_keys(["a", "\u00fc.png"]))
     ['a', '\u00fc.png']
     """
@@ -132,7 +114,6 @@ MASK_COLUMNS = (
 
 
 def _instance_column(name: str) -> Column:
-    """Table of one field of `INSTANCE_ROW`."""
     return Column(f"instances/{name}", INSTANCE_ROW[name], lambda rows: rows.instances[name], ("instance",))
 
 
