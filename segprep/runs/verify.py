@@ -254,7 +254,7 @@ def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
     """Differences between the store and masks that are computed again."""
-    dataset = Dataset(state.root, state.info, np.arange(state.info.masks))
+    dataset = Dataset(state.root, state.info, np.arange(state.info.masks), incomplete=True)
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
     found: list[list[Finding]] = [[] for _ in jobs]
     for index, problems in run_jobs(executor, jobs):

@@ -1,7 +1,7 @@
 """Reading a store, for training loops."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.client import as_os_errors
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo
+from segprep.store.shards import shard_name
 from segprep.store.tables import decode_keys, read_table, zarr_store
 
 NO_FOLD = 255
@@ -74,7 +75,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
         raise IntegrityError(
             f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
         )
-    dataset = Dataset(root, info, np.arange(info.masks))
+    dataset = Dataset(root, info, np.arange(info.masks), incomplete)
     return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
 
 
@@ -138,11 +139,14 @@ class Dataset:
         Its contents.
     rows : (n,) int array
         Rows of the selected masks in the store's tables.
+    incomplete : bool
+        As in `open`.
     """
 
     root: AnyPath
     info: StoreInfo
     rows: NDArray[np.intp]
+    incomplete: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -156,7 +160,7 @@ class Dataset:
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "info": self.info, "rows": self.rows}  # opened arrays and tables stay here
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # opened arrays and tables stay here
 
     def __getitem__(self, index: int | str) -> dict[str, Any]:
         """Key and arrays of one mask, by index or key: ``key`` and every target, shape (..., H, W), at its true size."""
@@ -176,9 +180,22 @@ class Dataset:
             with as_os_errors(self.root):
                 if path not in self._arrays:
                     self._arrays[path] = zarr.open_array(zarr_store(self.root), path=path, mode="r")
+                if not self.incomplete:
+                    number = row // self.info.buckets[bucket].shard_rows
+                    self._require(f"{path}/{shard_name(number, self._arrays[path].ndim)}")
                 return np.asarray(self._arrays[path][row, ..., :height, :width])
         except (OSError, ValueError, RuntimeError) as error:
             raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
+
+    def _require(self, shard: str) -> None:
+        """Raise IntegrityError if a shard is missing, for which Zarr would read fill values."""
+        if shard not in self._present:
+            try:
+                (self.root / shard).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                message = f"{self.root}: {shard} is missing; run verify, and repair with the data set"
+                raise IntegrityError(message) from None
+            self._present.add(shard)
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
         """Masks of one split, of one fold, or of both.
@@ -206,7 +223,7 @@ class Dataset:
                 raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
             folds = read_table(self.root, "fold")[self.rows]
             chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
-        return Dataset(self.root, self.info, self.rows[chosen])
+        return replace(self, rows=self.rows[chosen])
 
     def instances(self, index: int) -> Instances:
         """Complete instances of one mask, bit for bit as they were read."""
@@ -265,6 +282,11 @@ class Dataset:
     def _arrays(self) -> dict[str, Any]:
         """Arrays opened so far, by their paths: opening takes as long as reading a small mask."""
         return {}
+
+    @cached_property
+    def _present(self) -> set[str]:
+        """Paths of the shards that are known to exist."""
+        return set()
 
     @cached_property
     def _splits(self) -> NDArray[np.uint8]:

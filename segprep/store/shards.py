@@ -49,7 +49,7 @@ class TargetShard(NamedTuple):
     @property
     def path(self) -> str:
         """Path of the shard in the store."""
-        return f"{self.spec.path}/{_shard_name(self.spec, self.number)}"
+        return f"{self.spec.path}/{shard_name(self.number, len(self.spec.shape))}"
 
     @property
     def record_path(self) -> str:
@@ -120,9 +120,9 @@ def are_written(root: AnyPath, shards: Sequence[TargetShard]) -> list[bool]:
     return list(storage(root).map(lambda shard: is_written(root, shard), shards))
 
 
-def _shard_name(spec: ArraySpec, number: int) -> str:
-    """Path of a shard within its array: it spans all dimensions but the rows."""
-    return "/".join(["c", str(number), *("0" for _ in spec.shape[1:])])
+def shard_name(number: int, dimensions: int) -> str:
+    """Path of a shard, or of a chunk of a table, within its array: it spans all dimensions but the rows."""
+    return "/".join(["c", str(number), *["0"] * (dimensions - 1)])
 
 
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
@@ -130,14 +130,14 @@ def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
     array[:] = rows
-    return objects[f"{spec.path}/{_shard_name(spec, 0)}"].to_bytes()
+    return objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"].to_bytes()
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
     """Rows of a shard from its bytes, independent of the metadata on the disk."""
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
-    objects[f"{spec.path}/{_shard_name(spec, 0)}"] = default_buffer_prototype().buffer.from_bytes(data)
+    objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"] = default_buffer_prototype().buffer.from_bytes(data)
     try:
         return np.asarray(array[:])
     except (ValueError, RuntimeError) as error:

@@ -19,7 +19,7 @@ from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import BucketInfo
-from segprep.store.shards import codecs
+from segprep.store.shards import codecs, shard_name
 
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
@@ -223,7 +223,7 @@ def read_table(root: AnyPath, name: str) -> NDArray[Any]:
             array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
             # Zarr reads zeros where a chunk is missing.
             for chunk in range(-(-array.shape[0] // array.chunks[0])):
-                (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
+                (root / name / shard_name(chunk, array.ndim)).stat()
             return np.asarray(array[:])
     except (OSError, ValueError, KeyError, TypeError) as error:  # the latter: JSON that is no array's metadata
         raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error

@@ -1,6 +1,9 @@
 """Rebuilding instances from a store."""
 
 import pickle
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +151,48 @@ def many(folder: Path, count: int) -> None:
             y, x = rng.integers(0, 9), rng.integers(0, 13)
             labels[y : y + 3, x : x + 3] = number
         Image.fromarray(labels).save(folder / f"{index:02}.png")
+
+
+READS = {
+    "item": lambda dataset, index: dataset[index],
+    "instances": lambda dataset, index: dataset.instances(index),
+    "mask": lambda dataset, index: dataset.mask(index),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_missing_shard_is_an_error_with_the_remedy(coins_copy: Path, read: Callable[[Dataset, int], object]) -> None:
+    shard = next(coins_copy.glob("*x*/labels/c/0/0/0"))
+    shard.unlink()
+    named = re.escape(f"{shard.relative_to(coins_copy)} is missing; run verify, and repair with the data set")
+    with pytest.raises(IntegrityError, match=f"{coins_copy}: {named}"):
+        read(segprep.open(coins_copy), 0)
+    read(segprep.open(coins_copy, incomplete=True), 0)
+
+
+def weights_or_error(dataset: Dataset, index: int) -> np.ndarray | str:
+    try:
+        return dataset.array(index, "weights")
+    except IntegrityError as error:
+        return str(error)
+
+
+def test_only_the_missing_shard_is_an_error(varied_store: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
+    shard = next(copy.glob("*x*/weights/c/1")) / "0" / "0"
+    shard.unlink()
+    dataset, complete = segprep.open(copy), segprep.open(varied_store)
+    read = [weights_or_error(dataset, index) for index in range(len(dataset))]
+    errors = [error for error in read if isinstance(error, str)]
+    assert 0 < len(errors) < len(dataset)
+    assert all(str(shard.relative_to(copy)) in error for error in errors)
+    for index, weights in enumerate(read):
+        if not isinstance(weights, str):
+            np.testing.assert_array_equal(weights, complete.array(index, "weights"))
+
+
+def test_missing_shards_read_as_fill_values_if_the_store_may_be_incomplete(coins_copy: Path) -> None:
+    next(coins_copy.glob("*x*/weights/c/0/0/0")).unlink()
+    opened = segprep.open(coins_copy, incomplete=True)
+    assert np.isnan(opened.select(split="train").array(0, "weights")).all()
+    assert np.isnan(pickle.loads(pickle.dumps(opened)).array(0, "weights")).all()  # noqa: S301 - it is ours
