@@ -71,7 +71,9 @@ class StoreState:
 
     def table(self, name: str) -> NDArray[Any]:
         """One table; if its checksum is wrong or unknown, as far as it can be read."""
-        return decode_table(name, self.contents) if self.is_intact(name) else read_table(self.root, name)
+        if self.is_intact(name):
+            return decode_table(self.root, self.info, name, self.contents)
+        return read_table(self.root, self.info, name)
 
     def places(self) -> tuple[Layout, list[str] | None]:
         """Layout and names of the masks; without intact tables, they count from 0 in every bucket and have no names."""

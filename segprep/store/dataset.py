@@ -15,11 +15,10 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
 from segprep.paths.anypath import AnyPath, parse_path
-from segprep.paths.client import as_os_errors
 from segprep.store.metadata import read_info
-from segprep.store.schema import StoreInfo
+from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
 from segprep.store.shards import shard_name
-from segprep.store.tables import decode_keys, read_table, zarr_store
+from segprep.store.tables import MISSING, decode_keys, read_table, reading_errors, require_form, zarr_store
 
 NO_FOLD = 255
 
@@ -173,26 +172,35 @@ class Dataset:
 
     def array(self, index: int, target: str) -> NDArray[Any]:
         """Array of one target of one mask, at its true size."""
+        info = next((item for item in self.info.targets if item.name == target), None)
+        if info is None:
+            names = ", ".join(item.name for item in self.info.targets)
+            raise OptionError(f"{self.root}: has no target {target!r}, only {names}")
         mask = int(self.rows[index])
-        bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
-        path = f"{self.info.buckets[bucket].name}/{target}"
-        try:
-            with as_os_errors(self.root):
-                if path not in self._arrays:
-                    self._arrays[path] = zarr.open_array(zarr_store(self.root), path=path, mode="r")
-                if not self.incomplete:
-                    number = row // self.info.buckets[bucket].shard_rows
-                    self._require(f"{path}/{shard_name(number, self._arrays[path].ndim)}")
-                return np.asarray(self._arrays[path][row, ..., :height, :width])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
+        number, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
+        bucket = self.info.buckets[number]
+        with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
+            array = self._array(bucket, info)
+            if not self.incomplete:
+                self._require(f"{bucket.name}/{target}/{shard_name(row // bucket.shard_rows, array.ndim)}")
+            return np.asarray(array[row, ..., :height, :width])
+
+    def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
+        """Array of one target in one bucket."""
+        path = f"{bucket.name}/{target.name}"
+        if path not in self._arrays:
+            array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r", zarr_format=3)
+            channels = (target.channels,) if target.channels else ()
+            require_form(array, (bucket.rows, *channels, bucket.height, bucket.width), target.dtype)
+            self._arrays[path] = array
+        return self._arrays[path]
 
     def _require(self, shard: str) -> None:
         """Raise IntegrityError if a shard is missing, for which Zarr would read fill values."""
         if shard not in self._present:
             try:
                 (self.root / shard).stat()
-            except (FileNotFoundError, NotADirectoryError):
+            except MISSING:
                 message = f"{self.root}: {shard} is missing; run verify, and repair with the data set"
                 raise IntegrityError(message) from None
             self._present.add(shard)
@@ -221,7 +229,7 @@ class Dataset:
             count = self.info.split_rule.folds
             if count is None or not 0 <= fold < count:
                 raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
-            folds = read_table(self.root, "fold")[self.rows]
+            folds = read_table(self.root, self.info, "fold")[self.rows]
             chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
         return replace(self, rows=self.rows[chosen])
 
@@ -259,12 +267,12 @@ class Dataset:
     @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
-        return decode_keys(read_table(self.root, "key")[self.rows])
+        return decode_keys(read_table(self.root, self.info, "key")[self.rows])
 
     @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
-        return read_table(self.root, "class_pixels")[self.rows].astype(np.int64)
+        return read_table(self.root, self.info, "class_pixels")[self.rows].astype(np.int64)
 
     @property
     def class_instances(self) -> CountArray:
@@ -291,23 +299,23 @@ class Dataset:
     @cached_property
     def _splits(self) -> NDArray[np.uint8]:
         """Split of every mask of the store."""
-        return read_table(self.root, "split")
+        return read_table(self.root, self.info, "split")
 
     @cached_property
     def _places(self) -> dict[str, NDArray[Any]]:
         """Bucket, row and size of every mask of the store."""
-        return {name: read_table(self.root, name) for name in ("bucket", "row", "height", "width")}
+        return {name: read_table(self.root, self.info, name) for name in ("bucket", "row", "height", "width")}
 
     @cached_property
     def _table(self) -> dict[str, NDArray[Any]]:
         """Instance table of the store."""
         names = ("mask", "number", "class", "y", "x", "height", "width", "plane", "run_count", "runs")
-        return {name: read_table(self.root, f"instances/{name}") for name in names}
+        return {name: read_table(self.root, self.info, f"instances/{name}") for name in names}
 
     @cached_property
     def _starts(self) -> CountArray:
         """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
-        return np.append(0, np.cumsum(read_table(self.root, "instance_count"), dtype=np.int64))
+        return np.append(0, np.cumsum(read_table(self.root, self.info, "instance_count"), dtype=np.int64))
 
     @cached_property
     def _run_starts(self) -> CountArray:

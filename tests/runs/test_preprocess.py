@@ -499,9 +499,9 @@ def visible_pixels(root):
     for bucket in read_info(root).buckets:
         labels = zarr.open_array(root, path=f"{bucket.name}/labels", mode="r")
         counts[bucket.name] = [np.count_nonzero(labels[row]) for row in range(bucket.rows)]
-    places = [read_table(root, name).tolist() for name in ("bucket", "row", "height", "width")]
+    places = [read_table(root, read_info(root), name).tolist() for name in ("bucket", "row", "height", "width")]
     buckets = list(counts)
-    keys = decode_keys(read_table(root, "key"))
+    keys = decode_keys(read_table(root, read_info(root), "key"))
     return {
         key: (counts[buckets[bucket]][row], height * width)
         for key, bucket, row, height, width in zip(keys, *places, strict=True)
@@ -524,8 +524,10 @@ def test_dsb2018_has_the_masks_instances_and_pixels_that_others_count(data_dir, 
 
 def test_dsb2018_has_the_areas_that_others_count(data_dir, dsb2018_store):
     expected = facts(data_dir, "dsb2018.json")["per_image"]
-    areas, mask = (read_table(dsb2018_store, f"instances/{name}") for name in ("area", "mask"))
-    for index, key in enumerate(decode_keys(read_table(dsb2018_store, "key"))):
+    areas, mask = (
+        read_table(dsb2018_store, read_info(dsb2018_store), f"instances/{name}") for name in ("area", "mask")
+    )
+    for index, key in enumerate(decode_keys(read_table(dsb2018_store, read_info(dsb2018_store), "key"))):
         own, image = areas[mask == index], expected[key]
         assert (len(own), own.sum()) == (image["instances"], image["sum_instance_pixels"])
         assert (own.min(), own.max()) == (image["min_area"], image["max_area"])

@@ -510,4 +510,4 @@ def test_a_file_with_splits_is_read_by_every_run(cells, tmp_path):
     assert told(cells, root, **rules) == []
     file.write_text("a.png,train\nb.png,val\nc.png,train\n")
     assert "scan" not in stages(cells, root, **rules, overwrite=True)
-    assert read_table(root, "split").tolist() == [0, 1, 0]
+    assert read_table(root, read_info(root), "split").tolist() == [0, 1, 0]

@@ -1,5 +1,6 @@
 """Rebuilding instances from a store."""
 
+import json
 import pickle
 import re
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 
 import segprep
@@ -196,3 +198,35 @@ def test_missing_shards_read_as_fill_values_if_the_store_may_be_incomplete(coins
     opened = segprep.open(coins_copy, incomplete=True)
     assert np.isnan(opened.select(split="train").array(0, "weights")).all()
     assert np.isnan(pickle.loads(pickle.dumps(opened)).array(0, "weights")).all()  # noqa: S301 - it is ours
+
+
+def changed(path: Path, **values: object) -> None:
+    """Change the metadata of an array."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [([2], "uint32"), ([1], "float64")])
+def test_a_table_of_another_shape_or_type_is_damaged(coins_copy: Path, shape: list[int], dtype: str) -> None:
+    changed(coins_copy / "height/zarr.json", shape=shape, data_type=dtype)
+    with pytest.raises(IntegrityError, match=r"table height cannot be read: has shape .* instead of \(1,\) and uint32"):
+        segprep.open(coins_copy)[0]
+
+
+@pytest.mark.parametrize("change", [{"shape": [1, 320, 1 << 40]}, {"data_type": "int32"}])
+def test_an_array_of_another_shape_or_type_than_its_bucket_is_damaged(coins_copy: Path, change: dict) -> None:
+    changed(coins_copy / "320x384/labels/zarr.json", **change)
+    with pytest.raises(IntegrityError, match=r"has shape .* instead of \(1, 320, 384\) and uint16"):
+        segprep.open(coins_copy)[0]
+
+
+@pytest.mark.parametrize("path", ["height", "320x384/labels"])
+def test_an_array_of_zarr_2_is_not_read(coins_copy: Path, path: str) -> None:
+    (coins_copy / path / "zarr.json").unlink()
+    zarr.create_array(coins_copy / path, shape=(1, 320, 384) if "/" in path else (1,), dtype="uint16", zarr_format=2)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        segprep.open(coins_copy)[0]
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no target 'boundaries', only labels, classes, weights, distance"):
+        coins(tmp_path).array(0, "boundaries")
