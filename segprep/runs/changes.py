@@ -28,9 +28,9 @@ class Diff(NamedTuple):
 
 def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple[SplitRule, KeptSplits]:
     """Rule, and the splits and folds that are kept: without a rule, a store of the same masks keeps those that it has."""
-    if state is None or rule != SplitRule():
+    if state is None or rule != SplitRule() or state.info.input != digest:
         return rule, (None, None)
-    return state.info.split_rule, state.splits() if state.info.input == digest else (None, None)
+    return state.info.split_rule, state.splits()
 
 
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:

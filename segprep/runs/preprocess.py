@@ -169,7 +169,7 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
-    both = with_stored_targets(state, planned)
+    both = planned if state.info.input != planned.info.input else with_stored_targets(state, planned)
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:

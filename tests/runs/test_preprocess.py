@@ -602,6 +602,27 @@ def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else(varied, vari
     assert files_of(root) == files_of(varied_store)
 
 
+def test_overwrite_with_other_masks_keeps_no_split_rule(three, tmp_path, files_of):
+    root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
+    segprep.preprocess(three, root, folds=2, workers=ONE)
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(three / "d.png")
+    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    segprep.preprocess(three, fresh, workers=ONE)
+    assert files_of(root) == files_of(fresh)
+
+
+def test_overwrite_with_other_masks_needs_no_class_of_a_former_target(three, tmp_path, files_of):
+    root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
+    info = segprep.preprocess(COINS, root, workers=ONE)
+    unknown = msgspec.structs.replace(info.targets[0], name="flows")
+    put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
+    with pytest.raises(OutputError, match="it has 1 masks of coins; data has 3"):
+        segprep.preprocess(three, root, workers=ONE)
+    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    segprep.preprocess(three, fresh, workers=ONE)
+    assert files_of(root) == files_of(fresh)
+
+
 def test_overwrite_leaves_what_is_no_store(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match="is not a segprep store"):
