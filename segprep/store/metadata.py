@@ -52,7 +52,7 @@ from segprep.store.schema import (
     parameters_of,
 )
 from segprep.store.shards import array_spec, encode_array
-from segprep.store.tables import MASK_COLUMNS, encode_table
+from segprep.store.tables import MASK_COLUMNS, MISSING, encode_table
 from segprep.targets import Target
 
 INPUT_STAMP = "key/records/.input"
@@ -119,7 +119,7 @@ def open_existing(root: AnyPath) -> StoreInfo | None:
         return read_info(root)
     except FormatError as error:
         raise OutputError(f"{error}, or choose another name") from None
-    except (IntegrityError, StorageError):
+    except IntegrityError:
         if exists(root / ROOT_COPY):
             raise OutputError(
                 f"{root}: exists, and its zarr.json is damaged; verify and repair it with the data set it was made from"
@@ -171,7 +171,7 @@ def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
     """Root attributes of the store at `root`, from its zarr.json or from `ROOT_COPY`."""
     try:
         data = (root / name).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except MISSING:
         raise IntegrityError(f"{root}: not a segprep store: it has no {name}") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error

@@ -461,12 +461,38 @@ def test_info_is_an_integrity_error_where_there_is_no_store(tmp_path, name):
         read_info(tmp_path / name)
 
 
-def test_a_newer_format_is_an_integrity_error_that_advises_to_update(coins_copy):
+def test_a_newer_format_is_an_error_that_advises_to_update(coins_copy):
     attributes = metadata(coins_copy)
     attributes["attributes"] = {"format": FORMAT + 1, "segprep": "9.0", "status": "who knows"}
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))
-    with pytest.raises(IntegrityError, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
-        read_info(coins_copy)
+    for read, kind in ((read_info, IntegrityError), (open_existing, OutputError)):
+        with pytest.raises(kind, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
+            read(coins_copy)
+
+
+def _link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("read", [open_existing, read_info])
+def test_a_root_that_the_storage_does_not_give_is_a_storage_error(coins_copy, read):
+    _link_to_itself(coins_copy / "zarr.json")
+    with pytest.raises(StorageError, match=r"copy\.zarr: cannot be read: Too many levels of symbolic links"):
+        read(coins_copy)
+
+
+def test_a_table_that_the_storage_does_not_give_is_a_storage_error(coins_copy):
+    _link_to_itself(coins_copy / "height" / "c" / "0")
+    with pytest.raises(StorageError, match="table height cannot be read: Too many levels of symbolic links"):
+        read_table(coins_copy, read_info(coins_copy), "height")
+
+
+def test_a_folder_in_place_of_the_root_is_damage(coins_copy):
+    (coins_copy / "zarr.json").unlink()
+    (coins_copy / "zarr.json").mkdir()
+    with pytest.raises(OutputError, match=r"zarr\.json is damaged; verify and repair it with the data set"):
+        open_existing(coins_copy)
 
 
 def test_a_store_of_the_former_format_says_that_it_must_be_made_again(coins_copy):
