@@ -18,17 +18,7 @@ from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
-from segprep.store.schema import (
-    FORMAT,
-    VERSION,
-    BucketInfo,
-    ClassCounts,
-    ClassInfo,
-    ProblemInfo,
-    StoreInfo,
-    exact,
-    target_info,
-)
+from segprep.store.schema import FORMAT, VERSION, BucketInfo, ClassCounts, ClassInfo, StoreInfo, exact, target_info
 from segprep.store.tables import MaskRows, make_tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
@@ -88,9 +78,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
             for bucket in layout.buckets
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
-        problems=tuple(
-            ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
-        ),
+        problems=found.problems(),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
@@ -143,8 +131,7 @@ def class_infos(classes: ClassTable, all_counts: Counts, train: Counts) -> tuple
     weights = {name: formula(train) for name, formula in FORMULAS.items()}
 
     def counts_of(counts: Counts, code: int) -> ClassCounts:
-        columns = (counts.pixels, counts.instances, counts.images, counts.image_pixels)
-        return ClassCounts(*(int(column[code]) for column in columns))
+        return ClassCounts(*(int(getattr(counts, name)[code]) for name in ClassCounts.__struct_fields__))
 
     return tuple(
         ClassInfo(

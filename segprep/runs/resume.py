@@ -84,12 +84,11 @@ def stats_from_store(
     """
     info = state.info
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
-    stored = [(item.key, Problem(item.kind, item.where)) for item in info.problems]
     is_alike = (
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))
         and info.class_table == masks.classes
-        and stored[: len(of_files)] == of_files
+        and info.problems[: len(of_files)] == of_files
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*TABLES)):
         return {}
@@ -98,9 +97,9 @@ def stats_from_store(
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}
     problems: dict[str, list[Problem]] = {}
-    for key, problem in stored[len(of_files) :]:
-        if problem.kind != LEFT_OUT:
-            problems.setdefault(key, []).append(problem)
+    for item in info.problems[len(of_files) :]:
+        if item.kind != LEFT_OUT:
+            problems.setdefault(item.key, []).append(Problem(item.kind, item.where, item.left_out))
     return {
         key: replace(mask, problems=tuple(problems.get(key, ())))
         for key, mask in zip(keys, stats_in(tables, len(info.classes)), strict=True)

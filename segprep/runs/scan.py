@@ -13,6 +13,7 @@ from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
 from segprep.runs.settings import OnError, Rules
+from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
 
 LEFT_OUT = "mask left out"
@@ -23,12 +24,6 @@ SCAN_BATCH = 8
 
 
 Classes: TypeAlias = ClassTable | Sequence[str] | None
-
-
-class Unreadable(NamedTuple):
-    """Reason why a mask cannot be read."""
-
-    message: str
 
 
 class BadMasksError(InputError):
@@ -55,18 +50,15 @@ class Scan(NamedTuple):
         """Fingerprint of all masks together; see `segprep.store.schema.StoreInfo`."""
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
-    def problems(self) -> list[tuple[str, Problem]]:
+    def problems(self) -> tuple[ProblemInfo, ...]:
         """All problems, printable, each with the key of its mask or the name of its file."""
-        within = [
-            (ref.key, problem)
-            for ref, stats in zip(self.masks.refs, self.stats, strict=True)
-            for problem in stats.problems
-        ]
+        pairs = zip(self.masks.refs, self.stats, strict=True)
+        within = [(ref.key, problem) for ref, stats in pairs for problem in stats.problems]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
-        return [
-            (key, problem._replace(where=escape_controls(problem.where)))
+        return tuple(
+            ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
             for key, problem in (*self.masks.problems, *within, *unreadable)
-        ]
+        )
 
 
 def escape_controls(text: str) -> str:
@@ -104,7 +96,7 @@ def scan(
 ) -> Scan:
     """Load every mask once, except those whose statistics are known by their keys."""
     known = known or {}
-    found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
+    found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     single = False
@@ -117,7 +109,7 @@ def scan(
             if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:
-                found[batches[index][0].key] = Unreadable(results.message)
+                found[batches[index][0].key] = results.message
             else:
                 suspects += batches[index]
             progress("scan", len(found), len(masks.refs))
@@ -127,19 +119,19 @@ def scan(
     return Scan(
         replace(masks, refs=tuple(ref for ref, _ in readable)),
         tuple(stats for _, stats in readable),
-        {ref.key: result.message for ref, result in pairs if isinstance(result, Unreadable)},
+        {ref.key: result for ref, result in pairs if isinstance(result, str)},
     )
 
 
-def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
-    """Statistics of a batch of masks."""
-    results: list[MaskStats | Unreadable] = []
+def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | str]:
+    """Statistics of a batch of masks, or the reason why one cannot be read."""
+    results: list[MaskStats | str] = []
     for ref in refs:
         try:
             complete, separated = load_mask(ref, instances)
             results.append(mask_stats(complete, n_classes, separated))
         except InputError as error:
-            results.append(Unreadable(str(error)))
+            results.append(str(error))
     return results
 
 
@@ -149,7 +141,7 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         remedy = "fix them, or use on_error='skip-mask' to leave them out"
         raise BadMasksError(tuple(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
-    lines = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
+    lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
         raise BadMasksError(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
     if not found.stats:
