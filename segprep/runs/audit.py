@@ -123,7 +123,7 @@ def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
     types = target_types(targets)
     found = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
     data = found[MANIFEST]
-    manifest = (decode_manifest(data) if isinstance(data, bytes) else None) or {}
+    manifest = decode_manifest(data) if isinstance(data, bytes) else {}
     others = [path for path in manifest if path != "zarr.json"]
     found |= zip(others, storage(root).map(lambda path: bytes_of(root / path), others), strict=True)
     listed = manifest | ({ROOT_COPY: manifest["zarr.json"]} if manifest else {})

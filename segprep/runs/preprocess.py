@@ -158,7 +158,7 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
-    """Progress that asks, at every step, whether the run may go on."""
+    """Progress that first checks, at every step, that this run may continue."""
 
     def checked_progress(stage: Stage, done: int, masks: int) -> None:
         check()

@@ -74,7 +74,7 @@ def repair(
 def _rewrite(
     state: StoreState, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
-    """Rewrite what is damaged; the metadata and tables that are not as before."""
+    """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
     masks = find_masks_again(source, state.info)
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
@@ -88,7 +88,7 @@ def _rewrite(
         write(executor, WriteTask(state.root, found.masks.refs, rule, again, digests=found.digests), progress, None)
     if MANIFEST in paths:
         return ()
-    now = decode_manifest((state.root / MANIFEST).read_bytes()) or {}
+    now = decode_manifest((state.root / MANIFEST).read_bytes())
     return tuple(Finding(path, OTHER) for path, entry in now.items() if state.manifest.get(path, entry) != entry)
 
 

@@ -178,23 +178,20 @@ def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
     return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
 
 
-def decode_record(data: bytes) -> Record | None:
-    """Record from its bytes; None unless these are exactly its encoding."""
+def decode_exactly(data: bytes, kind: type[D]) -> D | None:
+    """Value from its JSON; None unless the bytes are exactly its encoding."""
     try:
-        record = msgspec.json.decode(data, type=Record)
+        value = msgspec.json.decode(data, type=kind)
     except NO_JSON:
         return None
-    return record if msgspec.json.encode(record) == data else None
+    return value if msgspec.json.encode(value) == data else None
 
 
-def decode_manifest(data: bytes) -> dict[str, ManifestEntry] | None:
-    """Entries of a `Manifest` from its bytes; None unless these are exactly its encoding."""
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except NO_JSON:
-        return None
-    is_valid = msgspec.json.encode(manifest) == data and manifest_digest(manifest.objects) == manifest.sha256
-    return manifest.objects if is_valid else None
+def decode_manifest(data: bytes) -> dict[str, ManifestEntry]:
+    """Entries of a `Manifest` from its bytes; empty if it is damaged."""
+    manifest = decode_exactly(data, Manifest)
+    is_valid = manifest is not None and manifest_digest(manifest.objects) == manifest.sha256
+    return manifest.objects if manifest is not None and is_valid else {}
 
 
 def train_counts(info: StoreInfo) -> Counts:

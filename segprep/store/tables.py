@@ -70,8 +70,8 @@ class Column(NamedTuple):
     read: Callable[[Any], Any] = int
 
 
-def _each(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
-    """Values that follow from the statistics of each mask by itself."""
+def _per_mask(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
+    """Values that follow from the statistics of each mask alone."""
     return lambda rows: [value(mask) for mask in rows.stats]
 
 
@@ -94,24 +94,24 @@ MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
     Column("bucket", np.uint32, lambda rows: rows.places[:, 0]),
     Column("row", np.uint32, lambda rows: rows.places[:, 1]),
-    Column("height", np.uint32, _each(lambda mask: mask.shape[0])),
-    Column("width", np.uint32, _each(lambda mask: mask.shape[1])),
+    Column("height", np.uint32, _per_mask(lambda mask: mask.shape[0])),
+    Column("width", np.uint32, _per_mask(lambda mask: mask.shape[1])),
     Column("split", np.uint8, lambda rows: rows.split),
     Column("fold", np.uint8, lambda rows: rows.fold),
-    Column("instance_count", np.uint32, _each(lambda mask: len(mask.instances))),
+    Column("instance_count", np.uint32, _per_mask(lambda mask: len(mask.instances))),
     Column(
         "class_pixels",
         np.uint64,
-        _each(lambda mask: mask.class_pixels),
+        _per_mask(lambda mask: mask.class_pixels),
         ("mask", "class"),
         "class_pixels",
         lambda row: row.astype(np.int64),
     ),
-    Column("ignored", np.uint64, _each(lambda mask: mask.ignored), field="ignored"),
-    Column("hidden", np.uint64, _each(lambda mask: mask.hidden), field="hidden"),
-    Column("digest", np.uint8, _each(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
-    Column("filled_foreground", np.bool_, _each(lambda mask: mask.filled), field="filled", read=bool),
-    Column("filled_class", np.bool_, _each(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
+    Column("ignored", np.uint64, _per_mask(lambda mask: mask.ignored), field="ignored"),
+    Column("hidden", np.uint64, _per_mask(lambda mask: mask.hidden), field="hidden"),
+    Column("digest", np.uint8, _per_mask(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
+    Column("filled_foreground", np.bool_, _per_mask(lambda mask: mask.filled), field="filled", read=bool),
+    Column("filled_class", np.bool_, _per_mask(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
 )
 """Tables with one row per mask."""
 
