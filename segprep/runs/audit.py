@@ -27,8 +27,6 @@ Targets = Iterable[type[Target] | Target]
 KeptSplits = tuple[SplitArray | None, SplitArray | None]
 """Split and fold of each mask, None where they have to be computed."""
 
-UNLISTED = "metadata and tables have no valid checksums; repair with the data set writes them"
-
 
 class Finding(msgspec.Struct, frozen=True):
     """A damaged object: its path, the damage, and the masks that a shard holds, first to last."""
@@ -121,26 +119,25 @@ def existing_state(root: AnyPath, targets: Targets = ()) -> StoreState | None:
 def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
     """State of the store at `root`; `targets` are those that are not part of segprep."""
     types = target_types(targets)
-    found = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
-    data = found[MANIFEST]
+    objects = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
+    data = objects[MANIFEST]
     manifest = decode_manifest(data) if isinstance(data, bytes) else {}
     others = [path for path in manifest if path != "zarr.json"]
-    found |= zip(others, storage(root).map(lambda path: bytes_of(root / path), others), strict=True)
+    objects |= zip(others, storage(root).map(lambda path: bytes_of(root / path), others), strict=True)
     listed = manifest | ({ROOT_COPY: manifest["zarr.json"]} if manifest else {})
-    damage = {path: problem for path, entry in listed.items() if (problem := problem_of(found[path], entry))}
-    contents = {path: body for path in listed if path not in damage and isinstance(body := found[path], bytes)}
-    info, copy = _root_info(root, found, damage, is_listed=bool(manifest))
+    damage = {path: problem for path, entry in listed.items() if (problem := problem_of(objects[path], entry))}
+    contents = {path: body for path in listed if path not in damage and isinstance(body := objects[path], bytes)}
+    info, copy = _root_info(root, objects, damage, is_listed=bool(manifest))
     is_complete = info.status == "complete"
     is_current = is_complete or (
         copy is not None and ROOT_COPY not in damage and msgspec.structs.replace(copy, status=info.status) == info
     )
     if not is_complete and "zarr.json" in damage:
         damage["zarr.json"] = "has the status incomplete"
-    if not manifest:
-        reason = "is damaged" if isinstance(data, bytes) else data
-        damage = {MANIFEST: f"{reason}: {UNLISTED}"} | _missing_metadata(root, info, found)
-    elif not is_current:
-        damage = {MANIFEST: f"is from a former run: {UNLISTED}"} | _missing_metadata(root, info, found)
+    if not (manifest and is_current):
+        reason = "is from a former run" if manifest else "is damaged" if isinstance(data, bytes) else data
+        unlisted = f"{reason}: metadata and tables have no valid checksums; repair with the data set writes them"
+        damage = {MANIFEST: unlisted} | _missing_metadata(root, info, objects)
     return StoreState(
         root=root,
         info=info,
@@ -155,12 +152,12 @@ def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
 
 
 def _root_info(
-    root: AnyPath, found: dict[str, bytes | str], damage: dict[str, str], *, is_listed: bool
+    root: AnyPath, objects: dict[str, bytes | str], damage: dict[str, str], *, is_listed: bool
 ) -> tuple[StoreInfo, StoreInfo | None]:
     """Root attributes, from their copy if they are damaged themselves; and the copy, if it can be read."""
     decoded: dict[str, StoreInfo] = {}
     for name in ("zarr.json", ROOT_COPY):
-        data = found[name]
+        data = objects[name]
         if isinstance(data, bytes):
             with suppress(IntegrityError):
                 decoded[name] = decode_info(root, name, data)
@@ -176,13 +173,13 @@ def _root_info(
     return intact[0], copy
 
 
-def _missing_metadata(root: AnyPath, info: StoreInfo, found: dict[str, bytes | str]) -> dict[str, str]:
+def _missing_metadata(root: AnyPath, info: StoreInfo, objects: dict[str, bytes | str]) -> dict[str, str]:
     """Metadata that are missing, for a store whose manifest does not list them."""
     groups = ["instances", *(bucket.name for bucket in info.buckets)]
     arrays = [f"{bucket.name}/{target.name}" for bucket in info.buckets for target in info.targets]
     paths = [f"{name}/zarr.json" for name in (*groups, *arrays, *TABLES)]
     missing = {path: "is missing" for path in paths if not (root / path).is_file()}
-    data = found["zarr.json"]
+    data = objects["zarr.json"]
     if isinstance(data, str):
         return {"zarr.json": data} | missing
     try:
@@ -197,10 +194,10 @@ def bytes_of(path: AnyPath) -> bytes | str:
     return answer_of(path.read_bytes)
 
 
-def answer_of(ask: Callable[[], T]) -> T | str:
+def answer_of(read: Callable[[], T]) -> T | str:
     """Result of reading an object, or the reason why there is none."""
     try:
-        return ask()
+        return read()
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:

@@ -37,7 +37,7 @@ class Plan:
 
 def plan(  # noqa: PLR0913 - all but two are keywords
     source: str,
-    found: Scan,
+    scanned: Scan,
     *,
     targets: Sequence[Target],
     instances: InstanceRule,
@@ -48,21 +48,21 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     kept: KeptSplits = (None, None),
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again."""
-    stats, classes = found.stats, found.masks.classes
-    keys = [ref.key for ref in found.masks.refs]
+    stats, classes = scanned.stats, scanned.masks.classes
+    keys = [ref.key for ref in scanned.masks.refs]
     layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
-    layout_splits = [ref.split for ref in found.masks.refs]
+    layout_splits = [ref.split for ref in scanned.masks.refs]
     split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = in_order(fit(target, train, all_counts) for target in targets)
-    digest = found.input()
+    digest = scanned.input()
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
         segprep=VERSION,
         source=source,
-        source_format=found.masks.format,
+        source_format=scanned.masks.format,
         input=digest,
         reading=exact(reading or ReadOptions()),
         instance_rule=exact(instances),
@@ -78,7 +78,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
             for bucket in layout.buckets
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
-        problems=found.problems(),
+        problems=scanned.problems(),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
@@ -117,11 +117,11 @@ def _new_splits(
         return splits.stratified(groups, counts, rule.fractions, rule.seed)
     if rule.fractions is not None:
         return splits.by_hash(groups, rule.fractions, rule.seed)
-    found = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
-    if found is None and rule.folds is None and (rule.group or rule.seed):
+    given = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
+    if given is None and rule.folds is None and (rule.group or rule.seed):
         option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
         raise OptionError(f"{option}: there is nothing to split; add split or folds")
-    split_of = np.zeros(len(keys), np.uint8) if found is None else found
+    split_of = np.zeros(len(keys), np.uint8) if given is None else given
     splits.check_groups(keys, groups, split_of)
     return split_of
 

@@ -42,8 +42,8 @@ def _files(data: Path, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size and time of each local file, always in the same order."""
     top, skipped = (Path(os.path.realpath(str(path))) for path in (data, out))
     for file in _visible(top, skipped) if top.is_dir() else [top]:
-        found = file.stat()
-        yield os.fsencode(file.relative_to(top)), found.st_size, str(found.st_mtime_ns)
+        stat = file.stat()
+        yield os.fsencode(file.relative_to(top)), stat.st_size, str(stat.st_mtime_ns)
 
 
 def _visible(folder: Path, out: Path) -> Iterator[Path]:
@@ -59,10 +59,10 @@ def _visible(folder: Path, out: Path) -> Iterator[Path]:
 
 def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size, and time and tag of each object in a folder, or of a single one, always in the same order."""
-    found = list(data.walk()) or [(data, data.stat())]
-    stores = [path.parent for path, _ in found if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
+    objects = list(data.walk()) or [(data, data.stat())]
+    stores = [path.parent for path, _ in objects if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
     skipped = frozenset(map(str, [*stores, out]))
-    for path, stat in sorted(found):
+    for path, stat in sorted(objects):
         inside = path.key.relative_to(data.key)
         is_hidden = any(part.startswith(".") for part in inside.parts)
         if not is_hidden and skipped.isdisjoint(map(str, path.parents)):

@@ -135,15 +135,15 @@ def check_state(
             )
             for shard, items in zip(shards, shards_of, strict=True)
         ]
-        found: dict[int, list[Finding]] = {}
+        of_shards: dict[int, list[Finding]] = {}
         done = 0
         for index, problems in run_jobs(executor, jobs):
             masks = _names(keys, shards[index].masks)
-            found[index] = [Finding(path, problem, masks) for path, problem in problems]
+            of_shards[index] = [Finding(path, problem, masks) for path, problem in problems]
             done += len(shards[index].masks)
             progress("verify", done, state.info.masks)
         compared = _compared(executor, state, again)
-    findings = [*state.findings, *chain.from_iterable(found[index] for index in sorted(found)), *compared]
+    findings = [*state.findings, *chain.from_iterable(of_shards[index] for index in sorted(of_shards)), *compared]
     return VerifyReport(
         store=str(state.root),
         shards=sum(map(len, shards_of)),
@@ -249,11 +249,11 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
     """Differences between the store and masks that are computed again."""
     dataset = Dataset(state.root, state.info, np.arange(state.info.masks), incomplete=True)
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
-    found = dict(run_jobs(executor, jobs))
+    problems = dict(run_jobs(executor, jobs))
     return [
         Finding(path, f"{mask.ref.key}: {problem}", mask.masks)
         for index, mask in enumerate(again)
-        for path, problem in found[index]
+        for path, problem in problems[index]
     ]
 
 

@@ -190,8 +190,9 @@ def decode_exactly(data: bytes, kind: type[D]) -> D | None:
 def decode_manifest(data: bytes) -> dict[str, ManifestEntry]:
     """Entries of a `Manifest` from its bytes; empty if it is damaged."""
     manifest = decode_exactly(data, Manifest)
-    is_valid = manifest is not None and manifest_digest(manifest.objects) == manifest.sha256
-    return manifest.objects if manifest is not None and is_valid else {}
+    if manifest is None or "zarr.json" not in manifest.objects or manifest_digest(manifest.objects) != manifest.sha256:
+        return {}
+    return manifest.objects
 
 
 def train_counts(info: StoreInfo) -> Counts:
