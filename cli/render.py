@@ -186,7 +186,7 @@ def split_line(path: AnyPath, info: StoreInfo) -> str:
 
 
 def _splits(path: AnyPath, info: StoreInfo) -> str:
-    counts = Counter(read_table(path, "split").tolist())
+    counts = Counter(read_table(path, info, "split").tolist())
     return ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
 
 

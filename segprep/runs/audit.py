@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 from segprep.errors import IntegrityError
 from segprep.masks.splits import SplitArray
 from segprep.paths.anypath import AnyPath
+from segprep.paths.files import storage
 from segprep.store.layout import Bucket, Layout, Shard
 from segprep.store.metadata import MANIFEST, ROOT_COPY, decode_info, open_existing, read_info
-from segprep.store.schema import (
-    ManifestEntry,
-    Record,
-    StoreInfo,
-    decode_manifest,
-    stored_target,
-    target_types,
-)
-from segprep.store.shards import TargetShard, map_objects, target_shards
+from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
+from segprep.store.shards import TargetShard, target_shards
 from segprep.store.tables import TABLES, decode_keys, decode_table, layout_of, read_table
 from segprep.targets import Target
 
@@ -32,8 +26,6 @@ Targets = Iterable[type[Target] | Target]
 """Targets that are not part of segprep, by their classes."""
 KeptSplits = tuple[SplitArray | None, SplitArray | None]
 """Split and fold of each mask, None where they have to be computed."""
-
-UNLISTED = "metadata and tables have no valid checksums; repair with the data set writes them"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -48,22 +40,9 @@ class Finding(msgspec.Struct, frozen=True):
 class StoreState:
     """A store as it was read at one time.
 
-    Attributes
-    ----------
-    root : AnyPath
-        The store.
-    info : StoreInfo
-        Root attributes, from their copy if they are damaged themselves.
-    targets : tuple of Target or None
-        The fitted targets of `info`; None for each whose class is not known.
-    manifest : dict of str to ManifestEntry
-        Size and checksum of metadata and tables; empty if the list is damaged.
-    contents : dict of str to bytes
-        Those of them that are not damaged.
-    findings : tuple of Finding
-        Damaged or missing metadata and tables.
-    has_these_masks, has_these_splits : bool
-        True if the tables belong to the masks, or to the splits, of `info`: a killed run may leave tables of a former one.
+    `info` is from the copy of the root attributes if they are damaged themselves; a target is None if its class is not
+    known. The manifest is empty if it is damaged; `contents` are the bytes of what it lists, as far as they are intact.
+    A killed run may leave tables of a former one: `has_these_masks` and `has_these_splits` are True if they fit `info`.
     """
 
     root: AnyPath
@@ -89,24 +68,13 @@ class StoreState:
         )
 
     def table(self, name: str) -> NDArray[Any]:
-        """One table; if its checksum is wrong or unknown, as far as it can be read.
-
-        Raises
-        ------
-        IntegrityError
-            If it cannot be read.
-        """
-        return decode_table(name, self.contents) if self.is_intact(name) else read_table(self.root, name)
-
-    def tables(self) -> dict[str, NDArray[Any]]:
-        """All tables."""
-        return {name: self.table(name) for name in TABLES}
+        """One table; if its checksum is wrong or unknown, as far as it can be read."""
+        if self.is_intact(name):
+            return decode_table(self.root, self.info, name, self.contents)
+        return read_table(self.root, self.info, name)
 
     def places(self) -> tuple[Layout, list[str] | None]:
-        """Layout and names of the masks.
-
-        If their tables are damaged or belong to other masks, masks count from 0 in every bucket and have no names.
-        """
+        """Layout and names of the masks; without intact tables, they count from 0 in every bucket and have no names."""
         names = ("key", "bucket", "row")
         if self.has_these_masks and (self.is_intact(*names) or not self.manifest):
             with suppress(IntegrityError):
@@ -128,13 +96,7 @@ class StoreState:
         return kept("split"), kept("fold")
 
     def bound(self) -> tuple[Target, ...]:
-        """The fitted targets.
-
-        Raises
-        ------
-        IntegrityError
-            If the class of one is not known.
-        """
+        """The fitted targets; an IntegrityError if the class of one is not known."""
         for info, target in zip(self.info.targets, self.targets, strict=True):
             if target is None:
                 raise IntegrityError(
@@ -149,53 +111,33 @@ class StoreState:
 
 
 def existing_state(root: AnyPath, targets: Targets = ()) -> StoreState | None:
-    """State of the store at `root`; None if nothing is there.
-
-    Raises
-    ------
-    OutputError
-        If something else is there.
-    """
+    """State of the store at `root`; None if nothing is there."""
     target_types(targets)  # the names are checked also where there is no store yet
     return None if open_existing(root) is None else read_state(root, targets)
 
 
 def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
-    """State of the store at `root`.
-
-    Parameters
-    ----------
-    root : AnyPath
-        The store.
-    targets : iterable of target classes
-        Targets that are not part of segprep.
-
-    Raises
-    ------
-    IntegrityError
-        If there is no store.
-    """
+    """State of the store at `root`; `targets` are those that are not part of segprep."""
     types = target_types(targets)
-    found = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
-    data = found[MANIFEST]
-    manifest = (decode_manifest(data) if isinstance(data, bytes) else None) or {}
+    objects = {name: bytes_of(root / name) for name in ("zarr.json", ROOT_COPY, MANIFEST)}
+    data = objects[MANIFEST]
+    manifest = decode_manifest(data) if isinstance(data, bytes) else {}
     others = [path for path in manifest if path != "zarr.json"]
-    found |= zip(others, map_objects(root, lambda path: bytes_of(root / path), others), strict=True)
+    objects |= zip(others, storage(root).map(lambda path: bytes_of(root / path), others), strict=True)
     listed = manifest | ({ROOT_COPY: manifest["zarr.json"]} if manifest else {})
-    damage = {path: problem for path, entry in listed.items() if (problem := problem_of(found[path], entry))}
-    contents = {path: body for path in listed if path not in damage and isinstance(body := found[path], bytes)}
-    info, copy = _root_info(root, found, damage, is_listed=bool(manifest))
+    damage = {path: problem for path, entry in listed.items() if (problem := problem_of(objects[path], entry))}
+    contents = {path: body for path in listed if path not in damage and isinstance(body := objects[path], bytes)}
+    info, copy = _root_info(root, objects, damage, is_listed=bool(manifest))
     is_complete = info.status == "complete"
     is_current = is_complete or (
         copy is not None and ROOT_COPY not in damage and msgspec.structs.replace(copy, status=info.status) == info
     )
     if not is_complete and "zarr.json" in damage:
         damage["zarr.json"] = "has the status incomplete"
-    if not manifest:
-        reason = "is damaged" if isinstance(data, bytes) else data
-        damage = {MANIFEST: f"{reason}: {UNLISTED}"} | _missing_metadata(root, info, found)
-    elif not is_current:
-        damage = {MANIFEST: f"is from a former run: {UNLISTED}"} | _missing_metadata(root, info, found)
+    if not (manifest and is_current):
+        reason = "is from a former run" if manifest else "is damaged" if isinstance(data, bytes) else data
+        unlisted = f"{reason}: metadata and tables have no valid checksums; repair with the data set writes them"
+        damage = {MANIFEST: unlisted} | _missing_metadata(root, info, objects)
     return StoreState(
         root=root,
         info=info,
@@ -210,12 +152,12 @@ def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
 
 
 def _root_info(
-    root: AnyPath, found: dict[str, bytes | str], damage: dict[str, str], *, is_listed: bool
+    root: AnyPath, objects: dict[str, bytes | str], damage: dict[str, str], *, is_listed: bool
 ) -> tuple[StoreInfo, StoreInfo | None]:
     """Root attributes, from their copy if they are damaged themselves; and the copy, if it can be read."""
     decoded: dict[str, StoreInfo] = {}
     for name in ("zarr.json", ROOT_COPY):
-        data = found[name]
+        data = objects[name]
         if isinstance(data, bytes):
             with suppress(IntegrityError):
                 decoded[name] = decode_info(root, name, data)
@@ -231,13 +173,13 @@ def _root_info(
     return intact[0], copy
 
 
-def _missing_metadata(root: AnyPath, info: StoreInfo, found: dict[str, bytes | str]) -> dict[str, str]:
+def _missing_metadata(root: AnyPath, info: StoreInfo, objects: dict[str, bytes | str]) -> dict[str, str]:
     """Metadata that are missing, for a store whose manifest does not list them."""
     groups = ["instances", *(bucket.name for bucket in info.buckets)]
     arrays = [f"{bucket.name}/{target.name}" for bucket in info.buckets for target in info.targets]
     paths = [f"{name}/zarr.json" for name in (*groups, *arrays, *TABLES)]
     missing = {path: "is missing" for path in paths if not (root / path).is_file()}
-    data = found["zarr.json"]
+    data = objects["zarr.json"]
     if isinstance(data, str):
         return {"zarr.json": data} | missing
     try:
@@ -252,10 +194,10 @@ def bytes_of(path: AnyPath) -> bytes | str:
     return answer_of(path.read_bytes)
 
 
-def answer_of(ask: Callable[[], T]) -> T | str:
+def answer_of(read: Callable[[], T]) -> T | str:
     """Result of reading an object, or the reason why there is none."""
     try:
-        return ask()
+        return read()
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:

@@ -11,7 +11,7 @@ from segprep.errors import IntegrityError
 from segprep.masks.splits import SplitRule
 from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
-from segprep.store.schema import StoreInfo, target_info
+from segprep.store.schema import target_info
 from segprep.store.tables import Tables, decode_keys
 from segprep.targets import in_order
 
@@ -20,15 +20,7 @@ NAMED = 3
 
 
 class Diff(NamedTuple):
-    """Differences between a store and a plan.
-
-    Attributes
-    ----------
-    of_masks : list of str
-        Those that concern all targets: other masks, rules or layout.
-    of_targets : dict of str to list of str
-        Those of single targets, by name.
-    """
+    """Differences between a store and a plan: those that concern all targets, and those of single targets by name."""
 
     of_masks: list[str]
     of_targets: dict[str, list[str]]
@@ -36,9 +28,9 @@ class Diff(NamedTuple):
 
 def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple[SplitRule, KeptSplits]:
     """Rule, and the splits and folds that are kept: without a rule, a store of the same masks keeps those that it has."""
-    if state is None or rule != SplitRule():
+    if state is None or rule != SplitRule() or state.info.input != digest:
         return rule, (None, None)
-    return state.info.split_rule, state.splits() if state.info.input == digest else (None, None)
+    return state.info.split_rule, state.splits()
 
 
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
@@ -59,10 +51,11 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
         return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
+    canvases = [",".join(bucket.name for bucket in info.buckets) for info in (before, now)]
     of_masks = [
         *_differing(vars(before.instance_rule), vars(now.instance_rule)),
         *(_differing(vars(before.split_rule), vars(now.split_rule)) or _other_splits(state, plan.tables)),
-        *_differing({"canvas sizes": _canvases(before)}, {"canvas sizes": _canvases(now)}),
+        *_differing({"canvas sizes": canvases[0]}, {"canvas sizes": canvases[1]}),
     ]
     of_targets = {}
     for had, has in ((had, has) for had in before.targets for has in now.targets if had.name == has.name):
@@ -100,11 +93,6 @@ def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:
         other = np.flatnonzero(split_of != tables["split"])
         if other.size:
             yield f"{other.size} masks are in another split (first: {decode_keys(tables['key'])[other[0]]!r})"
-
-
-def _canvases(info: StoreInfo) -> str:
-    """Names of the buckets."""
-    return ",".join(bucket.name for bucket in info.buckets)
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object], what: str = "") -> list[str]:

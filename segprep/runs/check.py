@@ -6,7 +6,7 @@ from typing import Unpack
 import msgspec
 
 from segprep.masks.stats import total
-from segprep.runs.scan import OWN_REFS, Classes, Scan, masks_of, scan
+from segprep.runs.scan import OWN_REFS, Classes, masks_of, scan
 from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
@@ -73,18 +73,11 @@ def check(
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
         found = scan(executor, masks, rules.instances, progress)
-    return _report(OWN_REFS if isinstance(source, tuple) else str(data), found)
-
-
-def _report(source: str, found: Scan) -> CheckReport:
-    counts = total(found.stats, found.masks.classes)
-    columns = zip(found.masks.classes.entries, counts.instances, counts.pixels, strict=True)
-    problems = tuple(
-        ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
-    )
+    counts, problems = total(found.stats, masks.classes), found.problems()
+    columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
-        source=source,
-        format=found.masks.format,
+        source=OWN_REFS if isinstance(source, tuple) else str(data),
+        format=masks.format,
         masks=len(found.stats) + len(found.unreadable),
         instances=int(counts.instances.sum()),
         sizes=dict(Counter(f"{height}x{width}" for height, width in sorted(stats.shape for stats in found.stats))),

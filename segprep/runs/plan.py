@@ -18,17 +18,7 @@ from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
-from segprep.store.schema import (
-    FORMAT,
-    VERSION,
-    BucketInfo,
-    ClassCounts,
-    ClassInfo,
-    ProblemInfo,
-    StoreInfo,
-    exact,
-    target_info,
-)
+from segprep.store.schema import FORMAT, VERSION, BucketInfo, ClassCounts, ClassInfo, StoreInfo, exact, target_info
 from segprep.store.tables import MaskRows, make_tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
@@ -37,19 +27,7 @@ from segprep.targets.target import fit
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a store will hold, but the values of the targets.
-
-    Attributes
-    ----------
-    info : StoreInfo
-        Root attributes, with the status incomplete.
-    layout : Layout
-        Bucket and row of every mask.
-    targets : tuple of Target
-        Fitted to the data set, in the order of `info`.
-    tables : dict of str to array
-        All tables.
-    """
+    """Everything that a store will hold, but the values of the targets, which are fitted and in the order of `info`."""
 
     info: StoreInfo
     layout: Layout
@@ -59,7 +37,7 @@ class Plan:
 
 def plan(  # noqa: PLR0913 - all but two are keywords
     source: str,
-    found: Scan,
+    scanned: Scan,
     *,
     targets: Sequence[Target],
     instances: InstanceRule,
@@ -69,44 +47,22 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
 ) -> Plan:
-    """Plan of a store.
-
-    Parameters
-    ----------
-    source : str
-        Name of the data set.
-    found : Scan
-        The masks and their statistics.
-    targets : sequence of Target
-        Arrays to compute.
-    instances : InstanceRule
-        Rule by which the instances were found.
-    split : SplitRule
-        Rule by which the masks are split.
-    data : AnyPath or None
-        Folder that may hold a file of splits.
-    canvas : (int, int) or None
-        One canvas for all masks, in pixels.
-    reading : ReadOptions or None
-        Options with which the masks were read.
-    kept : (SplitArray or None, SplitArray or None)
-        Split and fold of each mask, if they are not to be computed.
-    """
-    stats, classes = found.stats, found.masks.classes
-    keys = [ref.key for ref in found.masks.refs]
+    """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again."""
+    stats, classes = scanned.stats, scanned.masks.classes
+    keys = [ref.key for ref in scanned.masks.refs]
     layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
-    layout_splits = [ref.split for ref in found.masks.refs]
+    layout_splits = [ref.split for ref in scanned.masks.refs]
     split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
     fitted = in_order(fit(target, train, all_counts) for target in targets)
-    digest = found.input()
+    digest = scanned.input()
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
         segprep=VERSION,
         source=source,
-        source_format=found.masks.format,
+        source_format=scanned.masks.format,
         input=digest,
         reading=exact(reading or ReadOptions()),
         instance_rule=exact(instances),
@@ -122,9 +78,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
             for bucket in layout.buckets
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
-        problems=tuple(
-            ProblemInfo(problem.kind, key, problem.where, problem.left_out) for key, problem in found.problems()
-        ),
+        problems=scanned.problems(),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
@@ -138,23 +92,7 @@ def split_masks(
     layout_splits: Sequence[str | None] = (),
     kept: KeptSplits = (None, None),
 ) -> tuple[SplitArray, SplitArray]:
-    """Split and fold of each mask.
-
-    Parameters
-    ----------
-    keys : sequence of str
-        Names of the masks.
-    stats : sequence of MaskStats
-        Their statistics, for a stratified split.
-    rule : SplitRule
-        Rule by which the masks are split.
-    data : AnyPath or None
-        Folder that may hold a file of splits.
-    layout_splits : sequence of str or None
-        Split of each mask by the layout of the data set; empty if there is none.
-    kept : (SplitArray or None, SplitArray or None)
-        Split and fold, if they are not to be computed. Folds of another split are never kept.
-    """
+    """Split and fold of each mask, as far as they are not kept; folds of another split are never kept."""
     split_of, fold_of = kept
     if split_of is not None and fold_of is not None:
         return split_of, fold_of
@@ -179,11 +117,11 @@ def _new_splits(
         return splits.stratified(groups, counts, rule.fractions, rule.seed)
     if rule.fractions is not None:
         return splits.by_hash(groups, rule.fractions, rule.seed)
-    found = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
-    if found is None and rule.folds is None and (rule.group or rule.seed):
+    given = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
+    if given is None and rule.folds is None and (rule.group or rule.seed):
         option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
         raise OptionError(f"{option}: there is nothing to split; add split or folds")
-    split_of = np.zeros(len(keys), np.uint8) if found is None else found
+    split_of = np.zeros(len(keys), np.uint8) if given is None else given
     splits.check_groups(keys, groups, split_of)
     return split_of
 
@@ -193,8 +131,7 @@ def class_infos(classes: ClassTable, all_counts: Counts, train: Counts) -> tuple
     weights = {name: formula(train) for name, formula in FORMULAS.items()}
 
     def counts_of(counts: Counts, code: int) -> ClassCounts:
-        columns = (counts.pixels, counts.instances, counts.images, counts.image_pixels)
-        return ClassCounts(*(int(column[code]) for column in columns))
+        return ClassCounts(*(int(getattr(counts, name)[code]) for name in ClassCounts.__struct_fields__))
 
     return tuple(
         ClassInfo(

@@ -138,8 +138,6 @@ def preprocess(  # noqa: PLR0913 - keywords
 def chosen_part(part: str | tuple[int, int] | None) -> Part:
     """Part of the shards, from its number and the number of parts.
 
-    Examples
-    --------
     >>> chosen_part("2/8"), chosen_part(None)
     (Part(number=2, parts=8), Part(number=1, parts=1))
     """
@@ -160,7 +158,7 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
-    """Progress that asks, at every step, whether the run may go on."""
+    """Progress that first checks, at every step, that this run may continue."""
 
     def checked_progress(stage: Stage, done: int, masks: int) -> None:
         check()
@@ -171,7 +169,7 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
-    both = with_stored_targets(state, planned)
+    both = planned if state.info.input != planned.info.input else with_stored_targets(state, planned)
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:

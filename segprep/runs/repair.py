@@ -74,32 +74,32 @@ def repair(
 def _rewrite(
     state: StoreState, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
-    """Rewrite what is damaged; the metadata and tables that are not as before."""
+    """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
     masks = find_masks_again(source, state.info)
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
-        found = require_readable(scan(executor, masks, rule, progress), "skip-mask")
-        again = _plan_again(state, source, found)
+        scanned = require_readable(scan(executor, masks, rule, progress), "skip-mask")
+        again = _plan_again(state, source, scanned)
         paths = {finding.path for finding in damage}
         layout, _ = state.places()
         for item in (item for shard in layout.shards() for item in state.shards(layout, shard)):
             if paths & {item.path, item.record_path}:
                 drop_record(state.root, item)
-        write(executor, WriteTask(state.root, found.masks.refs, rule, again, digests=found.digests), progress, None)
+        write(executor, WriteTask(state.root, scanned.masks.refs, rule, again, digests=scanned.digests), progress, None)
     if MANIFEST in paths:
         return ()
-    now = decode_manifest((state.root / MANIFEST).read_bytes()) or {}
+    now = decode_manifest((state.root / MANIFEST).read_bytes())
     return tuple(Finding(path, OTHER) for path, entry in now.items() if state.manifest.get(path, entry) != entry)
 
 
-def _plan_again(state: StoreState, source: AnyPath, found: Scan) -> Plan:
+def _plan_again(state: StoreState, source: AnyPath, scanned: Scan) -> Plan:
     """Plan of the run that made the store."""
     info, targets = state.info, state.bound()
-    if found.input() != info.input:
+    if scanned.input() != info.input:
         raise InputError(f"{source}: is not the data set of {state.root}: its masks differ; nothing was repaired")
     again = plan(
         info.source,
-        found,
+        scanned,
         targets=(),
         instances=info.instance_rule,
         split=info.split_rule,

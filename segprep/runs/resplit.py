@@ -104,7 +104,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     plan = Plan(now, layout, fitted, tables | {"split": split_of, "fold": fold_of})
     dataset = Dataset(root, info, np.arange(info.masks))
     refs = [StoredRef(dataset, index, key) for index, key in enumerate(keys)]
-    # The instances of the store are found already; only what the targets show of them is computed again.
+    # The instances of the store are complete; only what the targets show of them is computed again.
     instances = InstanceRule(overlap=info.instance_rule.overlap, separate=info.instance_rule.separate)
     with open_executor(workers, len(refs)) as executor:
         return write(executor, WriteTask(root, refs, instances, plan), progress, state)

@@ -25,19 +25,9 @@ from segprep.store.tables import TABLES, decode_keys, stats_in
 
 
 def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
-    """Fingerprint of the names, sizes and times of all files of a data set.
+    """Fingerprint of the names, sizes and times of all files of a data set; None if one of them cannot be read.
 
-    Parameters
-    ----------
-    data : AnyPath
-        A file, or a folder; in it hidden files and links are skipped, as readers do, and so are stores named ``*.zarr``.
-    out : AnyPath
-        Folder that is not part of the data, even if it lies in there.
-
-    Returns
-    -------
-    str or None
-        SHA-256 in hexadecimal digits; None if a folder or file cannot be read.
+    Hidden files and links are skipped, as readers do, and so are the folder `out` and stores named ``*.zarr``.
     """
     digest = hashlib.sha256()
     try:
@@ -52,30 +42,27 @@ def _files(data: Path, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size and time of each local file, always in the same order."""
     top, skipped = (Path(os.path.realpath(str(path))) for path in (data, out))
     for file in _visible(top, skipped) if top.is_dir() else [top]:
-        found = file.stat()
-        yield os.fsencode(file.relative_to(top)), found.st_size, str(found.st_mtime_ns)
+        stat = file.stat()
+        yield os.fsencode(file.relative_to(top)), stat.st_size, str(stat.st_mtime_ns)
 
 
 def _visible(folder: Path, out: Path) -> Iterator[Path]:
-    """Visible files below a folder, always in the same order."""
+    """Visible files below a folder, always in the same order, except those of stores."""
     folders: list[AnyPath] = [folder]
     while folders:
         inside = listing(folders.pop())
         yield from (file for file in inside.files if isinstance(file, Path))
-        folders += [child for child in inside.folders if child != out and not _is_store(child)]
-
-
-def _is_store(folder: AnyPath) -> bool:
-    """True for a folder that is a Zarr store and is named as one; masks may lie in any other."""
-    return folder.suffix == ".zarr" and (folder / "zarr.json").exists()
+        for child in inside.folders:
+            if child != out and not (child.suffix == ".zarr" and (child / "zarr.json").exists()):
+                folders.append(child)
 
 
 def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]:
     """Name, size, and time and tag of each object in a folder, or of a single one, always in the same order."""
-    found = list(data.walk()) or [(data, data.stat())]
-    stores = [path.parent for path, _ in found if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
+    objects = list(data.walk()) or [(data, data.stat())]
+    stores = [path.parent for path, _ in objects if path.name == "zarr.json" and path.parent.suffix == ".zarr"]
     skipped = frozenset(map(str, [*stores, out]))
-    for path, stat in sorted(found):
+    for path, stat in sorted(objects):
         inside = path.key.relative_to(data.key)
         is_hidden = any(part.startswith(".") for part in inside.parts)
         if not is_hidden and skipped.isdisjoint(map(str, path.parents)):
@@ -92,41 +79,27 @@ def stats_from_store(
 ) -> dict[str, MaskStats]:
     """Statistics of all masks of a store by their keys, as loading them again would give.
 
-    Parameters
-    ----------
-    state : StoreState
-        The store.
-    masks : MaskSet
-        Masks found now, in files that have not changed since the store was made.
-    instances : InstanceRule
-        Rule by which instances are found now.
-    reading : ReadOptions
-        Options with which masks are read now.
-
-    Returns
-    -------
-    dict of str to MaskStats
-        Empty if the masks of the store were read in another way, or its tables are damaged.
+    The masks lie in files that have not changed since the store was made. Empty if they were read in another way then, or
+    if the tables are damaged.
     """
     info = state.info
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
-    stored = [(item.key, Problem(item.kind, item.where)) for item in info.problems]
     is_alike = (
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))
         and info.class_table == masks.classes
-        and stored[: len(of_files)] == of_files
+        and info.problems[: len(of_files)] == of_files
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*TABLES)):
         return {}
-    tables = state.tables()
+    tables = {name: state.table(name) for name in TABLES}
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}
     problems: dict[str, list[Problem]] = {}
-    for key, problem in stored[len(of_files) :]:
-        if problem.kind != LEFT_OUT:
-            problems.setdefault(key, []).append(problem)
+    for item in info.problems[len(of_files) :]:
+        if item.kind != LEFT_OUT:
+            problems.setdefault(item.key, []).append(Problem(item.kind, item.where, item.left_out))
     return {
         key: replace(mask, problems=tuple(problems.get(key, ())))
         for key, mask in zip(keys, stats_in(tables, len(info.classes)), strict=True)

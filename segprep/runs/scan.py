@@ -13,6 +13,7 @@ from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
 from segprep.runs.settings import OnError, Rules
+from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
 
 LEFT_OUT = "mask left out"
@@ -25,22 +26,8 @@ SCAN_BATCH = 8
 Classes: TypeAlias = ClassTable | Sequence[str] | None
 
 
-class Unreadable(NamedTuple):
-    """Reason why a mask cannot be read."""
-
-    message: str
-
-
 class BadMasksError(InputError):
-    """Problems that end a run before anything is written.
-
-    Attributes
-    ----------
-    messages : tuple of str
-        One line for each problem.
-    remedy : str
-        One line for all of them.
-    """
+    """Problems that end a run before anything is written: a message for each, and one remedy for all."""
 
     def __init__(self, messages: Sequence[str], remedy: str) -> None:
         super().__init__("; ".join([*messages, remedy]))
@@ -48,17 +35,7 @@ class BadMasksError(InputError):
 
 
 class Scan(NamedTuple):
-    """Masks that can be read, their statistics, and the reasons why others cannot.
-
-    Attributes
-    ----------
-    masks : MaskSet
-        Masks that can be read.
-    stats : tuple of MaskStats
-        Statistics of each of them.
-    unreadable : dict of str to str
-        Reason for each of the others, by its key.
-    """
+    """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys."""
 
     masks: MaskSet
     stats: tuple[MaskStats, ...]
@@ -73,25 +50,20 @@ class Scan(NamedTuple):
         """Fingerprint of all masks together; see `segprep.store.schema.StoreInfo`."""
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
-    def problems(self) -> list[tuple[str, Problem]]:
+    def problems(self) -> tuple[ProblemInfo, ...]:
         """All problems, printable, each with the key of its mask or the name of its file."""
-        within = [
-            (ref.key, problem)
-            for ref, stats in zip(self.masks.refs, self.stats, strict=True)
-            for problem in stats.problems
-        ]
+        pairs = zip(self.masks.refs, self.stats, strict=True)
+        within = [(ref.key, problem) for ref, stats in pairs for problem in stats.problems]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
-        return [
-            (key, problem._replace(where=escape_controls(problem.where)))
+        return tuple(
+            ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
             for key, problem in (*self.masks.problems, *within, *unreadable)
-        ]
+        )
 
 
 def escape_controls(text: str) -> str:
     r"""Text on one line: problems quote from files, which may contain the control codes of terminals.
 
-    Examples
-    --------
     >>> print(escape_controls("größe\n"))
     größe\n
     """
@@ -99,24 +71,7 @@ def escape_controls(text: str) -> str:
 
 
 def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes = None) -> MaskSet:
-    """Masks of a data set: those that a reader finds at a path, or given refs.
-
-    Parameters
-    ----------
-    source : path or sequence of MaskRef
-        Data set.
-    rules : Rules
-        Its format, and how masks are read.
-    classes : ClassTable or sequence of str, optional
-        Classes of given refs: a table, or the names of classes 1, 2, ...; by default the one class "instance".
-
-    Raises
-    ------
-    OptionError
-        If `classes` are given for a path.
-    InputError
-        If there are no masks, or their keys are not unique or not printable.
-    """
+    """Masks of a data set: those that a reader finds at a path, or given refs, whose only class is "instance" by default."""
     if not isinstance(source, Sequence):
         if classes is not None:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
@@ -139,23 +94,9 @@ def scan(
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
 ) -> Scan:
-    """Load every mask once, except those whose statistics are known.
-
-    Parameters
-    ----------
-    executor : Executor
-        Executor that does the jobs.
-    masks : MaskSet
-        Masks to load.
-    instances : InstanceRule
-        How instances are found and separated.
-    progress : Progress
-        Called after each job.
-    known : mapping of str to MaskStats, optional
-        Statistics of masks by their keys.
-    """
+    """Load every mask once, except those whose statistics are known by their keys."""
     known = known or {}
-    found: dict[str, MaskStats | Unreadable] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
+    found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     single = False
@@ -168,7 +109,7 @@ def scan(
             if not isinstance(results, WorkerDied):
                 found |= zip((ref.key for ref in batches[index]), results, strict=True)
             elif single:
-                found[batches[index][0].key] = Unreadable(results.message)
+                found[batches[index][0].key] = results.message
             else:
                 suspects += batches[index]
             progress("scan", len(found), len(masks.refs))
@@ -178,38 +119,29 @@ def scan(
     return Scan(
         replace(masks, refs=tuple(ref for ref, _ in readable)),
         tuple(stats for _, stats in readable),
-        {ref.key: result.message for ref, result in pairs if isinstance(result, Unreadable)},
+        {ref.key: result for ref, result in pairs if isinstance(result, str)},
     )
 
 
-def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | Unreadable]:
-    """Statistics of a batch of masks."""
-    return [_scanned(ref, instances, n_classes) for ref in refs]
-
-
-def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats | Unreadable:
-    try:
-        complete, separated = load_mask(ref, instances)
-    except InputError as error:
-        return Unreadable(str(error))
-    return mask_stats(complete, n_classes, separated)
+def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | str]:
+    """Statistics of a batch of masks, or the reason why one cannot be read."""
+    results: list[MaskStats | str] = []
+    for ref in refs:
+        try:
+            complete, separated = load_mask(ref, instances)
+            results.append(mask_stats(complete, n_classes, separated))
+        except InputError as error:
+            results.append(str(error))
+    return results
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:
-    """Scan, if `on_error` allows its problems.
-
-    Raises
-    ------
-    BadMasksError
-        If a mask cannot be read and `on_error` is not ``skip-mask``, or if there is any problem and it is ``fail``.
-    InputError
-        If no mask can be read.
-    """
+    """Scan, if `on_error` allows its problems and at least one mask can be read."""
     if found.unreadable and on_error != "skip-mask":
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         remedy = "fix them, or use on_error='skip-mask' to leave them out"
         raise BadMasksError(tuple(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
-    lines = [f"{key}: {problem.kind}: {problem.where}" for key, problem in found.problems() if problem.left_out]
+    lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
         raise BadMasksError(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
     if not found.stats:

@@ -145,13 +145,7 @@ def read_rules(settings: Mapping[str, Any]) -> Rules:
 
 
 def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tuple[list[Target], Rules]:
-    """Targets and rules from the settings of a run; targets given by name get the settings that are fields of theirs.
-
-    Raises
-    ------
-    OptionError
-        Where there is no such setting or target, or no such value, or the setting belongs to no target given by name.
-    """
+    """Targets and rules from the settings of a run; targets given by name get the settings that are fields of theirs."""
     _check_names(settings, [*setting_names(*TARGETS, *RULES), "preset"])
     if isinstance(targets, str):
         targets = [name.strip() for name in targets.split(",") if name.strip()]
@@ -171,8 +165,6 @@ def resplit_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
 def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
     """Rule from shares, a file or a rule, and the settings of splitting.
 
-    Examples
-    --------
     >>> split_rule("0.8,0.2", {"seed": 1}).fractions
     (0.8, 0.2, 0.0)
     """
@@ -282,8 +274,6 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
 def _words(annotation: Any) -> str:
     """Type in words.
 
-    Examples
-    --------
     >>> _words(int | Literal["falk2019"] | None), _words(tuple[int, int])
     ("an integer or 'falk2019'", 'a pair of numbers')
     """

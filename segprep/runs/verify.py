@@ -6,6 +6,7 @@ everything that is missing or cut short; a deep check reads and decodes every sh
 
 import os
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,19 +18,10 @@ from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
-from segprep.runs.audit import (
-    Finding,
-    StoreState,
-    Targets,
-    answer_of,
-    bytes_of,
-    problem_of,
-    read_state,
-    size_problem,
-)
+from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
 from segprep.store.dataset import Dataset
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import Record, StoreInfo, decode_record
+from segprep.store.schema import Record, StoreInfo, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
 from segprep.targets.target import MaskFacts, check
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
@@ -143,15 +135,15 @@ def check_state(
             )
             for shard, items in zip(shards, shards_of, strict=True)
         ]
-        found: list[list[Finding]] = [[] for _ in jobs]
+        of_shards: dict[int, list[Finding]] = {}
         done = 0
         for index, problems in run_jobs(executor, jobs):
             masks = _names(keys, shards[index].masks)
-            found[index] = [Finding(path, problem, masks) for path, problem in problems]
+            of_shards[index] = [Finding(path, problem, masks) for path, problem in problems]
             done += len(shards[index].masks)
             progress("verify", done, state.info.masks)
         compared = _compared(executor, state, again)
-    findings = [*state.findings, *(finding for problems in found for finding in problems), *compared]
+    findings = [*state.findings, *chain.from_iterable(of_shards[index] for index in sorted(of_shards)), *compared]
     return VerifyReport(
         store=str(state.root),
         shards=sum(map(len, shards_of)),
@@ -191,7 +183,7 @@ def _check_shards(
     problems = []
     for shard in shards:
         written = bytes_of(root / shard.record_path)
-        record = decode_record(written) if isinstance(written, bytes) else None
+        record = decode_exactly(written, Record) if isinstance(written, bytes) else None
         if isinstance(written, str):
             problems.append((shard.record_path, written))
         elif record is None:
@@ -212,8 +204,9 @@ def _size(root: AnyPath, shard: TargetShard, record: Record) -> str | None:
 def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts]) -> str | None:
     """Damage of a shard, by its bytes, or the first value out of its range."""
     data = bytes_of(root / shard.path)
-    if isinstance(data, str) or (problem := problem_of(data, record)):
-        return data if isinstance(data, str) else problem
+    if problem := problem_of(data, record):
+        return problem
+    assert isinstance(data, bytes)  # noqa: S101 - otherwise it is the problem
     try:
         rows = decode_shard(shard.spec, shard.rows, data)
     except IntegrityError as error:
@@ -234,7 +227,7 @@ def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
 
 
 def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list[_Again]:
-    """Masks to compute again; none if the tables are damaged, which do not say then where they lie."""
+    """Masks to compute again; none if the tables that say where they lie are damaged."""
     layout, keys = state.places()
     if keys is None or not state.is_intact("height", "width"):
         return []
@@ -254,13 +247,14 @@ def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
     """Differences between the store and masks that are computed again."""
-    dataset = Dataset(state.root, state.info, np.arange(state.info.masks))
+    dataset = Dataset(state.root, state.info, np.arange(state.info.masks), incomplete=True)
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
-    found: list[list[Finding]] = [[] for _ in jobs]
-    for index, problems in run_jobs(executor, jobs):
-        mask = again[index]
-        found[index] = [Finding(path, f"{mask.ref.key}: {problem}", mask.masks) for path, problem in problems]
-    return [finding for problems in found for finding in problems]
+    problems = dict(run_jobs(executor, jobs))
+    return [
+        Finding(path, f"{mask.ref.key}: {problem}", mask.masks)
+        for index, mask in enumerate(again)
+        for path, problem in problems[index]
+    ]
 
 
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]]:

@@ -25,24 +25,10 @@ from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
 class WriteTask(NamedTuple):
-    """Everything that the jobs of a run have in common.
+    """A run: the masks, the store and the part of it to write.
 
-    Attributes
-    ----------
-    root : AnyPath
-        The store.
-    refs : sequence of MaskRef
-        The masks.
-    instances : InstanceRule
-        Rule by which instances are found.
-    plan : Plan
-        Contents of the store.
-    part : Part
-        Shards that this run writes.
-    files : str or None
-        Fingerprint of the input's files, for the input stamp.
-    digests : sequence of bytes or None
-        Fingerprint of each mask as it was scanned; None if the masks come from the store itself.
+    `files` is the fingerprint of the input's files, for the input stamp, and `digests` are those of the masks as they were
+    scanned, None if they come from the store itself.
     """
 
     root: AnyPath
@@ -55,24 +41,7 @@ class WriteTask(NamedTuple):
 
 
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
-    """Write everything that the store lacks, and mark it as complete.
-
-    Parameters
-    ----------
-    executor : Executor
-        Executor of the jobs.
-    task : WriteTask
-        The run.
-    progress : Progress
-        Called after every job.
-    before : StoreState or None
-        State of the store; None if there is none.
-
-    Returns
-    -------
-    StoreInfo
-        Contents of the store. A store that lacks nothing is not changed, but for the input stamp.
-    """
+    """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
     jobs, missing, masks = _missing(task)
     complete = msgspec.structs.replace(plan.info, status="complete")

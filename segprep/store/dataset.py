@@ -1,7 +1,7 @@
 """Reading a store, for training loops."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,10 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
 from segprep.paths.anypath import AnyPath, parse_path
-from segprep.paths.client import as_os_errors
 from segprep.store.metadata import read_info
-from segprep.store.schema import StoreInfo
-from segprep.store.tables import decode_keys, read_table, zarr_store
+from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
+from segprep.store.shards import shard_name
+from segprep.store.tables import MISSING, decode_keys, read_table, reading_errors, require_form, zarr_store
 
 NO_FOLD = 255
 
@@ -74,7 +74,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
         raise IntegrityError(
             f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
         )
-    dataset = Dataset(root, info, np.arange(info.masks))
+    dataset = Dataset(root, info, np.arange(info.masks), incomplete)
     return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
 
 
@@ -138,11 +138,14 @@ class Dataset:
         Its contents.
     rows : (n,) int array
         Rows of the selected masks in the store's tables.
+    incomplete : bool
+        As in `open`.
     """
 
     root: AnyPath
     info: StoreInfo
     rows: NDArray[np.intp]
+    incomplete: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -156,7 +159,7 @@ class Dataset:
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "info": self.info, "rows": self.rows}  # opened arrays and tables stay here
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # opened arrays and tables stay here
 
     def __getitem__(self, index: int | str) -> dict[str, Any]:
         """Key and arrays of one mask, by index or key: ``key`` and every target, shape (..., H, W), at its true size."""
@@ -169,16 +172,38 @@ class Dataset:
 
     def array(self, index: int, target: str) -> NDArray[Any]:
         """Array of one target of one mask, at its true size."""
+        info = next((item for item in self.info.targets if item.name == target), None)
+        if info is None:
+            names = ", ".join(item.name for item in self.info.targets)
+            raise OptionError(f"{self.root}: has no target {target!r}, only {names}")
         mask = int(self.rows[index])
-        bucket, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
-        path = f"{self.info.buckets[bucket].name}/{target}"
-        try:
-            with as_os_errors(self.root):
-                if path not in self._arrays:
-                    self._arrays[path] = zarr.open_array(zarr_store(self.root), path=path, mode="r")
-                return np.asarray(self._arrays[path][row, ..., :height, :width])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise IntegrityError(f"{self.root}: {path}: row {row} cannot be read: {error}") from error
+        number, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
+        bucket = self.info.buckets[number]
+        with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
+            array = self._array(bucket, info)
+            if not self.incomplete:
+                self._require(f"{bucket.name}/{target}/{shard_name(row // bucket.shard_rows, array.ndim)}")
+            return np.asarray(array[row, ..., :height, :width])
+
+    def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
+        """Array of one target in one bucket."""
+        path = f"{bucket.name}/{target.name}"
+        if path not in self._arrays:
+            array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r", zarr_format=3)
+            channels = (target.channels,) if target.channels else ()
+            require_form(array, (bucket.rows, *channels, bucket.height, bucket.width), target.dtype)
+            self._arrays[path] = array
+        return self._arrays[path]
+
+    def _require(self, shard: str) -> None:
+        """Raise IntegrityError if a shard is missing, for which Zarr would read fill values."""
+        if shard not in self._present:
+            try:
+                (self.root / shard).stat()
+            except MISSING:
+                message = f"{self.root}: {shard} is missing; run verify, and repair with the data set"
+                raise IntegrityError(message) from None
+            self._present.add(shard)
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
         """Masks of one split, of one fold, or of both.
@@ -204,9 +229,9 @@ class Dataset:
             count = self.info.split_rule.folds
             if count is None or not 0 <= fold < count:
                 raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
-            folds = read_table(self.root, "fold")[self.rows]
+            folds = read_table(self.root, self.info, "fold")[self.rows]
             chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
-        return Dataset(self.root, self.info, self.rows[chosen])
+        return replace(self, rows=self.rows[chosen])
 
     def instances(self, index: int) -> Instances:
         """Complete instances of one mask, bit for bit as they were read."""
@@ -242,12 +267,12 @@ class Dataset:
     @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
-        return decode_keys(read_table(self.root, "key")[self.rows])
+        return decode_keys(read_table(self.root, self.info, "key")[self.rows])
 
     @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
-        return read_table(self.root, "class_pixels")[self.rows].astype(np.int64)
+        return read_table(self.root, self.info, "class_pixels")[self.rows].astype(np.int64)
 
     @property
     def class_instances(self) -> CountArray:
@@ -267,25 +292,30 @@ class Dataset:
         return {}
 
     @cached_property
+    def _present(self) -> set[str]:
+        """Paths of the shards that are known to exist."""
+        return set()
+
+    @cached_property
     def _splits(self) -> NDArray[np.uint8]:
         """Split of every mask of the store."""
-        return read_table(self.root, "split")
+        return read_table(self.root, self.info, "split")
 
     @cached_property
     def _places(self) -> dict[str, NDArray[Any]]:
         """Bucket, row and size of every mask of the store."""
-        return {name: read_table(self.root, name) for name in ("bucket", "row", "height", "width")}
+        return {name: read_table(self.root, self.info, name) for name in ("bucket", "row", "height", "width")}
 
     @cached_property
     def _table(self) -> dict[str, NDArray[Any]]:
         """Instance table of the store."""
         names = ("mask", "number", "class", "y", "x", "height", "width", "plane", "run_count", "runs")
-        return {name: read_table(self.root, f"instances/{name}") for name in names}
+        return {name: read_table(self.root, self.info, f"instances/{name}") for name in names}
 
     @cached_property
     def _starts(self) -> CountArray:
         """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
-        return np.append(0, np.cumsum(read_table(self.root, "instance_count"), dtype=np.int64))
+        return np.append(0, np.cumsum(read_table(self.root, self.info, "instance_count"), dtype=np.int64))
 
     @cached_property
     def _run_starts(self) -> CountArray:
@@ -295,17 +325,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class StoredRef:
-    """One mask of a store, as a ref: ground truth from which targets can be computed again.
-
-    Attributes
-    ----------
-    dataset : Dataset
-        Masks of the store.
-    index : int
-        Index of the mask among them.
-    key : str
-        Name of the mask.
-    """
+    """One mask of a store, as a ref: ground truth from which targets can be computed again."""
 
     dataset: Dataset
     index: int

@@ -22,17 +22,8 @@ SHARD_PIXELS = 2**23
 
 
 class Part(NamedTuple):
-    """The shards that one of several runs writes: every `parts`-th, starting with the `number`-th.
+    """The shards that one of several runs writes: every `parts`-th, starting with the `number`-th, counted from 1.
 
-    Attributes
-    ----------
-    number : int
-        From 1 to `parts`.
-    parts : int
-        Number of runs that share the work.
-
-    Examples
-    --------
     >>> [shard for shard in range(7) if Part(2, 3).has(shard)]
     [1, 4]
     """
@@ -51,17 +42,7 @@ class Part(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """A run of rows of one bucket: the unit of work.
-
-    Attributes
-    ----------
-    bucket : int
-        Index of the bucket.
-    number : int
-        Number of the shard in the bucket, from 0.
-    masks : tuple of int
-        Indices of the masks, in the order of the rows.
-    """
+    """Consecutive rows of one bucket, the unit of work: index of the bucket, number of the shard in it, and its masks."""
 
     bucket: int
     number: int
@@ -70,28 +51,14 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Bucket:
-    """Masks that share a canvas.
-
-    Attributes
-    ----------
-    canvas : (int, int)
-        Height and width to which every row is padded, at the lower right.
-    masks : tuple of int
-        Index of the mask in each row.
-    """
+    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row."""
 
     canvas: Size
     masks: tuple[int, ...]
 
     @property
     def name(self) -> str:
-        """Name of the bucket's group in the store.
-
-        Examples
-        --------
-        >>> Bucket((256, 320), (0,)).name
-        '256x320'
-        """
+        """Name of the bucket's group in the store, such as ``256x320``."""
         return f"{self.canvas[0]}x{self.canvas[1]}"
 
     @property
@@ -115,22 +82,8 @@ class Layout:
 
     @classmethod
     def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None) -> "Layout":
-        """Layout of masks of these sizes.
+        """Layout of masks of these sizes: on one canvas, or on canvases that are their sizes rounded up.
 
-        Parameters
-        ----------
-        sizes : sequence of (int, int)
-            Height and width of each mask in pixels.
-        canvas : (int, int) or None
-            One canvas for all masks; None rounds the sizes.
-
-        Raises
-        ------
-        OptionError
-            If a mask is larger than `canvas`.
-
-        Examples
-        --------
         >>> [(bucket.name, bucket.masks) for bucket in Layout.fit([(250, 300), (20, 20), (256, 257)]).buckets]
         [('20x20', (1,)), ('256x320', (0, 2))]
         """
@@ -153,8 +106,6 @@ class Layout:
 def round_up(side: int) -> int:
     """Smallest ``k 2^e`` with k in 4..7 that is at least `side`; sides up to 8 are not changed.
 
-    Examples
-    --------
     >>> [round_up(side) for side in (1, 5, 9, 256, 257, 603, 1272)]
     [1, 5, 10, 256, 320, 640, 1280]
     """

@@ -52,7 +52,7 @@ from segprep.store.schema import (
     parameters_of,
 )
 from segprep.store.shards import array_spec, encode_array
-from segprep.store.tables import MASK_COLUMNS, encode_table
+from segprep.store.tables import MASK_COLUMNS, MISSING, encode_table
 from segprep.targets import Target
 
 INPUT_STAMP = "key/records/.input"
@@ -77,22 +77,6 @@ def create(
     """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
 
     The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
-
-    Parameters
-    ----------
-    root : AnyPath
-        Folder of the store; see `open_existing`.
-    info : StoreInfo
-        Root attributes.
-    layout, targets
-        Buckets and targets, which give the arrays.
-    tables : mapping of str to array
-        As made by `make_tables`.
-
-    Raises
-    ------
-    StorageError
-        If the folder cannot be written.
     """
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
@@ -105,13 +89,15 @@ def create(
             attributes = {"description": description(target), "parameters": parameters_of(target)}
             encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
-    contents = {path: data.to_bytes() for path, data in sorted(objects.items()) if path != "zarr.json"}
+    contents = {path: data.to_bytes() for path, data in sorted(objects.items())} | {"zarr.json": complete}
+    entries = {
+        path: ManifestEntry(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
+    }
     put_info(root, info)
     with storage_errors(root):
         for path, data in contents.items():
-            put(root / path, data)
-        put(root / ROOT_COPY, complete)
-        put(root / MANIFEST, _encode_manifest(contents | {"zarr.json": complete}))
+            put(root / (ROOT_COPY if path == "zarr.json" else path), data)
+        put(root / MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
 
 
 def _encode_root(info: StoreInfo) -> bytes:
@@ -121,21 +107,10 @@ def _encode_root(info: StoreInfo) -> bytes:
     return objects["zarr.json"].to_bytes()
 
 
-def _encode_manifest(contents: Mapping[str, bytes]) -> bytes:
-    """Bytes of `Manifest`."""
-    objects = {
-        path: ManifestEntry(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
-    }
-    return msgspec.json.encode(Manifest(objects, manifest_digest(objects)))
-
-
 def open_existing(root: AnyPath) -> StoreInfo | None:
     """Attributes of the store at `root`; None if nothing is there, or only the remains of a run killed at its start.
 
-    Raises
-    ------
-    OutputError
-        If something is there that is not a segprep store, or one of another format. It is never touched.
+    Anything else, also a store of another format, is an OutputError: it is never touched.
     """
     with storage_errors(root):
         if not exists(root) or (root.is_dir() and all(map(_is_transient, root.iterdir()))):
@@ -144,7 +119,7 @@ def open_existing(root: AnyPath) -> StoreInfo | None:
         return read_info(root)
     except FormatError as error:
         raise OutputError(f"{error}, or choose another name") from None
-    except (IntegrityError, StorageError):
+    except IntegrityError:
         if exists(root / ROOT_COPY):
             raise OutputError(
                 f"{root}: exists, and its zarr.json is damaged; verify and repair it with the data set it was made from"
@@ -193,16 +168,10 @@ def delete(root: AnyPath, info: StoreInfo, target: str | None = None) -> None:
 
 
 def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
-    """Root attributes of the store at `root`, from its zarr.json or from `ROOT_COPY`.
-
-    Raises
-    ------
-    IntegrityError
-        If there is no store, or one of another format.
-    """
+    """Root attributes of the store at `root`, from its zarr.json or from `ROOT_COPY`."""
     try:
         data = (root / name).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except MISSING:
         raise IntegrityError(f"{root}: not a segprep store: it has no {name}") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
@@ -212,7 +181,7 @@ def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
 def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
     """Root attributes from the bytes of an object of the store at `root`; see `read_info`."""
     try:
-        number = msgspec.json.decode(data, type=FormatOnly).attributes.format
+        number = msgspec.json.decode(data, type=RootMetadata[FormatOnly]).attributes.format
         if number > FORMAT:
             raise FormatError(
                 f"{root}: has store format {number}, newer than {FORMAT}, which this is for: update segprep"
@@ -221,7 +190,7 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
             raise FormatError(
                 f"{root}: was made by a former version of segprep (format {number}) and must be made again"
             )
-        info = msgspec.json.decode(data, type=RootMetadata).attributes
+        info = msgspec.json.decode(data, type=RootMetadata[StoreInfo]).attributes
     except (OptionError, *NO_JSON) as error:
         raise IntegrityError(f"{root}: not a segprep store: {name}: {error}") from None
     # These are names of folders that may be removed.

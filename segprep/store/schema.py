@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ VERSION = version("segprep")
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Errors of msgspec for bytes that are not JSON of the expected type."""
 
+A = TypeVar("A")
 D = TypeVar("D")
 
 
@@ -159,21 +160,17 @@ class InputStamp(msgspec.Struct, frozen=True):
     masks: str
 
 
-class _Format(msgspec.Struct):
+class FormatOnly(msgspec.Struct):
+    """Root attributes of any format: the format alone."""
+
     format: int
     segprep: str
 
 
-class FormatOnly(msgspec.Struct):
-    """The root's zarr.json in any format: the format alone."""
+class RootMetadata(msgspec.Struct, Generic[A]):
+    """The root's zarr.json, as far as it is read."""
 
-    attributes: _Format
-
-
-class RootMetadata(msgspec.Struct):
-    """The root's zarr.json."""
-
-    attributes: StoreInfo
+    attributes: A
 
 
 def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
@@ -181,23 +178,21 @@ def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
     return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
 
 
-def decode_record(data: bytes) -> Record | None:
-    """Record from its bytes; None unless these are exactly its encoding."""
+def decode_exactly(data: bytes, kind: type[D]) -> D | None:
+    """Value from its JSON; None unless the bytes are exactly its encoding."""
     try:
-        record = msgspec.json.decode(data, type=Record)
+        value = msgspec.json.decode(data, type=kind)
     except NO_JSON:
         return None
-    return record if msgspec.json.encode(record) == data else None
+    return value if msgspec.json.encode(value) == data else None
 
 
-def decode_manifest(data: bytes) -> dict[str, ManifestEntry] | None:
-    """Entries of a `Manifest` from its bytes; None unless these are exactly its encoding."""
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except NO_JSON:
-        return None
-    is_valid = msgspec.json.encode(manifest) == data and manifest_digest(manifest.objects) == manifest.sha256
-    return manifest.objects if is_valid else None
+def decode_manifest(data: bytes) -> dict[str, ManifestEntry]:
+    """Entries of a `Manifest` from its bytes; empty if it is damaged."""
+    manifest = decode_exactly(data, Manifest)
+    if manifest is None or "zarr.json" not in manifest.objects or manifest_digest(manifest.objects) != manifest.sha256:
+        return {}
+    return manifest.objects
 
 
 def train_counts(info: StoreInfo) -> Counts:
@@ -242,24 +237,12 @@ def target_info(target: Target, layout: Layout, instances: InstanceRule, digest:
 
 
 def is_target_name(name: str) -> bool:
-    """True if a target may have this name, which is that of a folder in each bucket.
-
-    Examples
-    --------
-    >>> is_target_name("distance_2"), is_target_name("../distance")
-    (True, False)
-    """
+    """True if a target may have this name, which is that of a folder in each bucket."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
 
 
 def target_types(targets: Iterable[type[Target] | Target] = ()) -> dict[str, type[Target]]:
-    """Classes of targets by their names: those of segprep, then those of `targets`.
-
-    Raises
-    ------
-    OptionError
-        If a class has the name of another one, or one that a folder cannot have.
-    """
+    """Classes of targets by their names: those of segprep, then those of `targets`."""
     types = {kind.name: kind for kind in TARGETS}
     for target in targets:
         kind = target if isinstance(target, type) else type(target)
@@ -271,13 +254,7 @@ def target_types(targets: Iterable[type[Target] | Target] = ()) -> dict[str, typ
 
 
 def stored_target(info: TargetInfo, types: Mapping[str, type[Target]]) -> Target | None:
-    """Target as it was fitted when the store was written; None if its class is not among `types`.
-
-    Raises
-    ------
-    IntegrityError
-        If the class has other parameters than the store.
-    """
+    """Target as it was fitted when the store was written; None if its class is not among `types`."""
     if info.name not in types:
         return None
     try:

@@ -1,8 +1,8 @@
 """Shards of a store's arrays, encoded by Zarr, and the record of each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,23 +21,11 @@ from segprep.store.schema import NO_JSON, Record, TargetInfo
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 
 class ArraySpec(NamedTuple):
-    """One array of the store, as far as its shards depend on it.
+    """One array of the store: its path in it, and what its shards depend on.
 
-    Attributes
-    ----------
-    path : str
-        Relative to the root of the store.
-    shape, shard, chunk : tuple of int
-        Rows, height, width; or rows, classes, height, width.
-    dtype : str
-        NumPy name of the data type.
-    fill, pad : float
-        As in `Target`.
+    The shapes are rows, height, width; or rows, classes, height, width. `fill` and `pad` are as in `Target`.
     """
 
     path: str
@@ -50,19 +38,7 @@ class ArraySpec(NamedTuple):
 
 
 class TargetShard(NamedTuple):
-    """One shard of one target.
-
-    Attributes
-    ----------
-    target : Target or None
-        The fitted target; None if its class is not known.
-    spec : ArraySpec
-        The array.
-    number, rows : int
-        Number of the shard in the array, and its rows that hold masks.
-    fingerprint : str
-        As in `TargetInfo`.
-    """
+    """One shard of one target, which is None if its class is not known; `rows` of it hold masks."""
 
     target: Target | None
     spec: ArraySpec
@@ -73,7 +49,7 @@ class TargetShard(NamedTuple):
     @property
     def path(self) -> str:
         """Path of the shard in the store."""
-        return f"{self.spec.path}/{_shard_name(self.spec, self.number)}"
+        return f"{self.spec.path}/{shard_name(self.number, len(self.spec.shape))}"
 
     @property
     def record_path(self) -> str:
@@ -114,17 +90,7 @@ def empty_shard(shard: TargetShard) -> NDArray[Any]:
 
 
 def write_shard(root: AnyPath, shard: TargetShard, rows: NDArray[Any]) -> None:
-    """Write one complete shard, then its record.
-
-    Parameters
-    ----------
-    root : AnyPath
-        The store.
-    shard : TargetShard
-        Where the rows belong.
-    rows : (n, H, W) array
-        All rows of the shard.
-    """
+    """Write one complete shard from all its rows, then its record."""
     data = encode_shard(shard.spec, rows)
     record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=shard.fingerprint)
     drop_record(root, shard)
@@ -151,17 +117,12 @@ def is_written(root: AnyPath, shard: TargetShard) -> bool:
 
 def are_written(root: AnyPath, shards: Sequence[TargetShard]) -> list[bool]:
     """Result of `is_written` for each of many shards."""
-    return list(map_objects(root, lambda shard: is_written(root, shard), shards))
+    return list(storage(root).map(lambda shard: is_written(root, shard), shards))
 
 
-def map_objects(root: AnyPath, ask: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-    """Results of a function that reads an object, in order; in a bucket, many are read at once to hide the latency."""
-    return storage(root).map(ask, items)
-
-
-def _shard_name(spec: ArraySpec, number: int) -> str:
-    """Path of a shard within its array: it spans all dimensions but the rows."""
-    return "/".join(["c", str(number), *("0" for _ in spec.shape[1:])])
+def shard_name(number: int, dimensions: int) -> str:
+    """Path of a shard, or of a chunk of a table, within its array: it spans all dimensions but the rows."""
+    return "/".join(["c", str(number), *["0"] * (dimensions - 1)])
 
 
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
@@ -169,20 +130,14 @@ def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
     array[:] = rows
-    return objects[f"{spec.path}/{_shard_name(spec, 0)}"].to_bytes()
+    return objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"].to_bytes()
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
-    """Rows of a shard from its bytes, independent of the metadata on the disk.
-
-    Raises
-    ------
-    IntegrityError
-        If the bytes are no such rows.
-    """
+    """Rows of a shard from its bytes, independent of the metadata on the disk."""
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
-    objects[f"{spec.path}/{_shard_name(spec, 0)}"] = default_buffer_prototype().buffer.from_bytes(data)
+    objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"] = default_buffer_prototype().buffer.from_bytes(data)
     try:
         return np.asarray(array[:])
     except (ValueError, RuntimeError) as error:

@@ -1,6 +1,7 @@
 """Tables of a store, one row per mask or per instance: every column, how it is made and how it is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,16 +12,18 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, StorageError
 from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
-from segprep.store.schema import BucketInfo
-from segprep.store.shards import codecs
+from segprep.store.schema import BucketInfo, StoreInfo
+from segprep.store.shards import codecs, shard_name
 
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""Errors for an object that is not there."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 
@@ -57,23 +60,7 @@ class MaskRows:
 
 
 class Column(NamedTuple):
-    """One table.
-
-    Attributes
-    ----------
-    name : str
-        Path of the table in the store.
-    dtype : DTypeLike
-        Type of its values.
-    make : callable
-        Values from `MaskRows`.
-    dimensions : tuple of str
-        Names of its dimensions.
-    field : str or None
-        Field of `MaskStats` that it holds.
-    read : callable
-        Value of that field from a row of the table.
-    """
+    """One table: its path, its type and its values; and how a row of it becomes a field of `MaskStats`, if it is one."""
 
     name: str
     dtype: DTypeLike
@@ -83,16 +70,14 @@ class Column(NamedTuple):
     read: Callable[[Any], Any] = int
 
 
-def _each(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
-    """Values that follow from the statistics of each mask by itself."""
+def _per_mask(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
+    """Values that follow from the statistics of each mask alone."""
     return lambda rows: [value(mask) for mask in rows.stats]
 
 
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     """Names as bytes in UTF-8, zero padded, shape (masks, length of the longest): a type that every Zarr reader knows.
 
-    Examples
-    --------
     >>> decode_keys(encode_keys(["a", "\u00fc.png"]))
     ['a', '\u00fc.png']
     """
@@ -109,30 +94,29 @@ MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
     Column("bucket", np.uint32, lambda rows: rows.places[:, 0]),
     Column("row", np.uint32, lambda rows: rows.places[:, 1]),
-    Column("height", np.uint32, _each(lambda mask: mask.shape[0])),
-    Column("width", np.uint32, _each(lambda mask: mask.shape[1])),
+    Column("height", np.uint32, _per_mask(lambda mask: mask.shape[0])),
+    Column("width", np.uint32, _per_mask(lambda mask: mask.shape[1])),
     Column("split", np.uint8, lambda rows: rows.split),
     Column("fold", np.uint8, lambda rows: rows.fold),
-    Column("instance_count", np.uint32, _each(lambda mask: len(mask.instances))),
+    Column("instance_count", np.uint32, _per_mask(lambda mask: len(mask.instances))),
     Column(
         "class_pixels",
         np.uint64,
-        _each(lambda mask: mask.class_pixels),
+        _per_mask(lambda mask: mask.class_pixels),
         ("mask", "class"),
         "class_pixels",
         lambda row: row.astype(np.int64),
     ),
-    Column("ignored", np.uint64, _each(lambda mask: mask.ignored), field="ignored"),
-    Column("hidden", np.uint64, _each(lambda mask: mask.hidden), field="hidden"),
-    Column("digest", np.uint8, _each(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
-    Column("filled_foreground", np.bool_, _each(lambda mask: mask.filled), field="filled", read=bool),
-    Column("filled_class", np.bool_, _each(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
+    Column("ignored", np.uint64, _per_mask(lambda mask: mask.ignored), field="ignored"),
+    Column("hidden", np.uint64, _per_mask(lambda mask: mask.hidden), field="hidden"),
+    Column("digest", np.uint8, _per_mask(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
+    Column("filled_foreground", np.bool_, _per_mask(lambda mask: mask.filled), field="filled", read=bool),
+    Column("filled_class", np.bool_, _per_mask(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
 )
 """Tables with one row per mask."""
 
 
 def _instance_column(name: str) -> Column:
-    """Table of one field of `INSTANCE_ROW`."""
     return Column(f"instances/{name}", INSTANCE_ROW[name], lambda rows: rows.instances[name], ("instance",))
 
 
@@ -157,7 +141,7 @@ COLUMNS = (
 
 TABLES = tuple(column.name for column in COLUMNS)
 """Names of all tables."""
-_DIMENSIONS = {column.name: column.dimensions for column in COLUMNS}
+_COLUMN_OF = {column.name: column for column in COLUMNS}
 
 
 def make_tables(rows: MaskRows) -> dict[str, NDArray[Any]]:
@@ -210,18 +194,18 @@ def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
         chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
         dtype=table.dtype,
         compressors=codecs(),
-        dimension_names=_DIMENSIONS[name],
+        dimension_names=_COLUMN_OF[name].dimensions,
         config={"write_empty_chunks": True},
     )
     array[:] = table
 
 
-def decode_table(name: str, objects: Mapping[str, bytes]) -> NDArray[Any]:
-    """Table from the bytes of its objects, by their paths in the store."""
+def decode_table(root: AnyPath, info: StoreInfo, name: str, objects: Mapping[str, bytes]) -> NDArray[Any]:
+    """Table of the store at `root` from the bytes of its objects, by their paths in the store."""
     buffer = default_buffer_prototype().buffer
     memory = {path: buffer.from_bytes(data) for path, data in objects.items() if path.startswith(f"{name}/")}
-    array: Any = zarr.open_array(MemoryStore(memory), path=name, mode="r", zarr_format=3)
-    return np.asarray(array[:])
+    with reading_errors(root, f"table {name}"):
+        return np.asarray(_open_table(MemoryStore(memory), info, name)[:])
 
 
 def zarr_store(root: AnyPath) -> Any:
@@ -229,20 +213,45 @@ def zarr_store(root: AnyPath) -> Any:
     return ObjectStore(client(str(root)), read_only=True) if isinstance(root, BucketPath) else root
 
 
-def read_table(root: AnyPath, name: str) -> NDArray[Any]:
-    """One table of a store, for example ``height`` or ``instances/area``.
+def read_table(root: AnyPath, info: StoreInfo, name: str) -> NDArray[Any]:
+    """One table of the store at `root`, for example ``height`` or ``instances/area``."""
+    with reading_errors(root, f"table {name}"):
+        array = _open_table(zarr_store(root), info, name)
+        # Zarr reads zeros where a chunk is missing.
+        for chunk in range(-(-array.shape[0] // array.chunks[0])):
+            (root / name / shard_name(chunk, array.ndim)).stat()
+        return np.asarray(array[:])
 
-    Raises
-    ------
-    IntegrityError
-        If it is missing or damaged.
-    """
+
+def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
+    """Array of a table."""
+    column = _COLUMN_OF[name]
+    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes)}
+    array: Any = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+    sides = zip(column.dimensions, (*array.shape, 0), strict=False)
+    require_form(array, tuple(lengths.get(dimension, side) for dimension, side in sides), column.dtype)
+    return array
+
+
+def require_form(array: Any, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Raise ValueError unless an array has the shape and type that the attributes of its store imply."""
+    if array.shape != shape or array.dtype != np.dtype(dtype):
+        raise ValueError(f"has shape {array.shape} and type {array.dtype} instead of {shape} and {np.dtype(dtype)}")
+
+
+@contextmanager
+def reading_errors(root: AnyPath, what: str) -> Iterator[None]:
+    """Turn errors of Zarr and missing objects into IntegrityError, and those of the storage into StorageError."""
     try:
         with as_os_errors(root):
-            array: Any = zarr.open_array(zarr_store(root), path=name, mode="r")
-            # Zarr reads zeros where a chunk is missing.
-            for chunk in range(-(-array.shape[0] // array.chunks[0])):
-                (root / name / "/".join(["c", str(chunk), *("0" for _ in array.shape[1:])])).stat()
-            return np.asarray(array[:])
-    except (OSError, ValueError, KeyError, TypeError) as error:  # the latter: JSON that is no array's metadata
-        raise IntegrityError(f"{root}: table {name} cannot be read: {error}") from error
+            yield
+    except (
+        *MISSING,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+    ) as error:  # the latter: JSON that is no metadata
+        raise IntegrityError(f"{root}: {what} cannot be read: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{root}: {what} cannot be read: {error.strerror or error}") from error

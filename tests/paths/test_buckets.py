@@ -22,7 +22,7 @@ from zarr.storage import ObjectStore
 
 import segprep
 from segprep import Workers, preprocess
-from segprep.errors import InputError, OutputError, StorageError
+from segprep.errors import InputError, IntegrityError, OutputError, StorageError
 from segprep.paths import lease
 from segprep.paths.anypath import parse_path
 from segprep.paths.client import client, map_requests
@@ -117,6 +117,16 @@ def test_a_store_in_a_bucket_is_opened_by_segprep_and_by_zarr(coins, coins_store
     assert all(np.array_equal(mask[name], expected[name]) for name in expected)
     labels = zarr.open_array(ObjectStore(client(str(coins)), read_only=True), path="320x384/labels", mode="r")
     assert np.array_equal(labels[0, :303, :384], expected["labels"])
+
+
+def test_a_missing_shard_in_a_bucket_is_an_error_unless_the_store_may_be_incomplete(coins, bucket):
+    for name, data in objects_in(coins).items():
+        if name != "320x384/labels/c/0/0/0":
+            (bucket / "copy.zarr" / name).write_bytes(data)
+    remedy = r"copy\.zarr: 320x384/labels/c/0/0/0 is missing; run verify, and repair with the data set"
+    with pytest.raises(IntegrityError, match=remedy):
+        segprep.open(bucket / "copy.zarr")[0]
+    assert (segprep.open(bucket / "copy.zarr", incomplete=True).array(0, "labels") == 65535).all()
 
 
 def test_a_forked_process_that_reads_a_bucket_gets_an_error(coins):

@@ -75,7 +75,7 @@ def test_its_masks_are_found_and_written(store):
 
 
 def test_its_layout_decides_the_splits(store):
-    assert read_table(store, "split").tolist() == [0, 1, 0]
+    assert read_table(store, read_info(store), "split").tolist() == [0, 1, 0]
 
 
 def test_it_wins_over_general_readers(drawings):
@@ -109,7 +109,7 @@ def test_a_rerun_loads_only_masks_of_changed_files(store, drawings, monkeypatch)
 
 def test_its_store_is_split_again(store):
     resplit(store, segprep.SplitRule((0.4, 0.3, 0.3), stratify=True), refit=True, workers=ONE)
-    assert sorted(read_table(store, "split").tolist()) == [0, 1, 2]
+    assert sorted(read_table(store, read_info(store), "split").tolist()) == [0, 1, 2]
     assert verify(store, deep=True, workers=ONE).findings == ()
 
 

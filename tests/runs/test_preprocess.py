@@ -499,9 +499,9 @@ def visible_pixels(root):
     for bucket in read_info(root).buckets:
         labels = zarr.open_array(root, path=f"{bucket.name}/labels", mode="r")
         counts[bucket.name] = [np.count_nonzero(labels[row]) for row in range(bucket.rows)]
-    places = [read_table(root, name).tolist() for name in ("bucket", "row", "height", "width")]
+    places = [read_table(root, read_info(root), name).tolist() for name in ("bucket", "row", "height", "width")]
     buckets = list(counts)
-    keys = decode_keys(read_table(root, "key"))
+    keys = decode_keys(read_table(root, read_info(root), "key"))
     return {
         key: (counts[buckets[bucket]][row], height * width)
         for key, bucket, row, height, width in zip(keys, *places, strict=True)
@@ -524,8 +524,10 @@ def test_dsb2018_has_the_masks_instances_and_pixels_that_others_count(data_dir, 
 
 def test_dsb2018_has_the_areas_that_others_count(data_dir, dsb2018_store):
     expected = facts(data_dir, "dsb2018.json")["per_image"]
-    areas, mask = (read_table(dsb2018_store, f"instances/{name}") for name in ("area", "mask"))
-    for index, key in enumerate(decode_keys(read_table(dsb2018_store, "key"))):
+    areas, mask = (
+        read_table(dsb2018_store, read_info(dsb2018_store), f"instances/{name}") for name in ("area", "mask")
+    )
+    for index, key in enumerate(decode_keys(read_table(dsb2018_store, read_info(dsb2018_store), "key"))):
         own, image = areas[mask == index], expected[key]
         assert (len(own), own.sum()) == (image["instances"], image["sum_instance_pixels"])
         assert (own.min(), own.max()) == (image["min_area"], image["max_area"])
@@ -598,6 +600,27 @@ def test_overwrite_replaces_a_store_of_other_masks_and_nothing_else(varied, vari
     assert (root / "notes.txt").read_text() == "mine"
     (root / "notes.txt").unlink()
     assert files_of(root) == files_of(varied_store)
+
+
+def test_overwrite_with_other_masks_keeps_no_split_rule(three, tmp_path, files_of):
+    root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
+    segprep.preprocess(three, root, folds=2, workers=ONE)
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(three / "d.png")
+    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    segprep.preprocess(three, fresh, workers=ONE)
+    assert files_of(root) == files_of(fresh)
+
+
+def test_overwrite_with_other_masks_needs_no_class_of_a_former_target(three, tmp_path, files_of):
+    root, fresh = tmp_path / "out.zarr", tmp_path / "fresh.zarr"
+    info = segprep.preprocess(COINS, root, workers=ONE)
+    unknown = msgspec.structs.replace(info.targets[0], name="flows")
+    put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
+    with pytest.raises(OutputError, match="it has 1 masks of coins; data has 3"):
+        segprep.preprocess(three, root, workers=ONE)
+    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    segprep.preprocess(three, fresh, workers=ONE)
+    assert files_of(root) == files_of(fresh)
 
 
 def test_overwrite_leaves_what_is_no_store(tmp_path):

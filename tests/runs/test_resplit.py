@@ -108,7 +108,7 @@ def test_the_split_of_a_store_is_kept_when_targets_are_added(labels: Path, tmp_p
 
 
 def split_sizes(root: Path) -> list[int]:
-    return np.bincount(read_table(root, "split"), minlength=3).tolist()
+    return np.bincount(read_table(root, read_info(root), "split"), minlength=3).tolist()
 
 
 def test_split_options_that_are_not_given_keep_their_values(labels: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_split_options_that_are_not_given_keep_their_values(labels: Path, tmp_pa
     resplit(root, SplitRule(folds=3), workers=ONE)
     assert split_sizes(root) == sizes
     assert read_info(root).split_rule == replace(rule, folds=3)
-    folds, splits = read_table(root, "fold"), read_table(root, "split")
+    folds, splits = read_table(root, read_info(root), "fold"), read_table(root, read_info(root), "split")
     assert set(folds[splits != 2].tolist()) == {0, 1, 2}
     assert all(len(set(folds[digit::10].tolist())) == 1 for digit in range(10))
 

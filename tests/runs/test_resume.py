@@ -245,6 +245,18 @@ def assert_recalled(data, settings, root):
         np.testing.assert_array_equal(made.tables[name], table, err_msg=name)
 
 
+def test_the_plan_from_a_store_with_a_warning_is_that_from_the_masks(tmp_path):
+    square = {"image_id": 1, "category_id": 1, "segmentation": [[1, 1, 5, 1, 5, 5, 1, 5]], "area": 16}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 9, "width": 9}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [{"id": number, "iscrowd": int(number < 3), **square} for number in (1, 2, 3)],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert not any(problem.left_out for _, problem in find(tmp_path / "a.json").problems)
+    assert_recalled(tmp_path / "a.json", {}, tmp_path / "out.zarr")
+
+
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 def test_the_plan_from_a_store_is_that_from_its_masks(rules, varied, tmp_path):
     assert_recalled(varied, rules, tmp_path / "out.zarr")
@@ -510,4 +522,4 @@ def test_a_file_with_splits_is_read_by_every_run(cells, tmp_path):
     assert told(cells, root, **rules) == []
     file.write_text("a.png,train\nb.png,val\nc.png,train\n")
     assert "scan" not in stages(cells, root, **rules, overwrite=True)
-    assert read_table(root, "split").tolist() == [0, 1, 0]
+    assert read_table(root, read_info(root), "split").tolist() == [0, 1, 0]

@@ -1,10 +1,15 @@
 """Rebuilding instances from a store."""
 
+import json
 import pickle
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 
 import segprep
@@ -148,3 +153,80 @@ def many(folder: Path, count: int) -> None:
             y, x = rng.integers(0, 9), rng.integers(0, 13)
             labels[y : y + 3, x : x + 3] = number
         Image.fromarray(labels).save(folder / f"{index:02}.png")
+
+
+READS = {
+    "item": lambda dataset, index: dataset[index],
+    "instances": lambda dataset, index: dataset.instances(index),
+    "mask": lambda dataset, index: dataset.mask(index),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_missing_shard_is_an_error_with_the_remedy(coins_copy: Path, read: Callable[[Dataset, int], object]) -> None:
+    shard = next(coins_copy.glob("*x*/labels/c/0/0/0"))
+    shard.unlink()
+    named = re.escape(f"{shard.relative_to(coins_copy)} is missing; run verify, and repair with the data set")
+    with pytest.raises(IntegrityError, match=f"{coins_copy}: {named}"):
+        read(segprep.open(coins_copy), 0)
+    read(segprep.open(coins_copy, incomplete=True), 0)
+
+
+def weights_or_error(dataset: Dataset, index: int) -> np.ndarray | str:
+    try:
+        return dataset.array(index, "weights")
+    except IntegrityError as error:
+        return str(error)
+
+
+def test_only_the_missing_shard_is_an_error(varied_store: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
+    shard = next(copy.glob("*x*/weights/c/1")) / "0" / "0"
+    shard.unlink()
+    dataset, complete = segprep.open(copy), segprep.open(varied_store)
+    read = [weights_or_error(dataset, index) for index in range(len(dataset))]
+    errors = [error for error in read if isinstance(error, str)]
+    assert 0 < len(errors) < len(dataset)
+    assert all(str(shard.relative_to(copy)) in error for error in errors)
+    for index, weights in enumerate(read):
+        if not isinstance(weights, str):
+            np.testing.assert_array_equal(weights, complete.array(index, "weights"))
+
+
+def test_missing_shards_read_as_fill_values_if_the_store_may_be_incomplete(coins_copy: Path) -> None:
+    next(coins_copy.glob("*x*/weights/c/0/0/0")).unlink()
+    opened = segprep.open(coins_copy, incomplete=True)
+    assert np.isnan(opened.select(split="train").array(0, "weights")).all()
+    assert np.isnan(pickle.loads(pickle.dumps(opened)).array(0, "weights")).all()  # noqa: S301 - it is ours
+
+
+def changed(path: Path, **values: object) -> None:
+    """Change the metadata of an array."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [([2], "uint32"), ([1], "float64")])
+def test_a_table_of_another_shape_or_type_is_damaged(coins_copy: Path, shape: list[int], dtype: str) -> None:
+    changed(coins_copy / "height/zarr.json", shape=shape, data_type=dtype)
+    with pytest.raises(IntegrityError, match=r"table height cannot be read: has shape .* instead of \(1,\) and uint32"):
+        segprep.open(coins_copy)[0]
+
+
+@pytest.mark.parametrize("change", [{"shape": [1, 320, 1 << 40]}, {"data_type": "int32"}])
+def test_an_array_of_another_shape_or_type_than_its_bucket_is_damaged(coins_copy: Path, change: dict) -> None:
+    changed(coins_copy / "320x384/labels/zarr.json", **change)
+    with pytest.raises(IntegrityError, match=r"has shape .* instead of \(1, 320, 384\) and uint16"):
+        segprep.open(coins_copy)[0]
+
+
+@pytest.mark.parametrize("path", ["height", "320x384/labels"])
+def test_an_array_of_zarr_2_is_not_read(coins_copy: Path, path: str) -> None:
+    (coins_copy / path / "zarr.json").unlink()
+    zarr.create_array(coins_copy / path, shape=(1, 320, 384) if "/" in path else (1,), dtype="uint16", zarr_format=2)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        segprep.open(coins_copy)[0]
+
+
+def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no target 'boundaries', only labels, classes, weights, distance"):
+        coins(tmp_path).array(0, "boundaries")

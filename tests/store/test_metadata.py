@@ -121,7 +121,7 @@ def test_rows_are_the_targets_of_their_masks_and_padding(name, data, request):
     root = request.getfixturevalue(name)
     refs = find(Path(__file__).parents[2] / "examples" / data if data else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
-    places = {column: read_table(root, column) for column in ("bucket", "row", "height", "width")}
+    places = {column: read_table(root, read_info(root), column) for column in ("bucket", "row", "height", "width")}
     info = read_info(root)
     for target in info.targets:
         made = msgspec.convert(target.parameters, types[target.name])
@@ -254,7 +254,7 @@ def test_chunks_of_nothing_but_fill_or_padding_are_written_too(target, of):
 
 def test_tables_of_nothing_but_zeros_are_written_too(coins_store):
     for name in ("split", "row", "hidden", "instances/plane"):
-        assert not read_table(coins_store, name).any()
+        assert not read_table(coins_store, read_info(coins_store), name).any()
         assert (coins_store / name / "c" / "0").is_file()
 
 
@@ -317,7 +317,7 @@ def test_a_damaged_table_is_an_integrity_error_that_names_it(coins_copy):
     chunk = coins_copy / "height" / "c" / "0"
     chunk.write_bytes(chunk.read_bytes()[::-1])
     with pytest.raises(IntegrityError, match="table height"):
-        read_table(coins_copy, "height")
+        read_table(coins_copy, read_info(coins_copy), "height")
 
 
 def test_a_table_without_a_data_type_is_an_integrity_error(coins_copy):
@@ -325,12 +325,12 @@ def test_a_table_without_a_data_type_is_an_integrity_error(coins_copy):
     del metadata["data_type"]
     (coins_copy / "height/zarr.json").write_text(json.dumps(metadata))
     with pytest.raises(IntegrityError, match="table height cannot be read"):
-        read_table(coins_copy, "height")
+        read_table(coins_copy, read_info(coins_copy), "height")
 
 
 def test_a_table_that_is_not_there_is_an_integrity_error(coins_store):
     with pytest.raises(IntegrityError, match="table nothing"):
-        read_table(coins_store, "nothing")
+        read_table(coins_store, read_info(coins_store), "nothing")
 
 
 def test_a_store_is_incomplete_until_it_is_committed(tmp_path):
@@ -396,7 +396,7 @@ def test_a_store_that_exists_is_found(coins_store, tmp_path):
 def test_a_table_whose_chunk_is_missing_is_an_integrity_error(coins_copy):
     (coins_copy / "height" / "c" / "0").unlink()
     with pytest.raises(IntegrityError, match="table height"):
-        read_table(coins_copy, "height")
+        read_table(coins_copy, read_info(coins_copy), "height")
 
 
 def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_path):
@@ -461,12 +461,38 @@ def test_info_is_an_integrity_error_where_there_is_no_store(tmp_path, name):
         read_info(tmp_path / name)
 
 
-def test_a_newer_format_is_an_integrity_error_that_advises_to_update(coins_copy):
+def test_a_newer_format_is_an_error_that_advises_to_update(coins_copy):
     attributes = metadata(coins_copy)
     attributes["attributes"] = {"format": FORMAT + 1, "segprep": "9.0", "status": "who knows"}
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))
-    with pytest.raises(IntegrityError, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
-        read_info(coins_copy)
+    for read, kind in ((read_info, IntegrityError), (open_existing, OutputError)):
+        with pytest.raises(kind, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
+            read(coins_copy)
+
+
+def _link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("read", [open_existing, read_info])
+def test_a_root_that_the_storage_does_not_give_is_a_storage_error(coins_copy, read):
+    _link_to_itself(coins_copy / "zarr.json")
+    with pytest.raises(StorageError, match=r"copy\.zarr: cannot be read: Too many levels of symbolic links"):
+        read(coins_copy)
+
+
+def test_a_table_that_the_storage_does_not_give_is_a_storage_error(coins_copy):
+    _link_to_itself(coins_copy / "height" / "c" / "0")
+    with pytest.raises(StorageError, match="table height cannot be read: Too many levels of symbolic links"):
+        read_table(coins_copy, read_info(coins_copy), "height")
+
+
+def test_a_folder_in_place_of_the_root_is_damage(coins_copy):
+    (coins_copy / "zarr.json").unlink()
+    (coins_copy / "zarr.json").mkdir()
+    with pytest.raises(OutputError, match=r"zarr\.json is damaged; verify and repair it with the data set"):
+        open_existing(coins_copy)
 
 
 def test_a_store_of_the_former_format_says_that_it_must_be_made_again(coins_copy):
