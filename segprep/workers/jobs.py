@@ -122,12 +122,8 @@ class Executor(Protocol):
 def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
     """Index and result of every job, in the order in which they end.
 
-    Raises
-    ------
-    SegprepError
-        As soon as a job fails: what the job raised, or an error that names the job. No further job is started.
-    StorageError
-        At the end, where workers died on some jobs: all of these are named, and the others are done.
+    Raises SegprepError as soon as a job fails: what the job raised, or an error that names the job. Jobs on which workers
+    died are named in a StorageError at the end, when the others are done.
     """
     died = []
     for index, result in try_jobs(executor, jobs):
@@ -247,6 +243,4 @@ class InProcess:
 
 def _cores() -> int:
     """Number of cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
