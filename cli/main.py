@@ -46,7 +46,7 @@ def run() -> None:
             _install_handlers(_ignore)  # what is left takes no time
             sys.unraisablehook = hook
         if _received:  # the command has ended before the signal came again
-            raise Terminated(_received[0])
+            raise Terminated(_received[0])  # noqa: TRY301 - as any other error
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - any error becomes one line
         _explain(Terminated(_received[0]) if _received else error)
     sys.exit(status)

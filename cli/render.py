@@ -60,7 +60,10 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             "target     parameters",
-            *(f"{target.name:<11}{_parameters(target.parameters)}" for target in info.targets),
+            *(
+                f"{target.name:<11}{' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}"
+                for target in info.targets
+            ),
             "",
             "bucket          masks",
             *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
@@ -216,12 +219,8 @@ def some(items: Sequence[str], *, most: int = LISTED) -> str:
     return ", ".join(items[:most]) + more
 
 
-def _parameters(parameters: dict[str, object]) -> str:
-    """Parameters as ``name=value``; long lists are shortened."""
-    return " ".join(f"{name}={_value(value)}" for name, value in parameters.items())
-
-
 def _value(value: object) -> str:
+    """Value of a parameter; a long list is shortened."""
     if isinstance(value, list | tuple):
         shown = ",".join(f"{item:.4g}" for item in value[:4])
         return f"[{shown}{',...' if len(value) > 4 else ''}]"  # noqa: PLR2004 - as many as fit a line

@@ -21,14 +21,7 @@ _PARAMETER = re.compile(
 def as_options(message: str, options: Iterable[click.Parameter], given: Iterable[str] = ()) -> str:
     """Message whose parameters are spelled as the options of a command.
 
-    Parameters
-    ----------
-    message : str
-        Message of the library.
-    options : iterable of click.Parameter
-        Parameters of the command.
-    given : iterable of str
-        Words of the command line; where the message repeats one of them, such as a folder named ``sigma=5``, it stays.
+    A word of the command line that the message repeats, such as a folder named ``sigma=5``, stays.
 
     Examples
     --------
