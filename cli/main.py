@@ -90,17 +90,12 @@ def _explain(error: BaseException) -> NoReturn:
         end = "" if message.endswith((".", "?")) else "."
         _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
-        *others, last = _lines(error)
+        messages = getattr(error, "messages", ())  # of several bad masks, and the remedy
+        *others, last = [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
         for line in others:
             print_message(_in_options(line))
         _fail(_in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
-
-
-def _lines(error: BaseException) -> list[str]:
-    """Message of an error; of several bad masks a line for each, and one with the remedy."""
-    messages = getattr(error, "messages", ())
-    return [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
 
 
 def _in_options(message: str) -> str:

@@ -56,7 +56,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
         [
             one_line(path, info),
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
-            f"splits     {_splits(path, info)}",
+            f"splits     {splits_text(path, info)}",
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             "target     parameters",
@@ -183,12 +183,8 @@ def _is_fitted(target: Target, counts: Counts) -> bool:
         return False
 
 
-def split_line(path: AnyPath, info: StoreInfo) -> str:
+def splits_text(path: AnyPath, info: StoreInfo) -> str:
     """Number of masks in each split."""
-    return f"{path}: {_splits(path, info)}"
-
-
-def _splits(path: AnyPath, info: StoreInfo) -> str:
     counts = Counter(read_table(path, "split").tolist())
     return ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
 

@@ -20,9 +20,6 @@ POLL_INTERVAL = 5
 WORKERLESS_SECONDS = 300
 """Seconds that a cluster may be without a worker that takes jobs: lost ones may be restarting."""
 
-LOGGERS = ("distributed", "distributed.client")
-"""Dask's loggers of connections: the one of all its modules, and that of the client, which has another level."""
-
 ENCRYPTED = ("tls://", "wss://")
 EXPOSED = (
     "not on this machine, and traffic is neither encrypted nor authenticated: "
@@ -56,7 +53,8 @@ def dask_cluster(scheduler: str) -> Iterator["DaskCluster"]:
 @contextmanager
 def _silence_dask() -> Iterator[None]:
     """Keep Dask from logging, with tracebacks, what becomes a one-line error or is retried."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    loggers = map(logging.getLogger, ("distributed", "distributed.client"))  # the client's has another level
+    levels = {logger: logger.level for logger in loggers}
     for logger in levels:
         logger.setLevel(logging.CRITICAL)
     try:

@@ -179,10 +179,6 @@ def test_help_imports_nothing_heavy(command):
     assert not modules & HEAVY
 
 
-def test_the_help_of_the_group_imports_no_numpy():
-    assert "numpy" not in imported("--help")
-
-
 def test_work_imports_what_is_heavy(coins_store):
     assert {"numpy", "zarr"} <= imported("info", coins_store)
 
