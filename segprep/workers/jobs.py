@@ -13,7 +13,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -213,11 +213,8 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     if count == 1:
         yield InProcess()
         return
-    processes = Processes(min(count, masks))
-    try:
+    with closing(Processes(min(count, masks))) as processes:
         yield processes
-    finally:
-        processes.shutdown()
 
 
 class InProcess:

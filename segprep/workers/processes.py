@@ -80,7 +80,7 @@ class Processes:
         self._latest[index] = future
         return future
 
-    def shutdown(self) -> None:
+    def close(self) -> None:
         """End all processes, also in the middle of a job."""
         self._held.close()
         for pool in self._pools:

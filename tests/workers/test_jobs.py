@@ -1,5 +1,7 @@
 """Workers, as users write them."""
 
+from contextlib import closing
+
 import cv2
 import pytest
 
@@ -27,8 +29,5 @@ def test_no_workers_are_an_option_error():
 
 
 def test_opencv_uses_one_thread_in_a_worker_process():
-    processes = Processes(1)
-    try:
+    with closing(Processes(1)) as processes:
         assert processes.submit(cv2.getNumThreads).result() == 1
-    finally:
-        processes.shutdown()
