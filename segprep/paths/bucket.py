@@ -171,8 +171,9 @@ class BucketPath:
             return tree.contents[self.key]
         with as_os_errors(self):
             content = bytes(memoryview(interruptible(interruptible(client(self.bucket).get, str(self.key)).bytes)))
-        if tree:
-            tree.keep(self.key, content)
+        if tree and tree.kept + len(content) <= _KEPT:
+            tree.contents[self.key] = content
+            tree.kept += len(content)
         return content
 
     mapped = read_bytes
@@ -287,12 +288,6 @@ class _Tree:
     stats: dict[PurePosixPath, BucketStat] = field(default_factory=dict)
     contents: dict[PurePosixPath, bytes] = field(default_factory=dict)
     kept: int = 0
-
-    def keep(self, key: PurePosixPath, content: bytes) -> None:
-        """Keep what was read, within the limit."""
-        if self.kept + len(content) <= _KEPT:
-            self.contents[key] = content
-            self.kept += len(content)
 
     def add_folder(self, key: PurePosixPath) -> tuple[list[BucketPath], list[BucketPath]]:
         """Content of a folder, which is added with the folders around it."""
