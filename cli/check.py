@@ -12,9 +12,6 @@ from segprep.runs.settings import Rules
 from . import options
 from .output import print_result
 
-PROBLEMS = 1
-"""Exit code if there are problems."""
-
 
 @click.command(cls=options.Command)
 @options.data
@@ -35,4 +32,4 @@ def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:
     with ProgressBar() as progress:
         report = check_data(data, workers=options.workers(chosen), progress=progress, **chosen)
     print_result(render.as_json(report) if as_json else render.report_text(report))
-    return PROBLEMS if report.problems else 0
+    return int(bool(report.problems))

@@ -17,5 +17,5 @@ def info(store: AnyPath, as_json: bool = False) -> None:
 
     from . import render  # noqa: PLC0415
 
-    found = describe(store)
-    print_result(render.store_json(store, found) if as_json else render.store_text(store, found))
+    contents = describe(store)
+    print_result(render.store_json(store, contents) if as_json else render.store_text(store, contents))

@@ -21,6 +21,8 @@ ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 DEBUG = "; --debug shows where"
 AGAIN_SECONDS = 0.05
 """Delay after which a lost signal is sent again: longer than the destruction of an object takes."""
+_received: list[int] = []
+"""Signals that `_end` has handled; the exit code is that of the first, also where what it raised was caught or dropped."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -43,8 +45,10 @@ def run() -> None:
         finally:
             _install_handlers(_ignore)  # what is left takes no time
             sys.unraisablehook = hook
+        if _received:  # the command has ended before the signal came again
+            raise Terminated(_received[0])  # noqa: TRY301 - as any other error
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - any error becomes one line
-        _explain(_root_cause(error))
+        _explain(Terminated(_received[0]) if _received else error)
     sys.exit(status)
 
 
@@ -64,14 +68,6 @@ def _status() -> int:
     warnings.showwarning = _warner(warnings.showwarning)
     status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Signal that caused an error, also behind other errors; otherwise the error itself."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, Terminated):
-        found = found.__cause__ or found.__context__
-    return found or error
 
 
 def _explain(error: BaseException) -> NoReturn:
@@ -94,17 +90,12 @@ def _explain(error: BaseException) -> NoReturn:
         end = "" if message.endswith((".", "?")) else "."
         _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
-        *others, last = _lines(error)
+        messages = getattr(error, "messages", ())  # of several bad masks, and the remedy
+        *others, last = [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
         for line in others:
             print_message(_in_options(line))
         _fail(_in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
-
-
-def _lines(error: BaseException) -> list[str]:
-    """Message of an error; of several bad masks a line for each, and one with the remedy."""
-    messages = getattr(error, "messages", ())
-    return [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
 
 
 def _in_options(message: str) -> str:
@@ -120,6 +111,7 @@ def _in_options(message: str) -> str:
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
     """Raise `Terminated`, once: further signals do not disturb the cleanup."""
     _install_handlers(_ignore)
+    _received.append(number)
     raise Terminated(number)
 
 

@@ -24,7 +24,7 @@ METAVARS = {
     "clip_class_weights": "LOW,HIGH",
     "group": "REGEX",
 }
-"""Forms of values that the type of the field does not show."""
+"""Forms of values, where the type of the field does not show them."""
 
 
 class Option(click.Option):
@@ -86,14 +86,14 @@ def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorato
     from segprep.runs.settings import setting_names, settings_of  # noqa: PLC0415 - not for `segprep --help`
     from segprep.targets import TARGETS  # noqa: PLC0415
 
-    found: dict[str, Decorator] = {}
+    decorators: dict[str, Decorator] = {}
     for kind in kinds:
         hints = get_type_hints(kind)
         for field in settings_of(kind):
-            if field.name not in found and field.name not in without:
+            if field.name not in decorators and field.name not in without:
                 text = help_text(field.name, [kind for kind in (*kinds, *TARGETS) if field.name in setting_names(kind)])
-                found[field.name] = _field_option(field.name, hints[field.name], field.default, text, heading)
-    return group(*found.values())
+                decorators[field.name] = _field_option(field.name, hints[field.name], field.default, text, heading)
+    return group(*decorators.values())
 
 
 def help_text(name: str, kinds: Iterable[Any]) -> str:

@@ -10,13 +10,7 @@ from segprep.errors import StorageError
 
 
 def print_result(result: str) -> None:
-    """Print a result. A reader that has gone away, as ``head`` does, is no error.
-
-    Raises
-    ------
-    StorageError
-        If standard output cannot be written.
-    """
+    """Print a result. A reader that has gone away, as ``head`` does, is no error."""
     try:
         click.echo(result)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
@@ -27,17 +26,13 @@ class ProgressBar:
         if is_new:
             self.stages.append(stage)
         if sys.stderr is not None and sys.stderr.isatty():
-            self._draw(stage, done, masks, is_new)
+            if is_new or self._bar is None:
+                self._close()
+                self._bar = tqdm(total=masks, desc=stage, unit="mask", dynamic_ncols=True)
+            self._bar.update(done - self._bar.n)
         elif done == masks or time.monotonic() - self._last >= LINE_SECONDS:
             self._last = time.monotonic()
             print_message(f"{stage} {done}/{masks} masks")
-
-    def _draw(self, stage: str, done: int, masks: int, is_new: bool) -> None:
-        """Move the bar of this stage, or start it."""
-        if is_new or self._bar is None:
-            self._close()
-            self._bar = tqdm(total=masks, desc=stage, unit="mask", dynamic_ncols=True)
-        self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -46,7 +41,5 @@ class ProgressBar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close()

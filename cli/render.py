@@ -56,11 +56,14 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
         [
             one_line(path, info),
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
-            f"splits     {_splits(path, info)}",
+            f"splits     {splits_text(path, info)}",
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             "target     parameters",
-            *(f"{target.name:<11}{_parameters(target.parameters)}" for target in info.targets),
+            *(
+                f"{target.name:<11}{' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}"
+                for target in info.targets
+            ),
             "",
             "bucket          masks",
             *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
@@ -180,12 +183,8 @@ def _is_fitted(target: Target, counts: Counts) -> bool:
         return False
 
 
-def split_line(path: AnyPath, info: StoreInfo) -> str:
+def splits_text(path: AnyPath, info: StoreInfo) -> str:
     """Number of masks in each split."""
-    return f"{path}: {_splits(path, info)}"
-
-
-def _splits(path: AnyPath, info: StoreInfo) -> str:
     counts = Counter(read_table(path, info, "split").tolist())
     return ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
 
@@ -216,12 +215,8 @@ def some(items: Sequence[str], *, most: int = LISTED) -> str:
     return ", ".join(items[:most]) + more
 
 
-def _parameters(parameters: dict[str, object]) -> str:
-    """Parameters as ``name=value``; long lists are shortened."""
-    return " ".join(f"{name}={_value(value)}" for name, value in parameters.items())
-
-
 def _value(value: object) -> str:
+    """Value of a parameter; a long list is shortened."""
     if isinstance(value, list | tuple):
         shown = ",".join(f"{item:.4g}" for item in value[:4])
         return f"[{shown}{',...' if len(value) > 4 else ''}]"  # noqa: PLR2004 - as many as fit a line

@@ -21,14 +21,7 @@ _PARAMETER = re.compile(
 def as_options(message: str, options: Iterable[click.Parameter], given: Iterable[str] = ()) -> str:
     """Message whose parameters are spelled as the options of a command.
 
-    Parameters
-    ----------
-    message : str
-        Message of the library.
-    options : iterable of click.Parameter
-        Parameters of the command.
-    given : iterable of str
-        Words of the command line; where the message repeats one of them, such as a folder named ``sigma=5``, it stays.
+    A word of the command line that the message repeats, such as a folder named ``sigma=5``, stays.
 
     Examples
     --------
@@ -42,21 +35,16 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
     words = set(given)
 
     def spelled(match: re.Match[str]) -> str:
-        option = known.get(match["name"])
-        return match[0] if option is None or match[0] in words else _spelled(option, match["value"], match[0])
+        option, value = known.get(match["name"]), match["value"]
+        if option is None or match[0] in words or option.is_flag != (value == "True"):
+            return match[0]
+        if option.is_flag:
+            return option.opts[0]
+        if value[0] == "(":
+            separator = next((mark for mark in "/,x" if mark in (option.metavar or "")), ",")
+            value = separator.join(part.strip() for part in value[1:-1].split(","))
+        elif value[0] in "'\"":
+            value = quote(literal_eval(value))
+        return f"{option.opts[0]} {value}"
 
     return _PARAMETER.sub(spelled, message)
-
-
-def _spelled(option: click.Option, value: str, unchanged: str) -> str:
-    """Option with a value, or the text unchanged if the command line cannot write it."""
-    if option.is_flag != (value == "True"):
-        return unchanged
-    if option.is_flag:
-        return option.opts[0]
-    if value[0] == "(":
-        separator = next((mark for mark in "/,x" if mark in (option.metavar or "")), ",")
-        return f"{option.opts[0]} {separator.join(part.strip() for part in value[1:-1].split(','))}"
-    if value[0] in "'\"":
-        value = quote(literal_eval(value))
-    return f"{option.opts[0]} {value}"

@@ -37,4 +37,4 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
         info = resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in render.stale(store, info):
         print_message(f"warning: {line}")
-    print_result(render.store_json(store, info) if as_json else render.split_line(store, info))
+    print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")

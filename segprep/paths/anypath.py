@@ -12,9 +12,6 @@ from typing import TypeAlias
 from segprep.errors import OptionError
 from segprep.paths.bucket import BucketPath
 
-SCHEMES = ("s3", "gs", "az")
-"""Schemes of the addresses of buckets."""
-
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<bucket>[^/]*)/*(?P<key>.*)", re.DOTALL)
 
 AnyPath: TypeAlias = Path | BucketPath
@@ -22,12 +19,7 @@ AnyPath: TypeAlias = Path | BucketPath
 
 
 def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
-    """Path that a user gives.
-
-    Raises
-    ------
-    OptionError
-        Where it is an address of an unknown scheme, or contains credentials, or obstore is not installed.
+    """Path that a user gives, without credentials, of a disk or of one of the buckets that segprep knows.
 
     Examples
     --------
@@ -48,7 +40,7 @@ def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
         raise OptionError(
             f"{scheme}://...: contains credentials or a query; give credentials as the provider's tools take them"
         )
-    if scheme not in SCHEMES:
+    if scheme not in {"s3", "gs", "az"}:
         raise OptionError(f"{text}: segprep reads and writes only s3://, gs:// and az://")
     if not bucket:
         raise OptionError(f"{text}: names no bucket")
@@ -56,10 +48,10 @@ def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
         import obstore  # noqa: F401, PLC0415 - an extra
     except ImportError:
         raise OptionError(f"{text}: buckets need obstore; install it with: pip install 'segprep[cloud]'") from None
-    found = BucketPath(f"{scheme}://{bucket}", PurePosixPath(key))
-    if any(part in {"..", "/"} for part in found.key.parts):
+    parsed = BucketPath(f"{scheme}://{bucket}", PurePosixPath(key))
+    if any(part in {"..", "/"} for part in parsed.key.parts):
         raise OptionError(f"{text}: contains ..; give the path without it")
-    return found
+    return parsed
 
 
 def is_within(path: AnyPath, folder: AnyPath) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
@@ -20,12 +21,12 @@ from segprep.paths.client import as_os_errors, client, interruptible, map_reques
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WHOLE = 256 << 20
+_FETCHED = 256 << 20
 """Objects of up to this many bytes are fetched completely when they are opened; of larger ones only what is read."""
 _KEPT = 1 << 30
 """Limit of the bytes of objects that a listing keeps."""
 _REQUESTS = 32
-"""Requests at the same time: each answer takes a while, most of it for the way."""
+"""Requests at the same time: latency is most of the time that each takes."""
 
 
 class Tag(NamedTuple):
@@ -36,7 +37,7 @@ class Tag(NamedTuple):
 
 
 class BucketStat(NamedTuple):
-    """Status of an object; the names are those of `os.stat_result`."""
+    """Status of an object, with names of `os.stat_result`."""
 
     st_size: int
     st_mtime_ns: int
@@ -47,12 +48,7 @@ class BucketStat(NamedTuple):
 class BucketPath:
     """Object in a bucket, or a folder: all objects whose names begin with this one and a slash.
 
-    Attributes
-    ----------
-    bucket : str
-        With its scheme: ``s3://name``.
-    key : PurePosixPath
-        Name in the bucket; ``.`` for the bucket itself.
+    `bucket` has its scheme: ``s3://name``; `key` is the name in it, ``.`` for the bucket itself.
 
     Examples
     --------
@@ -119,20 +115,14 @@ class BucketPath:
     resolve = absolute
 
     def stat(self) -> BucketStat:
-        """Size and time of the last change; both are 0 for a folder.
-
-        Raises
-        ------
-        FileNotFoundError
-            Where there is nothing.
-        """
+        """Size and time of the last change; both are 0 for a folder."""
         try:
             if self.key.parts:
                 return self._head()
         except FileNotFoundError:
             pass
         if not self.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+            raise _missing(self)
         return BucketStat(0, 0, None)
 
     lstat = stat
@@ -144,7 +134,7 @@ class BucketPath:
     def is_file(self) -> bool:
         """True if there is an object of this name."""
         try:
-            return bool(self.key.parts) and self._head() is not None
+            return bool(self.key.parts and self._head())
         except FileNotFoundError:
             return False
 
@@ -163,12 +153,12 @@ class BucketPath:
         """Open an object to read it; a large one is fetched in parts."""
         if mode != "rb":
             raise ValueError(f"{self}: mode={mode!r}: objects are opened only to read them")
-        if _tree_of(self) and self.stat().st_size <= _WHOLE:
+        if _tree_of(self) and self.stat().st_size <= _FETCHED:
             return io.BytesIO(self.read_bytes())
         with as_os_errors(self):
-            found = interruptible(client(self.bucket).get, str(self.key))
-            if found.meta["size"] <= _WHOLE:
-                return io.BytesIO(memoryview(interruptible(found.bytes)))
+            answer = interruptible(client(self.bucket).get, str(self.key))
+            if answer.meta["size"] <= _FETCHED:
+                return io.BytesIO(memoryview(interruptible(answer.bytes)))
             from obstore import open_reader  # noqa: PLC0415 - an extra
 
             reader = interruptible(open_reader, client(self.bucket), str(self.key))
@@ -181,8 +171,9 @@ class BucketPath:
             return tree.contents[self.key]
         with as_os_errors(self):
             content = bytes(memoryview(interruptible(interruptible(client(self.bucket).get, str(self.key)).bytes)))
-        if tree:
-            tree.keep(self.key, content)
+        if tree and tree.kept + len(content) <= _KEPT:
+            tree.contents[self.key] = content
+            tree.kept += len(content)
         return content
 
     mapped = read_bytes
@@ -199,17 +190,9 @@ class BucketPath:
     put = write_bytes
 
     def put_if(self, data: bytes, tag: Tag | None) -> Tag | None:
-        """Put the object in place if there is none, or only one with this tag.
+        """Put the object in place if there is none, or only one with this tag; the new tag, or None if nothing was put.
 
-        Returns
-        -------
-        Tag or None
-            The new tag; None where nothing was put.
-
-        Raises
-        ------
-        OSError
-            Where the bucket's provider has no conditional writes.
+        Raises OSError where the bucket's provider has no conditional writes.
         """
         from obstore.exceptions import AlreadyExistsError, PreconditionError  # noqa: PLC0415 - an extra
 
@@ -218,8 +201,8 @@ class BucketPath:
             mode = {name: value for name, value in tag._asdict().items() if value is not None}
         with as_os_errors(self):
             try:
-                found = interruptible(client(self.bucket).put, str(self.key), data, mode=mode, use_multipart=False)
-                return Tag(found["e_tag"], found["version"])
+                answer = interruptible(client(self.bucket).put, str(self.key), data, mode=mode, use_multipart=False)
+                return Tag(answer["e_tag"], answer["version"])
             except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
 
@@ -236,9 +219,9 @@ class BucketPath:
     def listed_once(self) -> Iterator[None]:
         """List all of a folder now, and answer from that, and from what was read, until the context ends.
 
-        A thousand objects come with each request. Every reader looks at the folders and at the starts of files, and each look
-        would take tens of milliseconds. The listing is in a context variable and not in the paths, because refs keep paths
-        for longer than it is valid, and send them to other processes.
+        Every reader looks at the folders and at the starts of files, and each look would take tens of milliseconds. The
+        listing is in a context variable and not in the paths, because refs keep paths for longer than it is valid, and send
+        them to other processes.
         """
         token = _TREE.set(_listed_tree(self))
         try:
@@ -248,17 +231,16 @@ class BucketPath:
 
     def iterdir(self) -> Iterator["BucketPath"]:
         """Objects and folders in this folder."""
-        folders, files = self.listed()
-        yield from (*folders, *files)
+        return chain(*self.listed())
 
     def listed(self) -> tuple[list["BucketPath"], list["BucketPath"]]:
         """Folders and objects in this folder, by one request per 1000."""
         if tree := _tree_of(self):
             return tree.folders.get(self.key, ([], []))
         with as_os_errors(self):
-            found = interruptible(client(self.bucket).list_with_delimiter, self._prefix)
-        folders = [BucketPath(self.bucket, PurePosixPath(name)) for name in found["common_prefixes"]]
-        files = [BucketPath(self.bucket, PurePosixPath(meta["path"])) for meta in found["objects"]]
+            content = interruptible(client(self.bucket).list_with_delimiter, self._prefix)
+        folders = [BucketPath(self.bucket, PurePosixPath(name)) for name in content["common_prefixes"]]
+        files = [BucketPath(self.bucket, PurePosixPath(meta["path"])) for meta in content["objects"]]
         return folders, [file for file in files if file != self]
 
     def walk(self) -> Iterator[tuple["BucketPath", BucketStat]]:
@@ -291,7 +273,7 @@ class BucketPath:
         """Status of the object."""
         if tree := _tree_of(self):
             if self.key not in tree.stats:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+                raise _missing(self)
             return tree.stats[self.key]
         with as_os_errors(self):
             return _stat(interruptible(client(self.bucket).head, str(self.key)))
@@ -306,12 +288,6 @@ class _Tree:
     stats: dict[PurePosixPath, BucketStat] = field(default_factory=dict)
     contents: dict[PurePosixPath, bytes] = field(default_factory=dict)
     kept: int = 0
-
-    def keep(self, key: PurePosixPath, content: bytes) -> None:
-        """Keep what was read, within the limit."""
-        if self.kept + len(content) <= _KEPT:
-            self.contents[key] = content
-            self.kept += len(content)
 
     def add_folder(self, key: PurePosixPath) -> tuple[list[BucketPath], list[BucketPath]]:
         """Content of a folder, which is added with the folders around it."""
@@ -338,9 +314,9 @@ def _listed_tree(root: BucketPath) -> _Tree:
     Providers' consoles make a folder as an empty object whose name is that of the folder; it is skipped.
     """
     tree = _Tree(root)
-    found = list(root.walk()) or [(root, root.stat())]
-    around = {key for path, _ in found for key in path.key.parents}
-    for path, stat in found:
+    objects = list(root.walk()) or [(root, root.stat())]
+    around = {key for path, _ in objects for key in path.key.parents}
+    for path, stat in objects:
         if path.key not in around:
             tree.stats[path.key] = stat
             if path != root:
@@ -370,6 +346,10 @@ class _Raw(io.RawIOBase):
             data = memoryview(interruptible(self._reader.read, len(buffer)))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _missing(path: BucketPath) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _stat(meta: Mapping[str, Any]) -> BucketStat:

@@ -37,10 +37,7 @@ _ENDPOINTS = {
 def client(address: str) -> Any:
     """Connection to a bucket, or to a folder in it; each process makes its own.
 
-    Raises
-    ------
-    OSError
-        In a process that was forked from one with connections: it lacks their threads, and would wait for ever.
+    A process that was forked from one with connections lacks their threads, and would wait for ever: OSError.
     """
     _OWNER.setdefault("process", os.getpid())
     if _OWNER["process"] != os.getpid():
@@ -56,7 +53,6 @@ _OWNER: dict[str, int] = {}
 
 @lru_cache(maxsize=64)
 def _connected(address: str) -> Any:
-    """Connection to a bucket, or to a folder in it."""
     from obstore.store import from_url  # noqa: PLC0415 - an extra
 
     _check_endpoint(address)
@@ -160,5 +156,5 @@ def _reason(error: Exception) -> str:
     text = str(error).partition("\n\nDebug source")[0]
     status = re.search(r"status code: (\d+[A-Za-z ]*)", text)
     message = re.search(r"<Message>(.*?)</Message>", text, re.DOTALL)
-    found = ": ".join(" ".join(match[1].split()) for match in (status, message) if match)
-    return re.sub(r"\?[^\s\"']*|(?<=://)[^/\s@]*@", "", found or text.partition("\n")[0])
+    reason = ": ".join(" ".join(match[1].split()) for match in (status, message) if match)
+    return re.sub(r"\?[^\s\"']*|(?<=://)[^/\s@]*@", "", reason or text.partition("\n")[0])

@@ -114,8 +114,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and its parents; they are on the disk when this returns."""
     missing = list(takewhile(lambda parent: not parent.exists(), (folder, *folder.parents)))
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        _sync_folder(made.parent)
+    for parent in missing:
+        _sync_folder(parent.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -31,25 +31,7 @@ def lease(root: BucketPath, part_name: str = "") -> Iterator[Callable[[], None]]
     """Keep other runs from writing the store at `root`.
 
     A run of all shards excludes those of parts, and the reverse: each first acquires its own lease, then looks for others.
-
-    Parameters
-    ----------
-    root : BucketPath
-        The store.
-    part_name : str
-        Name of the part of the shards that this run writes, as in `write_lock`. Empty for all.
-
-    Yields
-    ------
-    callable
-        Raises a StorageError once the lease is lost, as that of a machine that was suspended may be.
-
-    Raises
-    ------
-    OutputError
-        Where another run is writing.
-    OSError
-        Where the bucket cannot be written, or has no conditional writes.
+    The callable raises a StorageError once the lease is lost, as that of a machine that was suspended may be.
     """
     own = _Lease(root, f"{LOCK}-{part_name}" if part_name else LOCK)
     _RUNS.add(own.owner.run)

@@ -1,6 +1,7 @@
 """Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from segprep.errors import InputError
@@ -10,8 +11,7 @@ from segprep.paths.files import storage
 PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes of image files."""
 
-_CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-"""Names of files that file managers leave behind."""
+_CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers
 
 
 class Listing(NamedTuple):
@@ -30,13 +30,7 @@ class Listing(NamedTuple):
 
 
 def listing(folder: AnyPath) -> Listing:
-    """Content of `folder`, without links, which may lead out of it or in a circle.
-
-    Raises
-    ------
-    InputError
-        Where the folder cannot be listed.
-    """
+    """Content of `folder`, without links, which may lead out of it or in a circle."""
     try:
         folders, files = storage(folder).listed()
     except OSError as error:
@@ -47,7 +41,7 @@ def listing(folder: AnyPath) -> Listing:
 def below(folder: AnyPath) -> list[Listing]:
     """Contents of a folder and of all folders below."""
     inside = listing(folder)
-    return [inside, *(found for child in inside.folders for found in below(child))]
+    return [inside, *chain.from_iterable(map(below, inside.folders))]
 
 
 def _visible(paths: Sequence[AnyPath]) -> list[AnyPath]:
@@ -57,13 +51,7 @@ def _visible(paths: Sequence[AnyPath]) -> list[AnyPath]:
 
 
 def start_of(file: AnyPath, count: int) -> bytes:
-    """First `count` bytes of a file; ask for one more than allowed to recognise a file that is too large.
-
-    Raises
-    ------
-    InputError
-        Where it cannot be read.
-    """
+    """First `count` bytes of a file; read one more than allowed to recognise a file that is too large."""
     try:
         with file.open("rb") as opened:
             return opened.read(count)

@@ -27,7 +27,7 @@ from segprep.paths.lease import lease
 from segprep.paths.owner import Owner, decode_owner, is_being_written, this_process
 
 NAME_SECONDS = 1
-"""Seconds that a refused run waits for the owner, who may have taken the lock just now, to write its name."""
+"""Seconds that a refused run waits for the owner to write its name."""
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 
 
@@ -35,27 +35,9 @@ _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL})
 def write_lock(root: AnyPath, part_name: str = "") -> Iterator[Callable[[], None]]:
     """Keep other runs from writing the store at `root`, and remove partial files of killed runs.
 
-    The folder is made where it is missing; if nothing is written to it, it is removed at the end.
-
-    Parameters
-    ----------
-    root : AnyPath
-        The store.
-    part_name : str
-        Name of the part of the shards that this run writes, such as ``1-of-4``; runs of other parts may write at the same
-        time. Empty for all shards.
-
-    Yields
-    ------
-    callable
-        Raises a StorageError where this run has lost the lock; call it now and then.
-
-    Raises
-    ------
-    OutputError
-        Where another run is writing.
-    StorageError
-        Where the folder or the bucket cannot be written.
+    The folder is made where it is missing; if nothing is written to it, it is removed at the end. `part_name`, such as
+    ``1-of-4``, names the part of the shards that this run writes; runs of other parts may write at the same time. The callable
+    raises a StorageError where this run has lost the lock: call it now and then.
     """
     if isinstance(root, BucketPath):
         with storage_errors(root), lease(root, part_name) as check:
@@ -68,7 +50,7 @@ def write_lock(root: AnyPath, part_name: str = "") -> Iterator[Callable[[], None
 @contextmanager
 def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
     """As `write_lock`, for a store on this machine."""
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
     held: list[int] = []
     try:
         with storage_errors(root):
@@ -89,7 +71,7 @@ def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
         for file in held:
             os.close(file)
         with suppress(OSError):  # from the first folder that is not empty
-            for folder in made:
+            for folder in missing:
                 folder.rmdir()
 
 

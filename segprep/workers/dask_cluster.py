@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
@@ -20,11 +20,7 @@ POLL_INTERVAL = 5
 WORKERLESS_SECONDS = 300
 """Seconds that a cluster may be without a worker that takes jobs: lost ones may be restarting."""
 
-LOGGERS = ("distributed", "distributed.client")
-"""Dask's loggers of connections: the one of all its modules, and that of the client, which has another level."""
-
 ENCRYPTED = ("tls://", "wss://")
-"""Starts of addresses whose traffic is encrypted, with certificates at both ends."""
 EXPOSED = (
     "not on this machine, and traffic is neither encrypted nor authenticated: "
     "whoever reaches that port can read everything and run code; use tls://, or an ssh tunnel"
@@ -32,7 +28,6 @@ EXPOSED = (
 MORE_MEMORY = (
     "give each more (dask worker --memory-limit), with one thread (--nthreads 1), or write fewer targets at a time"
 )
-TLS_SETTINGS = "distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration"
 LOST_SCHEDULER = "lost the scheduler; restart it and run the same command again to resume"
 
 
@@ -58,7 +53,8 @@ def dask_cluster(scheduler: str) -> Iterator["DaskCluster"]:
 @contextmanager
 def _silence_dask() -> Iterator[None]:
     """Keep Dask from logging, with tracebacks, what becomes a one-line error or is retried."""
-    levels = {logger: logger.level for logger in map(logging.getLogger, LOGGERS)}
+    loggers = map(logging.getLogger, ("distributed", "distributed.client"))  # the client's has another level
+    levels = {logger: logger.level for logger in loggers}
     for logger in levels:
         logger.setLevel(logging.CRITICAL)
     try:
@@ -96,13 +92,7 @@ class DaskCluster:
             future.set_exception(error)
 
     def capacity(self) -> int:
-        """Two jobs for each thread, so that none waits for its next.
-
-        Raises
-        ------
-        StorageError
-            Where there has been no worker that takes jobs for `WORKERLESS_SECONDS`.
-        """
+        """Two jobs for each thread, so that none waits for its next; looks for workers at each `POLL_INTERVAL`."""
         now = time.monotonic()
         if now - self._last_poll >= POLL_INTERVAL:
             self._last_poll = now
@@ -135,45 +125,31 @@ class DaskCluster:
 
         if not isinstance(error, KilledWorker):
             return None
-        full: Sequence[tuple[float, dict[str, Any]]] = ()
         with suppress(OSError):
-            full = self._client.get_events("worker-restart-memory")
-        if any(event["worker"] == error.last_worker.address for _, event in full):
-            return f"its workers ran out of memory: {MORE_MEMORY}"
+            restarts = self._client.get_events("worker-restart-memory")
+            if any(event["worker"] == error.last_worker.address for _, event in restarts):
+                return f"its workers ran out of memory: {MORE_MEMORY}"
         return f"workers died repeatedly on this job (out of memory, or a mask that crashes them): {MORE_MEMORY}"
 
 
 def _address(scheduler: str) -> str:
-    """Valid address of a scheduler; with another one, a client hangs for 20 s.
-
-    Raises
-    ------
-    ValueError
-        Where it is invalid.
-    """
+    """Address of a scheduler; raises ValueError where it is invalid: a client would hang for 20 s."""
     from distributed.comm import parse_address, parse_host_port  # noqa: PLC0415 - as in `dask_cluster`
     from distributed.comm.registry import get_backend  # noqa: PLC0415
 
-    address = scheduler
     if Path(scheduler).is_file():
         content = json.loads(Path(scheduler).read_bytes())
         if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
             raise ValueError("not a scheduler file: it contains no address")
-        address = content["address"]
-    scheme, location = parse_address(address)
+        scheduler = content["address"]
+    scheme, location = parse_address(scheduler)
     get_backend(scheme)
     parse_host_port(location)
     return f"{scheme}://{location}"
 
 
 def _check_security(address: str) -> None:
-    """Raise where an address does not fit Dask's settings: a client would retry for ever.
-
-    Raises
-    ------
-    ValueError
-        Where certificates are missing or cannot be read, or the settings require encryption and the address has none.
-    """
+    """Raise ValueError where an address does not fit Dask's settings: a client would retry for ever."""
     from distributed import Security  # noqa: PLC0415 - as in `dask_cluster`
 
     security = Security()
@@ -188,7 +164,8 @@ def _check_security(address: str) -> None:
         named = ", ".join(file for file in files if file and "\n" not in file)  # else it is the certificate itself
         raise ValueError(f"one of the certificates {named} cannot be read: {error}") from error
     if context is None:
-        raise ValueError(f"{address} needs certificates: set {TLS_SETTINGS}")
+        settings = "distributed.comm.tls.ca-file, .client.cert and .client.key in Dask's configuration"
+        raise ValueError(f"{address} needs certificates: set {settings}")
 
 
 def is_exposed(address: str) -> bool:

@@ -13,7 +13,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -122,12 +122,8 @@ class Executor(Protocol):
 def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
     """Index and result of every job, in the order in which they end.
 
-    Raises
-    ------
-    SegprepError
-        As soon as a job fails: what the job raised, or an error that names the job. No further job is started.
-    StorageError
-        At the end, where workers died on some jobs: all of these are named, and the others are done.
+    Raises SegprepError as soon as a job fails: what the job raised, or an error that names the job. Jobs on which workers
+    died are named in a StorageError at the end, when the others are done.
     """
     died = []
     for index, result in try_jobs(executor, jobs):
@@ -217,11 +213,8 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     if count == 1:
         yield InProcess()
         return
-    processes = Processes(min(count, masks))
-    try:
+    with closing(Processes(min(count, masks))) as processes:
         yield processes
-    finally:
-        processes.shutdown()
 
 
 class InProcess:
@@ -247,6 +240,4 @@ class InProcess:
 
 def _cores() -> int:
     """Number of cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

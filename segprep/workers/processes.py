@@ -50,7 +50,6 @@ class Processes:
         self._has_started = False
 
     def _pool(self) -> ProcessPoolExecutor:
-        """Pool of one process."""
         return ProcessPoolExecutor(1, self._context, initializer=_init_worker, initargs=(self._watched,))
 
     def capacity(self) -> int:
@@ -58,13 +57,7 @@ class Processes:
         return self.count
 
     def explain_death(self, error: BaseException) -> str | None:
-        """Cause of a worker's death, and the remedy; None for an error of another kind.
-
-        Raises
-        ------
-        OptionError
-            At the first death, where processes cannot even start, as those of a script that calls itself.
-        """
+        """Cause of a worker's death; an OptionError where none can even start, as those of a script that calls itself."""
         if not isinstance(error, BrokenProcessPool):
             return None
         if not self._has_started:
@@ -77,15 +70,17 @@ class Processes:
         """Give a job to an idle process; there are never more jobs than processes."""
         index = next(index for index, latest in enumerate(self._latest) if latest is None or latest.done())
         try:
-            future = _submit(self._pools[index], fn, *args)
+            with _defer_signals():
+                future = self._pools[index].submit(fn, *args)
         except BrokenProcessPool:
             self._pools[index].shutdown()
             self._pools[index] = self._pool()
-            future = _submit(self._pools[index], fn, *args)
+            with _defer_signals():
+                future = self._pools[index].submit(fn, *args)
         self._latest[index] = future
         return future
 
-    def shutdown(self) -> None:
+    def close(self) -> None:
         """End all processes, also in the middle of a job."""
         self._held.close()
         for pool in self._pools:
@@ -93,17 +88,12 @@ class Processes:
         self._watched.close()
 
 
-def _submit(pool: ProcessPoolExecutor, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-    """Give a job to a pool; a process that it starts for it has signals blocked from its start."""
-    with _defer_signals():
-        return pool.submit(fn, *args)
-
-
 @contextmanager
 def _defer_signals() -> Iterator[None]:
     """Handle signals when the context ends: in the middle of a start, one would leave a process that waits for its job.
 
-    Blocking them is not enough, since a thread of some library may get them: Python then calls the handler all the same.
+    A process that is started meanwhile has them blocked. That is not enough for this one: a thread of some library may get
+    them, and Python then calls the handler all the same.
     """
     received: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
@@ -121,9 +111,10 @@ def _defer_signals() -> Iterator[None]:
 
 
 def _init_worker(parent: Connection) -> None:
-    """Let this process end with its parent, and not before."""
+    """Let this process end with its parent, and not before, and use one core."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # there is a process per core; read when OpenCV is first used
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 

@@ -90,7 +90,7 @@ def test_a_place_is_sent_to_other_processes_by_its_name_alone(twins):
 def test_large_objects_are_read_piece_by_piece_as_a_file_is(twins, monkeypatch):
     content = bytes(range(256)) * 4096
     (twins[1].parent / "large").write_bytes(content)
-    monkeypatch.setattr(bucket_module, "_WHOLE", 1000)
+    monkeypatch.setattr(bucket_module, "_FETCHED", 1000)
     with (twins[1].parent / "large").open() as file:
         assert isinstance(file, io.BufferedReader)
         assert (file.read(5), file.seek(-7, 2), file.read()) == (content[:5], len(content) - 7, content[-7:])

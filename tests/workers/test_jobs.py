@@ -1,9 +1,13 @@
 """Workers, as users write them."""
 
+from contextlib import closing
+
+import cv2
 import pytest
 
 from segprep.errors import OptionError
 from segprep.workers.jobs import Workers
+from segprep.workers.processes import Processes
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,8 @@ def test_workers_are_made_from_what_people_write(value, expected):
 def test_no_workers_are_an_option_error():
     with pytest.raises(OptionError, match=r"^workers=0: must be at least 1$"):
         Workers.of(0)
+
+
+def test_opencv_uses_one_thread_in_a_worker_process():
+    with closing(Processes(1)) as processes:
+        assert processes.submit(cv2.getNumThreads).result() == 1
