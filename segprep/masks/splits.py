@@ -90,11 +90,6 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     r"""Group of each key.
 
-    Raises
-    ------
-    OptionError
-        If a key does not match.
-
     Examples
     --------
     >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
@@ -130,11 +125,6 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
     The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
-
-    Raises
-    ------
-    OptionError
-        If there are fewer groups than folds.
     """
     found = np.full(len(groups), 255, np.uint8)
     if folds is None:
@@ -157,17 +147,6 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
 
     Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
     error of the shares most; the last ones go to splits that would otherwise be empty.
-
-    Parameters
-    ----------
-    groups : sequence of str
-        Group of each mask.
-    counts : (masks, columns) int64 array
-        Amounts to balance: pixels and instances of each class.
-    fractions : sequence of float
-        Shares of the splits.
-    seed : int
-        Breaks ties.
     """
     names, member = np.unique(np.array(groups), return_inverse=True)
     share = np.zeros((len(names), counts.shape[1] + 1))

@@ -17,16 +17,9 @@ from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_ins
 
 
 class Meaning(NamedTuple):
-    """Meaning of a value of a PNG.
+    """Meaning of a value of a PNG; a group is several things that are not separated, and ignored pixels are unknown.
 
-    Attributes
-    ----------
-    kind : {"background", "thing", "group", "stuff", "ignore"}
-        ``thing``: one instance. ``group``: several things that are not separated. ``ignore``: unknown.
-    code : int
-        Class code.
-    problem : str
-        Kind of the problem with the value; empty if there is none.
+    `problem` is the kind of the problem with the value; empty if there is none.
     """
 
     kind: Literal["background", "thing", "group", "stuff", "ignore"]
@@ -40,13 +33,7 @@ IGNORED = Meaning("ignore")
 
 @dataclass(frozen=True)
 class CodedPngRef:
-    """One PNG.
-
-    Attributes
-    ----------
-    meaning : callable
-        Meaning of a value; a function of a module, so that it can be pickled.
-    """
+    """One PNG; `meaning` of a value is a function of a module, so that it can be pickled."""
 
     key: str
     split: str | None
@@ -84,25 +71,7 @@ def mask_of_values(
 ) -> InstanceMask:
     """Mask in which each value of a thing is an instance, numbered in the order of values.
 
-    Parameters
-    ----------
-    values : (H, W) integer array
-        Values that encode a class and an instance.
-    meaning : callable
-        Meaning of a value; called once for each value that occurs.
-    crowd : {"ignore", "instance"}
-        Make a group of things ignored, or one instance.
-    max_instances : int
-        Largest number of instances.
-    noun : str
-        Word for a value in problems.
-    where : str
-        File, for messages.
-
-    Raises
-    ------
-    InputError
-        If there are too many instances.
+    `noun` is the word for a value in problems, `where` the file in messages.
 
     Examples
     --------

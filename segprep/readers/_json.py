@@ -45,12 +45,6 @@ def is_json(path: AnyPath) -> bool:
 
 
 def decode_file(path: AnyPath, kind: type[T], content: str) -> T:
-    """Content of a JSON file; raw parts are views of its map.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or is not valid `content`.
-    """
+    """Content of a JSON file; raw parts are views of its map."""
     text = memoryview(mapped(path))
     return decode(path, text[len(BOM) :] if text[: len(BOM)] == BOM else text, kind, content)

@@ -88,21 +88,7 @@ def mask_from_instances(
 ) -> InstanceMask:
     """Mask of instances that are drawn one by one; each is pasted into the planes before the next is drawn.
 
-    Parameters
-    ----------
-    where : str
-        File, for messages.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    found : iterable of (int, InstanceCrop) or Problem
-        Class code and pixels of each instance, in order, and problems.
-    options : ReadOptions
-        Limit of instances.
-
-    Raises
-    ------
-    InputError
-        If there are too many instances.
+    `found` gives the class code and pixels of each instance, in order, and problems; `where` is the file, for messages.
     """
     codes: list[int] = []
     problems: list[Problem] = []

@@ -50,19 +50,7 @@ class Source(NamedTuple):
 
 
 class Region(NamedTuple):
-    """One annotation of an image.
-
-    Attributes
-    ----------
-    id : str
-        Its id in the file, for messages.
-    code : int
-        Class code.
-    is_crowd : bool
-        True if it covers many objects that are not separated.
-    segmentation : bytes
-        Polygons or runs, as they stand in the file.
-    """
+    """One annotation of an image; a crowd covers many objects that are not separated."""
 
     id: str
     code: int
@@ -75,17 +63,7 @@ class CocoRef:
     """One image of a COCO file, with all of its annotations and none of the others.
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
-
-    Attributes
-    ----------
-    file : str
-        The COCO file, for messages.
-    sides : (number or str or None, number or str or None)
-        Height and width as they stand in the file.
-    regions : tuple of Region
-        Annotations in the order of the file.
-    problems : tuple of Problem
-        Annotations that are left out whatever their pixels.
+    `sides` are height and width as they stand in the file; `problems` are annotations left out whatever their pixels.
     """
 
     key: str

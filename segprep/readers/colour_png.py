@@ -34,10 +34,7 @@ _DIVIDED = re.compile(rf"({'|'.join(FOLDERS)})(?:annot|_labels)", re.IGNORECASE)
 class ColourPngRef:
     """One colour-coded PNG; in ``trainannot/`` and the like, its key begins with the split, not with the folder.
 
-    Attributes
-    ----------
-    codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, `IGNORE` unknown.
+    `codes` are colours and their class codes: 0 is the background, `IGNORE` unknown.
     """
 
     key: str

@@ -16,15 +16,7 @@ from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_inst
 
 @dataclass(frozen=True)
 class InstancePngRef:
-    """PNG or JPEG files of one image, whose path is the key.
-
-    Attributes
-    ----------
-    folder : AnyPath
-        Folder of the files.
-    files : tuple of (str, int)
-        Each file, relative to the folder, and the class code of its instance.
-    """
+    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance."""
 
     key: str
     split: str | None

@@ -58,13 +58,7 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True)
 class LabelmeRef:
-    """One JSON file.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Names of all classes, in the order of their codes.
-    """
+    """One JSON file; `labels` are the names of all classes, in the order of their codes."""
 
     key: str
     split: str | None
@@ -122,23 +116,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> InstanceCrop:
-    """Pixels of one shape within their bounding box.
+    """Pixels of one shape within their bounding box; raise a BadRegionError if it is invalid or none lies inside the image.
 
-    Parameters
-    ----------
-    kind : str
-        labelme's ``shape_type``.
-    points : list of (x, y)
-        In pixels; the first pixel spans from 0 to 1.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    mask : str, optional
-        The bitmap of a mask: a PNG in base64.
-
-    Raises
-    ------
-    BadRegionError
-        If it is invalid, or no pixel lies inside the image.
+    Points are (x, y) in pixels, and the first pixel spans from 0 to 1; `mask` is the PNG of a mask, in base64.
 
     Examples
     --------

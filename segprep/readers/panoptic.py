@@ -60,19 +60,7 @@ class _Document(msgspec.Struct):
 
 
 class Segment(NamedTuple):
-    """One segment of an image.
-
-    Attributes
-    ----------
-    id : int
-        Its colour's number.
-    code : int
-        Class code.
-    is_thing : bool
-        True if its class has instances.
-    is_crowd : bool
-        True if it covers many objects that are not separated.
-    """
+    """One segment of an image: its id is its colour's number; a crowd covers many objects that are not separated."""
 
     id: int
     code: int
@@ -82,19 +70,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class PanopticRef:
-    """One PNG and the segments in it.
-
-    Attributes
-    ----------
-    folder : AnyPath
-        Folder of the PNG files.
-    name : str
-        Name of the PNG in the JSON, relative to `folder`; the key, which begins with the split if there are several files.
-    shape : (int, int)
-        Height and width in pixels by the JSON; 0 if unknown.
-    segments : tuple of Segment
-        Segments in the order of the JSON.
-    """
+    """One PNG and the segments in it; its `name` is relative to `folder`, and an unknown `shape` is 0, 0."""
 
     key: str
     split: str | None
@@ -168,13 +144,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def segment_ids(file: AnyPath, *, max_pixels: int) -> NDArray[np.int32]:
-    """Ids that the colours of a PNG encode, shape (H, W).
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, too large, or has no colours.
-    """
+    """Ids that the colours of a PNG encode, shape (H, W)."""
     with png_pixels(file, max_pixels=max_pixels) as image:
         if image.mode not in _COLOURS:
             raise InputError(f"{file}: an image in {image.mode}; ids of segments are colours, so give PNG files in RGB")

@@ -81,16 +81,8 @@ _OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour
 class VocRef:
     """One image; its key begins with the split if there are lists of splits.
 
-    Attributes
-    ----------
-    class_file : AnyPath
-        PNG of the classes.
-    object_file : AnyPath or None
-        PNG of the objects; None if the data set has none.
-    codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, -1 ignored. VOC's colour of void need not be there.
-    by_index : bool
-        True if the class is given by the palette's index, which is a position in `codes`, not by the colour.
+    `codes` are colours and their class codes: 0 is the background, `IGNORE` unknown; VOC's colour of void need not be there.
+    With `by_index`, the palette's index counts, a position in `codes`, not the colour.
     """
 
     key: str
@@ -160,7 +152,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     objects = _png_files(inside, "segmentationobject")
     maps = [file for file in inside.files if file.name.lower() == "labelmap.txt"]
-    palette = labelmap_palette(maps[0]) if maps else [Colour(*each) for each in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
+    palette = labelmap_palette(maps[0]) if maps else [Colour(*row) for row in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
     table, codes = stuff_classes(palette, is_thing=bool(objects))
     splits = _splits(inside, classes)
     refs = []
@@ -178,16 +170,8 @@ def mask_of_pair(
 ) -> InstanceMask:
     """Mask of objects and classes; an object without a class is left out, and its pixels are ignored.
 
-    Parameters
-    ----------
-    objects : (H, W) int32 array
-        0 is no object; the other numbers need not follow each other.
-    codes : (H, W) int32 array
-        Class codes, 0 is background, -1 unknown. Outside of objects they are stuff.
-    void : (H, W) bool array
-        True where it is unknown if there is an object.
-    problems : iterable of Problem
-        Problems of the files, which come first.
+    All arrays are (H, W). Numbers of objects need not follow each other; 0 is no object. Codes outside of objects are stuff,
+    and `IGNORE` is unknown; where `void` is True, it is unknown if there is an object. `problems` come first.
 
     Examples
     --------

@@ -60,15 +60,7 @@ class _Data(msgspec.Struct):
 
 @dataclass(frozen=True)
 class YoloRef:
-    """One text of polygons.
-
-    Attributes
-    ----------
-    image : AnyPath or None
-        The image of the same name, which has the size; None if there is none.
-    ids : tuple of int
-        Class numbers of the source, in the order of their codes.
-    """
+    """One text of polygons, the image that has the size, and the class numbers of the source in the order of their codes."""
 
     key: str
     split: str | None
@@ -129,12 +121,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
-    """Class number and pixels of one line, in an image of this height and width.
-
-    Raises
-    ------
-    BadRegionError
-        If it is not a class and a polygon, or no pixel lies inside the image.
+    """Class number and pixels of one line, in an image of this height and width; raise a BadRegionError if there is none.
 
     Examples
     --------
@@ -156,13 +143,7 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
 
 
 def image_shape(path: AnyPath) -> tuple[int, int]:
-    """Height and width of an image as viewers show it, by its header alone.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Height and width of an image as viewers show it, by its header alone."""
     with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
