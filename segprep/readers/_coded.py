@@ -84,31 +84,31 @@ def mask_of_values(
     distinct, ranks = ranked(values)
     meanings = [meaning(value) for value in distinct.tolist()]
     as_thing = {"thing", "group"} if crowd == "instance" else {"thing"}
-    is_thing = np.array([each.kind in as_thing for each in meanings], np.bool_)
+    is_thing = np.array([entry.kind in as_thing for entry in meanings], np.bool_)
     check_instances(where, int(is_thing.sum()), max_instances)
-    is_stuff = np.array([each.kind == "stuff" for each in meanings], np.bool_)
-    is_ignored = np.array([each.kind in {"ignore", "group"} for each in meanings], np.bool_) & ~is_thing
-    codes = np.array([each.code for each in meanings], np.int32)
+    is_stuff = np.array([entry.kind == "stuff" for entry in meanings], np.bool_)
+    is_ignored = np.array([entry.kind in {"ignore", "group"} for entry in meanings], np.bool_) & ~is_thing
+    codes = np.array([entry.code for entry in meanings], np.int32)
     numbers = np.where(is_thing, np.cumsum(is_thing), 0).astype(np.int32)
     return InstanceMask(
         numbers[ranks][np.newaxis],
         np.concatenate([np.zeros(1, np.int32), codes[is_thing]]),
         is_ignored[ranks] if is_ignored.any() else None,
         first_problems(
-            Problem(each.problem, f"{noun} {value}")
-            for value, each in zip(distinct.tolist(), meanings, strict=True)
-            if each.problem
+            Problem(entry.problem, f"{noun} {value}")
+            for value, entry in zip(distinct.tolist(), meanings, strict=True)
+            if entry.problem
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
 
 
-def parents_of(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
-    """Folders that hold a folder `name`: `path` itself, else folders up to `depth` below; not those inside of one found."""
+def folders_named(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
+    """Folders `name` in `path` itself, else in folders up to `depth` below; not those deeper than another."""
     inside = listing(path)
-    if inside.named(name):
-        return [path]
-    return [found for child in inside.folders for found in parents_of(child, name, depth - 1)] if depth else []
+    if (folders := inside.named(name)) or not depth:
+        return folders
+    return [folder for child in inside.folders for folder in folders_named(child, name, depth - 1)]
 
 
 def is_wide(file: AnyPath, options: ReadOptions) -> bool:
