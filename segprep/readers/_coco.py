@@ -113,7 +113,7 @@ def image_shape(where: str, sides: tuple[Side, Side]) -> tuple[int, int]:
 
 
 def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of the polygons or runs of one annotation within their bounding box; raise a BadRegionError if none.
+    """Pixels of the polygons or runs of one annotation within their bounding box.
 
     Examples
     --------

@@ -37,14 +37,18 @@ class Colour(NamedTuple):
     value: int
 
 
-def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
-    """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), as `Colours`."""
+def rgb_pixels(path: AnyPath, *, max_pixels: int, advice: str) -> NDArray[np.int32]:
+    """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), shape (H, W, 3)."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in {"P", "RGB", "RGBA"}:
-            raise InputError(
-                f"{path}: an image in {image.mode}; classes are given by colours, so save it as RGB or with a palette"
-            )
-        pixels = np.asarray(image.convert("RGB"), np.int32)
+            raise InputError(f"{path}: an image in {image.mode}; {advice}")
+        return np.asarray(image.convert("RGB"), np.int32)
+
+
+def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
+    """Colours of a PNG as numbers, of which each is a class."""
+    advice = "classes are given by colours, so save it as RGB or with a palette"
+    pixels = rgb_pixels(path, max_pixels=max_pixels, advice=advice)
     return np.asarray(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2])
 
 

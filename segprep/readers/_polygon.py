@@ -23,7 +23,7 @@ _LONGEST = 2**21
 
 
 def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Runs:
-    """Rasterise the union of polygons to runs by COCO's rule, cut at the image's edges; raise a BadRegionError if unfit.
+    """Rasterise the union of polygons to runs by COCO's rule, cut at the image's edges.
 
     A polygon is ``x0, y0, x1, y1, ...`` in pixels; the first pixel spans from 0 to 1.
 

@@ -10,8 +10,8 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
-from segprep.masks.splits import folder_split
-from segprep.paths.anypath import AnyPath
+from segprep.masks.splits import file_split, folder_split
+from segprep.paths.anypath import AnyPath, name_in
 
 T = TypeVar("T")
 File = TypeVar("File")
@@ -68,6 +68,22 @@ class ReadOptions:
 def with_split(key: str) -> tuple[str, str | None]:
     """Key of a mask and the split that its folders give: the first two fields of its ref."""
     return key, folder_split(key)
+
+
+def key_in(split: str | None, name: str) -> str:
+    """Key of a mask or a file of this name, which begins with the split if the data set's files give one."""
+    return name if split is None else f"{split}/{name}"
+
+
+def splits_of_files(folder: AnyPath, files: Sequence[AnyPath], content: str) -> list[str | None]:
+    """Split of each of several files of one data set; raise if one has none, or two have the same."""
+    splits = [file_split(file) for file in files]
+    if None in splits or len(set(splits)) < len(splits):
+        names = ", ".join(name_in(folder, file) for file in files)
+        raise InputError(
+            f"{folder}: {len(files)} {content} files: {names}; give one of them, or one for each of train, val and test"
+        )
+    return splits
 
 
 def check_instances(where: str, count: int, max_instances: int) -> None:

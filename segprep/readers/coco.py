@@ -5,7 +5,7 @@ opened: the size is the width and height in the file.
 """
 
 import mmap
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,14 +19,22 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.masks.splits import FOLDERS, file_split, folder_split
-from segprep.paths.anypath import AnyPath, name_in
+from segprep.masks.splits import FOLDERS, folder_split
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers import _coco
 from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
 from segprep.readers._image import check_size
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._reader import (
+    MaskSet,
+    Reader,
+    ReadOptions,
+    check_instances,
+    key_in,
+    mask_from_instances,
+    splits_of_files,
+)
 from segprep.readers._text import check_utf8
 
 _INSTANCES = "instances_"
@@ -43,10 +51,6 @@ class Source(NamedTuple):
 
     file: AnyPath
     split: str | None = None
-
-    def key(self, name: str) -> str:
-        """Key of a mask or a file of this name."""
-        return name if self.split is None else f"{self.split}/{name}"
 
 
 class Region(NamedTuple):
@@ -115,9 +119,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
     ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are skipped.
     An image without a file name is named by the end of its ``coco_url``, as in LVIS.
-
-    Ids are integers or text; ``1``, ``1.0`` and ``"1"`` are the same. An annotation of an image or a category that
-    the file does not list is left out.
     """
     sources = _sources_in(path) if path.is_dir() else _checked_file(path)
     if not sources:
@@ -155,13 +156,7 @@ def _sources_in(folder: AnyPath) -> list[Source]:
     if any(file.name.startswith(_INSTANCES) for file in found):
         found = [file for file in found if not file.name.startswith(_SIBLINGS)]
     found = found or _coco_files(inside.named(*FOLDERS))
-    splits = [file_split(file) for file in found]
-    if None in splits or max(Counter(splits).values(), default=1) > 1:
-        names = ", ".join(name_in(folder, file) for file in found)
-        raise InputError(
-            f"{folder}: {len(found)} COCO files: {names}; give one of them, or one for each of train, val and test"
-        )
-    return list(map(Source, found, splits))
+    return list(map(Source, found, splits_of_files(folder, found, "COCO")))
 
 
 def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
@@ -225,11 +220,11 @@ def _refs(
             problems[row - 1].append(_problem(annotation, is_listed=code > 0))
     refs = []
     for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
-        key, sides = source.key(_name(image, file)), (image.height, image.width)
+        key, sides = key_in(source.split, _name(image, file)), (image.height, image.width)
         split = source.split or folder_split(key)
         refs.append(CocoRef(key, split, file, sides, tuple(own), options, tuple(problems[row])))
     of_file = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
-    return tuple(refs), tuple((source.key(source.file.name), problem) for problem in of_file)
+    return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
 
 
 def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Problem]:

@@ -24,33 +24,14 @@ from segprep.readers._palette import (
     png_colours,
     stuff_classes,
 )
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, key_in
 from segprep.readers._text import read_text
 
 _VOID = 255
 """Palette index of the seams between objects, which are ignored."""
 _NAMES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
@@ -158,7 +139,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     refs = []
     for name, split in splits.items():
         files = classes[name], _object_file(objects, name, classes[name])
-        refs.append(VocRef(_key(name, split), split or folder_split(name), *files, codes, not maps, options))
+        refs.append(VocRef(key_in(split, name), split or folder_split(name), *files, codes, not maps, options))
     unlisted = sorted(classes.keys() - splits.keys())
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
     warning = Problem("image is in no list", where, left_out=False)
@@ -222,11 +203,6 @@ def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) ->
     return objects[name]
 
 
-def _key(name: str, split: str | None) -> str:
-    """Key of the image of this name."""
-    return name if split is None else f"{split}/{name}"
-
-
 def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | None]:
     """Split of each image by its name, in the order of keys; None if there are no lists of splits."""
     files = {
@@ -245,7 +221,7 @@ def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | Non
         for name in _names(file, classes, may_lack=split == "test"):
             if split_of.setdefault(name, split) != split:
                 raise InputError(f"{file}: {name!a} is also in the list of {split_of[name]}; an image has one split")
-    return dict(sorted(split_of.items(), key=lambda item: _key(*item)))
+    return dict(sorted(split_of.items(), key=lambda item: key_in(item[1], item[0])))
 
 
 def _names(file: AnyPath, classes: dict[str, AnyPath], *, may_lack: bool = False) -> list[str]:
