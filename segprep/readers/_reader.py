@@ -124,17 +124,17 @@ def mask_from_instances(
 
 def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
     """Content of each file, None for a damaged one, which raises its error when loaded; raise the first if all are damaged."""
-    found: list[T | None] = []
+    contents: list[T | None] = []
     errors = []
     for file in files:
         try:
-            found.append(read(file))
+            contents.append(read(file))
         except InputError as error:
             errors.append(error)
-            found.append(None)
+            contents.append(None)
     if len(errors) == len(files):
         raise errors[0]
-    return found
+    return contents
 
 
 @dataclass(frozen=True)

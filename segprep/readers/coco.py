@@ -4,7 +4,6 @@ A file is decoded once, over a memory map, and each ref takes a copy of the byte
 opened: the size is the width and height in the file.
 """
 
-import mmap
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from segprep.paths.listing import listing
 from segprep.readers import _coco
 from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
     MaskSet,
     Reader,
@@ -142,7 +141,7 @@ def _checked_file(path: AnyPath) -> list[Source]:
     check_utf8(path, text[:4])
     if first_character(text) == b"[":
         raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
-    if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
+    if not is_object_with(text, "images", "annotations"):
         return []
     return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
 
@@ -162,15 +161,10 @@ def _sources_in(folder: AnyPath) -> list[Source]:
 def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
-    found = [file for file in files if _is_coco(mapped(file))]
+    found = [file for file in files if is_object_with(mapped(file), "images", "annotations", "segmentation")]
     for file in files if found else ():
         check_utf8(file, mapped(file)[:4])  # beside a COCO file it is likely another split, not to be skipped
     return found
-
-
-def _is_coco(text: mmap.mmap | bytes) -> bool:
-    """True if a file looks like COCO instances; much cheaper than decoding it."""
-    return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
 def _check_categories(own: list[_coco.Category], file: AnyPath, others: list[_coco.Category], first: AnyPath) -> None:

@@ -62,8 +62,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     - ``masks/<image>/*.png`` or ``masks/<image>/<class>/*.png``,
     - ``masks/<image>_<number>.png``, ``<image>_mask_<number>.png`` or ``<image>_<class>_<number>.png``, if each belongs
       to an image (that of the longest name that fits), and at least one image has several.
-
-    If ``options.class_pattern`` is given, it finds the classes, and a file that it does not match has none.
     """
     images = images_in(path) if path.is_dir() else []
     if not images:

@@ -23,7 +23,7 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, first_character, has_keys, is_json, mapped
+from segprep.readers._json import decode_file, is_json, is_object_with, mapped
 from segprep.readers._polygon import polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
 from segprep.readers._text import MALFORMED, decode_region
@@ -240,10 +240,7 @@ def _files_in(folder: AnyPath) -> list[AnyPath]:
 
 def _is_labelme(file: AnyPath) -> bool:
     """True if a file looks like labelme's; much cheaper than decoding it."""
-    if file.suffix.lower() != ".json":
-        return False
-    text = mapped(file)
-    return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
+    return file.suffix.lower() == ".json" and is_object_with(mapped(file), "shapes", "imagePath")
 
 
 def _labels(document: _Document) -> set[str]:
