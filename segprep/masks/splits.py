@@ -90,11 +90,6 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     r"""Group of each key.
 
-    Raises
-    ------
-    OptionError
-        If a key does not match.
-
     Examples
     --------
     >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
@@ -130,44 +125,28 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
     The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
-
-    Raises
-    ------
-    OptionError
-        If there are fewer groups than folds.
     """
-    found = np.full(len(groups), 255, np.uint8)
+    fold = np.full(len(groups), 255, np.uint8)
     if folds is None:
-        return found
+        return fold
     outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
     sizes = Counter(groups[mask] for mask in outside)
     if len(sizes) < folds:
         raise OptionError(f"folds={folds}: there are {len(sizes)} groups of masks outside test; use fewer folds")
     filled = [0] * folds
     fold_of: dict[str, int] = {}
-    for group in sorted(sizes, key=lambda each: (-sizes[each], fraction_of(f"fold/{each}", seed))):
+    for group in sorted(sizes, key=lambda name: (-sizes[name], fraction_of(f"fold/{name}", seed))):
         fold_of[group] = filled.index(min(filled))
         filled[fold_of[group]] += sizes[group]
-    found[outside] = [fold_of[groups[mask]] for mask in outside]
-    return found
+    fold[outside] = [fold_of[groups[mask]] for mask in outside]
+    return fold
 
 
 def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
     """Split of each mask so that every column of `counts` is shared by `fractions`, as well as the groups allow.
 
     Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
-    error of the shares most; the last ones go to splits that would otherwise be empty.
-
-    Parameters
-    ----------
-    groups : sequence of str
-        Group of each mask.
-    counts : (masks, columns) int64 array
-        Amounts to balance: pixels and instances of each class.
-    fractions : sequence of float
-        Shares of the splits.
-    seed : int
-        Breaks ties.
+    error of the shares most; the last ones go to splits that would otherwise be empty. `counts` has shape (masks, columns).
     """
     names, member = np.unique(np.array(groups), return_inverse=True)
     share = np.zeros((len(names), counts.shape[1] + 1))

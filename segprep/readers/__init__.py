@@ -119,17 +119,17 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
 
 def _generally(path: AnyPath, readers: Iterable[Reader], options: ReadOptions) -> list[MaskSet]:
     """Answers of general readers; an error of one counts only if none before it recognises the layout."""
-    found: list[MaskSet] = []
+    answers: list[MaskSet] = []
     for reader in readers:
         try:
             masks = reader.find(path, options)
         except InputError:
-            if not found:
+            if not answers:
                 raise
             continue
         if masks is not None:
-            found.append(masks)
-    return found
+            answers.append(masks)
+    return answers
 
 
 def _advice(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> str:

@@ -49,7 +49,7 @@ _LABELS = 34
 def check_own_classes(folder: AnyPath) -> None:
     """Raise an InputError if a folder lists other classes, which CVAT and datumaro number by the lines of a file."""
     known = {name.replace(" ", "") for name in (*(name for _, name, _ in EVALUATED), *_UNEVALUATED)}
-    for file in (each for each in listing(folder).files if each.name.lower() == _OWN_CLASSES):
+    for file in (file for file in listing(folder).files if file.name.lower() == _OWN_CLASSES):
         names = [" ".join(line.split()[3:]) for line in lines_of(file)]  # after red, green and blue
         other = next((name for name in names if name and name.lower().replace(" ", "") not in known), None)
         if other is not None:

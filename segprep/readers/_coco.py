@@ -90,13 +90,7 @@ def number(numbers: Numbers, id_: Id | None) -> int:
 
 
 def numbered(where: str, ids: Iterable[Id]) -> Numbers:
-    """Number of each id, from 1 on.
-
-    Raises
-    ------
-    InputError
-        If an id is neither an integer nor text, or occurs twice.
-    """
+    """Number of each id, from 1 on; raise if one is neither an integer nor text, or occurs twice."""
     numbers: Numbers = {}
     for position, id_ in enumerate(ids, start=1):
         key = plain(id_)
@@ -119,19 +113,7 @@ def image_shape(where: str, sides: tuple[Side, Side]) -> tuple[int, int]:
 
 
 def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of one annotation within their bounding box.
-
-    Parameters
-    ----------
-    segmentation : bytes
-        JSON of polygons or runs.
-    shape : (int, int)
-        Height and width of the image in pixels.
-
-    Raises
-    ------
-    BadRegionError
-        If it is invalid, or no pixel lies inside the image.
+    """Pixels of the polygons or runs of one annotation within their bounding box.
 
     Examples
     --------

@@ -17,16 +17,9 @@ from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_ins
 
 
 class Meaning(NamedTuple):
-    """Meaning of a value of a PNG.
+    """Meaning of a value of a PNG; a group is several things that are not separated, and ignored pixels are unknown.
 
-    Attributes
-    ----------
-    kind : {"background", "thing", "group", "stuff", "ignore"}
-        ``thing``: one instance. ``group``: several things that are not separated. ``ignore``: unknown.
-    code : int
-        Class code.
-    problem : str
-        Kind of the problem with the value; empty if there is none.
+    `problem` is the kind of the problem with the value; empty if there is none.
     """
 
     kind: Literal["background", "thing", "group", "stuff", "ignore"]
@@ -40,13 +33,7 @@ IGNORED = Meaning("ignore")
 
 @dataclass(frozen=True)
 class CodedPngRef:
-    """One PNG.
-
-    Attributes
-    ----------
-    meaning : callable
-        Meaning of a value; a function of a module, so that it can be pickled.
-    """
+    """One PNG; `meaning` of a value is a function of a module, so that it can be pickled."""
 
     key: str
     split: str | None
@@ -84,25 +71,7 @@ def mask_of_values(
 ) -> InstanceMask:
     """Mask in which each value of a thing is an instance, numbered in the order of values.
 
-    Parameters
-    ----------
-    values : (H, W) integer array
-        Values that encode a class and an instance.
-    meaning : callable
-        Meaning of a value; called once for each value that occurs.
-    crowd : {"ignore", "instance"}
-        Make a group of things ignored, or one instance.
-    max_instances : int
-        Largest number of instances.
-    noun : str
-        Word for a value in problems.
-    where : str
-        File, for messages.
-
-    Raises
-    ------
-    InputError
-        If there are too many instances.
+    `noun` is the word for a value in problems, `where` the file in messages.
 
     Examples
     --------
@@ -115,31 +84,31 @@ def mask_of_values(
     distinct, ranks = ranked(values)
     meanings = [meaning(value) for value in distinct.tolist()]
     as_thing = {"thing", "group"} if crowd == "instance" else {"thing"}
-    is_thing = np.array([each.kind in as_thing for each in meanings], np.bool_)
+    is_thing = np.array([entry.kind in as_thing for entry in meanings], np.bool_)
     check_instances(where, int(is_thing.sum()), max_instances)
-    is_stuff = np.array([each.kind == "stuff" for each in meanings], np.bool_)
-    is_ignored = np.array([each.kind in {"ignore", "group"} for each in meanings], np.bool_) & ~is_thing
-    codes = np.array([each.code for each in meanings], np.int32)
+    is_stuff = np.array([entry.kind == "stuff" for entry in meanings], np.bool_)
+    is_ignored = np.array([entry.kind in {"ignore", "group"} for entry in meanings], np.bool_) & ~is_thing
+    codes = np.array([entry.code for entry in meanings], np.int32)
     numbers = np.where(is_thing, np.cumsum(is_thing), 0).astype(np.int32)
     return InstanceMask(
         numbers[ranks][np.newaxis],
         np.concatenate([np.zeros(1, np.int32), codes[is_thing]]),
         is_ignored[ranks] if is_ignored.any() else None,
         first_problems(
-            Problem(each.problem, f"{noun} {value}")
-            for value, each in zip(distinct.tolist(), meanings, strict=True)
-            if each.problem
+            Problem(entry.problem, f"{noun} {value}")
+            for value, entry in zip(distinct.tolist(), meanings, strict=True)
+            if entry.problem
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
 
 
-def parents_of(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
-    """Folders that hold a folder `name`: `path` itself, else folders up to `depth` below; not those inside of one found."""
+def folders_named(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
+    """Folders `name` in `path` itself, else in folders up to `depth` below; not those deeper than another."""
     inside = listing(path)
-    if inside.named(name):
-        return [path]
-    return [found for child in inside.folders for found in parents_of(child, name, depth - 1)] if depth else []
+    if (folders := inside.named(name)) or not depth:
+        return folders
+    return [folder for child in inside.folders for folder in folders_named(child, name, depth - 1)]
 
 
 def is_wide(file: AnyPath, options: ReadOptions) -> bool:

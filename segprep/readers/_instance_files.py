@@ -46,7 +46,7 @@ def _at(folder: AnyPath) -> Iterator[ImageFiles]:
     if divided := _divided("", inside):
         yield from divided
     elif len(_stems(inside)) == 1 and len(files := _files_of_one(inside)) > 1:
-        yield ImageFiles(folder.resolve().name, _masks_in(inside)[0], files)
+        yield ImageFiles(folder.resolve().name, inside.named("masks")[0], files)
 
 
 def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[ImageFiles]:
@@ -56,14 +56,14 @@ def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[ImageFiles]:
         if divided := _divided(f"{key}/", inside):
             yield from divided
         elif len(_stems(inside)) <= 1 and (files := _files_of_one(inside)):
-            yield ImageFiles(key, _masks_in(inside)[0], files)
+            yield ImageFiles(key, inside.named("masks")[0], files)
         elif depth > 1:
             yield from _below(root, child, depth - 1)
 
 
 def _divided(prefix: str, inside: Listing) -> list[ImageFiles]:
     """Images of a folder with ``images/`` and with instances in ``masks/``, by folders or by names of files."""
-    stems, folders = set(_stems(inside)), _masks_in(inside)
+    stems, folders = set(_stems(inside)), inside.named("masks")
     if not stems or not folders:
         return []
     masks = folders[0]
@@ -115,7 +115,7 @@ def _image_of(name: str, stems: set[str]) -> tuple[str, str]:
 
 def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
     """Files of one image and the names of their classes; folders are classes only if ``images/`` has the image."""
-    folders, stems = _masks_in(inside), _stems(inside)
+    folders, stems = inside.named("masks"), _stems(inside)
     if not folders:
         return ()
     files = listing(folders[0]).with_suffix(*_SUFFIXES)
@@ -140,8 +140,3 @@ def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:
 def _stems(inside: Listing) -> list[str]:
     """Names of the files in the ``images/`` of a folder, without their suffixes."""
     return [file.stem for images in inside.named("images") for file in listing(images).with_suffix(*PICTURES)]
-
-
-def _masks_in(inside: Listing) -> list[AnyPath]:
-    """Folder ``masks/`` of an image, if there is one."""
-    return inside.named("masks")

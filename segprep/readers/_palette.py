@@ -30,37 +30,25 @@ _LISTED = 10
 
 
 class Colour(NamedTuple):
-    """One line of a palette.
-
-    Attributes
-    ----------
-    id : int
-        Its number in the palette, from 0 on.
-    name : str
-        Name of the class.
-    value : int
-        The colour as a number, ``65536 R + 256 G + B``.
-    """
+    """One line of a palette: its number from 0 on, the class, and the colour as ``65536 R + 256 G + B``."""
 
     id: int
     name: str
     value: int
 
 
-def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
-    """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), as `Colours`.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, too large, or has no colours.
-    """
+def rgb_pixels(path: AnyPath, *, max_pixels: int, advice: str) -> NDArray[np.int32]:
+    """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), shape (H, W, 3)."""
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in {"P", "RGB", "RGBA"}:
-            raise InputError(
-                f"{path}: an image in {image.mode}; classes are given by colours, so save it as RGB or with a palette"
-            )
-        pixels = np.asarray(image.convert("RGB"), np.int32)
+            raise InputError(f"{path}: an image in {image.mode}; {advice}")
+        return np.asarray(image.convert("RGB"), np.int32)
+
+
+def png_colours(path: AnyPath, *, max_pixels: int) -> Colours:
+    """Colours of a PNG as numbers, of which each is a class."""
+    advice = "classes are given by colours, so save it as RGB or with a palette"
+    pixels = rgb_pixels(path, max_pixels=max_pixels, advice=advice)
     return np.asarray(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2])
 
 
@@ -104,14 +92,7 @@ def stuff_classes(
 ) -> tuple[ClassTable, tuple[tuple[int, int], ...]]:
     """Classes of a palette in its order, and the class code of each of its colours; a class called background has code 0.
 
-    Parameters
-    ----------
-    palette : iterable of Colour
-        Colours that differ from each other.
-    background : int, optional
-        Id of the colour that is the background, beside any colour of the name background.
-    is_thing : bool
-        True if the classes have instances.
+    Colours differ from each other; `background` is the id of one more colour that is the background.
     """
     classes: list[tuple[int, str, bool]] = []
     codes: list[tuple[int, int]] = []

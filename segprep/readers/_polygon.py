@@ -25,17 +25,7 @@ _LONGEST = 2**21
 def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Runs:
     """Rasterise the union of polygons to runs by COCO's rule, cut at the image's edges.
 
-    Parameters
-    ----------
-    parts : sequence of sequences of float
-        Polygons as ``x0, y0, x1, y1, ...`` in pixels; the first pixel spans from 0 to 1.
-    shape : (int, int)
-        Height and width of the image in pixels.
-
-    Raises
-    ------
-    BadRegionError
-        If a polygon has fewer than 6 numbers, an odd number of them, or one that is not finite or far off.
+    A polygon is ``x0, y0, x1, y1, ...`` in pixels; the first pixel spans from 0 to 1.
 
     Examples
     --------

@@ -10,8 +10,8 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
-from segprep.masks.splits import folder_split
-from segprep.paths.anypath import AnyPath
+from segprep.masks.splits import file_split, folder_split
+from segprep.paths.anypath import AnyPath, name_in
 
 T = TypeVar("T")
 File = TypeVar("File")
@@ -70,6 +70,22 @@ def with_split(key: str) -> tuple[str, str | None]:
     return key, folder_split(key)
 
 
+def key_in(split: str | None, name: str) -> str:
+    """Key of a mask or a file of this name, which begins with the split if the data set's files give one."""
+    return name if split is None else f"{split}/{name}"
+
+
+def splits_of_files(folder: AnyPath, files: Sequence[AnyPath], content: str) -> list[str | None]:
+    """Split of each of several files of one data set; raise if one has none, or two have the same."""
+    splits = [file_split(file) for file in files]
+    if None in splits or len(set(splits)) < len(splits):
+        names = ", ".join(name_in(folder, file) for file in files)
+        raise InputError(
+            f"{folder}: {len(files)} {content} files: {names}; give one of them, or one for each of train, val and test"
+        )
+    return splits
+
+
 def check_instances(where: str, count: int, max_instances: int) -> None:
     """Raise an InputError if an image has more instances than allowed.
 
@@ -88,21 +104,7 @@ def mask_from_instances(
 ) -> InstanceMask:
     """Mask of instances that are drawn one by one; each is pasted into the planes before the next is drawn.
 
-    Parameters
-    ----------
-    where : str
-        File, for messages.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    found : iterable of (int, InstanceCrop) or Problem
-        Class code and pixels of each instance, in order, and problems.
-    options : ReadOptions
-        Limit of instances.
-
-    Raises
-    ------
-    InputError
-        If there are too many instances.
+    `found` gives the class code and pixels of each instance, in order, and problems; `where` is the file, for messages.
     """
     codes: list[int] = []
     problems: list[Problem] = []
@@ -122,17 +124,17 @@ def mask_from_instances(
 
 def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
     """Content of each file, None for a damaged one, which raises its error when loaded; raise the first if all are damaged."""
-    found: list[T | None] = []
+    contents: list[T | None] = []
     errors = []
     for file in files:
         try:
-            found.append(read(file))
+            contents.append(read(file))
         except InputError as error:
             errors.append(error)
-            found.append(None)
+            contents.append(None)
     if len(errors) == len(files):
         raise errors[0]
-    return found
+    return contents
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,7 @@ MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 def read_bytes(file: AnyPath, max_bytes: int, content: str) -> bytes:
-    """Bytes of a file without a byte order mark.
-
-    Parameters
-    ----------
-    file : AnyPath
-        The file.
-    max_bytes : int
-        Size of the largest file that is read.
-    content : str
-        Expected content, for messages.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is too large, or begins as a text in UTF-16 does.
-    """
+    """Bytes of a file without a byte order mark."""
     data = start_of(file, max_bytes + 1)
     if len(data) > max_bytes:
         raise InputError(f"{file}: more than {max_bytes} bytes, which is too large for {content}")
@@ -59,13 +44,7 @@ def check_utf8(file: AnyPath, start: bytes) -> None:
 
 
 def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content: str) -> T:
-    """JSON of a type; raw parts are views of `data`.
-
-    Raises
-    ------
-    InputError
-        If it is not valid `content`.
-    """
+    """JSON of a type; raw parts are views of `data`."""
     try:
         return msgspec.json.decode(data, type=kind)
     except MALFORMED as error:
@@ -73,13 +52,7 @@ def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content
 
 
 def decode_region(data: msgspec.Raw, kind: type[T], problem: str) -> T:
-    """JSON of a type, which describes one instance.
-
-    Raises
-    ------
-    BadRegionError
-        If it is not, with `problem` as its kind.
-    """
+    """JSON of a type, which describes one instance."""
     try:
         return msgspec.json.decode(data, type=kind)
     except MALFORMED as error:

@@ -75,10 +75,7 @@ class _Object(NamedTuple):
 class Ade20kRef:
     """One image; its `file` is the ``_seg.png``.
 
-    Attributes
-    ----------
-    objects : tuple of (int, int, str)
-        Number, class code, and file of each object, relative to the folder; the file is empty in the layout of 2017.
+    `objects` are number, class code, and file relative to the folder, which is empty in the layout of 2017.
     """
 
     key: str

@@ -4,8 +4,7 @@ A file is decoded once, over a memory map, and each ref takes a copy of the byte
 opened: the size is the width and height in the file.
 """
 
-import mmap
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,14 +18,22 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.masks.splits import FOLDERS, file_split, folder_split
-from segprep.paths.anypath import AnyPath, name_in
+from segprep.masks.splits import FOLDERS, folder_split
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers import _coco
 from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, first_character, has_keys, mapped
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
+from segprep.readers._reader import (
+    MaskSet,
+    Reader,
+    ReadOptions,
+    check_instances,
+    key_in,
+    mask_from_instances,
+    splits_of_files,
+)
 from segprep.readers._text import check_utf8
 
 _INSTANCES = "instances_"
@@ -44,25 +51,9 @@ class Source(NamedTuple):
     file: AnyPath
     split: str | None = None
 
-    def key(self, name: str) -> str:
-        """Key of a mask or a file of this name."""
-        return name if self.split is None else f"{self.split}/{name}"
-
 
 class Region(NamedTuple):
-    """One annotation of an image.
-
-    Attributes
-    ----------
-    id : str
-        Its id in the file, for messages.
-    code : int
-        Class code.
-    is_crowd : bool
-        True if it covers many objects that are not separated.
-    segmentation : bytes
-        Polygons or runs, as they stand in the file.
-    """
+    """One annotation of an image; a crowd covers many objects that are not separated."""
 
     id: str
     code: int
@@ -75,17 +66,7 @@ class CocoRef:
     """One image of a COCO file, with all of its annotations and none of the others.
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
-
-    Attributes
-    ----------
-    file : str
-        The COCO file, for messages.
-    sides : (number or str or None, number or str or None)
-        Height and width as they stand in the file.
-    regions : tuple of Region
-        Annotations in the order of the file.
-    problems : tuple of Problem
-        Annotations that are left out whatever their pixels.
+    `sides` are height and width as they stand in the file; `problems` are annotations left out whatever their pixels.
     """
 
     key: str
@@ -137,9 +118,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
     ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are skipped.
     An image without a file name is named by the end of its ``coco_url``, as in LVIS.
-
-    Ids are integers or text; ``1``, ``1.0`` and ``"1"`` are the same. An annotation of an image or a category that
-    the file does not list is left out.
     """
     sources = _sources_in(path) if path.is_dir() else _checked_file(path)
     if not sources:
@@ -163,7 +141,7 @@ def _checked_file(path: AnyPath) -> list[Source]:
     check_utf8(path, text[:4])
     if first_character(text) == b"[":
         raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
-    if first_character(text) != b"{" or not has_keys(text, "images", "annotations"):
+    if not is_object_with(text, "images", "annotations"):
         return []
     return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
 
@@ -177,27 +155,16 @@ def _sources_in(folder: AnyPath) -> list[Source]:
     if any(file.name.startswith(_INSTANCES) for file in found):
         found = [file for file in found if not file.name.startswith(_SIBLINGS)]
     found = found or _coco_files(inside.named(*FOLDERS))
-    splits = [file_split(file) for file in found]
-    if None in splits or max(Counter(splits).values(), default=1) > 1:
-        names = ", ".join(name_in(folder, file) for file in found)
-        raise InputError(
-            f"{folder}: {len(found)} COCO files: {names}; give one of them, or one for each of train, val and test"
-        )
-    return list(map(Source, found, splits))
+    return list(map(Source, found, splits_of_files(folder, found, "COCO")))
 
 
 def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
     """COCO files that lie in these folders themselves."""
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
-    found = [file for file in files if _is_coco(mapped(file))]
+    found = [file for file in files if is_object_with(mapped(file), "images", "annotations", "segmentation")]
     for file in files if found else ():
         check_utf8(file, mapped(file)[:4])  # beside a COCO file it is likely another split, not to be skipped
     return found
-
-
-def _is_coco(text: mmap.mmap | bytes) -> bool:
-    """True if a file looks like COCO instances; much cheaper than decoding it."""
-    return first_character(text) == b"{" and has_keys(text, "images", "annotations", "segmentation")
 
 
 def _check_categories(own: list[_coco.Category], file: AnyPath, others: list[_coco.Category], first: AnyPath) -> None:
@@ -247,11 +214,11 @@ def _refs(
             problems[row - 1].append(_problem(annotation, is_listed=code > 0))
     refs = []
     for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
-        key, sides = source.key(_name(image, file)), (image.height, image.width)
+        key, sides = key_in(source.split, _name(image, file)), (image.height, image.width)
         split = source.split or folder_split(key)
         refs.append(CocoRef(key, split, file, sides, tuple(own), options, tuple(problems[row])))
     of_file = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
-    return tuple(refs), tuple((source.key(source.file.name), problem) for problem in of_file)
+    return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
 
 
 def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Problem]:

@@ -34,10 +34,7 @@ _DIVIDED = re.compile(rf"({'|'.join(FOLDERS)})(?:annot|_labels)", re.IGNORECASE)
 class ColourPngRef:
     """One colour-coded PNG; in ``trainannot/`` and the like, its key begins with the split, not with the folder.
 
-    Attributes
-    ----------
-    codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, `IGNORE` unknown.
+    `codes` are colours and their class codes: 0 is the background, `IGNORE` unknown.
     """
 
     key: str
@@ -110,24 +107,13 @@ def _palette_in(folder: AnyPath, inside: Listing) -> tuple[tuple[Colour, ...], i
 
 def _mask_files(inside: Listing) -> dict[str, AnyPath]:
     """PNG files of masks by their keys."""
-    files: dict[str, AnyPath] = {}
-    for folder in inside.folders:
-        if divided := _DIVIDED.fullmatch(folder.name):
-            files |= {f"{divided[1]}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
+    parts = [(divided[1], folder) for folder in inside.folders if (divided := _DIVIDED.fullmatch(folder.name))]
     for folder in inside.named(*FOLDERS):
-        for masks in listing(folder).named(*_FOLDERS):
-            files |= _keyed(f"{folder.name}/{masks.name}", masks)
+        parts += [(f"{folder.name}/{masks.name}", masks) for masks in listing(folder).named(*_FOLDERS)]
     for masks in inside.named(*_FOLDERS):
-        below = listing(masks)
-        files |= _keyed(masks.name, masks)
-        for folder in below.named(*FOLDERS):
-            files |= _keyed(f"{masks.name}/{folder.name}", folder)
-    return files
-
-
-def _keyed(prefix: str, folder: AnyPath) -> dict[str, AnyPath]:
-    """PNG files of a folder by their keys."""
-    return {f"{prefix}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
+        parts.append((masks.name, masks))
+        parts += [(f"{masks.name}/{folder.name}", folder) for folder in listing(masks).named(*FOLDERS)]
+    return {f"{prefix}/{file.name}": file for prefix, folder in parts for file in listing(folder).with_suffix(*PNG)}
 
 
 # Brostow, Fauqueur and Cipolla, Semantic object classes in video, Pattern Recognition Letters 30 (2009), as published

@@ -16,15 +16,7 @@ from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_inst
 
 @dataclass(frozen=True)
 class InstancePngRef:
-    """PNG or JPEG files of one image, whose path is the key.
-
-    Attributes
-    ----------
-    folder : AnyPath
-        Folder of the files.
-    files : tuple of (str, int)
-        Each file, relative to the folder, and the class code of its instance.
-    """
+    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance."""
 
     key: str
     split: str | None
@@ -70,8 +62,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     - ``masks/<image>/*.png`` or ``masks/<image>/<class>/*.png``,
     - ``masks/<image>_<number>.png``, ``<image>_mask_<number>.png`` or ``<image>_<class>_<number>.png``, if each belongs
       to an image (that of the longest name that fits), and at least one image has several.
-
-    If ``options.class_pattern`` is given, it finds the classes, and a file that it does not match has none.
     """
     images = images_in(path) if path.is_dir() else []
     if not images:

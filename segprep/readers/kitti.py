@@ -9,7 +9,7 @@ from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._cityscapes import EVALUATED, check_own_classes, label_meaning
-from segprep.readers._coded import Meaning, coded_refs, is_wide, parents_of
+from segprep.readers._coded import Meaning, coded_refs, folders_named, is_wide
 from segprep.readers._image import PNG
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 
@@ -26,8 +26,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """
     if not path.is_dir():
         return None
-    parents = [parent for parent in parents_of(path, "instance", _DEPTH) if listing(parent).named(*_BESIDE)]
-    folders = [folder for parent in parents for folder in listing(parent).named("instance")]
+    folders = [folder for folder in folders_named(path, "instance", _DEPTH) if listing(folder.parent).named(*_BESIDE)]
     files = [file for folder in folders for file in listing(folder).with_suffix(*PNG)]
     if not any(is_wide(file, options) for file in files[:8]):
         return None

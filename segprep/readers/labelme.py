@@ -23,7 +23,7 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import listing
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, first_character, has_keys, is_json, mapped
+from segprep.readers._json import decode_file, is_json, is_object_with, mapped
 from segprep.readers._polygon import polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
 from segprep.readers._text import MALFORMED, decode_region
@@ -58,13 +58,7 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True)
 class LabelmeRef:
-    """One JSON file.
-
-    Attributes
-    ----------
-    labels : tuple of str
-        Names of all classes, in the order of their codes.
-    """
+    """One JSON file; `labels` are the names of all classes, in the order of their codes."""
 
     key: str
     split: str | None
@@ -122,23 +116,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> InstanceCrop:
-    """Pixels of one shape within their bounding box.
+    """Pixels of one shape within their bounding box; raise a BadRegionError if it is invalid or none lies inside the image.
 
-    Parameters
-    ----------
-    kind : str
-        labelme's ``shape_type``.
-    points : list of (x, y)
-        In pixels; the first pixel spans from 0 to 1.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    mask : str, optional
-        The bitmap of a mask: a PNG in base64.
-
-    Raises
-    ------
-    BadRegionError
-        If it is invalid, or no pixel lies inside the image.
+    Points are (x, y) in pixels, and the first pixel spans from 0 to 1; `mask` is the PNG of a mask, in base64.
 
     Examples
     --------
@@ -260,10 +240,7 @@ def _files_in(folder: AnyPath) -> list[AnyPath]:
 
 def _is_labelme(file: AnyPath) -> bool:
     """True if a file looks like labelme's; much cheaper than decoding it."""
-    if file.suffix.lower() != ".json":
-        return False
-    text = mapped(file)
-    return first_character(text) == b"{" and has_keys(text, "shapes", "imagePath")
+    return file.suffix.lower() == ".json" and is_object_with(mapped(file), "shapes", "imagePath")
 
 
 def _labels(document: _Document) -> set[str]:

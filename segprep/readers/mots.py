@@ -11,7 +11,7 @@ from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
-from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, mask_of_values, parents_of
+from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, folders_named, mask_of_values
 from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 from segprep.readers._text import read_text
@@ -35,9 +35,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """
     if not path.is_dir():
         return None
-    folders = [
-        folder for parent in parents_of(path, "instances", _DEPTH) for folder in listing(parent).named("instances")
-    ]
+    folders = folders_named(path, "instances", _DEPTH)
     files = [file for folder in folders for file in _frames(folder)]
     if not files:
         return None

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.mask import InstanceMask, Problem, first_problems
-from segprep.masks.splits import file_split, folder_split
-from segprep.paths.anypath import AnyPath, is_within, name_in
+from segprep.masks.splits import folder_split
+from segprep.paths.anypath import AnyPath, is_within
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, mask_of_values
-from segprep.readers._image import png_pixels
-from segprep.readers._json import decode_file, first_character, has_keys, mapped
-from segprep.readers._reader import MaskSet, Reader, ReadOptions
+from segprep.readers._json import decode_file, has_keys, is_object_with, mapped
+from segprep.readers._palette import rgb_pixels
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, key_in, splits_of_files
 
-_COLOURS = frozenset({"RGB", "RGBA", "P"})
-"""Pillow's modes of images that hold colours."""
 _UNLISTED = Meaning("ignore", problem="segment that the JSON does not list")
 
 
@@ -60,19 +58,7 @@ class _Document(msgspec.Struct):
 
 
 class Segment(NamedTuple):
-    """One segment of an image.
-
-    Attributes
-    ----------
-    id : int
-        Its colour's number.
-    code : int
-        Class code.
-    is_thing : bool
-        True if its class has instances.
-    is_crowd : bool
-        True if it covers many objects that are not separated.
-    """
+    """One segment of an image: its id is its colour's number; a crowd covers many objects that are not separated."""
 
     id: int
     code: int
@@ -82,19 +68,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class PanopticRef:
-    """One PNG and the segments in it.
-
-    Attributes
-    ----------
-    folder : AnyPath
-        Folder of the PNG files.
-    name : str
-        Name of the PNG in the JSON, relative to `folder`; the key, which begins with the split if there are several files.
-    shape : (int, int)
-        Height and width in pixels by the JSON; 0 if unknown.
-    segments : tuple of Segment
-        Segments in the order of the JSON.
-    """
+    """One PNG and the segments in it; its `name` is relative to `folder`, and an unknown `shape` is 0, 0."""
 
     key: str
     split: str | None
@@ -168,17 +142,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def segment_ids(file: AnyPath, *, max_pixels: int) -> NDArray[np.int32]:
-    """Ids that the colours of a PNG encode, shape (H, W).
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, too large, or has no colours.
-    """
-    with png_pixels(file, max_pixels=max_pixels) as image:
-        if image.mode not in _COLOURS:
-            raise InputError(f"{file}: an image in {image.mode}; ids of segments are colours, so give PNG files in RGB")
-        colours = np.asarray(image.convert("RGB"), np.int32)
+    """Ids that the colours of a PNG encode, shape (H, W)."""
+    advice = "ids of segments are colours, so give PNG files in RGB"
+    colours = rgb_pixels(file, max_pixels=max_pixels, advice=advice)
     ids: NDArray[np.int32] = colours @ np.array([1, 256, 65536], np.int32)
     return ids
 
@@ -190,23 +156,13 @@ def _splits_in(folder: AnyPath) -> dict[AnyPath, str | None]:
     found = [file for part in folders for file in part.with_suffix(".json") if _is_panoptic(file)]
     if len(found) == 1:
         return {found[0]: None}
-    splits = {file: file_split(file) for file in found}
-    if None in splits.values() or len(set(splits.values())) < len(found):
-        names = ", ".join(name_in(folder, file) for file in found)
-        raise InputError(
-            f"{folder}: {len(found)} panoptic files: {names}; give one of them, or one for each of train, val and test"
-        )
-    return splits
+    return dict(zip(found, splits_of_files(folder, found, "panoptic"), strict=True))
 
 
 def _is_panoptic(file: AnyPath) -> bool:
     """True if a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
-    return (
-        first_character(text) == b"{"
-        and has_keys(text, "annotations", "segments_info")
-        and not has_keys(text, "segmentation")
-    )
+    return is_object_with(text, "annotations", "segments_info") and not has_keys(text, "segmentation")
 
 
 def _classes(documents: dict[AnyPath, _Document]) -> ClassTable:
@@ -244,7 +200,7 @@ def _refs(
             segments.append(Segment(id_, entries[category].code, entries[category].is_thing, bool(crowd)))
         inner = _inner_name(name, annotation.file_name)
         shape = shapes.get(annotation.image_id, (0, 0))
-        key = inner if split is None else f"{split}/{inner}"
+        key = key_in(split, inner)
         refs.append(PanopticRef(key, split or folder_split(key), folder, inner, shape, tuple(segments), options))
     return tuple(refs)
 

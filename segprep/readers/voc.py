@@ -24,33 +24,14 @@ from segprep.readers._palette import (
     png_colours,
     stuff_classes,
 )
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, key_in
 from segprep.readers._text import read_text
 
 _VOID = 255
 """Palette index of the seams between objects, which are ignored."""
 _NAMES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
@@ -81,16 +62,8 @@ _OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour
 class VocRef:
     """One image; its key begins with the split if there are lists of splits.
 
-    Attributes
-    ----------
-    class_file : AnyPath
-        PNG of the classes.
-    object_file : AnyPath or None
-        PNG of the objects; None if the data set has none.
-    codes : tuple of (int, int)
-        Colours and their class codes; 0 is the background, -1 ignored. VOC's colour of void need not be there.
-    by_index : bool
-        True if the class is given by the palette's index, which is a position in `codes`, not by the colour.
+    `codes` are colours and their class codes: 0 is the background, `IGNORE` unknown; VOC's colour of void need not be there.
+    With `by_index`, the palette's index counts, a position in `codes`, not the colour.
     """
 
     key: str
@@ -160,13 +133,13 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     objects = _png_files(inside, "segmentationobject")
     maps = [file for file in inside.files if file.name.lower() == "labelmap.txt"]
-    palette = labelmap_palette(maps[0]) if maps else [Colour(*each) for each in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
+    palette = labelmap_palette(maps[0]) if maps else [Colour(*row) for row in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
     table, codes = stuff_classes(palette, is_thing=bool(objects))
     splits = _splits(inside, classes)
     refs = []
     for name, split in splits.items():
         files = classes[name], _object_file(objects, name, classes[name])
-        refs.append(VocRef(_key(name, split), split or folder_split(name), *files, codes, not maps, options))
+        refs.append(VocRef(key_in(split, name), split or folder_split(name), *files, codes, not maps, options))
     unlisted = sorted(classes.keys() - splits.keys())
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
     warning = Problem("image is in no list", where, left_out=False)
@@ -178,16 +151,8 @@ def mask_of_pair(
 ) -> InstanceMask:
     """Mask of objects and classes; an object without a class is left out, and its pixels are ignored.
 
-    Parameters
-    ----------
-    objects : (H, W) int32 array
-        0 is no object; the other numbers need not follow each other.
-    codes : (H, W) int32 array
-        Class codes, 0 is background, -1 unknown. Outside of objects they are stuff.
-    void : (H, W) bool array
-        True where it is unknown if there is an object.
-    problems : iterable of Problem
-        Problems of the files, which come first.
+    All arrays are (H, W). Numbers of objects need not follow each other; 0 is no object. Codes outside of objects are stuff,
+    and `IGNORE` is unknown; where `void` is True, it is unknown if there is an object. `problems` come first.
 
     Examples
     --------
@@ -238,11 +203,6 @@ def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) ->
     return objects[name]
 
 
-def _key(name: str, split: str | None) -> str:
-    """Key of the image of this name."""
-    return name if split is None else f"{split}/{name}"
-
-
 def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | None]:
     """Split of each image by its name, in the order of keys; None if there are no lists of splits."""
     files = {
@@ -261,7 +221,7 @@ def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | Non
         for name in _names(file, classes, may_lack=split == "test"):
             if split_of.setdefault(name, split) != split:
                 raise InputError(f"{file}: {name!a} is also in the list of {split_of[name]}; an image has one split")
-    return dict(sorted(split_of.items(), key=lambda item: _key(*item)))
+    return dict(sorted(split_of.items(), key=lambda item: key_in(item[1], item[0])))
 
 
 def _names(file: AnyPath, classes: dict[str, AnyPath], *, may_lack: bool = False) -> list[str]:

@@ -60,15 +60,7 @@ class _Data(msgspec.Struct):
 
 @dataclass(frozen=True)
 class YoloRef:
-    """One text of polygons.
-
-    Attributes
-    ----------
-    image : AnyPath or None
-        The image of the same name, which has the size; None if there is none.
-    ids : tuple of int
-        Class numbers of the source, in the order of their codes.
-    """
+    """One text of polygons, the image that has the size, and the class numbers of the source in the order of their codes."""
 
     key: str
     split: str | None
@@ -110,8 +102,10 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if path != root and path.suffix.lower() not in _YAML:
         return None
     inside = listing(root)
-    parents = [root, *inside.named(*FOLDERS)]
-    pairs = [(labels, _images(parent)) for parent in parents for labels in listing(parent).named("labels")]
+    parents = [inside, *map(listing, inside.named(*FOLDERS))]
+    pairs = [
+        (labels, next(iter(parent.named("images")), None)) for parent in parents for labels in parent.named("labels")
+    ]
     files = [(file, labels, images) for labels, images in pairs for file in _texts(labels)]
     if not _is_yolo([file for file, _, _ in files]):
         return None
@@ -130,11 +124,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     """Class number and pixels of one line, in an image of this height and width.
-
-    Raises
-    ------
-    BadRegionError
-        If it is not a class and a polygon, or no pixel lies inside the image.
 
     Examples
     --------
@@ -156,13 +145,7 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
 
 
 def image_shape(path: AnyPath) -> tuple[int, int]:
-    """Height and width of an image as viewers show it, by its header alone.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Height and width of an image as viewers show it, by its header alone."""
     with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
@@ -173,11 +156,6 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
         with path.open("rb") as file, opener(file) as image:
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
-
-
-def _images(parent: AnyPath) -> AnyPath | None:
-    """Folder ``images/`` beside ``labels/``."""
-    return next(iter(listing(parent).named("images")), None)
 
 
 def _texts(labels: AnyPath) -> list[AnyPath]:
@@ -223,7 +201,8 @@ def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dic
         raise InputError(f"{found[0].parent}: names of classes in {shown}; give one of these files")
     if not found:
         return None
-    names = _yaml_names(found[0]) if named else _listed_names(found[0])
+    lines = _text(found[0]).rstrip().splitlines()
+    names = _yaml_names(found[0]) if named else dict(enumerate(map(str.strip, lines)))
     if not names:
         raise InputError(f"{found[0]}: contains no name of a class; name the classes")
     return names
@@ -239,11 +218,6 @@ def _yaml_names(file: AnyPath) -> dict[int, str]:
         raise InputError(f"{file}: names cannot be read: {reason}; write them as a list or as number: name") from error
     pairs = names.items() if isinstance(names, dict) else enumerate(names)
     return {id_: str(name) for id_, name in pairs}
-
-
-def _listed_names(file: AnyPath) -> dict[int, str]:
-    """Names in a text, one on each line."""
-    return dict(enumerate(line.strip() for line in _text(file).rstrip().splitlines()))
 
 
 def _text(file: AnyPath) -> str:
