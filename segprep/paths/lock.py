@@ -63,6 +63,8 @@ def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
                     os.close(_acquire(root, path.name))
                     path.unlink(missing_ok=True)
                 remove_partials(root)
+            for file in held:
+                os.ftruncate(file, 0)  # a killed owner may be named there
             os.pwrite(held[-1], msgspec.json.encode(this_process()), 0)
         yield
     finally:
@@ -76,7 +78,7 @@ def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
 
 
 def _acquire(root: Path, name: str, *, shared: bool = False) -> int:
-    """Descriptor of a lock's file, which is empty, and whose lock this process holds."""
+    """Descriptor of a lock's file, whose lock this process holds."""
     path = root / name
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -84,7 +86,6 @@ def _acquire(root: Path, name: str, *, shared: bool = False) -> int:
             _lock(root, file, shared=shared)
             with suppress(FileNotFoundError):  # its former owner may have removed the file before it was locked
                 if os.path.samestat(os.fstat(file), path.stat()):
-                    os.ftruncate(file, 0)
                     return file
         except BaseException:
             os.close(file)
