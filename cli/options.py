@@ -66,7 +66,7 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 
 def option(*names: str, **settings: Any) -> Decorator:
-    """Option that stands in no class."""
+    """Option that is not a field of a target or rule."""
     return click.option(*names, cls=Option, **settings)
 
 

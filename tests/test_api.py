@@ -159,3 +159,25 @@ def test_class_weights_of_a_store_are_those_of_its_description(coins_store):
     for formula in ("inverse", "enet"):
         expected = [entry.weights[formula] for entry in info.classes]
         np.testing.assert_allclose(segprep.class_weights(coins_store, formula), expected)
+
+
+@pytest.mark.parametrize("clip", ["0.1,10", (0.1, 10), [0.1, 10]])
+def test_class_weights_are_clipped_however_the_limits_are_written(coins_store, clip):
+    weights = segprep.class_weights(coins_store, "inverse", clip_class_weights=clip)
+    assert (weights >= 0.1).all()
+    assert (weights <= 10).all()
+
+
+def test_class_weights_with_bad_limits_are_an_option_error(coins_store):
+    with pytest.raises(segprep.OptionError, match="clip_class_weights=5: must be a pair of numbers"):
+        segprep.class_weights(coins_store, clip_class_weights=5)
+
+
+@pytest.mark.parametrize("name", ["overwrite", "reread"])
+def test_a_flag_that_is_no_truth_value_is_an_option_error(tmp_path, name):
+    with pytest.raises(segprep.OptionError, match=f"{name}='no': must be True or False"):
+        segprep.preprocess(tmp_path, tmp_path / "out.zarr", **{name: "no"})
+
+
+def test_workers_may_be_given_as_digits():
+    assert segprep.Workers.of("2") == segprep.Workers(2)

@@ -20,7 +20,7 @@ _EXACT_FLOAT32 = 2**24
 
 
 def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
-    """Part of its instance that each pixel belongs to.
+    """Code of each pixel: background, interior, border or shared border.
 
     Parameters
     ----------

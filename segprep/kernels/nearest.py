@@ -11,7 +11,7 @@ number, so that `min` compares distances and an exclusive-or shows if two keys b
 
 A block of columns is skipped where fewer than two instances are within reach, and left as soon as no larger offset can
 improve any of its pixels. Work goes in bands of rows with a halo of `reach`, so scratch memory does not grow with the
-height of the image, and a band depends on nothing that is farther away: tiles and whole images agree exactly.
+height of the image, and a band depends on nothing that is farther away: tiles and full images agree exactly.
 
 Distances are Euclidean between pixel centres. Everything is integer arithmetic: nothing is rounded.
 """

@@ -1,1 +1,1 @@
-"""Ground truth of one image, and what is known of many: instances, classes, statistics, splits."""
+"""Ground truth of one image, and statistics of many: instances, classes, statistics, splits."""

@@ -20,7 +20,7 @@ MAX_PROBLEMS = 100
 
 
 class Problem(NamedTuple):
-    """A defect of the input, which does not keep the rest of it from being read.
+    """A defect of the input; the rest of it can still be read.
 
     `kind` is the description of all problems of this kind, `where` the annotation or file within the mask, and the bad value.
     `left_out` is False for a mere warning.

@@ -46,9 +46,9 @@ class SplitRule:
         Keep masks together whose names match this regular expression equally, such as tiles of one slide. If it has groups,
         these decide.
     stratify : bool
-        Balance classes over the splits; further masks may then move others.
+        Balance classes over the splits; adding masks later may then change the split of others.
     folds : int or None
-        Number of folds for cross-validation, at least 2; masks of test are in none.
+        Number of folds for cross-validation, at least 2; test masks belong to no fold.
     file : str or None
         JSON or CSV file that names the split of each key.
     """

@@ -1,4 +1,4 @@
-"""What a COCO file holds: its JSON, its ids in all the ways that programs write them, and the pixels of an annotation."""
+"""Contents of a COCO file: its JSON, its ids in all the ways that programs write them, and the pixels of an annotation."""
 
 import re
 from collections.abc import Iterable

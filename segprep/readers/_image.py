@@ -176,7 +176,7 @@ def _channels(tiff: Any) -> int:
 @contextmanager
 def _png(path: AnyPath) -> Iterator[tuple[BinaryIO, PngImageFile]]:
     """File of a PNG, and the image, whose header is read; errors while it is open are translated."""
-    # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
+    # Not Image.open, which warns of, or refuses, large sizes by its own limit.
     with decode_errors(path, "PNG"), path.open("rb") as file, PngImageFile(file) as image:
         yield file, image
 

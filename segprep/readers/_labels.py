@@ -12,7 +12,7 @@ _TABLE = 2**16
 
 
 def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Distinct values in ascending order, and for each pixel the index of its own, shape (H, W)."""
+    """Distinct values in ascending order, and for each pixel the index of its value, shape (H, W)."""
     if int(values.max()) >= _TABLE:
         distinct, ranks = np.unique(values, return_inverse=True)
         return distinct, ranks.reshape(values.shape)

@@ -152,7 +152,7 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
         if opener is None:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
-        # Not Image.open, which warns of, or refuses, large sizes by a limit of its own.
+        # Not Image.open, which warns of, or refuses, large sizes by its own limit.
         with path.open("rb") as file, opener(file) as image:
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
             return (image.width, image.height) if turned else (image.height, image.width)

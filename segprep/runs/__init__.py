@@ -1,1 +1,1 @@
-"""What a user can ask for, one file per verb (preprocess, check, verify, repair, resplit), and their stages."""
+"""Runs that a user can start, one file per verb (preprocess, check, verify, repair, resplit), and their stages."""

@@ -3,6 +3,7 @@
 import os
 
 from segprep.paths.anypath import AnyPath, parse_path
+from segprep.runs.settings import made_of
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, train_counts
 from segprep.targets.class_weights import AbsentClass, ClassVector, Shaping
@@ -26,7 +27,7 @@ def class_weights(
     *,
     absent_class: AbsentClass = "zero",
     normalise: bool = False,
-    clip_class_weights: tuple[float, float] | None = None,
+    clip_class_weights: str | tuple[float, float] | None = None,
 ) -> ClassVector:
     """Class weights for a loss, by the counts of the train split.
 
@@ -45,4 +46,7 @@ def class_weights(
         In the order of the class codes; class 0 is the background.
     """
     info = store if isinstance(store, StoreInfo) else describe(store)
-    return weights_of(formula, train_counts(info), Shaping(absent_class, normalise, clip_class_weights))
+    shaping = made_of(
+        Shaping, {"absent_class": absent_class, "normalise": normalise, "clip_class_weights": clip_class_weights}
+    )
+    return weights_of(formula, train_counts(info), shaping)

@@ -27,7 +27,7 @@ from segprep.targets.target import fit
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a store will hold, but the values of the targets, which are fitted and in the order of `info`."""
+    """Everything that a store will hold, except the values of the targets, which are fitted and in the order of `info`."""
 
     info: StoreInfo
     layout: Layout

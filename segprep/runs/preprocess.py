@@ -15,7 +15,7 @@ from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, masks_of, require_readable, scan
 from segprep.runs.scan import Classes as ClassNames
-from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules
+from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules, typed_value
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing, read_stamp
@@ -99,6 +99,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     chosen, rules = run_rules(settings, targets, split)
     wanted = _with_always(chosen)
     workers, own_part = Workers.of(workers), chosen_part(part)
+    overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     source, root = chosen_data(data, workers), workers.place(store)
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is

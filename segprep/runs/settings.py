@@ -152,7 +152,7 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
     items = targets if isinstance(targets, Sequence) else [targets]
     _check_used(settings, items)
     settings = _with_preset(settings)
-    chosen = [_made(_kind(item), settings) if isinstance(item, str) else item for item in items]
+    chosen = [made_of(_kind(item), settings) if isinstance(item, str) else item for item in items]
     return chosen, _rules(settings, split_rule(split, settings))
 
 
@@ -234,7 +234,7 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
-    instances, reading = _made(InstanceRule, settings), _made(ReadOptions, settings)
+    instances, reading = made_of(InstanceRule, settings), made_of(ReadOptions, settings)
     if instances.instances_from != "as-is":
         reading = replace(reading, values="classes")
     else:
@@ -245,7 +245,7 @@ def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
     return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split)
 
 
-def _made(kind: type[T], settings: Mapping[str, Any]) -> T:
+def made_of(kind: type[T], settings: Mapping[str, Any]) -> T:
     """Target or rule with the settings that are fields of it."""
     return kind(**_given(kind, settings))
 
@@ -253,10 +253,10 @@ def _made(kind: type[T], settings: Mapping[str, Any]) -> T:
 def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that are fields of a target or rule, each in the type of its field, also where it is written as text."""
     hints = get_type_hints(kind)
-    return {name: _typed(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
+    return {name: typed_value(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
 
 
-def _typed(name: str, value: Any, annotation: Any) -> Any:
+def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
     if name == "class_weights":
         return _class_weights(value)

@@ -188,7 +188,7 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
             )
         if number < FORMAT:
             raise FormatError(
-                f"{root}: was made by a former version of segprep (format {number}) and must be made again"
+                f"{root}: was made by an earlier version of segprep (format {number}); delete it and make it again"
             )
         info = msgspec.json.decode(data, type=RootMetadata[StoreInfo]).attributes
     except (OptionError, *NO_JSON) as error:

@@ -162,5 +162,5 @@ def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any
 
 
 def codecs() -> list[ZstdCodec | Crc32cCodec]:
-    """Codecs that are small and fast on these maps; the checksum turns bit flips into errors."""
+    """Codecs that compress these arrays well and fast; the checksum turns bit flips into errors."""
     return [ZstdCodec(level=3), Crc32cCodec()]

@@ -1,4 +1,4 @@
-"""What a target is, and what it may leave out.
+"""Protocol of a target, and the defaults for the members that it may leave out.
 
 A target is a frozen dataclass: its fields are its parameters, `compute` makes its array. Everything else has a default, which
 the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` and `version_of` instead of the target's own.

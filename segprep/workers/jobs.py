@@ -66,7 +66,9 @@ class Workers:
         """Workers from a number of processes, the address or file of a scheduler, or None for the default."""
         if isinstance(value, Workers):
             return value
-        return cls(scheduler=value) if isinstance(value, str) else cls(value)
+        if isinstance(value, str) and not value.isdecimal():
+            return cls(scheduler=value)
+        return cls(None if value is None else int(value))
 
     def place(self, path: str | os.PathLike[str] | AnyPath) -> AnyPath:
         """Path as the workers need it: those of a cluster have other working directories."""

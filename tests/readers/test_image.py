@@ -31,7 +31,7 @@ def palette():
     return picture
 
 
-PICTURES = {
+IMAGES = {
     "1 bit": grey(255).convert("1"),
     "0 and 1": grey(1),
     "0 and 255": grey(255),
@@ -45,7 +45,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
+@pytest.mark.parametrize("picture", IMAGES.values(), ids=IMAGES)
 def test_foreground_is_what_is_not_zero(tmp_path, picture):
     picture.save(tmp_path / "a.png")
     shape, (y, x, pixels) = png_foreground(tmp_path / "a.png", max_pixels=48)
@@ -63,7 +63,7 @@ def test_a_black_image_has_no_foreground(tmp_path, picture):
     ("name", "is_label"), [("palette", True), ("1 bit", True), ("16 bits", True), ("one colour", False)]
 )
 def test_a_header_distinguishes_label_images_from_photographs(tmp_path, name, is_label):
-    PICTURES[name].save(tmp_path / "a.png")
+    IMAGES[name].save(tmp_path / "a.png")
     assert has_channels(tmp_path / "a.png") is not is_label
 
 
@@ -105,7 +105,7 @@ def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
 
 
 def test_a_photograph_is_no_label_image(tmp_path):
-    PICTURES["one colour"].save(tmp_path / "a.png")
+    IMAGES["one colour"].save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: an image in RGB; a label image has one channel"):
         label_values(tmp_path / "a.png", max_pixels=48)
 

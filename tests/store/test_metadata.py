@@ -500,7 +500,7 @@ def test_a_store_of_the_former_format_says_that_it_must_be_made_again(coins_copy
     attributes["attributes"]["format"] = 1
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))
     for read, kind in ((segprep.open, IntegrityError), (open_existing, OutputError)):
-        with pytest.raises(kind, match=r"made by a former version of segprep .* must be made again"):
+        with pytest.raises(kind, match=r"made by an earlier version of segprep .* make it again"):
             read(coins_copy)
 
 
