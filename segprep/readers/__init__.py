@@ -18,6 +18,7 @@ from segprep.readers import (
     coco,
     colour_png,
     instance_png,
+    kaggle_csv,
     kitti,
     label_image,
     labelme,
@@ -36,6 +37,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
+        *(kaggle_csv,),
         *(colour_png, instance_png, label_image),
     )
 }

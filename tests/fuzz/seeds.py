@@ -133,6 +133,10 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"training/instances/a.png": block(257, np.uint16), "config.json": text(_MAPILLARY)}),
         Seed({"config.json": text(_MAPILLARY), "training/instances/a.png": block(257, np.uint16)}),
     ),
+    "kaggle-csv": (
+        Seed({"a.csv": b"ImageId,ClassId,EncodedPixels\na.png,1,8 3 14 3\n", "a.png": block(9)}),
+        Seed({"a.csv": b"ImageId,EncodedPixels,Height,Width\na.png,8 3 14 3,6,5\n"}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
