@@ -26,6 +26,7 @@ from segprep.readers import (
     mots,
     panoptic,
     segment_anything,
+    via,
     voc,
     yolo,
 )
@@ -37,7 +38,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv,),
+        *(kaggle_csv, via),
         *(colour_png, instance_png, label_image),
     )
 }

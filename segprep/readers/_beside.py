@@ -4,7 +4,7 @@ Names in a file of annotations are only looked up among the files of the data se
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -63,6 +63,7 @@ class Images:
     """
 
     def __init__(self, root: AnyPath) -> None:
+        self._root = root
         self._files: dict[str, list[AnyPath]] = {}
         inside = listing(root)
         listings = [folder for child in inside.folders for folder in below(child)]
@@ -75,10 +76,10 @@ class Images:
                 for name in {path, file.name, file.stem}:
                     self._files.setdefault(name, []).append(file)
 
-    def of(self, name: str) -> AnyPath | None:
-        """Image of this name, None if there is none or several match equally well."""
+    def of(self, name: str, near: AnyPath) -> AnyPath | None:
+        """Image of this name, the one in the folder `near` first; None if there is none or several match equally well."""
         path = PurePosixPath(name)
-        for sought in (name, path.name, path.stem):
+        for sought in (str(PurePosixPath(name_in(self._root, near)) / path), str(path), path.name, path.stem):
             if found := self._files.get(sought):
                 return found[0] if len(found) == 1 else None
         return None
@@ -133,7 +134,24 @@ def image_name(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else ""
 
 
-def sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Source]:
+def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kind: str) -> list[Source]:
+    """Files of annotations of one data set: itself, in the folder, or else in its ``annotations/`` or folders of splits.
+
+    Raises
+    ------
+    InputError
+        If there are several that are not of different splits.
+    """
+    if not path.is_dir():
+        return [Source(path)] if path.suffix.lower() == suffix and is_ours(path) else []
+    inside = listing(path)
+    if found := [file for file in inside.with_suffix(suffix) if is_ours(file)]:
+        return _sources(path, found, kind)
+    files = [file for child in inside.named("annotations", *FOLDERS) for file in listing(child).with_suffix(suffix)]
+    return _sources(path, filter(is_ours, files), kind)
+
+
+def _sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Source]:
     """Files of one data set: a single one, or one for each split by its name or its folder.
 
     Raises
@@ -151,8 +169,3 @@ def sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Source
             f"{folder}: {len(found)} {kind} files: {names}; give one, or one for each of train, val and test"
         )
     return list(map(Source, found, splits))
-
-
-def folders_of(folder: AnyPath) -> list[list[AnyPath]]:
-    """Folders in which files of annotations are searched: itself, else its folders of splits."""
-    return [[folder], listing(folder).named("annotations", *FOLDERS)]

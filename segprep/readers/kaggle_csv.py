@@ -16,8 +16,8 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError, Runs, runs_crop
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import listing, start_of
-from segprep.readers._beside import Images, Source, image_name, shape_beside, sources
+from segprep.paths.listing import start_of
+from segprep.readers._beside import Images, Source, files_at, image_name, shape_beside
 from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
@@ -99,8 +99,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     An image without a row has no mask.
     """
     root = path if path.is_dir() else path.parent
-    files = listing(path).with_suffix(".csv") if path.is_dir() else [path] if path.suffix.lower() == ".csv" else []
-    found = sources(root, filter(_is_ours, files), "Kaggle CSV")
+    found = files_at(path, ".csv", _is_ours, "Kaggle CSV")
     if not found:
         return None
     tables = [_table(source.file) for source in found]
@@ -187,7 +186,7 @@ def _refs(
         filled = tuple(
             _Row(cells.line, codes[cells.name], cells.runs) for cells in own if cells.runs.lower() not in _NONE
         )
-        image = None if sides else images.of(name)
+        image = None if sides else images.of(name, source.file.parent)
         refs.append(KaggleCsvRef(*source.named(name), str(source.file), image, sides, filled, options))
     return refs
 

@@ -91,6 +91,19 @@ _SA = {
     "image": {"image_id": 1, "file_name": "sa_1.jpg", **SIZE},
     "annotations": [{"id": 1, "segmentation": {"size": [6, 5], "counts": "33h0"}}],
 }
+_VIA_REGION = {
+    "shape_attributes": {"name": "polygon", "all_points_x": [1, 4, 4], "all_points_y": [1, 1, 4]},
+    "region_attributes": {"class": "cell"},
+}
+_VIA_FILE = {"filename": "a.png", "size": 9, "regions": [_VIA_REGION], "file_attributes": {}}
+_VIA_3 = {
+    "project": {"pid": "__VIA_PROJECT_ID__"},
+    "config": {},
+    "attribute": {"1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "options": {"0": "cell"}}},
+    "file": {"1": {"fid": "1", "fname": "a.png", "type": 2}},
+    "metadata": {"1_a": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 1, 3, 3], "av": {"1": "0"}}},
+    "view": {"1": {"fid_list": ["1"]}},
+}
 _ADE = {
     "annotation": {
         "object": [
@@ -136,6 +149,11 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "kaggle-csv": (
         Seed({"a.csv": b"ImageId,ClassId,EncodedPixels\na.png,1,8 3 14 3\n", "a.png": block(9)}),
         Seed({"a.csv": b"ImageId,EncodedPixels,Height,Width\na.png,8 3 14 3,6,5\n"}),
+    ),
+    "via": (
+        Seed({"a.json": text({"a.png9": _VIA_FILE}), "a.png": block(9)}),
+        Seed({"a.json": text({"_via_settings": {}, "_via_img_metadata": {"a.png9": _VIA_FILE}}), "a.png": block(9)}),
+        Seed({"a.json": text(_VIA_3), "a.png": block(9)}),
     ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
