@@ -17,6 +17,7 @@ from segprep.readers import (
     cityscapes,
     coco,
     colour_png,
+    cvat_xml,
     instance_png,
     kaggle_csv,
     kitti,
@@ -38,7 +39,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via),
+        *(kaggle_csv, via, cvat_xml),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -104,6 +104,12 @@ _VIA_3 = {
     "metadata": {"1_a": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 1, 3, 3], "av": {"1": "0"}}},
     "view": {"1": {"fid_list": ["1"]}},
 }
+_CVAT = b"""<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><image id="0" name="a.jpg" width="5" height="6">
+<polygon label="cell" occluded="0" points="1.0,1.0;4.0,1.0;4.0,4.0" z_order="1"/>
+<mask label="cell" rle="1, 2, 1" left="0" top="0" width="2" height="2" z_order="0"/>
+<ellipse label="cell" cx="2" cy="2" rx="2" ry="1" rotation="30"/><box label="wall" xtl="0" ytl="4" xbr="2" ybr="5"/>
+</image></annotations>"""
 _ADE = {
     "annotation": {
         "object": [
@@ -155,6 +161,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a.json": text({"_via_settings": {}, "_via_img_metadata": {"a.png9": _VIA_FILE}}), "a.png": block(9)}),
         Seed({"a.json": text(_VIA_3), "a.png": block(9)}),
     ),
+    "cvat-xml": (Seed({"annotations.xml": _CVAT}),),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
