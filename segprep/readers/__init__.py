@@ -26,6 +26,7 @@ from segprep.readers import (
     mapillary,
     mots,
     panoptic,
+    qupath,
     segment_anything,
     via,
     voc,
@@ -39,7 +40,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml),
+        *(kaggle_csv, via, cvat_xml, qupath),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from segprep.errors import InputError
 from segprep.masks.splits import FOLDERS, file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import below, listing
+from segprep.paths.listing import PICTURES, below, listing
 from segprep.readers._image import PNG, TIFF, decode_errors
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
@@ -79,7 +79,8 @@ class Images:
     def of(self, name: str, near: AnyPath) -> AnyPath | None:
         """Image of this name, the one in the folder `near` first; None if there is none or several match equally well."""
         path = PurePosixPath(name)
-        for sought in (str(PurePosixPath(name_in(self._root, near)) / path), str(path), path.name, path.stem):
+        stem = path.stem if path.suffix.lower() in PICTURES else path.name
+        for sought in (str(PurePosixPath(name_in(self._root, near)) / path), str(path), path.name, stem):
             if found := self._files.get(sought):
                 return found[0] if len(found) == 1 else None
         return None

@@ -12,6 +12,9 @@ from segprep.readers._polygon import polygon_runs
 _FAR = 2**20
 """Largest coordinate, in pixels."""
 
+NO_PIXEL = "no pixel inside the image"
+"""Kind of the error of a shape that covers no pixel."""
+
 Point = tuple[float, float]
 
 
@@ -84,7 +87,7 @@ def trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
     """Return the crop within its bounding box; raise if it is empty."""
     rows, columns = np.flatnonzero(crop.pixels.any(axis=1)), np.flatnonzero(crop.pixels.any(axis=0))
     if rows.size == 0:
-        raise BadRegionError("no pixel inside the image", f"{shape[0]} x {shape[1]}")
+        raise BadRegionError(NO_PIXEL, f"{shape[0]} x {shape[1]}")
     own = crop.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
 
@@ -108,3 +111,21 @@ def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
     for y, x, own in crops:
         pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
     return InstanceCrop(top, left, pixels)
+
+
+def without(crop: InstanceCrop, hole: InstanceCrop) -> InstanceCrop:
+    """Pixels of a crop that are not in another.
+
+    Examples
+    --------
+    >>> without(InstanceCrop(1, 1, np.ones((1, 3), bool)), InstanceCrop(0, 2, np.ones((2, 1), bool))).pixels.astype(int)
+    array([[1, 0, 1]])
+    """
+    top, left = max(crop.y, hole.y), max(crop.x, hole.x)
+    below = min(crop.y + crop.pixels.shape[0], hole.y + hole.pixels.shape[0])
+    right = min(crop.x + crop.pixels.shape[1], hole.x + hole.pixels.shape[1])
+    pixels = crop.pixels.copy()
+    if top < below and left < right:
+        removed = hole.pixels[top - hole.y : below - hole.y, left - hole.x : right - hole.x]
+        pixels[top - crop.y : below - crop.y, left - crop.x : right - crop.x] &= ~removed
+    return InstanceCrop(crop.y, crop.x, pixels)

@@ -110,6 +110,23 @@ _CVAT = b"""<?xml version="1.0" encoding="utf-8"?>
 <mask label="cell" rle="1, 2, 1" left="0" top="0" width="2" height="2" z_order="0"/>
 <ellipse label="cell" cx="2" cy="2" rx="2" ry="1" rotation="30"/><box label="wall" xtl="0" ytl="4" xbr="2" ybr="5"/>
 </image></annotations>"""
+_QUPATH = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[0, 0], [4, 0], [4, 4], [0, 0]], [[1, 1], [2, 1], [2, 2]]],
+            },
+            "properties": {"objectType": "annotation", "classification": {"name": "cell", "color": [1, 2, 3]}},
+        },
+        {
+            "type": "Feature",
+            "geometry": {"type": "MultiPolygon", "coordinates": [[[[0, 4], [4, 4], [4, 5]]]], "plane": {"z": 0}},
+        },
+    ],
+}
 _ADE = {
     "annotation": {
         "object": [
@@ -162,6 +179,10 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a.json": text(_VIA_3), "a.png": block(9)}),
     ),
     "cvat-xml": (Seed({"annotations.xml": _CVAT}),),
+    "qupath": (
+        Seed({"a.geojson": text(_QUPATH), "a.png": block(9)}),
+        Seed({"a.geojson": text(_QUPATH["features"]), "a.png": block(9)}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
