@@ -127,6 +127,7 @@ _QUPATH = {
         },
     ],
 }
+_CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
         "object": [
@@ -183,6 +184,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a.geojson": text(_QUPATH), "a.png": block(9)}),
         Seed({"a.geojson": text(_QUPATH["features"]), "a.png": block(9)}),
     ),
+    "cellpose-npy": (Seed({"a_seg.npy": npy(_CELLPOSE)}),),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
