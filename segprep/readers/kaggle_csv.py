@@ -33,8 +33,8 @@ _EXAMPLES = "sample_submission"
 """Start of the names of files that show how results are to be written."""
 _NONE = frozenset({"", "-1", "nan"})
 """Values in place of runs if an image has no instance."""
-_NUMBERS = re.compile(r"[0-9]{1,10}(?:\s+[0-9]{1,10})*")
-_CELL = re.compile(r'(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))')
+_NUMBERS = re.compile(r"[0-9]{1,10}+(?:\s++[0-9]{1,10}+)*+")
+_CELL = re.compile(r'(?:^|,)(?:"((?:[^"]++|"")*+)"|([^,]*))')
 """One cell; not by the csv module, whose limit of 128 KiB for a cell is a setting of the process."""
 _START = 2**12
 """Bytes that are read to recognise a file by its first line."""
@@ -221,7 +221,7 @@ def _split(line: str) -> list[str]:
 def _table(file: AnyPath) -> tuple[list[_Cells], list[Problem]]:
     """Rows of a file, and the problems of those that are not of its columns or name no image."""
     head, *lines = read_text(file, _MAX_BYTES, "runs of instances").split("\n")
-    columns = _columns(head)
+    columns, width = _columns(head), len(_split(head))
     image = next(columns[name] for name in (*_IMAGE, *_IMAGE_AND_CLASS) if name in columns)
     joined = not any(name in columns for name in _IMAGE)
     name = next((columns[name] for name in _CLASS if name in columns), None)
@@ -231,8 +231,8 @@ def _table(file: AnyPath) -> tuple[list[_Cells], list[Problem]]:
         if not line.strip():
             continue
         cells = _split(line)
-        if len(cells) != len(columns):
-            problems.append(Problem("row of a wrong number of cells", f"line {number}: {len(cells)} of {len(columns)}"))
+        if len(cells) != width:
+            problems.append(Problem("row of a wrong number of cells", f"line {number}: {len(cells)} of {width}"))
             continue
         own, _, class_ = (
             cells[image].rpartition("_") if joined else (cells[image], "", "" if name is None else cells[name])
