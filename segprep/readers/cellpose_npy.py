@@ -73,10 +73,11 @@ class CellposeNpyRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find Cellpose's *_seg.npy without *_masks.png or .tif beside them: itself, in the folder, or in train/, val/, test/.
+    """Find Cellpose's *_seg.npy without *_masks.png beside them.
 
-    Every value of ``masks`` except 0 is an instance. Nothing in the file is executed. Where Cellpose also saved label images,
-    these are read instead (label-image), unless one ``_seg.npy`` is given by itself.
+    One file is given itself, or all lie in the folder or in its train/, val/ and test/. Every value of ``masks``
+    except 0 is an instance. Nothing in the file is executed. Where Cellpose also saved label images, these are read
+    instead (label-image), unless one ``_seg.npy`` is given by itself.
     """
     root = path if path.is_dir() else path.parent
     files = _files_in(path) if path.is_dir() else [path] if path.name.lower().endswith(_END) else []

@@ -104,11 +104,13 @@ class CvatXmlRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find an .xml of CVAT for images 1.1, itself or in the folder, or one in each of train/ and val/.
+    """Find an .xml of CVAT for images 1.1.
 
-    Polygons, boxes, ellipses and masks are instances; those of one label and ``group_id`` are parts of a single one. Shapes
-    without area (polylines, points, cuboids, skeletons) and those that are marked ``outside`` are left out; ``occluded`` ones
-    count. The order of instances is that of ``z_order``. The classes are the labels of the task, then others in use.
+    The file is given itself or lies in the folder, or one in each of its train/, val/ and test/. Polygons, boxes,
+    ellipses and masks are instances; those of one label and ``group_id`` are parts of a single one. Shapes without
+    area (polylines, points, cuboids, skeletons) and those that are marked ``outside`` are left out; ``occluded``
+    ones count. The order of instances is that of ``z_order``. The classes are the labels of the task, then others
+    in use.
     """
     found = files_at(path, ".xml", _is_ours, "CVAT")
     if not found:

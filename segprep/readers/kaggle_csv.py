@@ -91,12 +91,13 @@ class KaggleCsvRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find a .csv with the columns ImageId and EncodedPixels (Kaggle), itself or in the folder, and images for the sizes.
+    """Find a Kaggle .csv with ImageId and EncodedPixels, and the images.
 
-    Each row is an instance; an empty cell or -1 means that the image has none. A class is in a column ``ClassId`` (or
-    ``class``, ``label``, ``category``), or after the last underscore of ``ImageId_ClassId`` or ``Image_Label``. The size is in
-    the columns ``height`` and ``width``, else that of the image of this name, with or without suffix, in the folder or below.
-    An image without a row has no mask.
+    The file is given itself or lies in the folder, or one in each of its train/, val/ and test/. Each row is an
+    instance; an empty cell or -1 means that the image has none. A class is in a column ``ClassId`` (or ``class``,
+    ``label``, ``category``), or after the last underscore of ``ImageId_ClassId`` or ``Image_Label``. The size is in
+    the columns ``height`` and ``width``, else that of the image of this name, with or without suffix, in the folder
+    or below. An image without a row has no mask.
     """
     root = path if path.is_dir() else path.parent
     found = files_at(path, ".csv", _is_ours, "Kaggle CSV")

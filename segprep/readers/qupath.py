@@ -111,11 +111,12 @@ class QupathRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find QuPath's .geojson files, one per image: itself, in the folder, in annotations/ or train/, val/, and the images.
+    """Find QuPath's .geojson, one per image, and the images.
 
-    Polygons, also with holes and of several parts, are instances; points and lines have no area and are left out, and so are
-    objects of other planes than the first. The classes are the names of the classifications of all files, sorted; objects
-    without one have the class "instance". The image of the same name, in the folder or below, has the size.
+    One file is given itself, or all lie in the folder or in its annotations/, train/, val/ and test/. Polygons,
+    also with holes and of several parts, are instances; points and lines have no area and are left out, and so are
+    objects of other planes than the first. The classes are the names of the classifications of all files, sorted;
+    objects without one have the class "instance". The image of the same name, in the folder or below, has the size.
     """
     root = path if path.is_dir() else path.parent
     files = _files_in(path) if path.is_dir() else [path] if path.suffix.lower() == _GEOJSON else []

@@ -159,11 +159,13 @@ class ViaRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find a .json of VGG Image Annotator (VIA) 1 to 3, itself, in the folder, in train/ or val/, and its images.
+    """Find a .json of VGG Image Annotator (VIA), and the images.
 
-    Polygons, closed polylines, rectangles, circles and ellipses are instances; points and lines have no area and are left out.
-    The class is the value of the regions' only attribute, or of the attribute class, label, category, object, name or type,
-    the first that is there. The image of the same name, in the folder or below, has the size.
+    The file, of version 1 to 3, is given itself or lies in the folder, or one in each of its train/, val/ and
+    test/. Polygons, closed polylines, rectangles, circles and ellipses are instances; points and lines have no area
+    and are left out. The class is the value of the regions' only attribute, or of the attribute class, label,
+    category, object, name or type, the first that is there. The image of the same name, in the folder or below, has
+    the size.
     """
     root = path if path.is_dir() else path.parent
     found = files_at(path, ".json", _is_ours, "VIA")
