@@ -166,7 +166,7 @@ def _found(row: _Row, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Prob
 def _listed_shape(where: str, sides: Sequence[tuple[str, str]]) -> tuple[int, int]:
     """Height and width from the columns of an image's rows."""
     if len(sides) > 1:
-        shown = " and ".join(f"{height} x {width}"[:40] for height, width in sides[:2])
+        shown = " and ".join(f"{height[:20]!r} x {width[:20]!r}" for height, width in sides[:2])
         raise InputError(f"{where}: its rows have the sizes {shown}; give each image one size")
     height, width = sides[0]
     if not all(re.fullmatch(r"[0-9]{1,9}(\.0*)?", side) for side in sides[0]):

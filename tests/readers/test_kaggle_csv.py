@@ -130,9 +130,9 @@ def test_a_row_that_is_cut_off_is_a_problem(write):
         (ROWS, ("x/a.jpg", "y/a.jpg"), r"image a\.jpg: no image of this name beside the file, or several"),
         ("ImageId,EncodedPixels,height,width\na,1 1,x,5\n", (), r"image a: height='x' and width='5'; write them as"),
         (
-            "ImageId,EncodedPixels,height,width\na,1 1,4,5\na,2 1,4,6\n",
+            "ImageId,EncodedPixels,height,width\na,1 1,4,5\na,2 1,4,\x15\n",
             (),
-            r"rows have the sizes 4 x 5 and 4 x 6; give",
+            r"rows have the sizes '4' x '5' and '4' x '.x15'; give",
         ),
         ("ImageId,EncodedPixels,height,width\na,1 1,99999999,9\n", (), r"pixels are more than max_pixels="),
     ],
