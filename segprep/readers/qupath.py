@@ -170,7 +170,7 @@ def rings_crop(rings: list[Ring], shape: tuple[int, int]) -> InstanceCrop:
 def _crop(geometry: _Geometry | None, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one geometry."""
     if geometry is None or geometry.type not in {"Polygon", "MultiPolygon"}:
-        raise BadRegionError("object has no area", geometry and geometry.type[:40])
+        raise BadRegionError("object has no area", geometry and repr(geometry.type[:40]))
     if geometry.plane is not None and (geometry.plane.z or geometry.plane.t):
         raise BadRegionError("object of another plane than the first", f"z={geometry.plane.z}, t={geometry.plane.t}")
     if geometry.type == "Polygon":

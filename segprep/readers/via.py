@@ -212,7 +212,7 @@ def region_crop(kind: str, numbers: Sequence[float], shape: tuple[int, int]) -> 
     if kind == "polyline" and numbers[:2] != numbers[-2:]:
         raise BadRegionError("polyline that is not closed", f"{len(numbers) // 2} points; draw a polygon")
     if kind not in {"polygon", "polyline"}:
-        raise BadRegionError("region has no area", kind[:40])
+        raise BadRegionError("region has no area", repr(kind[:40]))
     return polygon_crop(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
 
 
@@ -279,7 +279,7 @@ def _images_of(file: AnyPath) -> dict[str, list[Drawn | Problem]]:
     for document in files.values():
         name = _new_name(file, document.filename, images)
         regions = document.regions.items() if isinstance(document.regions, dict) else enumerate(document.regions)
-        images[name] = [_drawn(f"region {str(number)[:40]}", text) for number, text in regions]
+        images[name] = [_drawn(f"region {number!r:.40}", text) for number, text in regions]
     return images
 
 
@@ -291,20 +291,20 @@ def _third(file: AnyPath, document: _Document3) -> dict[str, list[Drawn | Proble
         files = [document.file[str(id_)] for id_ in view.fid_list if str(id_) in document.file]
         if len(files) != 1:
             raise InputError(
-                f"{file}: view {number[:40]} is of {len(files)} files; give a project with one image in each view"
+                f"{file}: view {number[:40]!r} is of {len(files)} files; give a project with one image in each view"
             )
         of_view[number] = images[_new_name(file, files[0].fname, images)] = []
     for id_, text in document.metadata.items():
         try:
             region = decode_region(text, _Region3, "region cannot be understood")
         except BadRegionError as error:
-            raise InputError(f"{file}: metadata {id_[:40]}: {error.value}; fix it or export it again") from error
+            raise InputError(f"{file}: metadata {id_[:40]!r}: {error.value}; fix it or export it again") from error
         if str(region.vid) not in of_view:
             raise InputError(
-                f"{file}: metadata {id_[:40]} is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
+                f"{file}: metadata {id_[:40]!r} is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
             )
         if region.xy:  # others are attributes of the image
-            of_view[str(region.vid)].append(_drawn_3(f"region {id_[:40]}", region, document.attribute))
+            of_view[str(region.vid)].append(_drawn_3(f"region {id_[:40]!r}", region, document.attribute))
     return images
 
 
@@ -340,7 +340,7 @@ def _numbers(shape: _Shape) -> tuple[float, ...]:
     }.get(shape.name, ())
     found = tuple(number for number in numbers if number is not None)
     if len(found) != len(numbers):
-        raise BadRegionError("shape without some of its numbers", shape.name)
+        raise BadRegionError("shape without some of its numbers", repr(shape.name))
     return found
 
 

@@ -107,7 +107,7 @@ def test_a_missing_image_is_named_with_the_remedy(write, image):
 @pytest.mark.parametrize(
     ("damaged", "kind", "where"),
     [
-        (feature([1, 1], kind="Point"), "object has no area", "feature 0: Point"),
+        (feature([1, 1], kind="Point"), "object has no area", "feature 0: 'Point'"),
         ({"type": "Feature", "geometry": None}, "object has no area", "feature 0: None"),
         (feature(SQUARE, plane={"c": -1, "z": 2, "t": 0}), "object of another plane than the first", "z=2, t=0"),
         (feature([[1, 1], [2]]), "polygon with a point that has no x and y", "[[2.0]]"),

@@ -105,10 +105,11 @@ def test_every_shape_with_an_area_is_an_instance(write, shape, area):
 @pytest.mark.parametrize(
     ("shape", "kind", "where"),
     [
-        ({"name": "point", "cx": 1, "cy": 1}, "region has no area", "region 0: point"),
+        ({"name": "point", "cx": 1, "cy": 1}, "region has no area", "region 0: 'point'"),
+        ({"name": "a\nb"}, "region has no area", r"region 0: 'a\nb'"),
         (SQUARE | {"name": "polyline"}, "polyline that is not closed", "region 0: 4 points; draw a polygon"),
         (SQUARE | {"all_points_x": [1]}, "points without x or y", "region 0: 1 x, 4 y"),
-        ({"name": "rect", "x": 1, "y": 1}, "shape without some of its numbers", "region 0: rect"),
+        ({"name": "rect", "x": 1, "y": 1}, "shape without some of its numbers", "region 0: 'rect'"),
         (
             {"name": "circle", "cx": 1e9, "cy": 1, "r": 1},
             "ellipse with a number that is not finite or far off",
@@ -160,8 +161,8 @@ def test_splits_have_a_file_each_beside_their_images(write):
         ('{"a": {"filename": "a.png", "regions": [, "file_attributes"', r"via_region_data\.json: not a valid VIA file"),
         ({"a": file(region(one="a", two="b"))}, r"regions have the attributes 'one', 'two'; rename the one"),
         ({"a": file(), "b": file()}, r"the image name 'a\.png' is listed twice; rename the image"),
-        (third(view={"5": {"fid_list": ["7", "7"]}}), r"view 5 is of 2 files; give a project with one image in each"),
-        (third(drawn(2, 1, 1, 1, 1) | {"vid": "9"}), r"metadata 5_0 is of the view '9', which is not listed"),
+        (third(view={"5": {"fid_list": ["7", "7"]}}), r"view .5. is of 2 files; give a project with one image in each"),
+        (third(drawn(2, 1, 1, 1, 1) | {"vid": "9"}), r"metadata '5_0' is of the view '9', which is not listed"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(write, content, message):
