@@ -8,7 +8,7 @@ from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 
-IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes of image files."""
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers

@@ -14,17 +14,22 @@ from segprep.paths.files import storage
 from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
+    cellpose_npy,
     cityscapes,
     coco,
     colour_png,
+    cvat_xml,
     instance_png,
+    kaggle_csv,
     kitti,
     label_image,
     labelme,
     mapillary,
     mots,
     panoptic,
+    qupath,
     segment_anything,
+    via,
     voc,
     yolo,
 )
@@ -36,6 +41,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
         *(colour_png, instance_png, label_image),
     )
 }

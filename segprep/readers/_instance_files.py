@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import IMAGES, Listing, listing
+from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
 from segprep.readers._image import JPEG, PNG
 
 NO_CLASS = "instance"
@@ -139,4 +139,4 @@ def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:
 
 def _stems(inside: Listing) -> list[str]:
     """Names of the files in the ``images/`` of a folder, without their suffixes."""
-    return [file.stem for images in inside.named("images") for file in listing(images).with_suffix(*IMAGES)]
+    return [file.stem for images in inside.named("images") for file in listing(images).with_suffix(*IMAGE_SUFFIXES)]

@@ -11,7 +11,7 @@ from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import IMAGES, Listing, listing
+from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
 from segprep.readers._image import PNG, TIFF, check_size, has_channels, label_values
 from segprep.readers._instance_files import holds_instances
 from segprep.readers._labels import distinct, numbered
@@ -172,7 +172,7 @@ def _label_files(path: AnyPath) -> list[AnyPath]:
 
 def _direct_files(inside: Listing) -> list[AnyPath]:
     """Label images of a folder without ``labels/`` or ``masks/``; none if it also holds images of other kinds."""
-    images = _candidates(inside, (*IMAGES, *NPY))
+    images = _candidates(inside, (*IMAGE_SUFFIXES, *NPY))
     if masks := _of_cellpose(images):
         return masks
     documents = inside.with_suffix(".json")

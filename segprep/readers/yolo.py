@@ -7,11 +7,6 @@ import re
 from dataclasses import dataclass
 
 import msgspec
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
@@ -21,25 +16,14 @@ from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
-from segprep.readers._image import PNG, TIFF, check_size, decode_errors
+from segprep.readers._beside import IMAGES, image_shape
+from segprep.readers._image import check_size, decode_errors
 from segprep.readers._polygon import polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
 from segprep.readers._text import read_text
 
 _YAML = (".yaml", ".yml")
 _CLASSES = "classes.txt"
-_IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
-_OPENERS: dict[bytes, type[ImageFile]] = {
-    b"\x89PNG": PngImageFile,
-    b"\xff\xd8\xff": JpegImageFile,
-    b"BM": BmpImageFile,
-    b"II*\0": TiffImageFile,
-    b"MM\0*": TiffImageFile,
-}
-"""Pillow's readers by the first bytes of a file, whose suffix is often wrong."""
-_ORIENTATION = 0x0112
-_TURNED = frozenset({5, 6, 7, 8})
-"""EXIF orientations of a JPEG that viewers, and so the annotators of the polygons, turn by a quarter."""
 _BOX = 4
 _POLYGON = 6
 _SLACK = 0.01
@@ -144,20 +128,6 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     return id_, runs_crop(polygon_runs([corners], shape), shape)
 
 
-def image_shape(path: AnyPath) -> tuple[int, int]:
-    """Height and width of an image as viewers show it, by its header alone."""
-    with decode_errors(path, "an image"):
-        with path.open("rb") as file:
-            start = file.read(4)
-        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-        if opener is None:
-            raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
-        # Not Image.open, which warns of, or refuses, large sizes by its own limit.
-        with path.open("rb") as file, opener(file) as image:
-            turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
-
-
 def _texts(labels: AnyPath) -> list[AnyPath]:
     """Texts below a folder, by name."""
     texts = [file for inside in below(labels) for file in inside.with_suffix(".txt")]
@@ -168,7 +138,7 @@ def _image_files(folder: AnyPath) -> dict[str, AnyPath]:
     """Images below a folder by their names without suffix."""
     files: dict[str, AnyPath] = {}
     for inside in below(folder):
-        for file in inside.with_suffix(*_IMAGES):
+        for file in inside.with_suffix(*IMAGES):
             other = files.setdefault(without_suffix(name_in(folder, file)), file)
             if other != file:
                 raise InputError(f"{file}: differs from {other.name} by its suffix alone; keep one of them")

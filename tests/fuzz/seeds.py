@@ -91,6 +91,43 @@ _SA = {
     "image": {"image_id": 1, "file_name": "sa_1.jpg", **SIZE},
     "annotations": [{"id": 1, "segmentation": {"size": [6, 5], "counts": "33h0"}}],
 }
+_VIA_REGION = {
+    "shape_attributes": {"name": "polygon", "all_points_x": [1, 4, 4], "all_points_y": [1, 1, 4]},
+    "region_attributes": {"class": "cell"},
+}
+_VIA_FILE = {"filename": "a.png", "size": 9, "regions": [_VIA_REGION], "file_attributes": {}}
+_VIA_3 = {
+    "project": {"pid": "__VIA_PROJECT_ID__"},
+    "config": {},
+    "attribute": {"1": {"aname": "class", "anchor_id": "FILE1_Z0_XY1", "options": {"0": "cell"}}},
+    "file": {"1": {"fid": "1", "fname": "a.png", "type": 2}},
+    "metadata": {"1_a": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 1, 3, 3], "av": {"1": "0"}}},
+    "view": {"1": {"fid_list": ["1"]}},
+}
+_CVAT = b"""<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><image id="0" name="a.jpg" width="5" height="6">
+<polygon label="cell" occluded="0" points="1.0,1.0;4.0,1.0;4.0,4.0" z_order="1"/>
+<mask label="cell" rle="1, 2, 1" left="0" top="0" width="2" height="2" z_order="0"/>
+<ellipse label="cell" cx="2" cy="2" rx="2" ry="1" rotation="30"/><box label="wall" xtl="0" ytl="4" xbr="2" ybr="5"/>
+</image></annotations>"""
+_QUPATH = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[0, 0], [4, 0], [4, 4], [0, 0]], [[1, 1], [2, 1], [2, 2]]],
+            },
+            "properties": {"objectType": "annotation", "classification": {"name": "cell", "color": [1, 2, 3]}},
+        },
+        {
+            "type": "Feature",
+            "geometry": {"type": "MultiPolygon", "coordinates": [[[[0, 4], [4, 4], [4, 5]]]], "plane": {"z": 0}},
+        },
+    ],
+}
+_CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
         "object": [
@@ -133,6 +170,21 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"training/instances/a.png": block(257, np.uint16), "config.json": text(_MAPILLARY)}),
         Seed({"config.json": text(_MAPILLARY), "training/instances/a.png": block(257, np.uint16)}),
     ),
+    "kaggle-csv": (
+        Seed({"a.csv": b"ImageId,ClassId,EncodedPixels\na.png,1,8 3 14 3\n", "a.png": block(9)}),
+        Seed({"a.csv": b"ImageId,EncodedPixels,Height,Width\na.png,8 3 14 3,6,5\n"}),
+    ),
+    "via": (
+        Seed({"a.json": text({"a.png9": _VIA_FILE}), "a.png": block(9)}),
+        Seed({"a.json": text({"_via_settings": {}, "_via_img_metadata": {"a.png9": _VIA_FILE}}), "a.png": block(9)}),
+        Seed({"a.json": text(_VIA_3), "a.png": block(9)}),
+    ),
+    "cvat-xml": (Seed({"annotations.xml": _CVAT}),),
+    "qupath": (
+        Seed({"a.geojson": text(_QUPATH), "a.png": block(9)}),
+        Seed({"a.geojson": text(_QUPATH["features"]), "a.png": block(9)}),
+    ),
+    "cellpose-npy": (Seed({"a_seg.npy": npy(_CELLPOSE)}),),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),

@@ -199,9 +199,9 @@ def test_arrays_of_fractions_or_other_dimensions_are_no_label_images(tmp_path, v
 
 
 def test_pickled_objects_are_never_loaded(tmp_path):
-    write(tmp_path / "a_seg.npy", np.array({"masks": LABELS}, dtype=object))
+    write(tmp_path / "a.npy", np.array({"masks": LABELS}, dtype=object))
     with pytest.raises(InputError, match="no known layout"):
-        find(tmp_path / "a_seg.npy")
+        find(tmp_path / "a.npy")
     write(tmp_path / "b.png")
     assert [ref.key for ref in find(tmp_path).refs] == ["b.png"]
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from segprep.errors import InputError
 from segprep.readers import ReadOptions
-from segprep.readers.yolo import find, image_shape
+from segprep.readers._beside import image_shape
+from segprep.readers.yolo import find
 
 SQUARE = "2 0.2 0.25 0.6 0.25 0.6 0.75 0.2 0.75"
 """Pixels 1 and 2 in both directions of a picture of 4 x 5."""

@@ -1,0 +1,131 @@
+"""Shapes that annotation programs draw, as pixels within their bounding box."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.rle import BadRegionError, runs_crop
+from segprep.readers._polygon import polygon_runs
+
+_FAR = 2**20
+"""Largest coordinate, in pixels."""
+
+NO_PIXEL = "no pixel inside the image"
+"""Kind of the error of a shape that covers no pixel."""
+
+Point = tuple[float, float]
+
+
+def polygon_crop(points: Sequence[Point], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of a polygon of corners (x, y), by COCO's rule, in an image of this height and width."""
+    return runs_crop(polygon_runs([[number for point in points for number in point]], shape), shape)
+
+
+def box_crop(first: Point, last: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:
+    """Pixels of a rectangle of two opposite corners (x, y), turned clockwise around its centre by an angle in radians.
+
+    Examples
+    --------
+    >>> box_crop((1, 1), (4, 2), (4, 5)).pixels.shape
+    (1, 3)
+    >>> box_crop((1, 1), (4, 2), (4, 5), turned=math.pi / 2).pixels.shape
+    (3, 1)
+    """
+    (x0, y0), (x1, y1) = first, last
+    x, y, cos, sin = (x0 + x1) / 2, (y0 + y1) / 2, math.cos(turned), math.sin(turned)
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    if turned:
+        corners = [(x + (a - x) * cos - (b - y) * sin, y + (a - x) * sin + (b - y) * cos) for a, b in corners]
+    return polygon_crop(corners, shape)
+
+
+def ellipse_crop(centre: Point, radii: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:
+    """Pixels whose centres lie in an ellipse, turned clockwise by an angle in radians.
+
+    Parameters
+    ----------
+    centre : (x, y)
+        In pixels; the first pixel spans from 0 to 1.
+    radii : (x, y)
+        In pixels, before it is turned.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    turned : float
+        Angle, in radians.
+
+    Raises
+    ------
+    BadRegionError
+        If a number is not finite or far off, or no pixel lies inside.
+
+    Examples
+    --------
+    >>> ellipse_crop((1.5, 1.5), (1.1, 1.1), (3, 3)).pixels.astype(int)
+    array([[0, 1, 0],
+           [1, 1, 1],
+           [0, 1, 0]])
+    """
+    numbers = (*centre, *radii, turned)
+    wrong = [number for number in numbers if not abs(number) <= _FAR]
+    if wrong:
+        raise BadRegionError("ellipse with a number that is not finite or far off", wrong[0])
+    if min(radii) <= 0:
+        raise BadRegionError("ellipse with a radius that is not positive", min(radii))
+    (x0, y0), (across, down), cos, sin = centre, radii, math.cos(turned), math.sin(turned)
+    wide, high = math.hypot(across * cos, down * sin), math.hypot(across * sin, down * cos)
+    top, below = (min(max(math.floor(y), 0), shape[0]) for y in (y0 - high, y0 + high + 1))
+    left, right = (min(max(math.floor(x), 0), shape[1]) for x in (x0 - wide, x0 + wide + 1))
+    y, x = np.ogrid[top:below, left:right]
+    y, x = y + 0.5 - y0, x + 0.5 - x0
+    inside = ((x * cos + y * sin) / across) ** 2 + ((y * cos - x * sin) / down) ** 2 <= 1
+    return trimmed(InstanceCrop(top, left, inside), shape)
+
+
+def trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
+    """Return the crop within its bounding box; raise if it is empty."""
+    rows, columns = np.flatnonzero(crop.pixels.any(axis=1)), np.flatnonzero(crop.pixels.any(axis=0))
+    if rows.size == 0:
+        raise BadRegionError(NO_PIXEL, f"{shape[0]} x {shape[1]}")
+    own = crop.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
+
+
+def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
+    """Pixels of all crops, as one.
+
+    Examples
+    --------
+    >>> one = np.ones((1, 1), bool)
+    >>> union([InstanceCrop(4, 2, one), InstanceCrop(5, 3, one)])
+    InstanceCrop(y=4, x=2, pixels=array([[ True, False],
+           [False,  True]]))
+    """
+    if len(crops) == 1:
+        return crops[0]
+    top, left = min(crop.y for crop in crops), min(crop.x for crop in crops)
+    below = max(crop.y + crop.pixels.shape[0] for crop in crops)
+    right = max(crop.x + crop.pixels.shape[1] for crop in crops)
+    pixels = np.zeros((below - top, right - left), np.bool_)
+    for y, x, own in crops:
+        pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
+    return InstanceCrop(top, left, pixels)
+
+
+def without(crop: InstanceCrop, hole: InstanceCrop) -> InstanceCrop:
+    """Pixels of a crop that are not in another.
+
+    Examples
+    --------
+    >>> without(InstanceCrop(1, 1, np.ones((1, 3), bool)), InstanceCrop(0, 2, np.ones((2, 1), bool))).pixels.astype(int)
+    array([[1, 0, 1]])
+    """
+    top, left = max(crop.y, hole.y), max(crop.x, hole.x)
+    below = min(crop.y + crop.pixels.shape[0], hole.y + hole.pixels.shape[0])
+    right = min(crop.x + crop.pixels.shape[1], hole.x + hole.pixels.shape[1])
+    pixels = crop.pixels.copy()
+    if top < below and left < right:
+        removed = hole.pixels[top - hole.y : below - hole.y, left - hole.x : right - hole.x]
+        pixels[top - crop.y : below - crop.y, left - crop.x : right - crop.x] &= ~removed
+    return InstanceCrop(crop.y, crop.x, pixels)

@@ -1,0 +1,288 @@
+"""CVAT for images 1.1: an XML file that lists images, their sizes, and shapes that have a label each.
+
+It is parsed by expat alone, which builds no tree and opens no other file. A document type is refused, since only there
+can entities be defined; defusedxml does the same, but a dependency for one handler is not worth it.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from xml.parsers import expat
+
+from segprep.errors import InputError
+from segprep.masks.classes import class_table
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError, listed_runs, runs_bitmap
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import AnyPath
+from segprep.paths.listing import start_of
+from segprep.readers._beside import Source, files_at, image_name
+from segprep.readers._image import check_size
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._shapes import Point, box_crop, ellipse_crop, polygon_crop, trimmed, union
+from segprep.readers._text import read_bytes
+
+_MAX_BYTES = 2**28
+_DEPTH = 32
+"""Largest depth of elements; those of CVAT have 8."""
+_START = 2**16
+"""Bytes that are read to recognise a file."""
+_ROOT = re.compile(rb"<annotations\b[^>]*>\s*<(version|meta|image|track)\b")
+_WITH_AREA = frozenset({"polygon", "box", "ellipse", "mask"})
+_WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
+_SHOWN = 40
+"""Characters of a value in a message."""
+
+
+class Shape(NamedTuple):
+    """Shape of an image: its number in it, its name in CVAT, and its attributes as they stand in the file."""
+
+    number: int
+    kind: str
+    attributes: Mapping[str, str]
+
+
+@dataclass
+class _Image:
+    """Image as in a file."""
+
+    attributes: dict[str, str]
+    shapes: list[Shape] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CvatXmlRef:
+    """One image of a file, whose name there is the key; it begins with the image's subset if that is a split.
+
+    Attributes
+    ----------
+    file : str
+        The XML file, for messages.
+    sides : tuple of (str or None, str or None)
+        Height and width as they stand in the file.
+    labels : tuple of str
+        Names of all classes, in the order of their codes.
+    """
+
+    key: str
+    split: str | None
+    file: str
+    sides: tuple[str | None, str | None]
+    shapes: tuple[Shape, ...]
+    labels: tuple[str, ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Rasterise the shapes; invalid ones are left out and recorded as problems."""
+        where = f"{self.file}: image {self.key}"
+        height, width = (int(side) if side and re.fullmatch("[0-9]{1,9}", side) else 0 for side in self.sides)
+        if not height or not width:
+            shown = " and ".join(
+                f"{name}={side!r:.40}" for name, side in zip(("height", "width"), self.sides, strict=True)
+            )
+            raise InputError(f"{where}: {shown}; write them as numbers of pixels, or export it again")
+        check_size(where, (height, width), self.options.max_pixels)
+        check_instances(where, len(self.shapes), self.options.max_instances)
+        return mask_from_instances(where, (height, width), self._instances((height, width)), self.options)
+
+    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+        """Class code and pixels of each instance, from the back to the front, or the problem of a shape."""
+        groups: dict[tuple[str, object], list[InstanceCrop]] = {}
+        for drawn in sorted(self.shapes, key=_depth):
+            label, group = drawn.attributes.get("label", ""), drawn.attributes.get("group_id", "0")
+            try:
+                crop = shape_crop(drawn.kind, drawn.attributes, shape)
+            except BadRegionError as error:
+                yield Problem(error.kind, f"shape {drawn.number}: {error.value}")
+                continue
+            groups.setdefault((label, drawn.number if group == "0" else group), []).append(crop)
+        for (label, _), crops in groups.items():
+            yield 1 + self.labels.index(label), union(crops)
+
+
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
+    """Find an .xml of CVAT for images 1.1.
+
+    The file is given itself or lies in the folder, or one in each of its train/, val/ and test/. Polygons, boxes,
+    ellipses and masks are instances; those of one label and ``group_id`` are parts of a single one. Shapes without
+    area (polylines, points, cuboids, skeletons) and those that are marked ``outside`` are left out; ``occluded``
+    ones count. The order of instances is that of ``z_order``. The classes are the labels of the task, then others
+    in use.
+    """
+    found = files_at(path, ".xml", _is_ours, "CVAT")
+    if not found:
+        return None
+    documents = [_read(source.file) for source in found]
+    listed = [label for document in documents for label in document.labels]
+    shapes = [shape for document in documents for image in document.images for shape in image.shapes]
+    used = sorted({shape.attributes.get("label", "") for shape in shapes if shape.kind in _WITH_AREA})
+    labels = tuple(dict.fromkeys([*listed, *used]))
+    refs = tuple(
+        _ref(source, image, labels, options)
+        for source, document in zip(found, documents, strict=True)
+        for image in document.images
+    )
+    return MaskSet("cvat-xml", class_table((None, label) for label in labels), refs)
+
+
+def shape_crop(kind: str, attributes: Mapping[str, str], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of one shape, in an image of this height and width.
+
+    Parameters
+    ----------
+    kind : str
+        CVAT's name of the shape.
+    attributes : mapping
+        Its attributes as they stand in the file, in pixels; the first pixel spans from 0 to 1.
+    shape : (int, int)
+        Height and width of the image in pixels.
+
+    Raises
+    ------
+    BadRegionError
+        If it has no area, is invalid, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> shape_crop("box", {"xtl": "1", "ytl": "1", "xbr": "3", "ybr": "2"}, (4, 5)).pixels.shape
+    (1, 2)
+    >>> mask = {"rle": "1, 2, 1", "left": "1", "top": "0", "width": "2", "height": "2"}
+    >>> shape_crop("mask", mask, (4, 5)).pixels.astype(int)
+    array([[0, 1],
+           [1, 0]])
+    """
+    if attributes.get("outside") == "1":
+        raise BadRegionError("shape that is marked outside", kind)
+    if kind == "mask":
+        return _mask(attributes, shape)
+    turned = math.radians(_number(attributes, "rotation", "0"))
+    if kind == "polygon":
+        return polygon_crop(_points(attributes.get("points", "")), shape)
+    if kind == "box":
+        x0, y0, x1, y1 = (_number(attributes, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        return box_crop((x0, y0), (x1, y1), shape, turned=turned)
+    if kind == "ellipse":
+        x, y, across, down = (_number(attributes, name) for name in ("cx", "cy", "rx", "ry"))
+        return ellipse_crop((x, y), (across, down), shape, turned=turned)
+    raise BadRegionError("shape has no area", kind)
+
+
+def _mask(attributes: Mapping[str, str], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of runs that go along the rows of a box."""
+    left, top, width, height = (int(_number(attributes, name)) for name in ("left", "top", "width", "height"))
+    if not (0 <= left < left + width <= shape[1] and 0 <= top < top + height <= shape[0]):
+        raise BadRegionError(
+            "mask does not lie inside the image",
+            f"{height} x {width} at row {top}, column {left} of {shape[0]} x {shape[1]}",
+        )
+    text = attributes.get("rle", "")
+    if not re.fullmatch(r"\s*[0-9]{1,9}(\s*,\s*[0-9]{1,9})*\s*", text):
+        raise BadRegionError("run lengths are not numbers", repr(text[:_SHOWN]))
+    runs = listed_runs([int(count) for count in text.split(",")])
+    if runs.sum() != width * height:
+        raise BadRegionError("run lengths do not fit the mask", f"{runs.sum()} pixels for {height} x {width}")
+    return trimmed(InstanceCrop(top, left, runs_bitmap(runs, (width, height)).T), shape)
+
+
+def _points(text: str) -> list[Point]:
+    """Corners ``x,y;x,y``."""
+    try:
+        return [(float(x), float(y)) for x, y in (point.split(",") for point in text.split(";"))]
+    except ValueError as error:
+        raise BadRegionError("points are not pairs of numbers", repr(text[:_SHOWN])) from error
+
+
+def _number(attributes: Mapping[str, str], name: str, default: str | None = None) -> float:
+    """Number in an attribute."""
+    text = attributes.get(name, default)
+    try:
+        number = float(text if text is not None else "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadRegionError("attribute is not a number", f"{name}={text[:_SHOWN] if text is not None else None!r}")
+    return number
+
+
+def _depth(shape: Shape) -> float:
+    """Position of a shape from the back to the front."""
+    try:
+        return _number(shape.attributes, "z_order", "0")
+    except BadRegionError:  # its shape counts all the same
+        return 0
+
+
+def _ref(source: Source, image: _Image, labels: tuple[str, ...], options: ReadOptions) -> CvatXmlRef:
+    """Ref of one image."""
+    raw, subset = image.attributes.get("name", ""), image.attributes.get("subset", "")
+    name = image_name(raw)
+    if not name:
+        raise InputError(f"{source.file}: the image name {raw[:_SHOWN]!r} is empty or too long; rename the image")
+    name = f"{subset}/{name}" if subset.lower() in FOLDERS else name
+    sides = image.attributes.get("height"), image.attributes.get("width")
+    return CvatXmlRef(*source.named(name), str(source.file), sides, tuple(image.shapes), labels, options)
+
+
+def _is_ours(file: AnyPath) -> bool:
+    """True if a file begins as CVAT's does."""
+    return _ROOT.search(start_of(file, _START)) is not None
+
+
+class _Document:
+    """Labels and images of a file, filled in by the events of its parser."""
+
+    def __init__(self, file: AnyPath) -> None:
+        self.file = file
+        self.labels: list[str] = []
+        self.images: list[_Image] = []
+        self._open: list[str] = []
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Take the start of an element."""
+        if len(self._open) == _DEPTH:
+            raise InputError(f"{self.file}: elements are nested deeper than {_DEPTH}; export it again")
+        if self._open == ["annotations"] and tag == "track":
+            raise InputError(f"{self.file}: CVAT for video; export the annotations as CVAT for images 1.1")
+        if self._open == ["annotations"] and tag == "image":
+            self.images.append(_Image(attributes))
+        elif self._open == ["annotations", "image"] and tag in _WITH_AREA | _WITHOUT_AREA:
+            shapes = self.images[-1].shapes
+            shapes.append(Shape(len(shapes), tag, attributes))
+        elif self._open[-1:] == ["label"] and tag == "name":
+            self.labels.append("")
+        self._open.append(tag)
+
+    def end(self, _: str) -> None:
+        """Take the end of an element."""
+        self._open.pop()
+
+    def text(self, text: str) -> None:
+        """Take text, which only names of labels need."""
+        if self._open[-2:] == ["label", "name"]:
+            self.labels[-1] += text
+
+    def document_type(self, *_: object) -> None:
+        """Refuse a document type."""
+        raise InputError(f"{self.file}: has a document type, which may define entities; remove <!DOCTYPE ...>")
+
+
+def _read(file: AnyPath) -> _Document:
+    """Labels and images of a file."""
+    document = _Document(file)
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = document.start
+    parser.EndElementHandler = document.end
+    parser.CharacterDataHandler = document.text
+    parser.StartDoctypeDeclHandler = document.document_type
+    try:
+        parser.Parse(read_bytes(file, _MAX_BYTES, "annotations of CVAT"), True)
+    except expat.ExpatError as error:
+        raise InputError(f"{file}: not valid XML: {error}; fix it or export it again") from error
+    return document
+
+
+READER = Reader("cvat-xml", find, reads_one_file=True)

@@ -1,0 +1,224 @@
+"""QuPath: one GeoJSON file per image, which lists objects with a geometry and perhaps a classification.
+
+The file has no size, so the header of the image is read; no pixel of it is decoded. The bounding box of the objects would
+not do: it ends at the last object.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from segprep.masks.classes import class_table
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError
+from segprep.masks.splits import FOLDERS
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.listing import listing
+from segprep.readers._beside import Images, shape_beside
+from segprep.readers._image import check_size
+from segprep.readers._instance_files import NO_CLASS
+from segprep.readers._json import decode_file, first_character, mapped
+from segprep.readers._reader import (
+    MaskSet,
+    Reader,
+    ReadOptions,
+    check_instances,
+    mask_from_instances,
+    read_all_or_raise,
+    with_split,
+)
+from segprep.readers._shapes import NO_PIXEL, polygon_crop, trimmed, union, without
+from segprep.readers._text import MALFORMED, decode_region
+
+_GEOJSON = ".geojson"
+
+Ring = list[list[float]]
+
+
+class _Classification(msgspec.Struct):
+    name: str | None = None
+    names: list[str] = []
+
+
+class _Properties(msgspec.Struct):
+    classification: _Classification | str | None = None
+
+
+class _Classified(msgspec.Struct):
+    properties: _Properties | None = None
+
+
+class _Plane(msgspec.Struct):
+    z: int = 0
+    t: int = 0
+
+
+class _Geometry(msgspec.Struct):
+    type: str
+    coordinates: msgspec.Raw
+    plane: _Plane | None = None
+
+
+class _Feature(_Classified):
+    geometry: _Geometry | None = None
+
+
+class _Collection(msgspec.Struct):
+    features: list[msgspec.Raw]
+
+
+@dataclass(frozen=True)
+class QupathRef:
+    """One GeoJSON file, whose path without the suffix is the key.
+
+    Attributes
+    ----------
+    image : AnyPath or None
+        The image of the same name, which has the size.
+    names : tuple of str
+        Names of all classes, in the order of their codes.
+    """
+
+    key: str
+    split: str | None
+    file: AnyPath
+    image: AnyPath | None
+    names: tuple[str, ...]
+    options: ReadOptions
+
+    def load(self) -> InstanceMask:
+        """Rasterise the objects; invalid ones are left out and recorded as problems."""
+        features = _features(self.file)
+        where = str(self.file)
+        shape = shape_beside(where, self.image)
+        check_size(str(self.image), shape, self.options.max_pixels)
+        check_instances(where, len(features), self.options.max_instances)
+        return mask_from_instances(where, shape, self._instances(features, shape), self.options)
+
+    def _instances(
+        self, features: list[msgspec.Raw], shape: tuple[int, int]
+    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+        """Class code and pixels of each object, or its problem."""
+        for number, text in enumerate(features):
+            try:
+                feature = decode_region(text, _Feature, "object cannot be understood")
+                yield 1 + self.names.index(_class_of(feature)), _crop(feature.geometry, shape)
+            except BadRegionError as error:
+                yield Problem(error.kind, f"feature {number}: {error.value}")
+
+
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
+    """Find QuPath's .geojson, one per image, and the images.
+
+    One file is given itself, or all lie in the folder or in its annotations/, train/, val/ and test/. Polygons,
+    also with holes and of several parts, are instances; points and lines have no area and are left out, and so are
+    objects of other planes than the first. The classes are the names of the classifications of all files, sorted;
+    objects without one have the class "instance". The image of the same name, in the folder or below, has the size.
+    """
+    root = path if path.is_dir() else path.parent
+    files = _files_in(path) if path.is_dir() else [path] if path.suffix.lower() == _GEOJSON else []
+    if not files:
+        return None
+    found = read_all_or_raise(files, _names_in)
+    names = tuple(sorted(set().union(*filter(None, found)))) or (NO_CLASS,)
+    images = Images(root)
+    refs = []
+    for file in files:
+        key = without_suffix(name_in(root, file))
+        refs.append(QupathRef(*with_split(key), file, images.of(file.stem, file.parent), names, options))
+    return MaskSet("qupath", class_table((None, name) for name in names), tuple(refs))
+
+
+def rings_crop(rings: list[Ring], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of a polygon without those of its holes, in an image of this height and width.
+
+    Parameters
+    ----------
+    rings : list of list of [x, y]
+        The outline and the holes, in pixels; the first pixel spans from 0 to 1.
+
+    Raises
+    ------
+    BadRegionError
+        If it is invalid, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> square, hole = [[0, 0], [3, 0], [3, 3], [0, 3]], [[1, 1], [2, 1], [2, 2], [1, 2]]
+    >>> rings_crop([square, hole], (4, 5)).pixels.astype(int)
+    array([[1, 1, 1],
+           [1, 0, 1],
+           [1, 1, 1]])
+    """
+    short = [point for ring in rings for point in ring if len(point) < 2]  # noqa: PLR2004 - x and y
+    if short or not rings:
+        raise BadRegionError("polygon with a point that has no x and y", short[:1])
+    outline, *holes = ([(point[0], point[1]) for point in ring] for ring in rings)
+    crop = polygon_crop(outline, shape)
+    for hole in holes:
+        try:
+            crop = without(crop, polygon_crop(hole, shape))
+        except BadRegionError as error:
+            if error.kind != NO_PIXEL:
+                raise
+    return trimmed(crop, shape)
+
+
+def _crop(geometry: _Geometry | None, shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of one geometry."""
+    if geometry is None or geometry.type not in {"Polygon", "MultiPolygon"}:
+        raise BadRegionError("object has no area", geometry and repr(geometry.type[:40]))
+    if geometry.plane is not None and (geometry.plane.z or geometry.plane.t):
+        raise BadRegionError("object of another plane than the first", f"z={geometry.plane.z}, t={geometry.plane.t}")
+    if geometry.type == "Polygon":
+        return rings_crop(decode_region(geometry.coordinates, list[Ring], "coordinates of a wrong type"), shape)
+    crops, empty = [], None
+    for rings in decode_region(geometry.coordinates, list[list[Ring]], "coordinates of a wrong type"):
+        try:
+            crops.append(rings_crop(rings, shape))
+        except BadRegionError as error:
+            if error.kind != NO_PIXEL:
+                raise
+            empty = error
+    if not crops:
+        raise empty or BadRegionError("object of no part", "[]")
+    return union(crops)
+
+
+def _class_of(feature: _Classified) -> str:
+    """Name of the class of an object."""
+    found = feature.properties and feature.properties.classification
+    name = ((found.name or ": ".join(found.names)) if isinstance(found, _Classification) else found) or ""
+    return name.strip() or NO_CLASS
+
+
+def _names_in(file: AnyPath) -> set[str]:
+    """Names of the classes of a file's objects."""
+    names = set()
+    for text in _features(file):
+        # Loading the file records an invalid object as a problem.
+        with suppress(*MALFORMED):
+            names.add(_class_of(msgspec.json.decode(text, type=_Classified)))
+    return names
+
+
+def _features(file: AnyPath) -> list[msgspec.Raw]:
+    """Objects of a file, which is a collection or a plain list."""
+    content = "GeoJSON of QuPath"
+    if first_character(mapped(file)) == b"[":
+        return decode_file(file, list[msgspec.Raw], content)
+    return decode_file(file, _Collection, content).features
+
+
+def _files_in(folder: AnyPath) -> list[AnyPath]:
+    """GeoJSON files in a folder, else in its folders of splits and annotations."""
+    inside = listing(folder)
+    if files := inside.with_suffix(_GEOJSON):
+        return files
+    return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
+
+
+READER = Reader("qupath", find)

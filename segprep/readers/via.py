@@ -1,0 +1,374 @@
+"""VGG Image Annotator (VIA) 1 to 3: a JSON file that lists images, and the shapes and attributes of each region.
+
+The file has no sizes, so the header of each image is read; no pixel of it is decoded.
+"""
+
+import mmap
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from segprep.errors import InputError
+from segprep.masks.classes import class_table
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.rle import BadRegionError
+from segprep.paths.anypath import AnyPath
+from segprep.readers._beside import Images, files_at, image_name, shape_beside
+from segprep.readers._image import check_size
+from segprep.readers._instance_files import NO_CLASS
+from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._shapes import box_crop, ellipse_crop, polygon_crop
+from segprep.readers._text import decode_region
+
+_CLASS = ("class", "label", "category", "object", "name", "type")
+"""Attributes that are the class if there are several, the first one first."""
+_KINDS = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon"}
+"""Shapes by their numbers in VIA 3."""
+_NUMBERS = {"rect": 4, "circle": 3, "ellipse": 5}
+"""Numbers of a shape: x, y, width, height; x, y, radius; x, y, two radii, angle in radians."""
+
+
+class _Shape(msgspec.Struct):
+    name: str
+    all_points_x: list[float] = []
+    all_points_y: list[float] = []
+    x: float | None = None
+    y: float | None = None
+    width: float | None = None
+    height: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    r: float | None = None
+    rx: float | None = None
+    ry: float | None = None
+    theta: float | None = None
+
+
+class _Region(msgspec.Struct):
+    shape_attributes: _Shape
+    region_attributes: dict[str, object] = {}
+
+
+class _File(msgspec.Struct):
+    filename: str
+    regions: list[msgspec.Raw] | dict[str, msgspec.Raw] = []
+
+
+class _Project(msgspec.Struct):
+    files: dict[str, _File] = msgspec.field(name="_via_img_metadata")
+
+
+class _File3(msgspec.Struct):
+    fname: str
+
+
+class _View3(msgspec.Struct):
+    fid_list: list[str | int]
+
+
+class _Attribute3(msgspec.Struct):
+    aname: str
+    options: dict[str, object] = {}
+
+
+class _Region3(msgspec.Struct):
+    vid: str | int
+    xy: list[float] = []
+    av: dict[str, object] = {}
+
+
+class _Document3(msgspec.Struct):
+    file: dict[str, _File3]
+    view: dict[str, _View3]
+    metadata: dict[str, msgspec.Raw]
+    attribute: dict[str, _Attribute3] = {}
+
+
+class Drawn(NamedTuple):
+    """Region as in a file.
+
+    Attributes
+    ----------
+    where : str
+        The region, for messages.
+    kind : str
+        VIA's name of its shape.
+    numbers : tuple of float
+        x and y of each corner, or those of `_NUMBERS`, in pixels; the first pixel spans from 0 to 1.
+    attributes : dict
+        Values of its attributes that are not empty.
+    """
+
+    where: str
+    kind: str
+    numbers: tuple[float, ...]
+    attributes: dict[str, str]
+
+
+class Region(NamedTuple):
+    """Region of a mask: for messages, class code, and shape as in `Drawn`."""
+
+    where: str
+    code: int
+    kind: str
+    numbers: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ViaRef:
+    """Regions of one image, whose name in the file is the key.
+
+    Attributes
+    ----------
+    file : str
+        The JSON file, for messages.
+    image : AnyPath or None
+        The image of this name, which has the size.
+    problems : tuple of Problem
+        Regions that are left out whatever their pixels.
+    """
+
+    key: str
+    split: str | None
+    file: str
+    image: AnyPath | None
+    regions: tuple[Region, ...]
+    options: ReadOptions
+    problems: tuple[Problem, ...] = ()
+
+    def load(self) -> InstanceMask:
+        """Rasterise the regions; invalid ones are left out and recorded as problems."""
+        where = f"{self.file}: image {self.key}"
+        shape = shape_beside(where, self.image)
+        check_size(where, shape, self.options.max_pixels)
+        check_instances(where, len(self.regions), self.options.max_instances)
+        return mask_from_instances(where, shape, self._instances(shape), self.options)
+
+    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+        """Class code and pixels of each region, or its problem."""
+        yield from self.problems
+        for region in self.regions:
+            try:
+                yield region.code, region_crop(region.kind, region.numbers, shape)
+            except BadRegionError as error:
+                yield Problem(error.kind, f"{region.where}: {error.value}")
+
+
+def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
+    """Find a .json of VGG Image Annotator (VIA), and the images.
+
+    The file, of version 1 to 3, is given itself or lies in the folder, or one in each of its train/, val/ and
+    test/. Polygons, closed polylines, rectangles, circles and ellipses are instances; points and lines have no area
+    and are left out. The class is the value of the regions' only attribute, or of the attribute class, label,
+    category, object, name or type, the first that is there. The image of the same name, in the folder or below, has
+    the size.
+    """
+    root = path if path.is_dir() else path.parent
+    found = files_at(path, ".json", _is_ours, "VIA")
+    if not found:
+        return None
+    documents = [_images_of(source.file) for source in found]
+    items = [item for document in documents for drawn in document.values() for item in drawn]
+    attribute = _class_attribute(found[0].file, [item for item in items if isinstance(item, Drawn)])
+    coded = _Coded(attribute, _names(attribute, items))
+    images = Images(root)
+    refs = []
+    for source, document in zip(found, documents, strict=True):
+        for name, drawn in document.items():
+            results = [coded.region(item) for item in drawn]
+            regions = tuple(item for item in results if isinstance(item, Region))
+            problems = tuple(item for item in results if isinstance(item, Problem))
+            image = images.of(name, source.file.parent)
+            refs.append(ViaRef(*source.named(name), str(source.file), image, regions, options, problems))
+    return MaskSet("via", class_table((None, name) for name in coded.names), tuple(refs))
+
+
+def region_crop(kind: str, numbers: Sequence[float], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of one region, in an image of this height and width; the arguments are those of `Drawn`.
+
+    Raises
+    ------
+    BadRegionError
+        If it has no area, is invalid, or no pixel lies inside the image.
+
+    Examples
+    --------
+    >>> region_crop("rect", (1, 1, 2, 3), (4, 5)).pixels.shape
+    (3, 2)
+    """
+    if kind == "rect":
+        x, y, width, height = numbers
+        return box_crop((x, y), (x + width, y + height), shape)
+    if kind == "circle":
+        x, y, radius = numbers
+        return ellipse_crop((x, y), (radius, radius), shape)
+    if kind == "ellipse":
+        x, y, across, down, angle = numbers
+        return ellipse_crop((x, y), (across, down), shape, turned=angle)
+    if kind == "polyline" and numbers[:2] != numbers[-2:]:
+        raise BadRegionError("polyline that is not closed", f"{len(numbers) // 2} points; draw a polygon")
+    if kind not in {"polygon", "polyline"}:
+        raise BadRegionError("region has no area", repr(kind[:40]))
+    return polygon_crop(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
+
+
+class _Coded(NamedTuple):
+    """Attribute of the class, None if regions have no attribute, and the names of the classes."""
+
+    attribute: str | None
+    names: list[str]
+
+    def region(self, item: Drawn | Problem) -> Region | Problem:
+        """Region with its class code, or its problem."""
+        if isinstance(item, Problem):
+            return item
+        name = NO_CLASS if self.attribute is None else item.attributes.get(self.attribute)
+        if name is None:
+            return Problem("region without a class", f"{item.where}: no value of {self.attribute!r}")
+        return Region(item.where, 1 + self.names.index(name), item.kind, item.numbers)
+
+
+def _names(attribute: str | None, items: Iterable[Drawn | Problem]) -> list[str]:
+    """Names of the classes, sorted."""
+    if attribute is None:
+        return [NO_CLASS]
+    return sorted(
+        {item.attributes[attribute] for item in items if isinstance(item, Drawn) and attribute in item.attributes}
+    )
+
+
+def _class_attribute(file: AnyPath, drawn: Iterable[Drawn]) -> str | None:
+    """Attribute that is the class; None if no region has an attribute."""
+    found = sorted({attribute for item in drawn for attribute in item.attributes})
+    if len(found) <= 1:
+        return found[0] if found else None
+    named = [attribute for name in _CLASS for attribute in found if attribute.lower() == name]
+    if not named:
+        shown = ", ".join(repr(attribute[:40]) for attribute in found[:5])
+        raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
+    return named[0]
+
+
+def _is_ours(file: AnyPath) -> bool:
+    """True if a file looks like VIA's; much cheaper than decoding it."""
+    text = mapped(file)
+    return first_character(text) == b"{" and (
+        _is_version_3(text) or has_keys(text, "filename", "regions", "file_attributes")
+    )
+
+
+def _is_version_3(text: mmap.mmap | bytes) -> bool:
+    """True if a file looks like that of VIA 3."""
+    return has_keys(text, "config", "attribute", "file", "metadata", "view", "fid_list")
+
+
+def _images_of(file: AnyPath) -> dict[str, list[Drawn | Problem]]:
+    """Regions of each image of a file, and their problems."""
+    text = mapped(file)
+    if _is_version_3(text):
+        return _third(file, decode_file(file, _Document3, "VIA 3 project"))
+    if has_keys(text, "_via_img_metadata"):
+        files = decode_file(file, _Project, "VIA project").files
+    else:
+        files = decode_file(file, dict[str, _File], "VIA file")
+    images: dict[str, list[Drawn | Problem]] = {}
+    for document in files.values():
+        name = _new_name(file, document.filename, images)
+        regions = document.regions.items() if isinstance(document.regions, dict) else enumerate(document.regions)
+        images[name] = [_drawn(f"region {number!r:.40}", text) for number, text in regions]
+    return images
+
+
+def _third(file: AnyPath, document: _Document3) -> dict[str, list[Drawn | Problem]]:
+    """Regions of each image of a VIA 3 project, and their problems."""
+    images: dict[str, list[Drawn | Problem]] = {}
+    of_view: dict[str, list[Drawn | Problem]] = {}
+    for number, view in document.view.items():
+        files = [document.file[str(id_)] for id_ in view.fid_list if str(id_) in document.file]
+        if len(files) != 1:
+            raise InputError(
+                f"{file}: view {number[:40]!r} is of {len(files)} files; give a project with one image in each view"
+            )
+        of_view[number] = images[_new_name(file, files[0].fname, images)] = []
+    for id_, text in document.metadata.items():
+        try:
+            region = decode_region(text, _Region3, "region cannot be understood")
+        except BadRegionError as error:
+            raise InputError(f"{file}: metadata {id_[:40]!r}: {error.value}; fix it or export it again") from error
+        if str(region.vid) not in of_view:
+            raise InputError(
+                f"{file}: metadata {id_[:40]!r} is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
+            )
+        if region.xy:  # others are attributes of the image
+            of_view[str(region.vid)].append(_drawn_3(f"region {id_[:40]!r}", region, document.attribute))
+    return images
+
+
+def _new_name(file: AnyPath, name: str, images: Container[str]) -> str:
+    """Name of an image that is not yet listed."""
+    found = image_name(name)
+    if not found or found in images:
+        problem = "is listed twice" if found else "is empty or too long"
+        raise InputError(f"{file}: the image name {name[:40]!r} {problem}; rename the image")
+    return found
+
+
+def _drawn(where: str, text: msgspec.Raw) -> Drawn | Problem:
+    """Region of VIA 1 or 2, or its problem."""
+    try:
+        region = decode_region(text, _Region, "region cannot be understood")
+        shape = region.shape_attributes
+        return Drawn(where, shape.name, _numbers(shape), _values(region.region_attributes))
+    except BadRegionError as error:
+        return Problem(error.kind, f"{where}: {error.value}")
+
+
+def _numbers(shape: _Shape) -> tuple[float, ...]:
+    """Numbers of a shape of VIA 1 or 2, as in `Drawn`."""
+    if shape.name in {"polygon", "polyline"}:
+        if len(shape.all_points_x) != len(shape.all_points_y):
+            raise BadRegionError("points without x or y", f"{len(shape.all_points_x)} x, {len(shape.all_points_y)} y")
+        return tuple(number for point in zip(shape.all_points_x, shape.all_points_y, strict=True) for number in point)
+    numbers = {
+        "rect": (shape.x, shape.y, shape.width, shape.height),
+        "circle": (shape.cx, shape.cy, shape.r),
+        "ellipse": (shape.cx, shape.cy, shape.rx, shape.ry, shape.theta or 0.0),
+    }.get(shape.name, ())
+    found = tuple(number for number in numbers if number is not None)
+    if len(found) != len(numbers):
+        raise BadRegionError("shape without some of its numbers", repr(shape.name))
+    return found
+
+
+def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Drawn | Problem:
+    """Region of VIA 3, or its problem."""
+    kind, *numbers = region.xy
+    name = _KINDS.get(int(kind), "unknown") if abs(kind) < len(_KINDS) + 1 else "unknown"
+    if name == "ellipse" and len(numbers) == _NUMBERS[name] - 1:
+        numbers.append(0.0)
+    if len(numbers) != _NUMBERS.get(name, len(numbers) // 2 * 2):
+        return Problem("shape of a wrong number of numbers", f"{where}: {name} of {len(numbers)}")
+    values = {}
+    for id_, value in region.av.items():
+        attribute = attributes.get(id_)
+        if attribute is not None:
+            values[attribute.aname] = attribute.options.get(str(value), value)
+    return Drawn(where, name, tuple(numbers), _values(values))
+
+
+def _values(attributes: dict[str, object]) -> dict[str, str]:
+    """Values of attributes as text, without those that are empty; of ticked boxes, the names."""
+    found = {}
+    for name, value in attributes.items():
+        ticked = [option for option, is_on in value.items() if is_on is True] if isinstance(value, dict) else [value]
+        text = ", ".join(str(option) for option in ticked if isinstance(option, str | int | float)).strip()
+        if text:
+            found[name] = text
+    return found
+
+
+READER = Reader("via", find)
