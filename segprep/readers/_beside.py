@@ -1,4 +1,4 @@
-"""What lies beside a file of annotations: the images that have the sizes it lacks, and files of the other splits.
+"""Files beside a file of annotations: the images that have the sizes it lacks, and files of the other splits.
 
 Names in a file of annotations are only looked up among the files of the data set, never opened as paths.
 """
