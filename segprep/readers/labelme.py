@@ -26,6 +26,7 @@ from segprep.readers._image import check_size
 from segprep.readers._json import decode_file, is_json, is_object_with, mapped
 from segprep.readers._polygon import polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
+from segprep.readers._shapes import union
 from segprep.readers._text import MALFORMED, decode_region
 
 _CORNERS = 2
@@ -134,25 +135,6 @@ def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str |
     if kind not in _DRAWN:
         raise BadRegionError("shape is not a polygon, rectangle, circle or mask", kind[:40])
     return _DRAWN[kind](points, shape)
-
-
-def union(crops: list[InstanceCrop]) -> InstanceCrop:
-    """Pixels of all crops, as one.
-
-    Examples
-    --------
-    >>> one = np.ones((1, 1), bool)
-    >>> union([InstanceCrop(4, 2, one), InstanceCrop(5, 3, one)])
-    InstanceCrop(y=4, x=2, pixels=array([[ True, False],
-           [False,  True]]))
-    """
-    top, left = min(crop.y for crop in crops), min(crop.x for crop in crops)
-    below = max(crop.y + crop.pixels.shape[0] for crop in crops)
-    right = max(crop.x + crop.pixels.shape[1] for crop in crops)
-    pixels = np.zeros((below - top, right - left), np.bool_)
-    for y, x, own in crops:
-        pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
-    return InstanceCrop(top, left, pixels)
 
 
 def _polygon(points: Points, shape: tuple[int, int]) -> InstanceCrop:
