@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.masks.classes import ClassTable
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask, Problem, SourceValues
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(
@@ -53,6 +53,8 @@ class MaskStats:
         Problems of the mask.
     digest : bytes
         Fingerprint of every pixel, class and ignored pixel of the complete instances.
+    source : SourceValues or None
+        Values of a label image that was loaded; None for other formats, and for statistics from a store.
     """
 
     shape: tuple[int, int]
@@ -65,6 +67,7 @@ class MaskStats:
     filled: bool
     problems: tuple[Problem, ...]
     digest: bytes
+    source: SourceValues | None = None
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
@@ -91,6 +94,7 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
         filled=_is_filled(shown),
         problems=complete.problems,
         digest=mask_digest(complete),
+        source=complete.source,
     )
 
 

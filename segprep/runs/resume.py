@@ -110,7 +110,7 @@ def stats_from_store(
     """
     info = state.info
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
-    stored = [(item.key, Problem(item.kind, item.where)) for item in info.problems]
+    stored = [(item.key, Problem(item.kind, item.where, item.left_out)) for item in info.problems]
     is_alike = (
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))

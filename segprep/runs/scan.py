@@ -9,6 +9,7 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
+from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
@@ -192,7 +193,10 @@ def _scanned(ref: MaskRef, instances: InstanceRule, n_classes: int) -> MaskStats
         complete, separated = load_mask(ref, instances)
     except InputError as error:
         return Unreadable(str(error))
-    return mask_stats(complete, n_classes, separated)
+    stats = mask_stats(complete, n_classes, separated)
+    if stats.source is None or instances.instances_from != "auto":
+        return stats
+    return replace(stats, source=stats.source._replace(is_scattered=has_scattered_instance(complete)))
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:
