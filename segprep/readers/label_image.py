@@ -79,7 +79,7 @@ def _source(labels: LabelArray, values: NDArray[Any]) -> SourceValues:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
-    Every value except 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
+    Every value except 0 is an instance. PNG of 1 to 16 bits or with a palette, whose indices count; TIFF of integers
     with a single page; NPY of integers in two dimensions. The same in folders train/, val/ and test/, around labels/ or
     masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; if that holds one file and
     ``masks/`` several, these are its instances and not label images. NPY of pickled objects, in which some programs save
