@@ -122,7 +122,8 @@ def _problems(sources: Sources | None, *, is_scattered_odd: bool) -> dict[str, t
 
 
 def _no_background(sources: Sources) -> tuple[str, Problem] | None:
-    if any(source.has_background for source in sources.values):
+    has_one = all(source.distinct == 1 for source in sources.values)  # which may well cover its image
+    if has_one or any(source.has_background for source in sources.values):
         return None
     value, count = Counter(source.commonest for source in sources.values).most_common(1)[0]
     key = next(key for key, source in sources.filled if source.commonest == value)
