@@ -160,10 +160,7 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
     """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
     if state is None or files is None or read_stamp(state.root) != InputStamp(files, state.info.input):
         return {}
-    rule = rules.instances
-    if rule.instances_from == "auto":
-        rule = replace(rule, instances_from=state.info.instance_rule.instances_from)
-    known = stats_from_store(state, masks, rule, rules.reading)
+    known = stats_from_store(state, masks, rules.instances, rules.reading)
     is_decided = stored_rule(state.info, [*known.values()], rules.instances).instances_from != "auto"
     return known if is_decided else {}
 

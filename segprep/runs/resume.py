@@ -99,7 +99,7 @@ def stats_from_store(
     masks : MaskSet
         Masks found now, in files that have not changed since the store was made.
     instances : InstanceRule
-        Rule by which instances are found now.
+        Rule by which instances are found now; ``auto`` stands for what the store has.
     reading : ReadOptions
         Options with which masks are read now.
 
@@ -109,6 +109,8 @@ def stats_from_store(
         Empty if the masks of the store were read in another way, or its tables are damaged.
     """
     info = state.info
+    if instances.instances_from == "auto":
+        instances = replace(instances, instances_from=info.instance_rule.instances_from)
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
     stored = [(item.key, Problem(item.kind, item.where, item.left_out)) for item in info.problems]
     is_alike = (

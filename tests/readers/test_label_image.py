@@ -68,9 +68,7 @@ def test_photographs_may_lie_in_images(tmp_path):
 def test_photographs_are_no_label_images(tmp_path, names):
     for name in names:
         write(tmp_path / name, PHOTOGRAPH)
-    with pytest.raises(
-        InputError, match=rf"{names[0]}: not a label image but an? .*; give PNG, TIFF or NPY files"
-    ):
+    with pytest.raises(InputError, match=rf"{names[0]}: not a label image but an? .*; give PNG, TIFF or NPY files"):
         find(tmp_path)
 
 
