@@ -11,6 +11,7 @@ from segprep.runs.settings import Rules
 
 from . import options
 from .output import print_result
+from .spelling import in_options
 
 
 @click.command(cls=options.Command)
@@ -31,5 +32,5 @@ def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:
 
     with ProgressBar() as progress:
         report = check_data(data, workers=options.workers(chosen), progress=progress, **chosen)
-    print_result(render.as_json(report) if as_json else render.report_text(report))
+    print_result(render.as_json(report) if as_json else in_options(render.report_text(report)))
     return int(bool(report.problems))

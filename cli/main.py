@@ -77,6 +77,7 @@ def _explain(error: BaseException) -> NoReturn:
     from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
 
     from .output import print_message  # noqa: PLC0415
+    from .spelling import in_options  # noqa: PLC0415
 
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         number = error.number if isinstance(error, Terminated) else signal.SIGINT
@@ -93,19 +94,9 @@ def _explain(error: BaseException) -> NoReturn:
         messages = getattr(error, "messages", ())  # of several bad masks, and the remedy
         *others, last = [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
         for line in others:
-            print_message(_in_options(line))
-        _fail(_in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
+            print_message(in_options(line))
+        _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
-
-
-def _in_options(message: str) -> str:
-    """Message whose parameters are spelled as options of the running command."""
-    from .commands import main  # noqa: PLC0415 - see the module
-    from .spelling import as_options  # noqa: PLC0415
-
-    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    command = main.get_command(None, name)
-    return message if command is None else as_options(message, command.params, sys.argv)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
@@ -140,10 +131,11 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
     from segprep.errors import SegprepWarning  # noqa: PLC0415
 
     from .output import print_message  # noqa: PLC0415
+    from .spelling import in_options  # noqa: PLC0415
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, SegprepWarning):
-            print_message(f"warning: {_in_options(str(message))}")
+            print_message(f"warning: {in_options(str(message))}")
         else:
             others(message, category, *where)
 

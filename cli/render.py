@@ -12,6 +12,7 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
+from segprep.runs.foreground import notice
 from segprep.runs.scan import escape_controls
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
@@ -79,7 +80,9 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
 
 
 def warnings(info: StoreInfo) -> Iterator[str]:
-    """One line for each kind of problem, and one for each doubt about class weights."""
+    """A notice of foreground masks, and one line for each kind of problem and each doubt about class weights."""
+    if line := notice(info):
+        yield line
     for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in info.problems):
         wheres = [_problem(problem.key, problem.where) for problem in info.problems if problem.kind == kind]
         yield f"{kind}: {f'{len(wheres)} left out: ' if left_out else ''}{some(wheres, most=NAMED)}"
@@ -113,6 +116,7 @@ def report_text(report: CheckReport) -> str:
         f"sizes    {some([f'{size} ({count:,})' for size, count in report.sizes.items()])}",
         f"classes  {some(classes) or 'no instance of any class'}",
     ]
+    lines += report.notices
     for kind, count in report.kinds.items():
         lines.append(f"{kind}: {count}")
         lines += [f"    {problem.key}: {problem.where}" for problem in report.problems if problem.kind == kind]

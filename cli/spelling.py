@@ -1,6 +1,7 @@
 """Spelling of parameters in messages: ``sigma=-1`` of the library is ``--sigma -1`` on the command line."""
 
 import re
+import sys
 from ast import literal_eval
 from collections.abc import Iterable
 from shlex import quote
@@ -48,3 +49,12 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
         return f"{option.opts[0]} {value}"
 
     return _PARAMETER.sub(spelled, message)
+
+
+def in_options(message: str) -> str:
+    """Message whose parameters are spelled as options of the running command."""
+    from .commands import main  # noqa: PLC0415 - it imports the commands, and these this module
+
+    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    command = main.get_command(None, name)
+    return message if command is None else as_options(message, command.params, sys.argv)

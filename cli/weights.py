@@ -15,6 +15,7 @@ from segprep.targets.weights import PRESETS
 
 from . import options
 from .output import print_message, print_result
+from .spelling import in_options
 
 
 @click.command(
@@ -88,7 +89,7 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     with ProgressBar() as progress:
         info = preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in render.warnings(info):
-        print_message(f"warning: {line}")
+        print_message(f"warning: {in_options(line)}")
     if info.status != "complete":
         print_message("once all parts are written, run the same command without --part to complete the store")
     if problems is not None:

@@ -11,7 +11,7 @@ from segprep.kernels.boundaries import FARTHEST, near_others
 from segprep.kernels.to_other import distance_to_other
 from segprep.masks.mask import InstanceMask, MaskRef, Overlap
 
-Origin: TypeAlias = Literal["as-is", "components", "watershed"]
+Origin: TypeAlias = Literal["auto", "as-is", "components", "watershed"]
 Connectivity: TypeAlias = Literal[4, 8]
 Separation: TypeAlias = int | Literal["falk2019"]
 
@@ -27,7 +27,8 @@ class InstanceRule:
     ----------
     instances_from : str
         Instances as the data give them (``as-is``), the connected ``components`` of each class, or a ``watershed`` on the
-        distance to the outside, which also splits components at narrow necks.
+        distance to the outside, which also splits components at narrow necks. ``auto``: components if the data are label
+        images that all hold the same one value besides 0 (foreground masks), otherwise as-is.
     connectivity : int
         Neighbours of a pixel for components and watershed: 4, or 8 so that corners connect too.
     min_distance : int
@@ -40,7 +41,7 @@ class InstanceRule:
         ``falk2019`` is the rule of that preset.
     """
 
-    instances_from: Origin = "as-is"
+    instances_from: Origin = "auto"
     connectivity: Connectivity = 8
     min_distance: int = 5
     overlap: Overlap = "smallest"
@@ -143,7 +144,7 @@ def split_instances(
     >>> split_instances(cells, "components").classes
     array([0, 3, 3], dtype=int32)
     """
-    if how == "as-is":
+    if how in {"auto", "as-is"}:
         return mask
     planes = np.zeros_like(mask.planes)
     classes = [np.zeros(1, np.int32)]

@@ -31,6 +31,37 @@ class Problem(NamedTuple):
     left_out: bool = True
 
 
+class SourceValues(NamedTuple):
+    """Values of a label image, from which its meaning is judged.
+
+    Attributes
+    ----------
+    distinct : int
+        Number of values other than 0.
+    smallest : tuple of int
+        The smallest of them, at most `LISTED_VALUES`.
+    largest : tuple of int
+        The two largest of them, the largest first; fewer if there are no two.
+    commonest : int
+        Value with the most pixels.
+    has_background : bool
+        True if a pixel is background, or ignored.
+    is_scattered : bool
+        True if one of the values lies in several pieces far apart; only the scan of ``instances_from="auto"`` looks for it.
+    """
+
+    distinct: int
+    smallest: tuple[int, ...]
+    largest: tuple[int, ...]
+    commonest: int
+    has_background: bool
+    is_scattered: bool = False
+
+
+LISTED_VALUES = 8
+"""Values of a label image that are kept to name them."""
+
+
 @dataclass(frozen=True, eq=False)
 class InstanceMask:
     """Ground truth of one image: instances, their classes, and ignored pixels.
@@ -50,6 +81,8 @@ class InstanceMask:
         Instance in front where some overlap: the ``smallest`` (of equals the last), the ``last`` or the ``first``.
     stuff : (H, W) int32 array or None
         Class codes of regions that have a class but no instances (sky, road); 0 elsewhere, and where instances are.
+    source : SourceValues or None
+        Values of a label image; None for other formats.
     """
 
     planes: LabelArray
@@ -58,6 +91,7 @@ class InstanceMask:
     problems: tuple[Problem, ...] = ()
     overlap: Overlap = "smallest"
     stuff: LabelArray | None = None
+    source: SourceValues | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

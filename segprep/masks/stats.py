@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.masks.classes import ClassTable
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask, Problem, SourceValues
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
 
 INSTANCE_ROW = np.dtype(
@@ -35,7 +35,7 @@ class MaskStats:
     `instances` has one `INSTANCE_ROW` for each complete instance ``1..N``. `runs` has the runs of each instance within its
     bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
     instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
-    complete instances.
+    complete instances. `source` has the values of a label image that was loaded, else none.
     """
 
     shape: tuple[int, int]
@@ -48,6 +48,7 @@ class MaskStats:
     filled: bool
     problems: tuple[Problem, ...]
     digest: bytes
+    source: SourceValues | None = None
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
@@ -71,6 +72,7 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
         filled=shown.visible[0] == 0 or (shown.stuff is not None and bool((shown.class_map > 0).all())),
         problems=complete.problems,
         digest=mask_digest(complete),
+        source=complete.source,
     )
 
 

@@ -98,6 +98,11 @@ def find(
             f"class_pattern={options.class_pattern!r}: {path} is {masks.format}; "
             f"only {instance_png.READER.name} has classes in names of files"
         )
+    for name in ("background", "ignore"):
+        if getattr(options, name) is not None and masks.format != label_image.READER.name:
+            raise OptionError(
+                f"{name}={getattr(options, name)}: {path} is {masks.format}; only {label_image.READER.name} has such a value"
+            )
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 

@@ -29,6 +29,8 @@ JPEG = (".jpeg", ".jpg")
 
 _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 """Pillow's modes of pixels that are one number."""
+_SCALES: dict[Any, int] = {"L;2": 85, "L;4": 17}
+"""Factors by which Pillow scales grey values of 2 and 4 bits, by its name for them."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels of a PNG by the type of colour in its header."""
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -149,7 +151,8 @@ def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
-        return np.asarray(image)
+        scale = _SCALES.get(image.tile[0].args, 1)
+        return np.asarray(image) // scale if scale > 1 else np.asarray(image)
 
 
 def _tiff_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:

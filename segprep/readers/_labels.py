@@ -22,14 +22,10 @@ def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return np.flatnonzero(present), (np.cumsum(present) - 1)[indices]
 
 
-def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """Distinct values other than 0, in ascending order."""
-    found = np.unique(values)
-    return np.asarray(found[found != 0])
+def numbered(values: NDArray[Any]) -> tuple[LabelArray, NDArray[Any]]:
+    """Labels without gaps, and the values that they stand for.
 
-
-def numbered(values: NDArray[Any]) -> LabelArray:
-    """Labels without gaps: the distinct values other than 0, in ascending order, become ``1..N``.
+    The distinct values other than 0, in ascending order, become ``1..N``.
 
     Parameters
     ----------
@@ -38,21 +34,23 @@ def numbered(values: NDArray[Any]) -> LabelArray:
 
     Returns
     -------
-    (H, W) int32 array
+    labels : (H, W) int32 array
+    distinct : (N,) array
+        Value of each label ``1..N``.
 
     Examples
     --------
     >>> numbered(np.array([[0, 70000, 3, 70000]]))
-    array([[0, 2, 1, 2]], dtype=int32)
+    (array([[0, 2, 1, 2]], dtype=int32), array([    3, 70000]))
     """
     codes = values.astype(np.uint8) if values.dtype == np.bool_ else values
     peak = int(codes.max())
     if peak >= codes.size + 2**16:  # too large for a table, which is ten times faster than sorting
         distinct, codes = np.unique(codes, return_inverse=True)
         offset = int(distinct[0] != 0)
-        return np.asarray(codes.reshape(values.shape) + offset, np.int32)
+        return np.asarray(codes.reshape(values.shape) + offset, np.int32), distinct[1 - offset :]
     present = np.zeros(peak + 1, np.bool_)
     present[codes] = True
     present[0] = False
     labels: LabelArray = np.cumsum(present, dtype=np.int32)[codes]
-    return labels
+    return labels, np.flatnonzero(present)

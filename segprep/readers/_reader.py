@@ -39,6 +39,10 @@ class ReadOptions:
         Refuse images with more instances.
     values : {"instances", "classes"}
         Meaning of the values of a label image.
+    background : int or None
+        Further value of label images that is background, besides 0: 1 for ilastik, 255 where the background is white.
+    ignore : int or None
+        Value of label images that marks pixels without ground truth, such as 255 of void.
     class_pattern : str or None
         Class by file name: a regular expression with a group (?P<class>...), for instance-png.
     """
@@ -47,6 +51,8 @@ class ReadOptions:
     max_pixels: int = MAX_PIXELS
     max_instances: int = MAX_INSTANCES
     values: Values = field(default="instances", metadata={"bound": True})
+    background: int | None = None
+    ignore: int | None = None
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +61,11 @@ class ReadOptions:
         for name in ("max_pixels", "max_instances"):
             if not 0 < getattr(self, name) < 2**31:
                 raise OptionError(f"{name}={getattr(self, name)}: must be from 1 to {2**31 - 1}")
+        for name in ("background", "ignore"):
+            if not 0 <= (getattr(self, name) or 0) < 2**63:
+                raise OptionError(f"{name}={getattr(self, name)}: must be a value of pixels, from 0 to {2**63 - 1}")
+        if self.ignore is not None and self.ignore == self.background:
+            raise OptionError(f"ignore={self.ignore}: is also the background; give two different values")
         if self.class_pattern is not None:
             pattern = f"class_pattern={self.class_pattern!r}"
             try:

@@ -65,7 +65,7 @@ class CellposeNpyRef:
     def load(self) -> InstanceMask:
         """Take the masks out of the file and number them without gaps."""
         values = masks_of(self.file, max_pixels=self.options.max_pixels)
-        labels = numbered(values)
+        labels, _ = numbered(values)
         check_instances(str(self.file), int(labels.max()), self.options.max_instances)
         classes = np.ones(int(labels.max()) + 1, np.int32)
         classes[0] = 0

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import BoolArray, LabelArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.mask import InstanceMask
+from segprep.masks.mask import LISTED_VALUES, InstanceMask, SourceValues
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
+from segprep.readers._greys import check_labels
 from segprep.readers._image import PNG, TIFF, check_size, has_channels, label_values
 from segprep.readers._instance_files import holds_instances
-from segprep.readers._labels import distinct, numbered
+from segprep.readers._labels import numbered
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
 NPY = (".npy",)
@@ -46,19 +48,38 @@ class LabelImageRef:
     def load(self) -> InstanceMask:
         """Read the labels and number them without gaps."""
         found = _values_of(self.file, self.options.max_pixels)
-        labels = numbered(found)
-        check_instances(str(self.file), int(labels.max()), self.options.max_instances)
-        classes = np.ones(int(labels.max()) + 1, np.int32)
+        labels, ignore, values = _meaning(found, self.options)
+        check_instances(str(self.file), len(values), self.options.max_instances)
+        check_labels(self.file, labels, values)
+        classes = np.ones(len(values) + 1, np.int32)
         classes[0] = 0
         if self.values:
-            classes[1:] = 1 + np.searchsorted(self.values, distinct(found))
-        return InstanceMask(labels[np.newaxis], classes)
+            classes[1:] = 1 + np.searchsorted(self.values, values)
+        return InstanceMask(labels[np.newaxis], classes, ignore, source=_source(labels, values))
+
+
+def _meaning(found: NDArray[Any], options: ReadOptions) -> tuple[LabelArray, BoolArray | None, NDArray[Any]]:
+    """Labels, ignored pixels if there are any, and the value of each label."""
+    ignore = None if options.ignore is None else found == options.ignore
+    if options.background is not None:
+        found = np.where(found == options.background, 0, found)
+    if ignore is not None:
+        found = np.where(ignore, 0, found)
+    labels, values = numbered(found)
+    return labels, ignore if ignore is not None and ignore.any() else None, values
+
+
+def _source(labels: LabelArray, values: NDArray[Any]) -> SourceValues:
+    has_background = not labels.all()
+    commonest = 0 if has_background else int(values[np.bincount(labels.ravel())[1:].argmax()])
+    smallest, largest = tuple(values[:LISTED_VALUES].tolist()), tuple(values[:-3:-1].tolist())
+    return SourceValues(len(values), smallest, largest, commonest, has_background)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find PNG, TIFF or NPY label images (one channel), itself or alone in the folder or in its labels/ or masks/.
 
-    Every value except 0 is an instance. PNG of 1, 8 or 16 bits or with a palette, whose indices count; TIFF of integers
+    Every value except 0 is an instance. PNG of 1 to 16 bits or with a palette, whose indices count; TIFF of integers
     with a single page; NPY of integers in two dimensions. The same in folders train/, val/ and test/, around labels/ or
     masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; if that holds one file and
     ``masks/`` several, these are its instances and not label images. NPY of pickled objects, in which some programs save
@@ -78,7 +99,7 @@ def _classes_in(files: list[AnyPath], options: ReadOptions) -> tuple[int, ...]:
     """All values except 0 in label images whose values are classes."""
     found: set[int] = set()
     for file in files:
-        found.update(distinct(_values_of(file, options.max_pixels)).tolist())
+        found.update(_meaning(_values_of(file, options.max_pixels), options)[2].tolist())
     return tuple(sorted(found))
 
 
@@ -182,7 +203,7 @@ def _direct_files(inside: Listing) -> list[AnyPath]:
         return _only_labels(images)  # nothing else can be meant, so raise the error of a bad one
     if {file.stem for file in documents} & {file.stem for file in images}:
         return []  # images, which the documents describe
-    return [] if any(map(_is_no_label, images)) else images
+    return [] if any(map(_other_kind, images)) else images
 
 
 def _of_cellpose(images: list[AnyPath]) -> list[AnyPath]:
@@ -199,23 +220,26 @@ def _of_cellpose(images: list[AnyPath]) -> list[AnyPath]:
 def _only_labels(files: list[AnyPath]) -> list[AnyPath]:
     """Return the files; raise if one is an image of another kind."""
     for file in files:
-        if _is_no_label(file):
+        if seen := _other_kind(file):
             raise InputError(
-                f"{file}: not a label image; give PNG, TIFF or NPY files of one channel, in which each value is an instance, "
-                "or for colours that are classes the folder with their palette"
+                f"{file}: not a label image but {seen}; give PNG, TIFF or NPY files of one channel, in which each value is "
+                "an instance, or for colours that are classes the folder with their palette"
             )
     return files
 
 
-def _is_no_label(file: AnyPath) -> bool:
-    """True if an image or an array cannot be a label image."""
+def _other_kind(file: AnyPath) -> str:
+    """Description of an image or an array that cannot be a label image; empty if it can."""
     if not _is_npy(file):
-        return file.suffix.lower() not in PNG + TIFF or has_channels(file)
+        if file.suffix.lower() not in PNG + TIFF:
+            return f"a {file.suffix[1:].upper()} image, whose compression changes values"
+        return "an image of several channels" if has_channels(file) else ""
     try:
         shape, dtype = _npy_header(file)
     except InputError:  # loading the file raises it again
-        return False
-    return len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width
+        return ""
+    is_other = len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width
+    return f"an array of shape {shape} and type {dtype}" if is_other else ""
 
 
 READER = Reader("label-image", find, is_general=True, reads_one_file=True)

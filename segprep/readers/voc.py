@@ -85,7 +85,7 @@ class VocRef:
             )
         void = objects == IGNORE
         labels = np.where(void, 0, objects)
-        check_instances(str(self.object_file), int(numbered(labels).max()), self.options.max_instances)
+        check_instances(str(self.object_file), len(numbered(labels)[1]), self.options.max_instances)
         return mask_of_pair(labels, codes, void=void, problems=problems)
 
     def _codes(self) -> tuple[NDArray[np.int32], tuple[Problem, ...]]:
@@ -161,7 +161,7 @@ def mask_of_pair(
     >>> mask.labels, mask.classes, mask.stuff
     (array([[1, 1, 1, 0]], dtype=int32), array([0, 2], dtype=int32), array([[0, 0, 0, 3]], dtype=int32))
     """
-    labels = numbered(objects)
+    labels = numbered(objects)[0]
     counts = np.zeros((int(labels.max()) + 1, max(int(codes.max()), 0) + 1), np.int64)
     np.add.at(counts, (labels[codes > 0], codes[codes > 0]), 1)
     classes = counts.argmax(axis=1)  # the smallest of equals; 0 if no class lies under the object

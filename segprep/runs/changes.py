@@ -45,6 +45,9 @@ def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
 def diff(state: StoreState, plan: Plan) -> Diff:
     """Differences between a store and a plan that has all its targets."""
     before, now = state.info, plan.info
+    other_rule = _differing(vars(before.instance_rule), vars(now.instance_rule))
+    if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
+        return Diff(other_rule, {})
     if before.input != now.input:
         try:
             words = ", ".join(_other_masks(state, plan.tables))
@@ -53,7 +56,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
     canvases = [",".join(bucket.name for bucket in info.buckets) for info in (before, now)]
     of_masks = [
-        *_differing(vars(before.instance_rule), vars(now.instance_rule)),
+        *other_rule,
         *(_differing(vars(before.split_rule), vars(now.split_rule)) or _other_splits(state, plan.tables)),
         *_differing({"canvas sizes": canvases[0]}, {"canvas sizes": canvases[1]}),
     ]

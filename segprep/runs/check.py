@@ -6,7 +6,8 @@ from typing import Unpack
 import msgspec
 
 from segprep.masks.stats import total
-from segprep.runs.scan import OWN_REFS, Classes, masks_of, scan
+from segprep.runs.foreground import NOTICE, scan_resolved
+from segprep.runs.scan import OWN_REFS, Classes, masks_of
 from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
@@ -25,7 +26,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     """Contents and problems of a data set.
 
     `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` lists every
-    problem, also the masks that cannot be read; `kinds` counts them.
+    problem, also the masks that cannot be read; `kinds` counts them. `notices` are decisions that were taken.
     """
 
     source: str
@@ -38,6 +39,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     ignored_pixels: int
     kinds: dict[str, int]
     problems: tuple[ProblemInfo, ...]
+    notices: tuple[str, ...] = ()
 
 
 def check(
@@ -72,7 +74,10 @@ def check(
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
-        found = scan(executor, masks, rules.instances, progress)
+        found, rule = scan_resolved(executor, masks, rules, progress)
+    is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
+    notices = (NOTICE,) if is_decided else ()
+    masks = found.masks
     counts, problems = total(found.stats, masks.classes), found.problems()
     columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
@@ -86,4 +91,5 @@ def check(
         ignored_pixels=sum(stats.ignored for stats in found.stats),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
+        notices=notices,
     )

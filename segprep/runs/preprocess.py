@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Unpack
 
 from segprep.errors import OptionError, OutputError
@@ -11,9 +12,10 @@ from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
+from segprep.runs.foreground import scan_resolved, stored_rule
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, masks_of, require_readable, scan
+from segprep.runs.scan import OWN_REFS, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules, typed_value
 from segprep.runs.write import WriteTask, write
@@ -115,7 +117,9 @@ def preprocess(  # noqa: PLR0913 - keywords
             files = None
         with open_executor(workers, len(masks.refs)) as executor:
             known = {} if reread else _known_stats(state, files, masks, rules)
-            found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
+            if known and state is not None:
+                rules = replace(rules, instances=stored_rule(state.info, [*known.values()], rules.instances))
+            found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             split_rule, kept = kept_splits(rules.split, state, found.input())
@@ -123,7 +127,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
                 found,
                 targets=wanted,
-                instances=rules.instances,
+                instances=instances,
                 split=split_rule,
                 data=path,
                 canvas=rules.canvas,
@@ -132,7 +136,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             )
             if state is not None:
                 planned, state = _reconciled(state, planned, overwrite)
-            task = WriteTask(root, found.masks.refs, rules.instances, planned, own_part, files, found.digests)
+            task = WriteTask(root, found.masks.refs, instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 
 
@@ -155,7 +159,9 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
     """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
     if state is None or files is None or read_stamp(state.root) != InputStamp(files, state.info.input):
         return {}
-    return stats_from_store(state, masks, rules.instances, rules.reading)
+    known = stats_from_store(state, masks, rules.instances, rules.reading)
+    is_decided = stored_rule(state.info, [*known.values()], rules.instances).instances_from != "auto"
+    return known if is_decided else {}
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:

@@ -83,6 +83,8 @@ def stats_from_store(
     if the tables are damaged.
     """
     info = state.info
+    if instances.instances_from == "auto":
+        instances = replace(instances, instances_from=info.instance_rule.instances_from)
     of_files = Scan(replace(masks, refs=()), (), {}).problems()
     is_alike = (
         (info.segprep, info.source_format) == (VERSION, masks.format)

@@ -9,6 +9,7 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
+from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
@@ -129,9 +130,13 @@ def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int
     for ref in refs:
         try:
             complete, separated = load_mask(ref, instances)
-            results.append(mask_stats(complete, n_classes, separated))
         except InputError as error:
             results.append(str(error))
+            continue
+        stats = mask_stats(complete, n_classes, separated)
+        if stats.source is not None and instances.instances_from == "auto":
+            stats = replace(stats, source=stats.source._replace(is_scattered=has_scattered_instance(complete)))
+        results.append(stats)
     return results
 
 

@@ -49,6 +49,8 @@ class ReadSettings(TypedDict, total=False):
     crowd: Crowd
     max_pixels: int
     max_instances: int
+    background: int | None
+    ignore: int | None
     class_pattern: str | None
     instances_from: Origin
     connectivity: Literal[4, 8]
@@ -235,7 +237,7 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
     instances, reading = made_of(InstanceRule, settings), made_of(ReadOptions, settings)
-    if instances.instances_from != "as-is":
+    if instances.instances_from in {"components", "watershed"}:
         reading = replace(reading, values="classes")
     else:
         for name in ("connectivity", "min_distance"):

@@ -327,7 +327,7 @@ def test_rule_finds_instances_first_and_then_separates_what_is_shown(mask, separ
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"instances_from": "guess"}, "instances_from='guess': choose one of as-is, components, watershed"),
+        ({"instances_from": "guess"}, "instances_from='guess': choose one of auto, as-is, components, watershed"),
         ({"connectivity": 6}, "connectivity=6: choose one of 4, 8"),
         ({"overlap": "largest"}, "overlap='largest': choose one of smallest, last, first, error"),
         ({"min_distance": 0}, "min_distance=0: must be from 1 to 10000"),

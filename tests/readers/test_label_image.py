@@ -1,4 +1,7 @@
 import io
+import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image
 
 from segprep.errors import InputError
 from segprep.readers import ReadOptions, find
+from segprep.readers._image import label_values
 from segprep.readers._labels import numbered
 from segprep.readers.label_image import READER
 
@@ -64,7 +68,7 @@ def test_photographs_may_lie_in_images(tmp_path):
 def test_photographs_are_no_label_images(tmp_path, names):
     for name in names:
         write(tmp_path / name, PHOTOGRAPH)
-    with pytest.raises(InputError, match=rf"{names[0]}: not a label image; give PNG, TIFF or NPY files of one channel"):
+    with pytest.raises(InputError, match=rf"{names[0]}: not a label image but an? .*; give PNG, TIFF or NPY files"):
         find(tmp_path)
 
 
@@ -98,9 +102,10 @@ def test_a_damaged_file_does_not_hide_the_others(tmp_path):
     )
 )
 def test_numbers_have_no_gaps_and_keep_the_order(values):
-    labels = numbered(values)
+    labels, found = numbered(values)
     assert labels.dtype == np.int32
     distinct = sorted(set(values.ravel().tolist()) - {0})
+    assert found.tolist() == distinct
     expected = {0: 0} | {value: number for number, value in enumerate(distinct, start=1)}
     np.testing.assert_array_equal(labels, np.vectorize(expected.get)(values))
 
@@ -220,3 +225,39 @@ def test_masks_of_cellpose_are_read_beside_their_images(tmp_path, names, mode):
         Image.new("L" if name.endswith("_masks.png") else mode, (4, 3), 7).save(tmp_path / name)
     np.save(tmp_path / "x_seg.npy", np.array([{"masks": 1}], object))
     assert [ref.key for ref in find(tmp_path).refs] == [name for name in names if name.endswith("_masks.png")]
+
+
+def grey_png(values, bits):
+    """PNG of grey values of a few bits, as optimisers write label images."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, 0), (0, -width % (8 // bits)))).astype(np.uint8)
+    rows = np.packbits(np.unpackbits(padded[..., np.newaxis], axis=2)[:, :, -bits:].reshape(height, -1), axis=1)
+    content = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", content), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_png_of_a_few_bits_have_the_values_of_the_file(tmp_path, bits):
+    values = np.arange(5 * 9).reshape(5, 9) % 2**bits
+    (tmp_path / "a.png").write_bytes(grey_png(values, bits))
+    np.testing.assert_array_equal(label_values(tmp_path / "a.png", max_pixels=100), values)
+
+
+def test_values_of_the_background_and_without_truth_are_options(tmp_path):
+    write(tmp_path / "a.png", np.array([[1, 0, 255, 9]], np.uint8))
+    mask = find(tmp_path / "a.png", options=ReadOptions(background=1, ignore=255)).refs[0].load()
+    assert mask.planes.tolist() == [[[0, 0, 0, 1]]]
+    assert mask.ignore.tolist() == [[False, False, True, False]]
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (2, 4, 5)])
+def test_the_shape_of_an_array_that_is_no_label_image_is_named(tmp_path, shape):
+    write(tmp_path / "a.npy", np.zeros(shape, np.uint16))
+    with pytest.raises(
+        InputError, match=re.escape(f"a.npy: not a label image but an array of shape {shape} and type uint16")
+    ):
+        find(tmp_path)

@@ -1,0 +1,188 @@
+"""Meaning of the values of label images, judged over the complete data set."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from segprep.errors import InputError
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import Problem, SourceValues
+from segprep.masks.stats import MaskStats
+from segprep.readers import MaskSet
+from segprep.runs.scan import Scan, require_readable, scan
+from segprep.runs.settings import OnError, Rules
+from segprep.store.schema import StoreInfo
+from segprep.workers.jobs import Executor, Progress
+
+NOTICE = (
+    "all masks hold the same one value besides 0, so they are foreground masks, whose connected components are the "
+    "instances; use instances_from='as-is' to keep one instance per mask"
+)
+NO_BACKGROUND = "no pixel is 0 in any mask"
+VOID = "255 is beside a few small values"
+SCATTERED = "one value in several pieces far apart"
+CONTRADICTION = "foreground masks and others"
+
+LARGEST_SMALL = 190
+"""Largest value beside which 255 is remarkable, since instances are numbered without gaps."""
+WHITE = 255
+
+
+class Sources(NamedTuple):
+    """Values of label images, and the keys of the masks."""
+
+    keys: list[str]
+    values: list[SourceValues]
+
+    @property
+    def filled(self) -> list[tuple[str, SourceValues]]:
+        """Those of masks that hold a value besides 0."""
+        return [(key, source) for key, source in zip(self.keys, self.values, strict=True) if source.distinct]
+
+
+def scan_resolved(
+    executor: Executor,
+    masks: MaskSet,
+    rules: Rules,
+    progress: Progress,
+    known: dict[str, MaskStats] | None = None,
+    on_error: OnError | None = None,
+) -> tuple[Scan, InstanceRule]:
+    """Scan, and the rule of instances without ``auto``; foreground masks are scanned a second time, for their components.
+
+    Parameters
+    ----------
+    executor, masks, progress, known
+        As in `segprep.runs.scan.scan`.
+    rules : Rules
+        Rules of the run.
+    on_error : str, optional
+        Problems that end the run; by default none does, and each is recorded.
+
+    Raises
+    ------
+    BadMasksError, InputError
+        See `require_readable`; also if some masks look like foreground masks and others contradict.
+    """
+    rule = rules.instances
+    found = scan(executor, masks, rule, progress, known)
+    if on_error is not None:
+        require_readable(found, on_error)
+    is_auto, sources = rule.instances_from == "auto", _sources(found)
+    if is_auto:
+        rule = replace(rule, instances_from="components" if _is_foreground(sources) else "as-is")
+    problems = _problems(sources, is_scattered_odd=is_auto and rule.instances_from == "as-is")
+    contradiction = problems.get(CONTRADICTION)
+    if on_error is not None and contradiction is not None:
+        raise InputError(contradiction[1].where)
+    if is_auto and rule.instances_from == "components":
+        again = scan(executor, found.masks, rule, progress)
+        found = again._replace(unreadable=found.unreadable | again.unreadable)
+    return _with_problems(found, list(problems.values())), rule
+
+
+def notice(info: StoreInfo) -> str | None:
+    """Line for a store whose masks were recognised as foreground masks; None for any other."""
+    is_decided = info.instance_rule.instances_from == "components" and info.reading.values == "instances"
+    return NOTICE if is_decided and info.source_format == "label-image" else None
+
+
+def stored_rule(info: StoreInfo, stats: Sequence[MaskStats], rule: InstanceRule) -> InstanceRule:
+    """Rule with the decision that the same masks led to when a store was made; with ``auto`` if they must be read for it."""
+    if rule.instances_from != "auto":
+        return rule
+    resolved = replace(rule, instances_from=info.instance_rule.instances_from)
+    is_certain = notice(info) or info.source_format != "label-image" or any(len(mask.instances) > 1 for mask in stats)
+    return resolved if is_certain else rule
+
+
+def _sources(found: Scan) -> Sources | None:
+    """Values of the masks, if all are label images that were loaded."""
+    values = [stats.source for stats in found.stats if stats.source is not None]
+    return Sources([ref.key for ref in found.masks.refs], values) if len(values) == len(found.stats) > 0 else None
+
+
+def _is_foreground(sources: Sources | None) -> bool:
+    """True if all masks hold the same one value besides 0."""
+    if sources is None:
+        return False
+    return len({source.smallest for _, source in sources.filled}) == 1 and sources.filled[0][1].distinct == 1
+
+
+def _problems(sources: Sources | None, *, is_scattered_odd: bool) -> dict[str, tuple[str, Problem]]:
+    """Doubts about the meaning of the values, by kind, each with the key of a mask that shows it."""
+    if sources is None or not sources.filled:
+        return {}
+    no_background = _no_background(sources)
+    found = [no_background or _void(sources)]
+    if is_scattered_odd and no_background is None:
+        found.append(_contradiction(sources.filled) or _scattered(sources.filled))
+    return {item[1].kind: item for item in found if item is not None}
+
+
+def _no_background(sources: Sources) -> tuple[str, Problem] | None:
+    has_one = all(source.distinct == 1 for source in sources.values)  # which may well cover its image
+    if has_one or any(source.has_background for source in sources.values):
+        return None
+    value, count = Counter(source.commonest for source in sources.values).most_common(1)[0]
+    key = next(key for key, source in sources.filled if source.commonest == value)
+    where = f"{value} is the commonest value in {count} of {len(sources.values)} masks; background={value} makes it background"
+    return key, Problem(NO_BACKGROUND, where, left_out=False)
+
+
+def _void(sources: Sources) -> tuple[str, Problem] | None:
+    largest = {value for _, source in sources.filled for value in source.largest}
+    others = largest - {WHITE}
+    white = [key for key, source in sources.filled if WHITE in source.largest]
+    if not white or not others or max(others) > LARGEST_SMALL:
+        return None
+    small = sorted({value for _, source in sources.filled for value in source.smallest} - {WHITE})
+    named = ", ".join(map(str, small[:3])) + ", ..." * (len(small) > 3)  # noqa: PLR2004 - as many as named
+    where = (
+        f"beside {named} in {len(white)} of {len(sources.keys)} masks; ignore=255 if it marks pixels without ground truth, "
+        "background=255 if it is background"
+    )
+    return white[0], Problem(VOID, where, left_out=False)
+
+
+def _contradiction(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | None:
+    """Masks that contradict most of the others, which look like foreground masks."""
+    single = [(key, source) for key, source in filled if source.distinct == 1]
+    if not single:
+        return None
+    value, count = Counter(source.smallest for _, source in single).most_common(1)[0]
+    alike = [(key, source) for key, source in single if source.smallest == value]
+    scattered = [key for key, source in alike if source.is_scattered]
+    if not (2 * count > len(filled) and 2 * len(scattered) >= count):
+        return None
+    key, other = next((key, source) for key, source in filled if source.smallest != value)
+    values = ", ".join(map(str, other.smallest[:3])) + ", ..." * (other.distinct > 3)  # noqa: PLR2004 - as many as named
+    where = (
+        f"{scattered[0]} is a foreground mask, with the one value {value[0]} in several pieces, but {key} has {values}; fix "
+        "the mask, or use instances_from='components' if values are classes, or instances_from='as-is' if they are instances"
+    )
+    return key, Problem(CONTRADICTION, where, left_out=False)
+
+
+def _scattered(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | None:
+    scattered = [key for key, source in filled if source.is_scattered]
+    if 2 * len(scattered) < len(filled):
+        return None
+    where = (
+        f"in {len(scattered)} of {len(filled)} masks, this one first; use instances_from='components' if "
+        "values are classes, or instances_from='as-is' if they are instances"
+    )
+    return scattered[0], Problem(SCATTERED, where, left_out=False)
+
+
+def _with_problems(found: Scan, problems: list[tuple[str, Problem]]) -> Scan:
+    """Scan in which masks have further problems."""
+    of_key: dict[str, tuple[Problem, ...]] = {}
+    for key, problem in problems:
+        of_key[key] = (*of_key.get(key, ()), problem)
+    stats = tuple(
+        replace(mask, problems=(*mask.problems, *of_key[ref.key])) if ref.key in of_key else mask
+        for ref, mask in zip(found.masks.refs, found.stats, strict=True)
+    )
+    return found._replace(stats=stats)
