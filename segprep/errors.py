@@ -1,7 +1,7 @@
 """Errors of segprep, one class for each kind of remedy.
 
-A message is one line: where, what, the value, the remedy. Parameters are written as in Python, ``sigma=-1``; the command
-line writes them as its options, ``--sigma -1``, prints the line, and ends with `exit_code`.
+A message is a line, rarely several: where, what, the value, the remedy. Parameters are written as in Python, ``sigma=-1``;
+the command line writes them as its options, ``--sigma -1``, prints the lines, and ends with `exit_code`.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,12 @@ IS_A_BUG = "this is a bug in segprep"
 
 
 class SegprepError(Exception):
-    """Base class of the errors that segprep foresees; never raised itself."""
+    """Base class of the errors that segprep foresees; never raised itself. Its arguments are the lines of the message."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class SegprepWarning(UserWarning):

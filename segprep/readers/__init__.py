@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from segprep.errors import InputError, OptionError
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
-from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
     cellpose_npy,
@@ -34,6 +33,7 @@ from segprep.readers import (
     yolo,
 )
 from segprep.readers._reader import MAX_INSTANCES, MAX_PIXELS, Crowd, MaskSet, Reader, ReadOptions
+from segprep.readers._unrecognised import unrecognised
 
 __all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "MaskSet", "ReadOptions", "Reader", "find"]
 
@@ -46,9 +46,6 @@ READERS: dict[str, Reader] = {
     )
 }
 """The readers by the names of their formats."""
-
-_CHILDREN = 10
-"""Folders and files that are searched for a data set before the user reads that there is none."""
 
 
 def find(
@@ -121,7 +118,7 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
     found = [masks for reader in readers if not reader.is_general if (masks := reader.find(path, options)) is not None]
     found = found or _generally(path, [reader for reader in readers if reader.is_general], options)
     if not found:
-        raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
+        raise unrecognised(path, readers, lambda reader, inside: reader.find(inside, options))
     if len(found) > 1:
         names = [masks.format for masks in found]
         raise InputError(f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}")
@@ -141,31 +138,6 @@ def _generally(path: AnyPath, readers: Iterable[Reader], options: ReadOptions) -
         if masks is not None:
             answers.append(masks)
     return answers
-
-
-def _advice(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> str:
-    """End of the message that nothing is recognised: the folder that may be meant, or the layouts that were tried."""
-    inside = listing(path) if path.is_dir() else Listing([], [])
-    special = [reader for reader in readers if not reader.is_general]
-    for child in inside.folders[:_CHILDREN]:
-        if names := [reader.name for reader in special if _recognises(reader, child, options)]:
-            return f", but {child.name}/ in it is {' or '.join(names)}; give {child}"
-    for file in inside.with_suffix(".json")[:_CHILDREN]:
-        for reader in special:
-            if reader.reads_one_file:
-                try:
-                    reader.find(file, options)
-                except InputError as error:
-                    return f"; {error}"
-    return "; tried " + "; ".join(f"{reader.name} ({reader.layout})" for reader in readers)
-
-
-def _recognises(reader: Reader, path: AnyPath, options: ReadOptions) -> bool:
-    """True if a reader recognises a path without an error."""
-    try:
-        return reader.find(path, options) is not None
-    except InputError:
-        return False
 
 
 def _check_keys(path: AnyPath, keys: Iterable[str]) -> None:

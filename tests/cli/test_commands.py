@@ -23,6 +23,7 @@ from PIL import Image
 
 import segprep
 from segprep.cli.commands import COMMANDS, main
+from segprep.readers import READERS
 from segprep.store.metadata import INPUT_STAMP, read_info
 from segprep.targets import Weights
 
@@ -303,11 +304,22 @@ def test_a_missing_input_is_one_line_that_names_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_input_without_masks_is_one_line_that_names_it(tmp_path):
+def test_an_input_without_masks_is_named_and_described(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "notes.txt").touch()
-    line = assert_one_line(segprep_("weights", tmp_path / "data", tmp_path / "out.zarr"), 3)
-    assert line.startswith(f"segprep: {tmp_path / 'data'}: ")
+    ended = segprep_("weights", tmp_path / "data", tmp_path / "out.zarr")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.splitlines() == [
+        f"segprep: {tmp_path / 'data'}: no known layout: 1 TXT",
+        "segprep: the command 'segprep formats' lists all layouts that are read",
+    ]
+
+
+def test_formats_lists_every_reader():
+    ended = segprep_("formats", "--json")
+    assert list(json.loads(ended.stdout)) == list(READERS)
+    text = segprep_("formats").stdout
+    assert all(name in text for name in READERS)
     assert not (tmp_path / "out.zarr").exists()
 
 
