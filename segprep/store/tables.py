@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
-from segprep.errors import IntegrityError, StorageError
+from segprep.errors import InputError, IntegrityError, StorageError
 from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
@@ -26,6 +26,10 @@ MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """Errors for an object that is not there."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
+MAX_KEY_BYTES = 4096
+"""Longest key in UTF-8: the longest path of Linux."""
+DIGEST_BYTES = 16
+"""Length of `MaskStats.digest`."""
 
 Tables = Mapping[str, NDArray[Any]]
 
@@ -82,6 +86,9 @@ def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     ['a', '\u00fc.png']
     """
     names = np.array([key.encode() for key in keys])
+    if names.itemsize > MAX_KEY_BYTES:
+        key = max(keys, key=lambda key: len(key.encode()))
+        raise InputError(f"key {key[:40]!r}... has {names.itemsize:,} bytes; keys have at most {MAX_KEY_BYTES:,}")
     return names.view(np.uint8).reshape(len(keys), names.itemsize)
 
 
@@ -171,15 +178,16 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
         )
 
 
+def bucket_of(info: BucketInfo) -> Bucket:
+    """Bucket of a store, whose masks count from 0."""
+    return Bucket((info.height, info.width), tuple(range(info.rows)))
+
+
 def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[Any]) -> Layout:
     """Layout of a store from its attributes and two of its tables."""
-    members = [np.flatnonzero(bucket == number) for number in range(len(buckets))]
-    return Layout(
-        tuple(
-            Bucket((info.height, info.width), tuple(masks[np.argsort(row[masks])].tolist()))
-            for info, masks in zip(buckets, members, strict=True)
-        )
-    )
+    members = (np.flatnonzero(bucket == number) for number in range(len(buckets)))
+    masks = (tuple(rows[np.argsort(row[rows])].tolist()) for rows in members)
+    return Layout(tuple(Bucket((info.height, info.width), own) for info, own in zip(buckets, masks, strict=True)))
 
 
 # --- in Zarr ---------------------------------------------------------------------------------------------------------
@@ -191,7 +199,7 @@ def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
         memory,
         name=name,
         shape=table.shape,
-        chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
+        chunks=_table_chunk(table.shape),
         dtype=table.dtype,
         compressors=codecs(),
         dimension_names=_COLUMN_OF[name].dimensions,
@@ -224,19 +232,34 @@ def read_table(root: AnyPath, info: StoreInfo, name: str) -> NDArray[Any]:
 
 
 def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
-    """Array of a table."""
+    """Array of a table; ValueError for one that is larger than it can be, before any of it is decoded."""
     column = _COLUMN_OF[name]
-    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes)}
     array: Any = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+    largest = max((bucket.height * bucket.width for bucket in info.buckets), default=0)
+    limits = {"byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
+    for dimension, side in zip(column.dimensions, array.shape, strict=False):
+        if side > limits.get(dimension, side):
+            raise ValueError(f"has {side:,} {dimension}s in a row; at most {limits[dimension]:,} are possible")
+    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes), "digest_byte": DIGEST_BYTES}
     sides = zip(column.dimensions, (*array.shape, 0), strict=False)
-    require_form(array, tuple(lengths.get(dimension, side) for dimension, side in sides), column.dtype)
+    shape = tuple(lengths.get(dimension, side) for dimension, side in sides)
+    require_form(array, shape, column.dtype, _table_chunk(shape))
     return array
 
 
-def require_form(array: Any, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Raise ValueError unless an array has the shape and type that the attributes of its store imply."""
+def _table_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the chunks of a table of this shape."""
+    return (min(max(1, shape[0]), TABLE_CHUNK), *shape[1:])
+
+
+def require_form(
+    array: Any, shape: tuple[int, ...], dtype: DTypeLike, chunk: tuple[int, ...], shard: tuple[int, ...] | None = None
+) -> None:
+    """Raise ValueError unless an array has the shape, type and chunks that the attributes of its store imply."""
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise ValueError(f"has shape {array.shape} and type {array.dtype} instead of {shape} and {np.dtype(dtype)}")
+    if (array.chunks, array.shards) != (chunk, shard):
+        raise ValueError(f"has chunks {array.chunks} and shards {array.shards} instead of {chunk} and {shard}")
 
 
 @contextmanager
