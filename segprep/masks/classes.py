@@ -58,8 +58,6 @@ def class_table(classes: Iterable[tuple[int | None, str] | tuple[int | None, str
     classes : iterable of (int or None, str) or (int or None, str, bool)
         Number in the source, name, and True (the default) for a class with instances.
 
-    Examples
-    --------
     >>> table = class_table([(1, "background"), (2, "cell"), (7, "road", False)])
     >>> [(entry.code, entry.id, entry.name, entry.is_thing) for entry in table.entries[1:]]
     [(1, 1, 'background 2', True), (2, 2, 'cell', True), (3, 7, 'road', False)]

@@ -49,8 +49,6 @@ def mask_from_crops(
         If too many instances lie over each other: the planes would exceed `MAX_PLANES` or `MAX_PLANE_BYTES`. Growing
         copies the planes, so that they take at most twice that memory.
 
-    Examples
-    --------
     >>> both = [InstanceCrop(0, 0, np.ones((1, 2), bool)), InstanceCrop(0, 1, np.ones((1, 2), bool))]
     >>> mask_from_crops((1, 3), both, [1, 1]).planes
     array([[[1, 1, 0]],

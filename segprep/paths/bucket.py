@@ -50,8 +50,6 @@ class BucketPath:
 
     `bucket` has its scheme: ``s3://name``; `key` is the name in it, ``.`` for the bucket itself.
 
-    Examples
-    --------
     >>> path = BucketPath("s3://cells", PurePosixPath("train/a.png"))
     >>> str(path), path.name, path.suffix, str(path.parent / "b.png")
     ('s3://cells/train/a.png', 'a.png', '.png', 's3://cells/train/b.png')

@@ -145,8 +145,6 @@ def as_os_errors(path: object) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Reason in a message of obstore, without queries, which may contain signatures, and without passwords of servers.
 
-    Examples
-    --------
     >>> _reason(Exception("Generic S3 error: Error performing PUT http://h/b in 9ms - Server returned non-2xx status code: "
     ...                   "404 Not Found: <?xml?><Error><Message>There is no such bucket</Message></Error>"))
     '404 Not Found: There is no such bucket'

@@ -33,8 +33,6 @@ TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundarie
 def in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
     """Targets in the order of `TARGETS`, then those from outside of segprep by name.
 
-    Examples
-    --------
     >>> [target.name for target in in_order([Distance(), Labels()])]
     ['labels', 'distance']
     """

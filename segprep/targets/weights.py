@@ -34,8 +34,6 @@ def deshpande2018(mask: InstanceMask) -> FloatArray:
     ----------
     A. Deshpande: Weighted Loss Functions for Instance Segmentation, 2018.
 
-    Examples
-    --------
     >>> deshpande2018(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32)))
     array([[0.75, 0.25, 0.25, 0.25]], dtype=float32)
     """
@@ -52,8 +50,6 @@ def falk2019(mask: InstanceMask) -> FloatArray:
     ----------
     T. Falk et al.: U-Net: deep learning for cell counting, detection, and morphometry, Nature Methods 2019, and its plug-in.
 
-    Examples
-    --------
     >>> falk2019(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32))).round(3)
     array([[1.   , 0.996, 0.982, 0.96 ]], dtype=float32)
     """
