@@ -152,10 +152,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         selected = "" if len(self) == self.info.masks else f" ({len(self):,} selected)"
-        splits = ", ".join(
-            f"{name} {count:,}"
-            for name, count in zip(self.info.splits, np.bincount(self._table("split"), minlength=3), strict=False)
-        )
+        counts = zip(self.info.splits, np.bincount(self._table("split"), minlength=3), strict=False)
+        splits = ", ".join(f"{name} {count:,}" for name, count in counts)
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -247,9 +245,8 @@ class Dataset:
                 raise IntegrityError(f"{self.root}: instances: instance {number} has {box}")
             own = runs[run_starts[row] : run_starts[row + 1]]
             if len(own) and (pixels := int(own.sum(dtype=np.uint64))) != height * width:
-                raise IntegrityError(
-                    f"{self.root}: instances/runs: those of instance {number} have {pixels} pixels instead of {height} x {width}"
-                )
+                wrong = f"those of instance {number} have {pixels} pixels instead of {height} x {width}"
+                raise IntegrityError(f"{self.root}: instances/runs: {wrong}")
             shown = labels[y : y + height, x : x + width] == number
             crops.append(InstanceCrop(y, x, runs_bitmap(own, (height, width)) if len(own) else shown))
         classes, planes = (self._table(f"instances/{name}")[start:stop] for name in ("class", "plane"))

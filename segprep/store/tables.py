@@ -1,5 +1,6 @@
 """Tables of a store, one row per mask or per instance: every column, how it is made and how it is read."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
 from segprep.errors import InputError, IntegrityError, StorageError
+from segprep.masks.rle import Runs
 from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
@@ -20,7 +22,7 @@ from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import BucketInfo, StoreInfo
-from segprep.store.shards import codecs, shard_name
+from segprep.store.shards import CODECS, shard_name
 
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """Errors for an object that is not there."""
@@ -28,8 +30,6 @@ TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 MAX_KEY_BYTES = 4096
 """Longest key in UTF-8: the longest path of Linux."""
-DIGEST_BYTES = 16
-"""Length of `MaskStats.digest`."""
 
 Tables = Mapping[str, NDArray[Any]]
 
@@ -58,25 +58,18 @@ class MaskRows:
         return np.concatenate([mask.instances for mask in self.stats])
 
     @property
-    def runs(self) -> list[NDArray[np.int64]]:
+    def runs(self) -> list[Runs]:
         """Runs of each instance of all masks."""
         return [runs for mask in self.stats for runs in mask.runs]
 
 
 class Column(NamedTuple):
-    """One table: its path, its type and its values; and how a row of it becomes a field of `MaskStats`, if it is one."""
+    """One table: its path, its type, its values and its dimensions."""
 
     name: str
     dtype: DTypeLike
     make: Callable[[MaskRows], ArrayLike]
     dimensions: tuple[str, ...] = ("mask",)
-    field: str | None = None
-    read: Callable[[Any], Any] = int
-
-
-def _per_mask(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
-    """Values that follow from the statistics of each mask alone."""
-    return lambda rows: [value(mask) for mask in rows.stats]
 
 
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
@@ -101,24 +94,19 @@ MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
     Column("bucket", np.uint32, lambda rows: rows.places[:, 0]),
     Column("row", np.uint32, lambda rows: rows.places[:, 1]),
-    Column("height", np.uint32, _per_mask(lambda mask: mask.shape[0])),
-    Column("width", np.uint32, _per_mask(lambda mask: mask.shape[1])),
+    Column("height", np.uint32, lambda rows: [mask.shape[0] for mask in rows.stats]),
+    Column("width", np.uint32, lambda rows: [mask.shape[1] for mask in rows.stats]),
     Column("split", np.uint8, lambda rows: rows.split),
     Column("fold", np.uint8, lambda rows: rows.fold),
-    Column("instance_count", np.uint32, _per_mask(lambda mask: len(mask.instances))),
+    Column("instance_count", np.uint32, lambda rows: [len(mask.instances) for mask in rows.stats]),
+    Column("class_pixels", np.uint64, lambda rows: [mask.class_pixels for mask in rows.stats], ("mask", "class")),
+    Column("ignored", np.uint64, lambda rows: [mask.ignored for mask in rows.stats]),
+    Column("hidden", np.uint64, lambda rows: [mask.hidden for mask in rows.stats]),
+    Column("digest", np.uint8, lambda rows: [list(mask.digest) for mask in rows.stats], ("mask", "digest_byte")),
+    Column("filled_foreground", np.bool_, lambda rows: [mask.filled for mask in rows.stats]),
     Column(
-        "class_pixels",
-        np.uint64,
-        _per_mask(lambda mask: mask.class_pixels),
-        ("mask", "class"),
-        "class_pixels",
-        lambda row: row.astype(np.int64),
+        "filled_class", np.bool_, lambda rows: [mask.class_pixels.max() == math.prod(mask.shape) for mask in rows.stats]
     ),
-    Column("ignored", np.uint64, _per_mask(lambda mask: mask.ignored), field="ignored"),
-    Column("hidden", np.uint64, _per_mask(lambda mask: mask.hidden), field="hidden"),
-    Column("digest", np.uint8, _per_mask(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
-    Column("filled_foreground", np.bool_, _per_mask(lambda mask: mask.filled), field="filled", read=bool),
-    Column("filled_class", np.bool_, _per_mask(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
 )
 """Tables with one row per mask."""
 
@@ -137,12 +125,7 @@ COLUMNS = (
         ("instance",),
     ),
     Column("instances/run_count", np.uint32, lambda rows: [len(runs) for runs in rows.runs], ("instance",)),
-    Column(
-        "instances/runs",
-        np.uint32,
-        lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]),
-        ("run",),
-    ),
+    Column("instances/runs", np.uint32, lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]), ("run",)),
 )
 """All tables of a store."""
 
@@ -174,7 +157,11 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
             instances=rows[start:stop],
             runs=tuple(runs[start:stop]),
             problems=(),
-            **{column.field: column.read(tables[column.name][mask]) for column in MASK_COLUMNS if column.field},
+            class_pixels=tables["class_pixels"][mask].astype(np.int64),
+            ignored=int(tables["ignored"][mask]),
+            hidden=int(tables["hidden"][mask]),
+            filled=bool(tables["filled_foreground"][mask]),
+            digest=bytes(tables["digest"][mask]),
         )
 
 
@@ -201,7 +188,7 @@ def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
         shape=table.shape,
         chunks=_table_chunk(table.shape),
         dtype=table.dtype,
-        compressors=codecs(),
+        compressors=CODECS,
         dimension_names=_COLUMN_OF[name].dimensions,
         config={"write_empty_chunks": True},
     )
@@ -240,7 +227,7 @@ def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
     for dimension, side in zip(column.dimensions, array.shape, strict=False):
         if side > limits.get(dimension, side):
             raise ValueError(f"has {side:,} {dimension}s in a row; at most {limits[dimension]:,} are possible")
-    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes), "digest_byte": DIGEST_BYTES}
+    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes), "digest_byte": 16}
     sides = zip(column.dimensions, (*array.shape, 0), strict=False)
     shape = tuple(lengths.get(dimension, side) for dimension, side in sides)
     require_form(array, shape, column.dtype, _table_chunk(shape))
@@ -268,13 +255,7 @@ def reading_errors(root: AnyPath, what: str) -> Iterator[None]:
     try:
         with as_os_errors(root):
             yield
-    except (
-        *MISSING,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-    ) as error:  # the latter: JSON that is no metadata
+    except (*MISSING, ValueError, RuntimeError, LookupError, TypeError) as error:  # the last: JSON that is no metadata
         raise IntegrityError(f"{root}: {what} cannot be read: {error}") from error
     except OSError as error:
         raise StorageError(f"{root}: {what} cannot be read: {error.strerror or error}") from error
