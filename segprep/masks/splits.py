@@ -187,15 +187,9 @@ def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
     """Split of each mask by a file.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
-    or without.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, names an unknown split, or does not list a mask.
+    or without. InputError if the file cannot be read, names an unknown split, or does not list a mask.
     """
-    listed = _read_file(path)
-    listed = {key: split.strip().lower() for key, split in listed.items()}
+    listed = {key: split.strip().lower() for key, split in _read_file(path).items()}
     unknown = next((name for name in listed.values() if name not in FOLDERS), None)
     if unknown is not None:
         raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")

@@ -33,8 +33,7 @@ def inverse(counts: Counts) -> ClassVector:
     >>> inverse(Counts.of_pixels([75, 0, 25])).round(2)
     array([0.67, 0.  , 2.  ])
     """
-    present = counts.pixels > 0
-    return _ratio(counts.pixels.sum(), int(np.count_nonzero(present)) * counts.pixels.astype(np.float64))
+    return _ratio(counts.pixels.sum(), np.count_nonzero(counts.pixels) * counts.pixels.astype(np.float64))
 
 
 def inverse_sqrt(counts: Counts) -> ClassVector:
@@ -156,13 +155,7 @@ FORMULAS: dict[str, Callable[[Counts], ClassVector]] = {
 
 @dataclass(frozen=True)
 class Shaping:
-    """Changes to class weights after their formula: normalise, clip, then fill in the absent classes.
-
-    Attributes
-    ----------
-    absent_class, normalise, clip_class_weights
-        As in `segprep.targets.weights.Weights`.
-    """
+    """Changes to class weights after their formula, by fields of `Weights`: normalise, clip, then fill in absent classes."""
 
     absent_class: AbsentClass = "zero"
     normalise: bool = False
@@ -175,25 +168,11 @@ class Shaping:
 
 
 def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
-    """Weight of each class code.
+    """Weight of each class code, by the name of a formula, or from the weights by class name; `counts` are of the train split.
 
-    Parameters
-    ----------
-    rule : str or mapping of str to float
-        Name of a formula in `FORMULAS`, or the weights by class name.
-    counts : Counts
-        Counts of the train split.
-    shaping : Shaping or None
-        Changes to the weights after the formula.
+    OptionError if there is no such formula, the names are not those of the classes, a weight is negative or not finite, or a
+    class has no pixel and `Shaping.absent_class` is ``error``.
 
-    Raises
-    ------
-    OptionError
-        If there is no such formula, the names are not those of the classes, a weight is negative or not finite, or a class has
-        no pixel and `Shaping.absent_class` is ``error``.
-
-    Examples
-    --------
     >>> shaping = Shaping(absent_class="cap", clip_class_weights=(0, 4))
     >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), shaping).round(2)
     array([0.56, 4.  , 4.  ])
