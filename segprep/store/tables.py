@@ -226,7 +226,7 @@ def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
     limits = {"byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
     for dimension, side in zip(column.dimensions, array.shape, strict=False):
         if side > limits.get(dimension, side):
-            raise ValueError(f"has {side:,} {dimension}s in a row; at most {limits[dimension]:,} are possible")
+            raise ValueError(f"its dimension {dimension!r} has length {side:,}; the limit is {limits[dimension]:,}")
     lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes), "digest_byte": 16}
     sides = zip(column.dimensions, (*array.shape, 0), strict=False)
     shape = tuple(lengths.get(dimension, side) for dimension, side in sides)

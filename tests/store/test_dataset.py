@@ -223,7 +223,9 @@ def test_an_array_of_another_shape_or_type_than_its_bucket_is_damaged(coins_copy
 def test_keys_longer_than_any_path_are_refused_before_they_are_read(coins_copy: Path) -> None:
     grid = {"name": "regular", "configuration": {"chunk_shape": [1, 1 << 40]}}
     changed(coins_copy / "key/zarr.json", shape=[1, 1 << 40], chunk_grid=grid)
-    with pytest.raises(IntegrityError, match=r"table key cannot be read: has 1,099,511,627,776 bytes in a row; at most 4,096"):
+    with pytest.raises(
+        IntegrityError, match=r"table key .* dimension 'byte' has length 1,099,511,627,776; the limit is 4,096"
+    ):
         segprep.open(coins_copy)[0]
 
 
@@ -236,7 +238,9 @@ def test_keys_that_could_not_be_read_back_are_not_written() -> None:
 def test_more_runs_than_pixels_are_refused_before_they_are_read(coins_copy: Path) -> None:
     grid = {"name": "regular", "configuration": {"chunk_shape": [65536]}}
     changed(coins_copy / "instances/runs/zarr.json", shape=[1 << 40], chunk_grid=grid)
-    with pytest.raises(IntegrityError, match=r"table instances/runs cannot .*: has 1,099,511,627,776 runs in a row; at most "):
+    with pytest.raises(
+        IntegrityError, match=r"table instances/runs .* dimension 'run' has length 1,099,511,627,776; the"
+    ):
         segprep.open(coins_copy).instances(0)
 
 
@@ -244,7 +248,7 @@ def test_more_runs_than_pixels_are_refused_before_they_are_read(coins_copy: Path
     ("table", "value", "message"),
     [
         ("runs", 2**32 - 1, r"instances/runs: those of instance \d+ have \d{10,} pixels instead of \d+ x \d+"),
-        ("height", 2**30, r"instances: instance \d+ has 1073741824 x \d+ pixels from \(\d+, \d+\), in an image of 1100 x 1300"),
+        ("height", 2**30, r"instances: instance \d+ has 1073741824 x \d+ pixels from .*, in an image of 1100 x 1300"),
         ("width", -1, r"instances: instance \d+ has \d+ x -1 pixels from \(\d+, \d+\), in an image of 1100 x 1300"),
         ("run_count", 2**31, r"instances/run_count: sums to \d+, but instances/runs has \d+ rows"),
     ],
