@@ -155,7 +155,13 @@ FORMULAS: dict[str, Callable[[Counts], ClassVector]] = {
 
 @dataclass(frozen=True)
 class Shaping:
-    """Changes to class weights after their formula, by fields of `Weights`: normalise, clip, then fill in absent classes."""
+    """Changes to class weights after their formula: normalise, clip, then fill in the absent classes.
+
+    Attributes
+    ----------
+    absent_class, normalise, clip_class_weights
+        As in `segprep.targets.weights.Weights`.
+    """
 
     absent_class: AbsentClass = "zero"
     normalise: bool = False
