@@ -260,7 +260,6 @@ class BucketPath:
         return f"{self.key}/" if self.key.parts else None
 
     def _head(self) -> BucketStat:
-        """Status of the object."""
         if tree := _tree_of(self):
             if self.key not in tree.stats:
                 raise missing(self)

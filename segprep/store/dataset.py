@@ -184,7 +184,6 @@ class Dataset:
             return np.asarray(array[row, ..., :height, :width])
 
     def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
-        """Array of one target in one bucket."""
         path = f"{bucket.name}/{target.name}"
         if path not in self._arrays:
             array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r", zarr_format=3)
@@ -299,7 +298,6 @@ class Dataset:
 
     @cached_property
     def _index_of(self) -> dict[str, int]:
-        """Index of each key."""
         return {key: index for index, key in enumerate(self.keys)}
 
     @cached_property

@@ -56,7 +56,6 @@ from segprep.targets import Target
 INPUT_STAMP = "key/records/.input"
 """Path of the `InputStamp`, taken when the masks were loaded."""
 MANIFEST = "key/records/manifest.json"
-"""Path of the `Manifest`."""
 ROOT_COPY = "key/records/root.json"
 """Path of the copy of the root's metadata, which identifies a store whose zarr.json is lost."""
 

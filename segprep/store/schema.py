@@ -23,7 +23,6 @@ from segprep.targets.target import channels_of, version_of
 FORMAT = 2
 """Version of the store's layout; stores of any other are refused."""
 VERSION = version("segprep")
-"""Version of segprep."""
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Errors of msgspec for bytes that are not JSON of the expected type."""
 

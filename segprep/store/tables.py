@@ -130,7 +130,6 @@ COLUMNS = (
 """All tables of a store."""
 
 TABLES = tuple(column.name for column in COLUMNS)
-"""Names of all tables."""
 _COLUMN_OF = {column.name: column for column in COLUMNS}
 
 

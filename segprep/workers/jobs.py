@@ -76,7 +76,6 @@ class Workers:
 
 
 Stage: TypeAlias = Literal["scan", "write", "verify"]
-"""Stage of a run."""
 
 
 class Progress(Protocol):
