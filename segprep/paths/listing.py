@@ -9,8 +9,6 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes of image files."""
-
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers
 
 
