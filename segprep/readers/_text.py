@@ -1,5 +1,7 @@
 """Small text files: read within a limit, decoded as UTF-8 or as typed JSON, with errors that name the file."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -49,6 +51,13 @@ def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content
         return msgspec.json.decode(data, type=kind)
     except MALFORMED as error:
         raise InputError(f"{file}: not a valid {content}: {error}; fix it or export it again") from error
+
+
+def decodable(texts: Iterable[msgspec.Raw], kind: type[T]) -> Iterator[T]:
+    """Those of several JSON texts that are of a type; the others become problems when they are loaded."""
+    for text in texts:
+        with suppress(*MALFORMED):
+            yield msgspec.json.decode(text, type=kind)
 
 
 def decode_region(data: msgspec.Raw, kind: type[T], problem: str) -> T:
