@@ -39,6 +39,12 @@ def read_text(file: AnyPath, max_bytes: int, content: str, *, fallback: str | No
         raise InputError(f"{file}: not text in UTF-8: {error.reason}; save it as UTF-8") from error
 
 
+def read_lines(file: AnyPath, max_bytes: int, content: str) -> list[str]:
+    """Lines of a text in UTF-8 without empty ones and the space around them."""
+    lines = map(str.strip, read_text(file, max_bytes, content).splitlines())
+    return [line for line in lines if line]
+
+
 def check_utf8(file: AnyPath, start: bytes) -> None:
     """Raise an InputError if a file begins as a text in UTF-16 or UTF-32 does."""
     if b"\0" in start[:4] or start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
