@@ -46,14 +46,17 @@ def below(folder: AnyPath, depth: float = math.inf) -> list[Listing]:
 
 
 def nearest(
-    folder: AnyPath, choose: Callable[[Listing], list[AnyPath]], *, names: Sequence[str] = (), depth: float = math.inf
+    path: AnyPath, choose: Callable[[Listing], list[AnyPath]], *, names: Sequence[str] = (), depth: float = math.inf
 ) -> list[AnyPath]:
-    """Paths that are chosen from a folder, else from each of those below, of these names if given, up to `depth` deep."""
-    inside = listing(folder)
+    """Paths that are chosen from a folder, else from each of those below, of these names if given, up to `depth` deep.
+
+    Of a file, it is the only one to choose from.
+    """
+    inside = listing(path) if path.is_dir() else Listing([], [path])
     if (chosen := choose(inside)) or not depth:
         return chosen
     folders = inside.named(*names) if names else inside.folders
-    return [path for child in folders for path in nearest(child, choose, names=names, depth=depth - 1)]
+    return [own for folder in folders for own in nearest(folder, choose, names=names, depth=depth - 1)]
 
 
 def _visible(paths: Sequence[AnyPath]) -> list[AnyPath]:

@@ -119,13 +119,8 @@ def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kin
 
     Several files must be of different splits, each by its name or its folder.
     """
-    if not path.is_dir():
-        return [Source(path)] if path.suffix.lower() == suffix and is_ours(path) else []
     files = nearest(
-        path,
-        lambda inside: list(filter(is_ours, inside.with_suffix(suffix))),
-        names=("annotations", *FOLDERS),
-        depth=1,
+        path, lambda inside: list(filter(is_ours, inside.with_suffix(suffix))), names=("annotations", *FOLDERS), depth=1
     )
     if len(files) <= 1:
         return list(map(Source, files))

@@ -29,16 +29,7 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def numbered(values: NDArray[Any]) -> LabelArray:
-    """Labels without gaps: the distinct values other than 0, in ascending order, become ``1..N``.
-
-    Parameters
-    ----------
-    values : (H, W) integer or bool array
-        0 is background; none is negative.
-
-    Returns
-    -------
-    (H, W) int32 array
+    """Labels without gaps, (H, W) int32: the distinct values other than 0, in ascending order, become ``1..N``.
 
     Examples
     --------

@@ -145,15 +145,10 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     objects = list(zip(files, read_all_or_raise([_table_of(file) for file in files], _objects), strict=True))
     names = sorted({(thing.name, thing.class_id) for _, found in objects for thing in found or ()}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
-    refs = [
-        Ade20kRef(
-            *with_split(name_in(path, file)[: -len(_ENDING)]),
-            file,
-            tuple((thing.number, codes[thing.name, thing.class_id], thing.file) for thing in found or ()),
-            options,
-        )
-        for file, found in objects
-    ]
+    refs = []
+    for file, found in objects:
+        own = tuple((thing.number, codes[thing.name, thing.class_id], thing.file) for thing in found or ())
+        refs.append(Ade20kRef(*with_split(name_in(path, file)[: -len(_ENDING)]), file, own, options))
     classes = class_table((class_id, name) for name, class_id in names)
     return MaskSet("ade20k", classes, tuple(sorted(refs, key=lambda ref: ref.key)))
 

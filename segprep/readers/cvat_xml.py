@@ -33,7 +33,6 @@ _ROOT = re.compile(rb"<annotations\b[^>]*>\s*<(version|meta|image|track)\b")
 _WITH_AREA = frozenset({"polygon", "box", "ellipse", "mask"})
 _WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
 _SHOWN = 40
-"""Characters of a value in a message."""
 
 
 class Shape(NamedTuple):
@@ -72,9 +71,7 @@ class CvatXmlRef:
         where = f"{self.file}: image {self.key}"
         height, width = (int(side) if side and re.fullmatch("[0-9]{1,9}", side) else 0 for side in self.sides)
         if not height or not width:
-            shown = " and ".join(
-                f"{name}={side!r:.40}" for name, side in zip(("height", "width"), self.sides, strict=True)
-            )
+            shown = f"height={self.sides[0]!r:.40} and width={self.sides[1]!r:.40}"
             raise InputError(f"{where}: {shown}; write them as numbers of pixels, or export it again")
         shape = height, width
         return mask_from_instances(where, shape, self._instances(shape), self.options, listed=len(self.shapes))

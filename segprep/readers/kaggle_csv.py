@@ -4,6 +4,7 @@ The runs are pairs of a start and a length; pixels are numbered from 1, down the
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,7 +37,6 @@ _NUMBERS = re.compile(r"[0-9]{1,10}+(?:\s++[0-9]{1,10}+)*+")
 _CELL = re.compile(r'(?:^|,)(?:"((?:[^"]++|"")*+)"|([^,]*))')
 """One cell; not by the csv module, whose limit of 128 KiB for a cell is a setting of the process."""
 _START = 2**12
-"""Bytes that are read to recognise a file by its first line."""
 _MAX_BYTES = 2**30
 
 
@@ -155,9 +155,9 @@ def _refs(
     source: Source, rows: Sequence[_Cells], codes: dict[str, int], images: Images, options: ReadOptions
 ) -> list[KaggleCsvRef]:
     """Refs of one file's images, in the order of their first rows."""
-    of_image: dict[str, list[_Cells]] = {}
+    of_image = defaultdict(list)
     for cells in rows:
-        of_image.setdefault(cells.image, []).append(cells)
+        of_image[cells.image].append(cells)
     refs = []
     for name, own in of_image.items():
         sides = tuple(dict.fromkeys(cells.sides for cells in own if cells.sides is not None))

@@ -110,11 +110,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     Lines and points have no area and are left out. The classes are the labels of all files, sorted.
     """
     root = path if path.is_dir() else path.parent
-    files = (
-        nearest(path, _files_in, names=("annotations", *FOLDERS))
-        if path.is_dir()
-        else list(filter(_is_labelme, [path]))
-    )
+    files = nearest(path, _files_in, names=("annotations", *FOLDERS))
     if not files:
         return None
     found = read_all_or_raise(files, _labels)

@@ -8,7 +8,7 @@ Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation,
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import listing, nearest
+from segprep.paths.listing import below, listing, nearest
 from segprep.readers._coded import BACKGROUND, IGNORED, CodedValues, Meaning, coded_refs, mask_of_values
 from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
@@ -19,7 +19,6 @@ _IGNORED = 10000
 _CLASSES = ("car", "pedestrian")
 _NAMES = "labels.txt"
 _MAX_BYTES = 2**20
-"""Bytes of the longest list of classes."""
 _DEPTH = 1
 _LOOK = 8
 """Files whose values are read to recognise the format."""
@@ -34,7 +33,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not path.is_dir():
         return None
     folders = nearest(path, lambda inside: inside.named("instances"), depth=_DEPTH)
-    files = [file for folder in folders for file in _frames(folder)]
+    files = [file for folder in folders for inside in below(folder, 1) for file in inside.with_suffix(*PNG)]
     if not files:
         return None
     names = _names(folders)
@@ -44,12 +43,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if False in fitting or True not in fitting:
         return None
     return MaskSet("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
-
-
-def _frames(folder: AnyPath) -> list[AnyPath]:
-    """PNG files of a folder and of the folders of videos in it."""
-    inside = listing(folder)
-    return [file for part in [inside, *map(listing, inside.folders)] for file in part.with_suffix(*PNG)]
 
 
 def _names(folders: list[AnyPath]) -> tuple[str, ...]:

@@ -109,10 +109,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     objects without one have the class "instance". The image of the same name, in the folder or below, has the size.
     """
     root = path if path.is_dir() else path.parent
-    if path.is_dir():
-        files = nearest(path, lambda inside: inside.with_suffix(_GEOJSON), names=("annotations", *FOLDERS))
-    else:
-        files = [path] if path.suffix.lower() == _GEOJSON else []
+    files = nearest(path, lambda inside: inside.with_suffix(_GEOJSON), names=("annotations", *FOLDERS))
     if not files:
         return None
     found = read_all_or_raise(files, _names_in)

@@ -69,10 +69,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     Files may lie in folders up to two deep, such as ``sa_000000/``. Every region is an instance of the one class object;
     they may overlap. The layout is recognised by the first few files; each of the others is checked when it is loaded.
     """
-    if path.is_dir():
-        files = nearest(path, lambda inside: inside.with_suffix(".json"), depth=_DEPTH)
-    else:
-        files = [path] if path.suffix.lower() == ".json" else []
+    files = nearest(path, lambda inside: inside.with_suffix(".json"), depth=_DEPTH)
     if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
@@ -28,8 +29,12 @@ _CLASS = ("class", "label", "category", "object", "name", "type")
 """Attributes that are the class if there are several, the first one first."""
 _KINDS = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon"}
 """Shapes by their numbers in VIA 3."""
-_NUMBERS = {"rect": 4, "circle": 3, "ellipse": 5}
-"""Numbers of a shape: x, y, width, height; x, y, radius; x, y, two radii, angle in radians."""
+_NUMBERS = {
+    "rect": ("x", "y", "width", "height"),
+    "circle": ("cx", "cy", "r"),
+    "ellipse": ("cx", "cy", "rx", "ry", "theta"),
+}
+"""Numbers of a shape: `r` is a radius, `theta` an angle in radians."""
 
 
 class _Shape(msgspec.Struct):
@@ -289,24 +294,21 @@ def _numbers(shape: _Shape) -> tuple[float, ...]:
         if len(shape.all_points_x) != len(shape.all_points_y):
             raise BadRegionError("points without x or y", f"{len(shape.all_points_x)} x, {len(shape.all_points_y)} y")
         return tuple(number for point in zip(shape.all_points_x, shape.all_points_y, strict=True) for number in point)
-    numbers = {
-        "rect": (shape.x, shape.y, shape.width, shape.height),
-        "circle": (shape.cx, shape.cy, shape.r),
-        "ellipse": (shape.cx, shape.cy, shape.rx, shape.ry, shape.theta or 0.0),
-    }.get(shape.name, ())
-    found = tuple(number for number in numbers if number is not None)
-    if len(found) != len(numbers):
+    given = {"theta": 0.0} | {name: number for name, number in asdict(shape).items() if number is not None}
+    names = _NUMBERS.get(shape.name, ())
+    if not given.keys() >= set(names):
         raise BadRegionError("shape without some of its numbers", repr(shape.name))
-    return found
+    return tuple(given[name] for name in names)
 
 
 def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Drawn | Problem:
     """Region of VIA 3, or its problem."""
     kind, *numbers = region.xy
     name = _KINDS.get(int(kind), "unknown") if abs(kind) < len(_KINDS) + 1 else "unknown"
-    if name == "ellipse" and len(numbers) == _NUMBERS[name] - 1:
+    expected = len(_NUMBERS.get(name, ())) or len(numbers) // 2 * 2
+    if name == "ellipse" and len(numbers) == expected - 1:
         numbers.append(0.0)
-    if len(numbers) != _NUMBERS.get(name, len(numbers) // 2 * 2):
+    if len(numbers) != expected:
         return Problem("shape of a wrong number of numbers", f"{where}: {name} of {len(numbers)}")
     values = {
         attributes[id_].aname: attributes[id_].options.get(str(value), value)
@@ -318,13 +320,11 @@ def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -
 
 def _values(attributes: dict[str, object]) -> dict[str, str]:
     """Values of attributes as text, without those that are empty; of ticked boxes, the names."""
-    found = {}
+    texts = {}
     for name, value in attributes.items():
         ticked = [option for option, is_on in value.items() if is_on is True] if isinstance(value, dict) else [value]
-        text = ", ".join(str(option) for option in ticked if isinstance(option, str | int | float)).strip()
-        if text:
-            found[name] = text
-    return found
+        texts[name] = ", ".join(str(option) for option in ticked if isinstance(option, str | int | float)).strip()
+    return {name: text for name, text in texts.items() if text}
 
 
 READER = Reader("via", find)

@@ -36,7 +36,6 @@ _NAMES = (
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
 _MAX_BYTES = 2**26
-"""Bytes of the longest list of images."""
 
 
 def _palette() -> list[int]:
@@ -136,9 +135,14 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     palette = labelmap_palette(maps[0]) if maps else [Colour(*row) for row in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
     table, codes = stuff_classes(palette, is_thing=bool(objects))
     splits = _splits(inside, classes)
+    if objects and (lacking := next((name for name in splits if name not in objects), None)):
+        raise InputError(
+            f"{classes[lacking]}: SegmentationObject/ has no {classes[lacking].name}; add it, or list the images that have "
+            "both in ImageSets/Segmentation/trainval.txt"
+        )
     refs = []
     for name, split in splits.items():
-        files = classes[name], _object_file(objects, name, classes[name])
+        files = classes[name], objects.get(name)
         refs.append(VocRef(*with_split(key_in(split, name)), *files, codes, not maps, options))
     unlisted = sorted(classes.keys() - splits.keys())
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
@@ -189,18 +193,6 @@ def _png_files(inside: Listing, name: str) -> dict[str, AnyPath]:
         for part in below(folder)
         for file in part.with_suffix(*PNG)
     }
-
-
-def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) -> AnyPath | None:
-    """PNG of the objects that belongs to one of the classes; None if the data set has none."""
-    if not objects:
-        return None
-    if name not in objects:
-        raise InputError(
-            f"{class_file}: SegmentationObject/ has no {class_file.name}; add it, or list the images that have both in "
-            "ImageSets/Segmentation/trainval.txt"
-        )
-    return objects[name]
 
 
 def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | None]:
