@@ -90,8 +90,6 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     r"""Group of each key.
 
-    Examples
-    --------
     >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
     ['slide1', 'slide1', 'slide2']
     """
@@ -106,8 +104,6 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
 def fraction_of(group: str, seed: int) -> float:
     """Number in [0, 1) that depends on the group and the seed alone.
 
-    Examples
-    --------
     >>> round(fraction_of("slide1", 0), 3)
     0.909
     """
@@ -169,8 +165,6 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
 def folder_split(key: str) -> str | None:
     """Split of a mask by the first folder in its key that is named as a split; None if there is none.
 
-    Examples
-    --------
     >>> folder_split("images/Training/a.png"), folder_split("train.png")
     ('train', None)
     """
@@ -180,8 +174,6 @@ def folder_split(key: str) -> str | None:
 def by_layout(names: Sequence[str | None]) -> SplitArray | None:
     """Split of each mask by the layout of the data set, which gives a name or None for each; None unless all have one.
 
-    Examples
-    --------
     >>> by_layout(["train", "val"])
     array([0, 1], dtype=uint8)
     >>> by_layout(["train", None]) is None
@@ -195,15 +187,9 @@ def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
     """Split of each mask by a file.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
-    or without.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, names an unknown split, or does not list a mask.
+    or without. InputError if the file cannot be read, names an unknown split, or does not list a mask.
     """
-    listed = _read_file(path)
-    listed = {key: split.strip().lower() for key, split in listed.items()}
+    listed = {key: split.strip().lower() for key, split in _read_file(path).items()}
     unknown = next((name for name in listed.values() if name not in FOLDERS), None)
     if unknown is not None:
         raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
@@ -278,8 +264,6 @@ def file_of(rule: SplitRule, data: AnyPath | None) -> AnyPath | None:
 def file_split(file: AnyPath) -> str | None:
     """Split in the name of a file, else that of its folder; None if there is none, or the name has several.
 
-    Examples
-    --------
     >>> file_split(Path("a/instances_train2017.json")), file_split(Path("valid/_annotations.coco.json"))
     ('train', 'val')
     """

@@ -83,21 +83,13 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = _files_in(path) if path.is_dir() else [path] if path.name.lower().endswith(_END) else []
     if not any(map(_is_state, files)):
         return None
-    refs = []
-    for file in files:
-        key = without_suffix(name_in(root, file))
-        refs.append(CellposeNpyRef(*with_split(key[: -len("_seg")]), file, options))
-    return MaskSet("cellpose-npy", class_table([(None, NO_CLASS)]), tuple(refs))
+    names = (without_suffix(name_in(root, file))[: -len("_seg")] for file in files)
+    refs = tuple(CellposeNpyRef(*with_split(name), file, options) for name, file in zip(names, files, strict=True))
+    return MaskSet("cellpose-npy", class_table([(None, NO_CLASS)]), refs)
 
 
 def masks_of(file: AnyPath, *, max_pixels: int) -> NDArray[Any]:
-    """Masks in a file of state, shape (H, W), of any integer type or bool, none negative.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, too large, no state of Cellpose, or has names that it may not have.
-    """
+    """Masks in a file of state, shape (H, W), of any integer type or bool, none negative."""
     data = start_of(file, _MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise InputError(f"{file}: more than {_MAX_BYTES} bytes; save the masks as PNG or TIFF in Cellpose")

@@ -28,22 +28,17 @@ def inverse(counts: Counts) -> ClassVector:
 
     N valid pixels, n_c of them of class c, C classes that have any; "balanced" in scikit-learn.
 
-    Examples
-    --------
     >>> inverse(Counts.of_pixels([60, 30, 10])).round(2)
     array([0.56, 1.11, 3.33])
     >>> inverse(Counts.of_pixels([75, 0, 25])).round(2)
     array([0.67, 0.  , 2.  ])
     """
-    present = counts.pixels > 0
-    return _ratio(counts.pixels.sum(), int(np.count_nonzero(present)) * counts.pixels.astype(np.float64))
+    return _ratio(counts.pixels.sum(), np.count_nonzero(counts.pixels) * counts.pixels.astype(np.float64))
 
 
 def inverse_sqrt(counts: Counts) -> ClassVector:
     """sqrt(N / n_c), scaled to a mean of 1 over the pixels: milder than `inverse`.
 
-    Examples
-    --------
     >>> inverse_sqrt(Counts.of_pixels([64, 36])).round(3)
     array([0.893, 1.19 ])
     """
@@ -55,8 +50,6 @@ def median_frequency(counts: Counts) -> ClassVector:
 
     D. Eigen, R. Fergus: Predicting depth, surface normals and semantic labels, ICCV 2015, section 6.3.2.
 
-    Examples
-    --------
     >>> median_frequency(Counts.of_images(np.array([[50, 50, 0], [90, 0, 10]]), np.zeros((2, 3), int))).round(2)
     array([0.71, 1.  , 5.  ])
     """
@@ -71,8 +64,6 @@ def enet(counts: Counts) -> ClassVector:
 
     A. Paszke et al.: ENet, 2016, section 4.1.
 
-    Examples
-    --------
     >>> enet(Counts.of_pixels([100, 0])).round(2)
     array([1.42, 0.  ])
     """
@@ -88,8 +79,6 @@ def effective_number(counts: Counts) -> ClassVector:
 
     Y. Cui et al.: Class-balanced loss based on effective number of samples, CVPR 2019, eq. 4.
 
-    Examples
-    --------
     >>> effective_number(Counts.of_images(np.array([[9, 1, 1]]), np.array([[0, 1, 10]]))).round(2)
     array([1.43, 1.43, 0.14])
     """
@@ -103,8 +92,6 @@ def dice(counts: Counts) -> ClassVector:
 
     C. Sudre et al.: Generalised Dice overlap, DLMIA 2017, section 2.
 
-    Examples
-    --------
     >>> dice(Counts.of_pixels([10, 2]))
     array([0.01, 0.25])
     """
@@ -114,8 +101,6 @@ def dice(counts: Counts) -> ClassVector:
 def pos_weight(counts: Counts) -> ClassVector:
     """(N - n_c) / n_c: negative over positive pixels of each class, for PyTorch's BCEWithLogitsLoss.
 
-    Examples
-    --------
     >>> pos_weight(Counts.of_pixels([75, 25]))
     array([0.33333333, 3.        ])
     """
@@ -125,8 +110,6 @@ def pos_weight(counts: Counts) -> ClassVector:
 def wbce(counts: Counts) -> ClassVector:
     """1 - n_fg / N for every class of the foreground, n_fg / N for the background: weighted binary cross-entropy.
 
-    Examples
-    --------
     >>> wbce(Counts.of_pixels([80, 15, 5]))
     array([0.2, 0.8, 0.8])
     """
@@ -140,8 +123,6 @@ def focal_alpha(counts: Counts) -> ClassVector:
 
     T.-Y. Lin et al.: Focal loss for dense object detection, ICCV 2017, section 3.1.
 
-    Examples
-    --------
     >>> focal_alpha(Counts.of_pixels([75, 25]))
     array([0.25, 0.75])
     """
@@ -151,8 +132,6 @@ def focal_alpha(counts: Counts) -> ClassVector:
 def none(counts: Counts) -> ClassVector:
     """1 for every class.
 
-    Examples
-    --------
     >>> none(Counts.of_pixels([60, 30, 10]))
     array([1., 1., 1.])
     """
@@ -195,25 +174,11 @@ class Shaping:
 
 
 def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
-    """Weight of each class code.
+    """Weight of each class code, by the name of a formula, or from the weights by class name; `counts` are of the train split.
 
-    Parameters
-    ----------
-    rule : str or mapping of str to float
-        Name of a formula in `FORMULAS`, or the weights by class name.
-    counts : Counts
-        Counts of the train split.
-    shaping : Shaping or None
-        Changes to the weights after the formula.
+    OptionError if there is no such formula, the names are not those of the classes, a weight is negative or not finite, or a
+    class has no pixel and `Shaping.absent_class` is ``error``.
 
-    Raises
-    ------
-    OptionError
-        If there is no such formula, the names are not those of the classes, a weight is negative or not finite, or a class has
-        no pixel and `Shaping.absent_class` is ``error``.
-
-    Examples
-    --------
     >>> shaping = Shaping(absent_class="cap", clip_class_weights=(0, 4))
     >>> class_weights("inverse", Counts.of_pixels([90, 10, 0]), shaping).round(2)
     array([0.56, 4.  , 4.  ])

@@ -30,12 +30,8 @@ def deshpande2018(mask: InstanceMask) -> FloatArray:
     Both are clipped to [0, 1]: instances that overlap may have more area than the image. A pixel where they overlap has the
     same weight as any other pixel of an instance.
 
-    References
-    ----------
     A. Deshpande: Weighted Loss Functions for Instance Segmentation, 2018.
 
-    Examples
-    --------
     >>> deshpande2018(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32)))
     array([[0.75, 0.25, 0.25, 0.25]], dtype=float32)
     """
@@ -48,12 +44,8 @@ def falk2019(mask: InstanceMask) -> FloatArray:
 
     d1c is the distance to the nearest instance of class c: the weight of the background grows towards the instances.
 
-    References
-    ----------
     T. Falk et al.: U-Net: deep learning for cell counting, detection, and morphometry, Nature Methods 2019, and its plug-in.
 
-    Examples
-    --------
     >>> falk2019(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32))).round(3)
     array([[1.   , 0.996, 0.982, 0.96 ]], dtype=float32)
     """
@@ -170,7 +162,6 @@ class Weights:
         return outside(values, 0, most)
 
     def _border(self) -> Border:
-        """The second term."""
         return Border(self.w0, self.sigma, self.border_on, self.single_instance, self.border_between, self.dtype)
 
     def _shaping(self) -> Shaping:

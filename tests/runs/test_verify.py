@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 from helpers.commands import commands_by_name
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
@@ -175,6 +176,15 @@ def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, problem, 
     assert repaired
     assert repaired <= suspects
     assert report.findings == ()
+    assert files_of(copy) == before
+
+
+def test_newer_attributes_of_another_program_are_damage_that_a_repair_removes(copy, labels, files_of):
+    before = files_of(copy)
+    bucket = next(copy.glob("*x*"))
+    zarr.open_group(bucket, mode="r+").attrs["note"] = "mine"
+    assert damaged_of(copy) == {f"{bucket.name}/zarr.json"}
+    assert repair(copy, labels, workers=ONE).findings == ()
     assert files_of(copy) == before
 
 
