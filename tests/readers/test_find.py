@@ -35,16 +35,37 @@ def test_what_is_missing_is_named(tmp_path):
 UNRECOGNISED = {
     "nothing": ({}, ": no known layout: the folder is empty", None),
     "files": ({"a.txt": "", "b/c.docx": "", "b/d.docx": ""}, ": no known layout: 2 DOCX in b/, 1 TXT", None),
-    "truncated": ({"x.json": '{"images": [], "annot'}, ": 1 JSON", "x.json: not valid JSON: ends at byte 21; copy or export it again"),
+    "truncated": (
+        {"x.json": '{"images": [], "annot'},
+        ": 1 JSON",
+        "x.json: not valid JSON: ends at byte 21; copy or export it again",
+    ),
     "empty file": ({"x.json": ""}, ": 1 JSON", "x.json: the file is empty"),
     "number": ({"x.json": "5"}, ": 1 JSON", "x.json: JSON of no known layout: no object"),
-    "results": ({"x.json": '[{"segmentation": []}]'}, ": 1 JSON", "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; give the annotations"),
-    "no annotations": ({"x.json": '{"images": [], "categories": []}'}, ": 1 JSON", "x.json: has images and categories as coco, but no annotations"),
+    "results": (
+        {"x.json": '[{"segmentation": []}]'},
+        ": 1 JSON",
+        "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; "
+        "give the annotations",
+    ),
+    "no annotations": (
+        {"x.json": '{"images": [], "categories": []}'},
+        ": 1 JSON",
+        "x.json: has images and categories as coco, but no annotations",
+    ),
     "unknown": ({"x.json": '{"a": 1}'}, ": 1 JSON", "x.json: JSON of no known layout: an object with the keys a"),
     "archive": ({"a/b.zip": ""}, ": 1 ZIP in a/", "a/b.zip: an archive; unpack it and give the folder"),
-    "volume": ({"labelsTr/a.nii.gz": "", "dataset.json": '{"labels": {}}'}, ": 1 JSON, 1 NIfTI in labelsTr/", "labelsTr/a.nii.gz: a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF"),
-    "voc boxes": ({"JPEGImages/a.jpg": "", "Annotations/a.xml": "<annotation/>"}, ": 1 XML in Annotations/, 1 JPG in JPEGImages/", "nearest is voc: Annotations/*.xml has boxes alone; there is no SegmentationClass/ with masks"),
-}  # fmt: skip
+    "volume": (
+        {"labelsTr/a.nii.gz": "", "dataset.json": '{"labels": {}}'},
+        ": 1 JSON, 1 NIfTI in labelsTr/",
+        "labelsTr/a.nii.gz: a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF",
+    ),
+    "voc boxes": (
+        {"JPEGImages/a.jpg": "", "Annotations/a.xml": "<annotation/>"},
+        ": 1 XML in Annotations/, 1 JPG in JPEGImages/",
+        "nearest is voc: Annotations/*.xml has boxes alone; there is no SegmentationClass/ with masks",
+    ),
+}
 
 
 @pytest.mark.parametrize(("files", "contents", "reason"), UNRECOGNISED.values(), ids=UNRECOGNISED)
@@ -87,7 +108,7 @@ def test_a_folder_of_masks_beside_images_is_pointed_out(tmp_path):
     for name in ("Urban/images_png", "Urban/masks_png"):
         (tmp_path / "deep" / name).mkdir(parents=True)
         Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "deep" / name / "1.png")
-    with pytest.raises(InputError, match="in it is label-image; give .*deep/Urban"):
+    with pytest.raises(InputError, match=r"in it is label-image; give .*deep/Urban"):
         find(tmp_path)
 
 
