@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from segprep.errors import OptionError, StorageError
+from segprep.errors import OptionError, StorageError, some
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
@@ -22,8 +22,6 @@ from segprep.targets.target import fit
 
 NAMED = 3
 """Items that a warning names."""
-LISTED = 20
-"""Items of a long list in a report."""
 LARGE = 1000
 """Class weight above which there is a warning."""
 NAME_WIDTH = 24
@@ -201,18 +199,6 @@ def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
     """Vector by code, and weights by name."""
     names = {entry.name: weight for entry, weight in zip(info.classes, vector, strict=True)}
     return as_json({"formula": formula, "vector": list(vector), "weights": names})
-
-
-def some(items: Sequence[str], *, most: int = LISTED) -> str:
-    """Items with commas between, of which only the first are listed.
-
-    Examples
-    --------
-    >>> some(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
 
 
 def _value(value: object) -> str:

@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.splits import FOLDERS, file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listing
@@ -165,7 +165,7 @@ def _sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Sourc
         return list(map(Source, found))
     splits = [file_split(file) for file in found]
     if None in splits or max(Counter(splits).values()) > 1:
-        names = ", ".join(name_in(folder, file) for file in found)
+        names = some(name_in(folder, file) for file in found)
         raise InputError(
             f"{folder}: {len(found)} {kind} files: {names}; give one, or one for each of train, val and test"
         )

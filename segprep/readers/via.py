@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
@@ -248,7 +248,7 @@ def _class_attribute(file: AnyPath, drawn: Iterable[Drawn]) -> str | None:
         return found[0] if found else None
     named = [attribute for name in _CLASS for attribute in found if attribute.lower() == name]
     if not named:
-        shown = ", ".join(repr(attribute[:40]) for attribute in found[:5])
+        shown = some((repr(attribute[:40]) for attribute in found), most=5)
         raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
     return named[0]
 

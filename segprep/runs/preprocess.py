@@ -175,8 +175,8 @@ def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
         raise OutputError(
-            f"{state.root}: exists with other settings: {'; '.join(words)}; choose another name, or overwrite=True "
-            "replaces it"
+            f"{state.root}: exists with other settings: {'; '.join(dict.fromkeys(words))}; choose another name, or "
+            "overwrite=True replaces it"
         )
     if changed.of_masks:
         delete(state.root, state.info)
