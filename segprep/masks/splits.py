@@ -73,12 +73,12 @@ class SplitRule:
             try:
                 re.compile(self.group)
             except (re.error, OverflowError) as error:
-                raise OptionError(f"group={self.group!r} is not a regular expression: {error}") from None
+                raise OptionError(f"group={self.group!r}: not a regular expression: {error}") from None
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
     """Raise if the shares do not cut [0, 1)."""
-    shown = ",".join(f"{share:g}" for share in fractions)
+    shown = f"({', '.join(f'{share:g}' for share in fractions)})"
     if len(fractions) != len(SPLITS):
         raise OptionError(f"split={shown}: give three shares, of train, val and test")
     if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
@@ -99,7 +99,7 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
         return list(keys)
     matches = [re.search(pattern, key) for key in keys]
     if None in matches:
-        raise OptionError(f"group={pattern!r} does not match {keys[matches.index(None)]!r}")
+        raise OptionError(f"group={pattern!r}: does not match {keys[matches.index(None)]!r}")
     return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
 
 
@@ -132,7 +132,7 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
     sizes = Counter(groups[mask] for mask in outside)
     if len(sizes) < folds:
-        raise OptionError(f"folds={folds}: there are {len(sizes)} groups of masks outside test; use fewer folds")
+        raise OptionError(f"folds={folds}: more than the {len(sizes)} masks or groups outside test; use fewer")
     filled = [0] * folds
     fold_of: dict[str, int] = {}
     for group in sorted(sizes, key=lambda name: (-sizes[name], fraction_of(f"fold/{name}", seed))):
@@ -242,15 +242,16 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return listed
 
 
-def check_filled(splits: SplitArray, rule: SplitRule) -> None:
-    """Raise an OptionError if a split with a share has no mask."""
-    for code, (name, share) in enumerate(zip(SPLITS, rule.fractions or (), strict=False)):
+def check_filled(splits: SplitArray, rule: SplitRule, groups: int) -> None:
+    """Raise an OptionError if a split with a share has no mask; `groups` is the number of groups."""
+    fractions = rule.fractions or ()
+    shown, wanted = f"split=({', '.join(f'{share:g}' for share in fractions)})", sum(share > 0 for share in fractions)
+    if groups < wanted:
+        raise OptionError(f"{shown}: {wanted} splits need at least {wanted} masks or groups; the data set has {groups}")
+    for code, share in enumerate(fractions):
         if share > 0 and not (splits == code).any():
-            remedy = "" if rule.stratify else "stratify=True, another seed, or "
-            raise OptionError(
-                f"split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
-                f"there are too few groups; try {remedy}other shares"
-            )
+            remedy = "" if rule.stratify else f"stratify=True, seed={rule.seed + 1}, or "
+            raise OptionError(f"{shown}: none of {len(splits)} masks is in {SPLITS[code]}; try {remedy}other shares")
 
 
 def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray) -> None:
@@ -261,7 +262,7 @@ def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray)
         if splits[mask] != splits[other]:
             raise OptionError(
                 f"group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
-                f"{SPLITS[splits[mask]]} by the data set or the file of splits; correct that, or give no group"
+                f"{SPLITS[splits[mask]]} by the data set or the file of splits; correct that, or leave it out"
             )
 
 

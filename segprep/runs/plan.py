@@ -99,7 +99,7 @@ def split_masks(
     groups = splits.groups_of(keys, rule.group)
     if split_of is None:
         split_of = _new_splits(keys, groups, stats, rule, splits.file_of(rule, data), layout_splits)
-        splits.check_filled(split_of, rule)
+        splits.check_filled(split_of, rule, len(set(groups)))
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
 
 
@@ -120,7 +120,7 @@ def _new_splits(
     given = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
     if given is None and rule.folds is None and (rule.group or rule.seed):
         option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
-        raise OptionError(f"{option}: there is nothing to split; add split or folds")
+        raise OptionError(f"{option}: there is nothing to split; add shares, as split=(0.8, 0.1, 0.1), or folds=5")
     split_of = np.zeros(len(keys), np.uint8) if given is None else given
     splits.check_groups(keys, groups, split_of)
     return split_of

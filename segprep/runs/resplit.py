@@ -118,10 +118,15 @@ def _kept_splits(state: StoreState, rule: SplitRule) -> tuple[SplitRule, KeptSpl
     for name in ("group", "seed"):
         value = getattr(rule, name)
         if value and value != getattr(before, name):
-            raise OptionError(f"{name}={value!r}: takes effect only with new splits; add split")
+            raise OptionError(
+                f"{name}={value!r}: takes effect only with new splits; add shares, as split=(0.8, 0.1, 0.1)"
+            )
     split_of, fold_of = state.splits()
     if split_of is None and before.fractions is None and before.file is None:
-        raise IntegrityError(f"{state.root}: the table of splits is damaged, and no rule gives them; add split")
+        raise IntegrityError(
+            f"{state.root}: the table of splits is damaged, and no rule gives them; "
+            "add shares, as split=(0.8, 0.1, 0.1)"
+        )
     rule = replace(before, folds=rule.folds or before.folds)
     return rule, (split_of, fold_of if rule == before else None)
 

@@ -119,7 +119,7 @@ class Rules:
         if self.format is not None:
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
-            raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel")
+            raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel each")
 
 
 ALWAYS = ("labels", "classes")
@@ -219,7 +219,8 @@ def _check_used(settings: Mapping[str, Any], items: Sequence[str | Target]) -> N
         for name in setting_names(kind):
             if name in settings and name not in used:
                 has_object = any(isinstance(item, kind) for item in items)
-                remedy = f"set it in {kind.__name__}(...)" if has_object else f"add {kind.name!r} to targets"
+                names = ",".join([*(item for item in items if isinstance(item, str)), kind.name])
+                remedy = f"set it in {kind.__name__}(...)" if has_object else f"use targets={names!r}"
                 raise OptionError(f"{name}={settings[name]!r}: belongs to the target {kind.name}; {remedy}")
 
 
@@ -256,6 +257,10 @@ def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed_value(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
 
 
+_PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10)}
+"""Examples of settings that are pairs."""
+
+
 def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
     if name == "class_weights":
@@ -268,7 +273,8 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
     except msgspec.ValidationError:
         if get_origin(annotation) is Literal:
             check_choice(name, value, get_args(annotation))
-        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}") from None
+        example = f", as {name}={_PAIRS[name]}" if name in _PAIRS else ""
+        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}{example}") from None
 
 
 def _words(annotation: Any) -> str:

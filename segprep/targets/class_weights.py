@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, some
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -191,7 +191,7 @@ class Shaping:
     def __post_init__(self) -> None:
         check_choice("absent_class", self.absent_class, get_args(AbsentClass))
         if (clip := self.clip_class_weights) is not None and not 0 <= clip[0] <= clip[1] < math.inf:
-            raise OptionError(f"clip_class_weights={clip}: must be (LO, HI) with 0 <= LO <= HI")
+            raise OptionError(f"clip_class_weights={clip}: must be finite and at least 0, the smaller one first")
 
 
 def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
@@ -229,7 +229,7 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     lost = [name for name, is_absent in zip(counts.names[1:], absent[1:], strict=True) if is_absent]
     if lost and shaping.absent_class == "error":
         raise OptionError(
-            f"absent_class='error': no pixel of {', '.join(lost)} in the train split; use absent_class='zero' or 'cap'"
+            f"absent_class='error': no pixel of {some(lost)} in the train split; use absent_class='zero' or 'cap'"
         )
     if shaping.normalise:
         weights = mean_one(weights, counts)
@@ -250,12 +250,13 @@ def _by_name(weights: Mapping[str, float], names: tuple[str, ...]) -> ClassVecto
     if set(weights) != set(names):
         missing, unknown = sorted(set(names) - set(weights)), sorted(set(weights) - set(names))
         raise OptionError(
-            f"class_weights: missing {missing or 'none'}, unknown {unknown or 'none'}; give a weight for each class name"
+            f"class_weights: missing: {some(missing) or 'none'}; unknown: {some(unknown) or 'none'}; give a weight for each "
+            "class name"
         )
     vector = np.array([weights[name] for name in names], np.float64)
     if (wrong := np.flatnonzero(~(np.isfinite(vector) & (vector >= 0)))).size:
         name = names[wrong[0]]
-        raise OptionError(f"class_weights[{name!r}]={weights[name]}: must be a finite number of at least 0")
+        raise OptionError(f"class_weights: {name!r} has {weights[name]:g}; give a finite number of at least 0")
     return vector
 
 

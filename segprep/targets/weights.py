@@ -127,10 +127,12 @@ class Weights:
         self._shaping()
         if isinstance(self.class_weights, str):
             check_choice("class_weights", self.class_weights, [*FORMULAS, *IMAGE_RULES])
-        if self._image_rule() is not None and self._shaping() != Shaping():
+        given = [
+            f"{name}={value!r}" for name, value in vars(self._shaping()).items() if value != getattr(Shaping(), name)
+        ]
+        if self._image_rule() is not None and given:
             raise OptionError(
-                f"class_weights={self.class_weights!r}: computes weights from each image alone: absent_class, normalise and "
-                "clip_class_weights do not apply; leave them out"
+                f"class_weights={self.class_weights!r}: takes weights from each image alone; leave out {' and '.join(given)}"
             )
 
     def fit(self, train: Counts, everything: Counts) -> Self:
@@ -185,7 +187,9 @@ class Weights:
         limits = np.finfo(self.dtype)
         end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
         largest, smallest = float(weights.max(initial=0)) + self.w0, float(weights.min(initial=np.inf))
-        remedy = "use dtype='float32'" + ("" if self._image_rule() else ", normalise=True or clip_class_weights")
+        remedy = "use dtype='float32'" + (
+            "" if self._image_rule() else ", normalise=True or clip_class_weights=(0.1, 10)"
+        )
         if largest > end:
             raise OptionError(f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}")
         if smallest < step:

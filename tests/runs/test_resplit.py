@@ -130,9 +130,9 @@ def test_split_options_that_are_not_given_keep_their_values(labels: Path, tmp_pa
 @pytest.mark.parametrize("rule", [SplitRule(group="x"), SplitRule(seed=4)])
 def test_options_of_splits_need_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
-    with pytest.raises(OptionError, match="takes effect only with new splits; add split"):
+    with pytest.raises(OptionError, match="takes effect only with new splits; add shares"):
         resplit(tmp_path / "out.zarr", rule, workers=ONE)
-    with pytest.raises(OptionError, match="there is nothing to split; add split or folds"):
+    with pytest.raises(OptionError, match="there is nothing to split; add shares, as split="):
         preprocess(labels, tmp_path / "other.zarr", split=SplitRule(seed=4), workers=ONE)
 
 
@@ -186,5 +186,5 @@ def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path
 def test_splits_that_are_damaged_and_of_no_rule_are_refused(labels: Path, tmp_path: Path) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
     (tmp_path / "out.zarr/split/c/0").write_bytes(b"")
-    with pytest.raises(IntegrityError, match="the table of splits is damaged, and no rule gives them; add split"):
+    with pytest.raises(IntegrityError, match="the table of splits is damaged, and no rule gives them; add shares"):
         resplit(tmp_path / "out.zarr", SplitRule(folds=2), workers=ONE)

@@ -254,10 +254,10 @@ def test_weights_by_name_go_to_the_classes_of_these_names():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, r"missing \['background', 'cell', 'debris', 'ghost'\], unknown none"),
-        ({"background": 1, "cell": 1, "debris": 1}, r"missing \['ghost'\], unknown none"),
-        ({"background": 1, "cell": 1, "debris": 1, "ghost": 1, "car": 2}, r"missing none, unknown \['car'\]"),
-        ({"background": 1, "Cell": 1, "debris": 1, "ghost": 1}, r"missing \['cell'\], unknown \['Cell'\]"),
+        ({}, "missing: background, cell, debris, ghost; unknown: none"),
+        ({"background": 1, "cell": 1, "debris": 1}, "missing: ghost; unknown: none"),
+        ({"background": 1, "cell": 1, "debris": 1, "ghost": 1, "car": 2}, "missing: none; unknown: car"),
+        ({"background": 1, "Cell": 1, "debris": 1, "ghost": 1}, "missing: cell; unknown: Cell"),
         ({"background": 1, "cell": -1, "debris": 1, "ghost": 1}, r"at least 0"),
         ({"background": 1, "cell": math.nan, "debris": 1, "ghost": 1}, r"finite"),
         ({"background": 1, "cell": math.inf, "debris": 1, "ghost": 1}, r"finite"),
@@ -278,7 +278,10 @@ def test_refuses_an_unknown_formula_and_lists_the_known_ones(name):
     ("options", "message"),
     [
         ({"absent_class": "one"}, r"absent_class='one': choose one of zero, cap, error"),
-        ({"clip_class_weights": (2.0, 1.0)}, r"clip_class_weights=\(2.0, 1.0\): must be \(LO, HI\) with 0 <= LO <= HI"),
+        (
+            {"clip_class_weights": (2.0, 1.0)},
+            r"clip_class_weights=\(2.0, 1.0\): must be finite and at least 0",
+        ),
         ({"clip_class_weights": (-1.0, 1.0)}, r"clip_class_weights=\(-1.0"),
         ({"clip_class_weights": (0.0, math.inf)}, r"clip_class_weights=\(0.0, inf"),
         ({"clip_class_weights": (math.nan, 1.0)}, r"clip_class_weights=\(nan"),
