@@ -43,10 +43,11 @@ class SplitRule:
     seed : int
         Random seed.
     group : str or None
-        Keep masks together whose names match this regular expression equally, such as tiles of one slide. If it has groups,
-        these decide.
+        Regular expression for the part of a mask's name that its group has in common, such as ``slide[0-9]+``; the masks of a
+        group get the same split. If it has parentheses, only what they match counts.
     stratify : bool
-        Balance classes over the splits; adding masks later may then change the split of others.
+        Balance classes over the splits of given shares, and over the folds; adding masks later may then change the split
+        of others.
     folds : int or None
         Number of folds for cross-validation, at least 2; test masks belong to no fold.
     file : str or None
@@ -63,8 +64,8 @@ class SplitRule:
     def __post_init__(self) -> None:
         if self.fractions is not None:
             _check_fractions(self.fractions)
-        if self.stratify and self.fractions is None:
-            raise OptionError("stratify=True needs the shares to keep, such as split=(0.8, 0.1, 0.1)")
+        if self.stratify and self.fractions is None and self.folds is None:
+            raise OptionError("stratify=True: needs shares or folds to balance, as split=(0.8, 0.1, 0.1) or folds=5")
         if self.fractions is not None and self.file is not None:
             raise OptionError("split: give shares or a file, not both")
         if self.folds is not None and not 2 <= self.folds <= 254:  # noqa: PLR2004 - a byte, and one value for none
@@ -121,10 +122,17 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
     return np.searchsorted(bounds, [fraction_of(group, seed) for group in groups], side="right").astype(np.uint8)
 
 
-def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
+def folds_of(
+    groups: Sequence[str],
+    splits: SplitArray,
+    folds: int | None,
+    seed: int,
+    counts: NDArray[np.int64] | None = None,
+) -> SplitArray:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
-    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
+    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order. With
+    `counts`, shape (masks, columns), folds share these and the masks that have any of each column, as `stratified` does.
     """
     fold = np.full(len(groups), 255, np.uint8)
     if folds is None:
@@ -133,6 +141,10 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     sizes = Counter(groups[mask] for mask in outside)
     if len(sizes) < folds:
         raise OptionError(f"folds={folds}: more than the {len(sizes)} masks or groups outside test; use fewer")
+    if counts is not None:
+        columns = np.hstack([counts[outside], counts[outside] > 0])
+        fold[outside] = stratified([groups[mask] for mask in outside], columns, [1 / folds] * folds, seed)
+        return fold
     filled = [0] * folds
     fold_of: dict[str, int] = {}
     for group in sorted(sizes, key=lambda name: (-sizes[name], fraction_of(f"fold/{name}", seed))):

@@ -97,23 +97,25 @@ def split_masks(
     if split_of is not None and fold_of is not None:
         return split_of, fold_of
     groups = splits.groups_of(keys, rule.group)
+    counts = (
+        np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64) if rule.stratify else None
+    )
     if split_of is None:
-        split_of = _new_splits(keys, groups, stats, rule, splits.file_of(rule, data), layout_splits)
+        split_of = _new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits)
         splits.check_filled(split_of, rule, len(set(groups)))
-    return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
+    return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed, counts)
 
 
 def _new_splits(
     keys: Sequence[str],
     groups: Sequence[str],
-    stats: Sequence[MaskStats],
+    counts: NDArray[np.int64] | None,
     rule: SplitRule,
     file: AnyPath | None,
     layout_splits: Sequence[str | None],
 ) -> SplitArray:
     """Split of each mask by the shares of the rule, or by a file or folders."""
-    if rule.fractions is not None and rule.stratify:
-        counts = np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64)
+    if rule.fractions is not None and counts is not None:
         return splits.stratified(groups, counts, rule.fractions, rule.seed)
     if rule.fractions is not None:
         return splits.by_hash(groups, rule.fractions, rule.seed)

@@ -204,6 +204,29 @@ def test_folds_of_single_masks_are_of_one_size_and_hold_no_test_mask():
 
 
 @unhurried
+@given(st.lists(st.integers(0, 4), min_size=20, max_size=120), st.integers(2, 7), SEEDS)
+def test_stratified_folds_have_as_many_masks_of_each_class_within_1(classes, folds, seed):
+    counts = np.zeros((len(classes), 10), np.int64)
+    counts[np.arange(len(classes)), classes], counts[np.arange(len(classes)), np.add(classes, 5)] = 100, 1
+    found = folds_of(keys_of(len(classes)), np.zeros(len(classes), np.uint8), folds, seed, counts)
+    table = np.histogram2d(classes, found, bins=(range(6), range(folds + 1)))[0]
+    assert (table.max(axis=1) - table.min(axis=1)).max() <= 1
+
+
+@unhurried
+@given(GROUPINGS, st.integers(2, 4), SEEDS)
+def test_stratified_folds_keep_groups_together_and_hold_no_test_mask(groups, folds, seed):
+    rng = np.random.default_rng(seed)
+    splits = np.array([int(group[5:]) % 3 for group in groups], np.uint8)
+    if len({group for group, code in zip(groups, splits, strict=True) if code < 2}) < folds:
+        return
+    found = folds_of(groups, splits, folds, seed, rng.integers(0, 100, (len(groups), 3)))
+    assert ((found == 255) == (splits == 2)).all()
+    assert set(found[splits < 2].tolist()) == set(range(folds))
+    assert len(set(zip(groups, found.tolist(), strict=True))) == len(set(groups))
+
+
+@unhurried
 @given(GROUPINGS, st.integers(2, 12), SEEDS)
 def test_folds_keep_groups_together_and_do_not_depend_on_the_order(groups, folds, seed):
     train = np.zeros(len(groups), np.uint8)
@@ -340,11 +363,11 @@ def test_the_rules_file_comes_before_one_in_the_folder_of_the_data(tmp_path):
         ({"fractions": (1.2, -0.2, 0.0)}, r"must be at least 0"),
         ({"fractions": (float("nan"), 0.5, 0.5)}, r"split=\(nan"),
         ({"fractions": (0.0, 0.5, 0.5)}, r"nothing would be left for training"),
-        ({"stratify": True}, r"stratify=True needs the shares"),
+        ({"stratify": True}, r"stratify=True: needs shares or folds"),
         ({"fractions": (0.8, 0.1, 0.1), "file": "a.json"}, r"shares or a file, not both"),
         ({"folds": 1}, r"folds=1: must be from 2 to 254"),
         ({"folds": 255}, r"folds=255: must be from 2 to 254"),
-        ({"group": "("}, r"group='\(' not a regular expression: .*unterminated"),
+        ({"group": "("}, r"group='\(': not a regular expression: .*unterminated"),
         ({"group": "*"}, r"not a regular expression"),
     ],
 )
