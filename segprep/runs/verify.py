@@ -108,9 +108,9 @@ def verify(
         layout, _ = state.places()
         shards = [item for shard in layout.shards() for item in state.shards(layout, shard)]
         missing = are_written(root, shards).count(False)
+        state_of_shards = f"{missing} of {len(shards)} shards are missing" if missing else "all shards are written"
         raise IntegrityError(
-            f"{root}: is incomplete: {missing} of {len(shards)} shards are missing; rerun the command that writes it "
-            "to resume"
+            f"{root}: is incomplete: {state_of_shards}; rerun the command that writes it, without a part, to complete it"
         )
     again = [] if against is None else _sampled(state, workers.place(against), sample, seed)
     return check_state(state, deep=deep, again=again, workers=workers, progress=progress)
