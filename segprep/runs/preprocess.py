@@ -159,7 +159,7 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
-    """Progress that first checks, at every step, that this run may continue."""
+    """Progress that first calls `check`, which raises if another run has taken over the store."""
 
     def checked_progress(stage: Stage, done: int, masks: int) -> None:
         check()

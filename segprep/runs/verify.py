@@ -227,7 +227,7 @@ def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
 
 
 def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list[_Again]:
-    """Masks to compute again; none if the tables that say where they lie are damaged."""
+    """Masks to compute again; none if the tables of their names, sizes and places are damaged."""
     layout, keys = state.places()
     if keys is None or not state.is_intact("height", "width"):
         return []
