@@ -65,7 +65,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",
             "",
             "target     options",
-            *(f"{target.name:<11}{_options(target.parameters, _settings(target))}".rstrip() for target in info.targets),
+            *map(_target_line, info.targets),
             "",
             "bucket          masks",
             *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
@@ -245,10 +245,14 @@ def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
     return as_json({"formula": formula, "vector": list(vector), "weights": names})
 
 
-def _settings(target: TargetInfo) -> list[str]:
-    """Parameters of a target that are settings; all, if it is not part of segprep."""
+def _target_line(target: TargetInfo) -> str:
+    """Name and options of a target; the parameters of one that is not part of segprep are no options."""
     kind = target_types().get(target.name)
-    return [*target.parameters] if kind is None else setting_names(kind)
+    if kind is not None:
+        return f"{target.name:<10} {_options(target.parameters, setting_names(kind))}".rstrip()
+    return (
+        f"{target.name:<10} {' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}".rstrip()
+    )
 
 
 def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -256,27 +260,25 @@ def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> _options({"w0": 10.0, "normalise": True, "distance_clip": None, "vector": [1]}, ["w0", "normalise", "distance_clip"])
+    >>> _options({"w0": 10.0, "normalise": True, "distance_clip": None}, ["w0", "normalise", "distance_clip"])
     '--w0 10 --normalise'
     """
-    options = []
-    for name in names:
-        value, option = values[name], f"--{name.replace('_', '-')}"
-        if value is not None and value is not False:
-            options.append(option if value is True else f"{option} {_value(value)}")
-    return " ".join(options)
+    given = {f"--{name.replace('_', '-')}": values.get(name) for name in names}
+    return " ".join(
+        option if value is True else f"{option} {_value(value)}"
+        for option, value in given.items()
+        if value is not None and value is not False
+    )
 
 
 def _value(value: object) -> str:
-    """Value of an option; a long list is shortened."""
+    """Value of a setting, of which a long list is cut."""
     if isinstance(value, dict):
         return (
-            "{"
-            + some((f"{escape_controls(name)}: {_value(weight)}" for name, weight in value.items()), most=NAMED)
-            + "}"
+            "{" + some((f"{escape_controls(name)}: {_value(item)}" for name, item in value.items()), most=NAMED) + "}"
         )
     if isinstance(value, list | tuple):
-        return ",".join(map(_value, value))
+        return some(map(_value, value), most=NAMED).replace(", ", ",")
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 

@@ -69,7 +69,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         words_of = _differing(target_before, target)
         if not words_of and had.version != has.version:
             words_of = [f"{had.name} is version {has.version} instead of {had.version}"]
-        if not words_of and had.parameters != has.parameters and not of_masks:
+        if not words_of and target_before != target and not of_masks:
             words_of = [f"{had.name} was fitted to another train split"]
         if not words_of and not of_masks and had.fingerprint != has.fingerprint:
             words_of = [f"{had.name} is of segprep {now.segprep} instead of {before.segprep}"]
