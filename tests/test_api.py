@@ -76,7 +76,10 @@ def test_targets_may_be_names_or_objects(targets, settings, made):
         (SplitRule((0.5, 0.5, 0.0), seed=1), SplitRule((0.5, 0.5, 0.0), seed=1)),
     ],
 )
-def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule):
+def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("splits.csv", "splits.json"):
+        (tmp_path / name).touch()
     assert split_rule(split, {}) == rule
     assert split_rule(split, {"seed": 7}).seed == 7
 
