@@ -99,13 +99,13 @@ def _explain(error: BaseException) -> NoReturn:
 
 
 def _in_options(message: str) -> str:
-    """Message whose parameters are spelled as options of the running command."""
+    """Message whose parameters are spelled as options of the running command, or of the one that makes stores."""
     from .commands import main  # noqa: PLC0415 - see the module
     from .spelling import as_options  # noqa: PLC0415
 
     name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    command = main.get_command(None, name)
-    return message if command is None else as_options(message, command.params, sys.argv)
+    commands = [command for command in (main.get_command(None, "weights"), main.get_command(None, name)) if command]
+    return as_options(message, [param for command in commands for param in command.params], sys.argv)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called

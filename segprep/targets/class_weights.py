@@ -234,7 +234,7 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     lost = [name for name, is_absent in zip(counts.names[1:], absent[1:], strict=True) if is_absent]
     if lost and shaping.absent_class == "error":
         raise OptionError(
-            f"absent_class='error': no pixel of {some(lost)} in the train split; use absent_class='zero' or 'cap'"
+            f"absent_class='error': no pixel of {some(lost)} in the train split; use absent_class='zero' or absent_class='cap'"
         )
     if shaping.normalise:
         weights = mean_one(weights, counts)

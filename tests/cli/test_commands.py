@@ -616,6 +616,17 @@ def test_classes_that_train_or_val_lacks_are_warned_about(classed, tmp_path, seg
     assert folded.stdout == f"{root}: train 2, val 1, test 0; folds 1, 1, 1\n"
 
 
+def test_an_error_of_a_store_is_spelled_in_the_options_that_made_it(classed, tmp_path, segprep_here):
+    root, together, apart = tmp_path / "out.zarr", tmp_path / "together.json", tmp_path / "apart.json"
+    together.write_text('{"train": ["train/a.png", "train/b.png", "val/c.png"]}')
+    apart.write_text('{"train": ["train/a.png", "train/b.png"], "val": ["val/c.png"]}')
+    options = ["--instances-from", "components", "--absent-class", "error", "--workers", "1"]
+    assert segprep_here("weights", classed, root, "--split", together, *options).returncode == 0
+    line = assert_one_line(segprep_here("split", root, "--split", apart, "--refit"), 2)
+    remedy = "use --absent-class zero or --absent-class cap"
+    assert line == f"segprep: --absent-class error: no pixel of class 3 in the train split; {remedy}"
+
+
 def test_info_shows_the_options_that_make_the_targets_again(tmp_path, segprep_here):
     root = tmp_path / "out.zarr"
     (tmp_path / "mine.json").write_text('{"background": 0.5, "instance": 3}')
