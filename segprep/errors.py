@@ -60,6 +60,19 @@ class JobError(SegprepError):
     exit_code = 70
 
 
+def some(items: Iterable[object], *, most: int = 20) -> str:
+    """Items with commas between, of which only the first are listed, so that no message grows with the data.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    shown = [*map(str, items)]
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise OptionError if the value of a parameter is not among its choices.
 

@@ -49,8 +49,8 @@ def border_weights(
     -------
     (H, W) float32 array
         In ``[0, w0]``. d1 and d2 are the Euclidean distances between pixel centres to the nearest and to the second nearest
-        distinct instance, in pixels. 0 without an instance, and beyond `reach`, where the term would be below `NEGLIGIBLE`.
-        The numbers of the instances have no influence.
+        distinct instance, in pixels. 0 without an instance, and where the term would be below 1e-7, about the smallest step
+        of float16. The numbers of the instances have no influence.
 
     Raises
     ------

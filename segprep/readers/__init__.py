@@ -5,10 +5,11 @@ any label image or any folder of files per instance, is asked only about data th
 """
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
 from segprep.readers import (
@@ -46,6 +47,9 @@ READERS: dict[str, Reader] = {
     )
 }
 """The readers by the names of their formats."""
+
+CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "mots", "mapillary")
+"""Formats with crowds, or with groups of instances that are not separated."""
 
 
 def find(
@@ -100,6 +104,12 @@ def find(
             raise OptionError(
                 f"{name}={getattr(options, name)}: {path} is {masks.format}; only {label_image.READER.name} has such a value"
             )
+    if options.crowd != ReadOptions().crowd and masks.format not in CROWD_FORMATS:
+        warnings.warn(
+            f"crowd={options.crowd!r}: has no effect: {masks.format} has no crowds, only {', '.join(CROWD_FORMATS)}",
+            SegprepWarning,
+            stacklevel=2,
+        )
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 

@@ -13,7 +13,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, below, nearest
@@ -123,7 +123,7 @@ def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kin
         return list(map(Source, files))
     splits = [file_split(file) for file in files]
     if None in splits or len(set(splits)) < len(splits):
-        names = ", ".join(name_in(path, file) for file in files)
+        names = some(name_in(path, file) for file in files)
         raise InputError(
             f"{path}: {len(files)} {kind} files: {names}; give one, or one for each of train, val and test"
         )

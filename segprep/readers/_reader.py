@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, ParamSpec, TypeAlias, TypeVar, get_args
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, some
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
@@ -95,7 +95,7 @@ def splits_of_files(folder: AnyPath, files: Sequence[AnyPath], content: str) -> 
     """Split of each of several files of one data set; raise if one has none, or two have the same."""
     splits = [file_split(file) for file in files]
     if None in splits or len(set(splits)) < len(splits):
-        names = ", ".join(name_in(folder, file) for file in files)
+        names = some(name_in(folder, file) for file in files)
         raise InputError(
             f"{folder}: {len(files)} {content} files: {names}; give one of them, or one for each of train, val and test"
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, listing
 from segprep.readers._json import decode_file, first_character, mapped
@@ -147,7 +147,7 @@ def _unknown_json(top: AnyPath, files: list[AnyPath]) -> str | None:
     file = next((file for file in files if file.suffix.lower() in _JSON), None)
     if file is None:
         return None
-    what = f"an object with the keys {_some(keys)}" if (keys := _keys(file)) else "no object"
+    what = f"an object with the keys {some(keys, most=5)}" if (keys := _keys(file)) else "no object"
     return f"{_name(top, file)}: JSON of no known layout: {what}"
 
 
@@ -201,9 +201,3 @@ def _recognises(reader: Reader, path: AnyPath, find: Callable[[Reader, AnyPath],
         return find(reader, path) is not None
     except InputError:
         return False
-
-
-def _some(names: Iterable[str], most: int = 5) -> str:
-    """The first of some names, and the number of the others."""
-    names = list(names)
-    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 from msgspec.structs import asdict
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
@@ -207,7 +207,7 @@ def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | N
     for name in _CLASS:
         if named := [attribute for attribute in attributes if attribute.lower() == name]:
             return named[0]
-    shown = ", ".join(repr(attribute[:40]) for attribute in attributes[:5])
+    shown = some((repr(attribute[:40]) for attribute in attributes), most=5)
     raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
 
 

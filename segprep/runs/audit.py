@@ -100,7 +100,7 @@ class StoreState:
             if target is None:
                 raise IntegrityError(
                     f"{self.root}: has a target {info.name!r} that is not part of segprep {self.info.segprep}: "
-                    "pass its class, as targets=[...]"
+                    "from Python, pass its class in targets=[...]"
                 )
         return tuple(target for target in self.targets if target is not None)
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, some
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -20,7 +20,7 @@ ClassVector: TypeAlias = NDArray[np.float64]
 AbsentClass: TypeAlias = Literal["zero", "cap", "error"]
 
 BETA = 0.9999
-"""beta of `effective_number`: the value of Cui et al. for large data sets."""
+"""Default beta of `effective_number`: the value of Cui et al. for large data sets."""
 
 
 def inverse(counts: Counts) -> ClassVector:
@@ -71,8 +71,8 @@ def enet(counts: Counts) -> ClassVector:
     return np.where(counts.pixels > 0, weights, 0.0)
 
 
-def effective_number(counts: Counts) -> ClassVector:
-    """(1 - beta) / (1 - beta^I_c) with beta = `BETA`, times C / sum: further instances count less and less.
+def effective_number(counts: Counts, beta: float = BETA) -> ClassVector:
+    """(1 - beta) / (1 - beta^I_c), times C / sum: further instances count less and less; 1 for every class if beta is 0.
 
     I_c counts instances; a class that has none (background, stuff) counts once in each image where it occurs. With the numbers
     of pixels instead, every class would have the same weight.
@@ -83,7 +83,8 @@ def effective_number(counts: Counts) -> ClassVector:
     array([1.43, 1.43, 0.14])
     """
     number = np.where(counts.instances > 0, counts.instances, counts.images) * (counts.pixels > 0)
-    weights = _ratio(1 - BETA, -np.expm1(number * math.log(BETA)))
+    log_beta = math.log(beta) if beta else -math.inf
+    weights = _ratio(np.where(number > 0, 1 - beta, 0.0), -np.expm1(np.maximum(number, 1) * log_beta))
     return _ratio(weights * np.count_nonzero(weights), weights.sum())
 
 
@@ -159,18 +160,21 @@ class Shaping:
 
     Attributes
     ----------
-    absent_class, normalise, clip_class_weights
+    absent_class, normalise, clip_class_weights, beta
         As in `segprep.targets.weights.Weights`.
     """
 
     absent_class: AbsentClass = "zero"
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
+    beta: float = BETA
 
     def __post_init__(self) -> None:
         check_choice("absent_class", self.absent_class, get_args(AbsentClass))
         if (clip := self.clip_class_weights) is not None and not 0 <= clip[0] <= clip[1] < math.inf:
-            raise OptionError(f"clip_class_weights={clip}: must be (LO, HI) with 0 <= LO <= HI")
+            raise OptionError(f"clip_class_weights={clip}: must be finite and at least 0, the smaller one first")
+        if not 0 <= self.beta < 1:
+            raise OptionError(f"beta={self.beta}: must be at least 0 and less than 1")
 
 
 def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shaping | None = None) -> ClassVector:
@@ -184,9 +188,10 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     array([0.56, 4.  , 4.  ])
     """
     shaping = shaping or Shaping()
+    check_beta(rule, shaping.beta)
     if isinstance(rule, str):
         check_choice("class_weights", rule, FORMULAS)
-        weights = FORMULAS[rule](counts)
+        weights = FORMULAS[rule](counts) if shaping.beta == BETA else effective_number(counts, shaping.beta)
     else:
         weights = _by_name(rule, counts.names)
     absent = counts.pixels == 0
@@ -194,7 +199,7 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     lost = [name for name, is_absent in zip(counts.names[1:], absent[1:], strict=True) if is_absent]
     if lost and shaping.absent_class == "error":
         raise OptionError(
-            f"absent_class='error': no pixel of {', '.join(lost)} in the train split; use absent_class='zero' or 'cap'"
+            f"absent_class='error': no pixel of {some(lost)} in the train split; use absent_class='zero' or absent_class='cap'"
         )
     if shaping.normalise:
         weights = mean_one(weights, counts)
@@ -203,6 +208,13 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     if shaping.absent_class == "cap":
         weights = np.where(absent, weights[~absent].max(initial=0.0), weights)
     return weights
+
+
+def check_beta(rule: str | Mapping[str, float], beta: float) -> None:
+    """Raise OptionError for a beta that is not the default and not used."""
+    if beta != BETA and rule != "effective-number":
+        other = rule if isinstance(rule, str) else "given weights"
+        raise OptionError(f"beta={beta}: belongs to the formula effective-number, not to {other}")
 
 
 def mean_one(weights: ClassVector, counts: Counts) -> ClassVector:
@@ -215,12 +227,13 @@ def _by_name(weights: Mapping[str, float], names: tuple[str, ...]) -> ClassVecto
     if set(weights) != set(names):
         missing, unknown = sorted(set(names) - set(weights)), sorted(set(weights) - set(names))
         raise OptionError(
-            f"class_weights: missing {missing or 'none'}, unknown {unknown or 'none'}; give a weight for each class name"
+            f"class_weights: missing: {some(missing) or 'none'}; unknown: {some(unknown) or 'none'}; give a weight for each "
+            "class name"
         )
     vector = np.array([weights[name] for name in names], np.float64)
     if (wrong := np.flatnonzero(~(np.isfinite(vector) & (vector >= 0)))).size:
         name = names[wrong[0]]
-        raise OptionError(f"class_weights[{name!r}]={weights[name]}: must be a finite number of at least 0")
+        raise OptionError(f"class_weights: {name!r} has {weights[name]:g}; give a finite number of at least 0")
     return vector
 
 

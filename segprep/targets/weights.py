@@ -14,7 +14,7 @@ from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
 from segprep.targets.border import Border, BorderBetween, class_planes
-from segprep.targets.class_weights import FORMULAS, AbsentClass, Shaping, class_weights, inverse
+from segprep.targets.class_weights import BETA, FORMULAS, AbsentClass, Shaping, check_beta, class_weights, inverse
 from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
 
 
@@ -87,12 +87,15 @@ class Weights:
 
         The formulas are those of `segprep.targets.class_weights.FORMULAS`, the rules those of `IMAGE_RULES`.
     absent_class : str
-        Weight of a class without a pixel in the train split: ``zero`` (unless given by name, or 1 by the formula ``none``),
-        the largest weight of the others (``cap``), or an ``error``.
+        Weight of a class without a pixel in the train split: ``zero``, or the largest weight of the others (``cap``); or stop
+        with an ``error``. With ``zero``, weights given by name and those of the formula ``none`` stay.
     normalise : bool
         Scale the class weights to a mean of 1 over the pixels of the train split.
     clip_class_weights : tuple of float or None
         Smallest and largest weight of the classes that have pixels.
+    beta : float
+        Parameter of the class weights ``effective-number``, at least 0 and less than 1: the larger, the more do further
+        instances count.
     dtype : str
         Type of weights, border and distance: ``float16`` (relative precision 2^-11) or ``float32``.
     vector : tuple of float
@@ -108,6 +111,7 @@ class Weights:
     absent_class: AbsentClass = "zero"
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
+    beta: float = BETA
     dtype: Dtype = "float16"
     vector: tuple[float, ...] = field(default=(), metadata=BOUND)
 
@@ -119,11 +123,14 @@ class Weights:
         self._shaping()
         if isinstance(self.class_weights, str):
             check_choice("class_weights", self.class_weights, [*FORMULAS, *IMAGE_RULES])
-        if self._image_rule() is not None and self._shaping() != Shaping():
+        given = [
+            f"{name}={value!r}" for name, value in vars(self._shaping()).items() if value != getattr(Shaping(), name)
+        ]
+        if self._image_rule() is not None and given:
             raise OptionError(
-                f"class_weights={self.class_weights!r}: computes weights from each image alone: absent_class, normalise and "
-                "clip_class_weights do not apply; leave them out"
+                f"class_weights={self.class_weights!r}: takes weights from each image alone; leave out {' and '.join(given)}"
             )
+        check_beta(self.class_weights, self.beta)
 
     def fit(self, train: Counts, everything: Counts) -> Self:
         """Bind the class weights of the train split."""
@@ -165,7 +172,7 @@ class Weights:
         return Border(self.w0, self.sigma, self.border_on, self.single_instance, self.border_between, self.dtype)
 
     def _shaping(self) -> Shaping:
-        return Shaping(self.absent_class, self.normalise, self.clip_class_weights)
+        return Shaping(self.absent_class, self.normalise, self.clip_class_weights, self.beta)
 
     def _image_rule(self) -> Callable[[InstanceMask], FloatArray] | None:
         """Rule that needs no counts, if there is one."""
@@ -176,7 +183,9 @@ class Weights:
         limits = np.finfo(self.dtype)
         end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
         largest, smallest = float(weights.max(initial=0)) + self.w0, float(weights.min(initial=np.inf))
-        remedy = "use dtype='float32'" + ("" if self._image_rule() else ", normalise=True or clip_class_weights")
+        remedy = "use dtype='float32'" + (
+            "" if self._image_rule() else ", normalise=True or clip_class_weights=(0.1, 10)"
+        )
         if largest > end:
             raise OptionError(f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}")
         if smallest < step:
