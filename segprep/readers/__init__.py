@@ -23,6 +23,7 @@ from segprep.readers import (
     kaggle_csv,
     kitti,
     label_image,
+    label_studio,
     labelme,
     mapillary,
     mots,
@@ -41,7 +42,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -139,7 +139,7 @@ def _checked_file(path: AnyPath) -> list[Source]:
         return []
     text = mapped(path)
     check_utf8(path, text[:4])
-    if first_character(text) == b"[":
+    if first_character(text) == b"[" and not has_keys(text, "annotations"):
         raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
     if not is_object_with(text, "images", "annotations"):
         return []

@@ -127,6 +127,40 @@ _QUPATH = {
         },
     ],
 }
+_LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"image": "/data/upload/1/0123abcd-a.png"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "type": "polygonlabels",
+                        "value": {"points": [[0, 0], [80, 0], [80, 80]], "polygonlabels": ["cell"]},
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                    {
+                        "type": "brushlabels",
+                        # 120 values of 8 bits: a run of 60 zeros, and one of 60 times 255.
+                        "value": {
+                            "rle": [0, 0, 0, 120, 57, 27, 254, 59, 0, 199, 127, 224],
+                            "brushlabels": ["cell"],
+                        },
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                    {
+                        "type": "ellipselabels",
+                        "value": {"x": 50, "y": 50, "radiusX": 30, "radiusY": 20, "ellipselabels": ["cell"]},
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                ]
+            }
+        ],
+    }
+]
 _CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
@@ -185,6 +219,10 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a.geojson": text(_QUPATH["features"]), "a.png": block(9)}),
     ),
     "cellpose-npy": (Seed({"a_seg.npy": npy(_CELLPOSE)}),),
+    "label-studio": (
+        Seed({"a.json": text(_LABEL_STUDIO)}),
+        Seed({"task-1-annotation-2-by-3-tag-cell-0.png": block(255)}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
