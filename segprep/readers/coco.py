@@ -6,13 +6,10 @@ opened: the size is the width and height in the file.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
@@ -26,6 +23,7 @@ from segprep.readers._coco import annotation_crop, number, numbered, plain, show
 from segprep.readers._image import check_size
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
+    IGNORED_CODE,
     MaskSet,
     Reader,
     ReadOptions,
@@ -83,14 +81,10 @@ class CocoRef:
         shape = _coco.image_shape(where, self.sides)
         check_size(where, shape, self.options.max_pixels)
         check_instances(where, len(self.regions), self.options.max_instances)
-        crowds: list[BoolArray] = []
-        mask = mask_from_instances(where, shape, self._instances(shape, crowds), self.options)
-        return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
+        return mask_from_instances(where, shape, self._instances(shape), self.options)
 
-    def _instances(
-        self, shape: tuple[int, int], crowds: list[BoolArray]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each instance, or its problem; all crowds go to the one array in `crowds`, if any."""
+    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+        """Class code and pixels of each instance or ignored crowd, or its problem."""
         yield from self.problems
         for region in self.regions:
             try:
@@ -98,13 +92,8 @@ class CocoRef:
             except BadRegionError as error:
                 yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
                 continue
-            if region.is_crowd and self.options.crowd == "ignore":
-                if not crowds:
-                    crowds.append(np.zeros(shape, np.bool_))
-                y, x, pixels = crop
-                crowds[0][y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
-            else:
-                yield region.code, crop
+            is_ignored = region.is_crowd and self.options.crowd == "ignore"
+            yield IGNORED_CODE if is_ignored else region.code, crop
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -152,10 +152,10 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find a .json export of Label Studio, or its PNG files of brush regions.
 
     The JSON export is given itself or lies in the folder, or one in each of its train/, val/ and test/. PNG files such as
-    ``task-1-annotation-2-by-3-tag-NAME-0.png`` lie in the folder, or in its train/, val/ and test/. Polygons, brush regions and ellipses are instances; other regions, also rectangles, are left out. Of several
-    annotations of one image the first that is not cancelled counts; a task without one has no mask. The classes are the
-    labels in use, sorted. Sizes are in the file; only where an image has no region, the image of the same name has the
-    size.
+    ``task-1-annotation-2-by-3-tag-NAME-0.png`` lie in the folder, or in its train/, val/ and test/. Polygons, brush
+    regions and ellipses are instances; other regions, also rectangles, are left out. Of several annotations of one image
+    the first that is not cancelled counts; a task without one has no mask. The classes are the labels in use, sorted.
+    Sizes are in the file; only where an image has no region, the image of the same name has the size.
     """
     if sources := files_at(path, ".json", _is_ours, "Label Studio"):
         return _of_tasks(path if path.is_dir() else path.parent, sources, options)

@@ -25,14 +25,24 @@ from segprep.paths.listing import listing
 from segprep.readers._image import check_size
 from segprep.readers._json import decode_file, is_json, is_object_with, mapped
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
-from segprep.readers._shapes import union
+from segprep.readers._reader import (
+    IGNORED_CODE,
+    MaskSet,
+    Reader,
+    ReadOptions,
+    mask_from_instances,
+    read_all_or_raise,
+    with_split,
+)
+from segprep.readers._shapes import union, without
 from segprep.readers._text import MALFORMED, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
 _FAR = 2**20
 """Largest coordinate, in pixels."""
+_IGNORE, _BACKGROUND = "__ignore__", "_background_"
+"""Labels that labelme's own tools give no class."""
 
 Point = tuple[float, float]
 Points = list[Point]
@@ -87,31 +97,39 @@ class LabelmeRef:
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             groups.setdefault((drawn.label, group), []).append((number, drawn))
-        for (label, _), shapes in groups.items():
+        holes: list[tuple[int, InstanceCrop]] = []
+        for (label, _), shapes in sorted(groups.items(), key=lambda item: item[0][0] != _BACKGROUND):
             instance: InstanceCrop | None = None
             for number, drawn in shapes:
                 try:
                     crop = shape_crop(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
+                    if label == _BACKGROUND:
+                        holes.append((number, crop))
+                        continue
+                    for hole in (hole for later, hole in holes if later > number):
+                        crop = _trimmed(without(crop, hole), shape)
                 except BadRegionError as error:
                     yield Problem(error.kind, f"shape {number}: {error.value}")
                     continue
                 instance = crop if instance is None else union([instance, crop])
             if instance is not None:
-                yield 1 + self.labels.index(label), instance
+                yield IGNORED_CODE if label == _IGNORE else 1 + self.labels.index(label), instance
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find labelme's .json files, one per image: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
-    Lines and points have no area and are left out. The classes are the labels of all files, sorted.
+    Lines and points have no area and are left out. The classes are the labels of all files, sorted. As in labelme's own
+    conversions, ``_background_`` erases the shapes before it, and regions of ``__ignore__`` are ignored where no instance
+    is.
     """
     root = path if path.is_dir() else path.parent
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
     if not files:
         return None
     found = read_all_or_raise(files, lambda file: _labels(decode_file(file, _Document, "labelme file")))
-    labels = tuple(sorted(set().union(*filter(None, found))))
+    labels = tuple(sorted(set().union(*filter(None, found)) - {_IGNORE, _BACKGROUND}))
     refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
