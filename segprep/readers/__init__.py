@@ -30,6 +30,7 @@ from segprep.readers import (
     panoptic,
     qupath,
     segment_anything,
+    supervisely,
     via,
     voc,
     yolo,
@@ -42,7 +43,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -1,7 +1,7 @@
 """Shapes that annotation programs draw, as pixels within their bounding box."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -21,6 +21,25 @@ Point = tuple[float, float]
 def polygon_crop(points: Sequence[Point], shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of a polygon of corners (x, y), by COCO's rule, in an image of this height and width."""
     return runs_crop(polygon_runs([[number for point in points for number in point]], shape), shape)
+
+
+def holed_crop(outline: Sequence[Point], holes: Iterable[Sequence[Point]], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of a polygon that are in none of its holes; otherwise as `polygon_crop`.
+
+    Examples
+    --------
+    >>> square, hole = [(0, 0), (3, 0), (3, 3), (0, 3)], [(1, 1), (2, 1), (2, 2), (1, 2)]
+    >>> holed_crop(square, [hole], (4, 5)).pixels.sum()
+    np.int64(8)
+    """
+    crop = polygon_crop(outline, shape)
+    for hole in holes:
+        try:
+            crop = without(crop, polygon_crop(hole, shape))
+        except BadRegionError as error:
+            if error.kind != NO_PIXEL:
+                raise
+    return trimmed(crop, shape)
 
 
 def box_crop(first: Point, last: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:

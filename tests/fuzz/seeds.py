@@ -3,9 +3,11 @@
 ``python tests/fuzz/seeds.py FOLDER`` writes one folder for each reader, and the main file of each to ``FOLDER/main``.
 """
 
+import base64
 import io
 import json
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -161,6 +163,21 @@ _LABEL_STUDIO = [
         ],
     }
 ]
+_SUPERVISELY = {
+    "size": SIZE,
+    "objects": [
+        {
+            "classTitle": "cell",
+            "geometryType": "polygon",
+            "points": {"exterior": [[0, 0], [4, 0], [4, 4]], "interior": [[[2, 1], [3, 1], [3, 2]]]},
+        },
+        {
+            "classTitle": "cell",
+            "geometryType": "bitmap",
+            "bitmap": {"data": base64.b64encode(zlib.compress(png([[1, 0], [1, 1]]))).decode(), "origin": [1, 4]},
+        },
+    ],
+}
 _CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
@@ -222,6 +239,10 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "label-studio": (
         Seed({"a.json": text(_LABEL_STUDIO)}),
         Seed({"task-1-annotation-2-by-3-tag-cell-0.png": block(255)}),
+    ),
+    "supervisely": (
+        Seed({"a/ann/a.png.json": text(_SUPERVISELY), "meta.json": text({"classes": [{"title": "cell"}]})}),
+        Seed({"meta.json": text({"classes": [{"title": "cell"}]}), "a/ann/a.png.json": text(_SUPERVISELY)}),
     ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
