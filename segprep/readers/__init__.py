@@ -19,6 +19,7 @@ from segprep.readers import (
     coco,
     colour_png,
     cvat_xml,
+    darwin,
     instance_png,
     kaggle_csv,
     kitti,
@@ -43,7 +44,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely, darwin),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -19,6 +19,7 @@ from segprep.masks.splits import FOLDERS, file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listing
 from segprep.readers._image import PNG, TIFF, decode_errors
+from segprep.readers._json import is_json
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
 """Suffixes of images whose size can be read."""
@@ -150,6 +151,19 @@ def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kin
         return _sources(path, found, kind)
     files = [file for child in inside.named("annotations", *FOLDERS) for file in listing(child).with_suffix(suffix)]
     return _sources(path, filter(is_ours, files), kind)
+
+
+def files_of_images(folder: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool]) -> list[AnyPath]:
+    """Files of annotations of one image each, in a folder, else in its ``annotations/`` or folders of splits.
+
+    Beside them, a damaged JSON file is one of them.
+    """
+    inside = listing(folder)
+    files = inside.with_suffix(suffix)
+    if ours := set(filter(is_ours, files)):
+        return [file for file in files if file in ours or (suffix == ".json" and not is_json(file))]
+    folders = inside.named("annotations", *FOLDERS)
+    return [file for child in folders for file in files_of_images(child, suffix, is_ours)]
 
 
 def _sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Source]:

@@ -111,8 +111,8 @@ def trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
     return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
 
 
-def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
-    """Pixels of all crops, as one.
+def union(crops: Sequence[InstanceCrop], *, even_odd: bool = False) -> InstanceCrop:
+    """Pixels of all crops, as one; if `even_odd`, only those that are in an odd number of them.
 
     Examples
     --------
@@ -128,7 +128,8 @@ def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
     right = max(crop.x + crop.pixels.shape[1] for crop in crops)
     pixels = np.zeros((below - top, right - left), np.bool_)
     for y, x, own in crops:
-        pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
+        part = pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]]
+        np.logical_xor(part, own, out=part) if even_odd else np.logical_or(part, own, out=part)
     return InstanceCrop(top, left, pixels)
 
 

@@ -178,6 +178,27 @@ _SUPERVISELY = {
         },
     ],
 }
+_CORNERS = [{"x": 0, "y": 0}, {"x": 4, "y": 0}, {"x": 4, "y": 4}]
+_DARWIN = {
+    "version": "2.0",
+    "item": {"name": "a.png", "slots": [{"slot_name": "0", **SIZE}]},
+    "annotations": [
+        {"id": "1", "name": "cell", "polygon": {"paths": [_CORNERS, _CORNERS[::-1], _CORNERS]}, "slot_names": ["0"]},
+        {"id": "2", "name": "wall", "mask": {}},
+        {
+            "name": "__raster_layer__",
+            "raster_layer": {"dense_rle": [0, 9, 1, 21], "mask_annotation_ids_mapping": {"2": 1}},
+        },
+    ],
+}
+_DARWIN_1 = {
+    "dataset": "a",
+    "image": {"filename": "a.png", **SIZE},
+    "annotations": [
+        {"name": "cell", "polygon": {"path": _CORNERS, "additional_paths": [_CORNERS, _CORNERS]}},
+        {"name": "cell", "complex_polygon": {"path": [_CORNERS]}},
+    ],
+}
 _CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
@@ -244,6 +265,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a/ann/a.png.json": text(_SUPERVISELY), "meta.json": text({"classes": [{"title": "cell"}]})}),
         Seed({"meta.json": text({"classes": [{"title": "cell"}]}), "a/ann/a.png.json": text(_SUPERVISELY)}),
     ),
+    "darwin": (Seed({"a.json": text(_DARWIN)}), Seed({"a.json": text(_DARWIN_1)})),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
