@@ -21,11 +21,13 @@ from segprep.readers import (
     cvat_xml,
     darwin,
     instance_png,
+    isat,
     kaggle_csv,
     kitti,
     label_image,
     label_studio,
     labelme,
+    labelme_xml,
     mapillary,
     mots,
     panoptic,
@@ -44,7 +46,7 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely, darwin),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely, darwin, isat, labelme_xml),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from segprep.arrays import LabelArray
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.readers._polygon import polygon_runs
@@ -149,3 +150,27 @@ def without(crop: InstanceCrop, hole: InstanceCrop) -> InstanceCrop:
         removed = hole.pixels[top - hole.y : below - hole.y, left - hole.x : right - hole.x]
         pixels[top - crop.y : below - crop.y, left - crop.x : right - crop.x] &= ~removed
     return InstanceCrop(crop.y, crop.x, pixels)
+
+
+def erase(crop: InstanceCrop, rank: int, top: LabelArray) -> None:
+    """Let a crop erase what has a lower rank: set `top`, the highest rank that erases at each pixel, (H, W), from -1 on."""
+    y, x, pixels = crop
+    part = top[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+    np.maximum(part, np.where(pixels, rank, -1), out=part)
+
+
+def not_erased(crop: InstanceCrop, rank: int, top: LabelArray) -> InstanceCrop:
+    """Pixels of a crop of this rank that nothing erases; raise if there is none.
+
+    Examples
+    --------
+    >>> top = np.full((1, 3), -1, np.int32)
+    >>> erase(InstanceCrop(0, 1, np.ones((1, 1), bool)), 5, top)
+    >>> not_erased(InstanceCrop(0, 0, np.ones((1, 3), bool)), 4, top).pixels
+    array([[ True, False,  True]])
+    """
+    y, x, pixels = crop
+    kept = pixels & (top[y : y + pixels.shape[0], x : x + pixels.shape[1]] <= rank)
+    if not kept.any():
+        raise BadRegionError("region that background over it hides", f"{pixels.sum()} pixels")
+    return trimmed(InstanceCrop(y, x, kept), (top.shape[0], top.shape[1]))

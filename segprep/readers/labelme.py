@@ -34,7 +34,7 @@ from segprep.readers._reader import (
     read_all_or_raise,
     with_split,
 )
-from segprep.readers._shapes import union, without
+from segprep.readers._shapes import erase, not_erased, union
 from segprep.readers._text import MALFORMED, decode_region
 
 _CORNERS = 2
@@ -97,17 +97,16 @@ class LabelmeRef:
                 continue
             group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
             groups.setdefault((drawn.label, group), []).append((number, drawn))
-        holes: list[tuple[int, InstanceCrop]] = []
+        top = np.full(shape, -1, np.int32)
         for (label, _), shapes in sorted(groups.items(), key=lambda item: item[0][0] != _BACKGROUND):
             instance: InstanceCrop | None = None
             for number, drawn in shapes:
                 try:
                     crop = shape_crop(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
                     if label == _BACKGROUND:
-                        holes.append((number, crop))
+                        erase(crop, number, top)
                         continue
-                    for hole in (hole for later, hole in holes if later > number):
-                        crop = _trimmed(without(crop, hole), shape)
+                    crop = not_erased(crop, number, top)
                 except BadRegionError as error:
                     yield Problem(error.kind, f"shape {number}: {error.value}")
                     continue

@@ -199,6 +199,18 @@ _DARWIN_1 = {
         {"name": "cell", "complex_polygon": {"path": [_CORNERS]}},
     ],
 }
+_ISAT = {
+    "info": {"description": "ISAT", "name": "a.png", **SIZE},
+    "objects": [
+        {"category": "cell", "group": 1, "segmentation": [[0, 0], [4, 0], [4, 4]], "layer": 1.0, "iscrowd": False},
+        {"category": "__background__", "group": 2, "segmentation": [[1, 1], [3, 1], [3, 3]], "layer": 2.0},
+        {"category": "cell", "group": 3, "segmentation": [[0, 0], [4, 0], [4, 4]], "layer": 3.0, "iscrowd": True},
+    ],
+}
+_LABELME_XML = b"""<annotation><filename>a.jpg</filename><source><sourceAnnotation>LabelMe</sourceAnnotation></source>
+<object><name>cell</name><deleted>0</deleted><polygon><pt><x>0</x><y>0</y></pt><pt><x>4</x><y>0</y></pt><pt><x>4</x><y>4</y>
+</pt></polygon></object><object><name>wall</name><deleted>1</deleted></object>
+<imagesize><nrows>6</nrows><ncols>5</ncols></imagesize></annotation>"""
 _CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
@@ -266,6 +278,8 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"meta.json": text({"classes": [{"title": "cell"}]}), "a/ann/a.png.json": text(_SUPERVISELY)}),
     ),
     "darwin": (Seed({"a.json": text(_DARWIN)}), Seed({"a.json": text(_DARWIN_1)})),
+    "isat": (Seed({"a.json": text(_ISAT)}),),
+    "labelme-xml": (Seed({"a.xml": _LABELME_XML}),),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
