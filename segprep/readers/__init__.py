@@ -14,6 +14,7 @@ from segprep.paths.files import storage
 from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
+    bdd100k,
     cellpose_npy,
     cityscapes,
     coco,
@@ -32,6 +33,7 @@ from segprep.readers import (
     mots,
     panoptic,
     qupath,
+    roboflow,
     segment_anything,
     supervisely,
     via,
@@ -46,7 +48,8 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio, supervisely, darwin, isat, labelme_xml),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
+        *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -280,6 +280,11 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "darwin": (Seed({"a.json": text(_DARWIN)}), Seed({"a.json": text(_DARWIN_1)})),
     "isat": (Seed({"a.json": text(_ISAT)}),),
     "labelme-xml": (Seed({"a.xml": _LABELME_XML}),),
+    "bdd100k": (Seed({"bitmasks/train/a.png": block((3, 0, 0, 1))}),),
+    "roboflow": (
+        Seed({"train/a_mask.png": block(1), "train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n"}),
+        Seed({"train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n", "train/a_mask.png": block(1)}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
