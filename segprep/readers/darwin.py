@@ -14,11 +14,11 @@ from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
-from segprep.masks.rle import BadRegionError, Runs, listed_runs, runs_crop
+from segprep.masks.rle import BadRegionError, listed_runs, runs_crop
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.readers._beside import files_of_images
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, is_object_with, mapped
+from segprep.readers._json import decode_file, has_keys, is_image_with, mapped
 from segprep.readers._reader import (
     MaskSet,
     Reader,
@@ -119,13 +119,13 @@ class DarwinRef:
     ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each annotation, or its problem."""
         annotations: list[tuple[int, _Annotation]] = []
-        masks: dict[str, Runs] = {}
+        masks: dict[str, list[int]] = {}
         for number, text in enumerate(texts):
             try:
                 found = decode_region(text, _Annotation, "annotation cannot be understood")
                 _check_slot(found, slot)
                 if (layer := found.raster_layer) is not None:
-                    masks |= layer_runs(layer.dense_rle, layer.mask_annotation_ids_mapping, shape)
+                    masks |= layer_edges(layer.dense_rle, layer.mask_annotation_ids_mapping, shape)
                 elif found.tag is None:
                     annotations.append((number, found))
             except BadRegionError as error:
@@ -155,8 +155,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     return MaskSet("darwin", class_table((None, name) for name in names), tuple(refs))
 
 
-def layer_runs(dense: list[int], values: dict[str, int], shape: tuple[int, int]) -> dict[str, Runs]:
-    """Runs of each mask of a raster layer, along the rows of an image of this height and width, background first.
+def layer_edges(dense: list[int], values: dict[str, int], shape: tuple[int, int]) -> dict[str, list[int]]:
+    """Edges of each mask of a raster layer: where its runs start and stop in the image's pixels, row by row.
 
     Parameters
     ----------
@@ -164,6 +164,8 @@ def layer_runs(dense: list[int], values: dict[str, int], shape: tuple[int, int])
         Value and length of each run of the label image.
     values : dict of int
         Value of each mask.
+    shape : (int, int)
+        Height and width of the image in pixels.
 
     Raises
     ------
@@ -172,20 +174,16 @@ def layer_runs(dense: list[int], values: dict[str, int], shape: tuple[int, int])
 
     Examples
     --------
-    >>> layer_runs([0, 1, 7, 2, 8, 3], {"a": 7, "b": 8}, (2, 3))
-    {'a': array([1, 2, 3]), 'b': array([3, 3, 0])}
+    >>> layer_edges([0, 1, 7, 2, 8, 3], {"a": 7, "b": 8}, (2, 3))
+    {'a': [1, 3], 'b': [3, 6]}
     """
     lengths = listed_runs(dense[1::2])
     if len(dense) % 2 or lengths.sum() != shape[0] * shape[1]:
         raise BadRegionError("runs do not fit the image", f"{lengths.sum()} pixels for {shape[0]} x {shape[1]}")
-    stops = np.cumsum(lengths)
-    own: dict[int, list[int]] = {}
-    for value, length, stop in zip(dense[::2], lengths.tolist(), stops.tolist(), strict=True):
-        own.setdefault(value, []).extend((stop - length, stop))
-    ends = shape[0] * shape[1]
-    return {
-        name: np.diff(own.get(value, []), prepend=0, append=ends).astype(np.int64) for name, value in values.items()
-    }
+    edges: dict[int, list[int]] = {}
+    for value, length, stop in zip(dense[::2], lengths.tolist(), np.cumsum(lengths).tolist(), strict=True):
+        edges.setdefault(value, []).extend((stop - length, stop))
+    return {name: edges.get(value, []) for name, value in values.items()}
 
 
 def _check_slot(found: _Annotation, slot: str | None) -> None:
@@ -194,12 +192,13 @@ def _check_slot(found: _Annotation, slot: str | None) -> None:
         raise BadRegionError("annotation of another slot than the first", repr(found.slot_names[0][:40]))
 
 
-def _crop(found: _Annotation, masks: dict[str, Runs], shape: tuple[int, int]) -> InstanceCrop:
+def _crop(found: _Annotation, masks: dict[str, list[int]], shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one annotation."""
     if found.mask is not None:
         if found.id not in masks:
             raise BadRegionError("mask that is in no raster layer", repr(str(found.id)[:40]))
-        x, y, pixels = runs_crop(masks[found.id], shape[::-1])
+        runs = np.diff(masks[found.id], prepend=0, append=shape[0] * shape[1]).astype(np.int64)
+        x, y, pixels = runs_crop(runs, shape[::-1])
         return InstanceCrop(y, x, pixels.T)
     if found.polygon is not None:
         paths = found.polygon.paths or [found.polygon.path, *found.polygon.additional_paths]
@@ -234,10 +233,9 @@ def _names_in(file: AnyPath) -> set[str]:
 
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like Darwin's; much cheaper than decoding it."""
-    text = mapped(file) if file.suffix.lower() == ".json" else b""
-    return is_object_with(text, "annotations", "item", "slots") or is_object_with(
-        text, "annotations", "image", "dataset", "filename"
-    )
+    if is_image_with(file, "item", "slots", "annotations"):
+        return True
+    return is_image_with(file, "dataset", "image", "filename", "annotations") and not has_keys(mapped(file), "images")
 
 
 READER = Reader("darwin", find, reads_one_file=True)

@@ -18,7 +18,7 @@ from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.readers._beside import files_of_images
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, is_object_with, mapped
+from segprep.readers._json import decode_file, is_image_with
 from segprep.readers._reader import (
     IGNORED_CODE,
     MaskSet,
@@ -147,8 +147,7 @@ def _categories(file: AnyPath) -> set[str]:
 
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like ISAT's; much cheaper than decoding it."""
-    text = mapped(file) if file.suffix.lower() == ".json" else b""
-    return is_object_with(text, "info", "description", "ISAT", "objects")
+    return is_image_with(file, "ISAT", "info", "description", "objects")
 
 
 READER = Reader("isat", find, reads_one_file=True)

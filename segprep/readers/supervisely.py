@@ -23,7 +23,7 @@ from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import listing
 from segprep.readers._coded import folders_named
 from segprep.readers._image import check_size
-from segprep.readers._json import decode_file, has_keys, is_json, is_object_with, mapped
+from segprep.readers._json import decode_file, has_keys, is_image_with, is_json, mapped
 from segprep.readers._reader import (
     MaskSet,
     Reader,
@@ -198,8 +198,9 @@ def _files_in(path: AnyPath) -> list[AnyPath]:
 
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like Supervisely's of an image, not of a video; much cheaper than decoding it."""
-    text = mapped(file) if file.suffix.lower() == ".json" else b""
-    return is_object_with(text, "objects", "size", "height", "width") and not has_keys(text, "framesCount")
+    if not is_image_with(file, "objects", "size", "height", "width") or has_keys(mapped(file), "framesCount"):
+        return False
+    return file.parent.name == _FOLDER or has_keys(mapped(file), "classTitle")
 
 
 def _titles(file: AnyPath) -> set[str]:
