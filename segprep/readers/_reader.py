@@ -4,9 +4,9 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, check_fields
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
@@ -50,8 +50,7 @@ class ReadOptions:
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:
-        if self.crowd not in get_args(Crowd):
-            raise OptionError(f"crowd={self.crowd!r}: unknown; choose one of {', '.join(get_args(Crowd))}")
+        check_fields(self)
         for name in ("max_pixels", "max_instances"):
             if not 0 < getattr(self, name) < 2**31:
                 raise OptionError(f"{name}={getattr(self, name)}: must be from 1 to {2**31 - 1}")

@@ -144,7 +144,7 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     """
     if part is None:
         return Part(1, 1)
-    numbers = part.split("/") if isinstance(part, str) else [str(number) for number in part]
+    numbers = part.split("/") if isinstance(part, str) else list(map(str, part)) if isinstance(part, Sequence) else []
     is_part = len(numbers) == 2 and all(map(str.isdecimal, numbers)) and 1 <= int(numbers[0]) <= int(numbers[1])  # noqa: PLR2004
     if not is_part:
         raise OptionError(f"part={part!r}: must be of the form '2/8', the second of eight parts")

@@ -16,7 +16,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
 from segprep.runs.plan import Plan, class_infos, split_masks
-from segprep.runs.settings import Split, SplitSettings, resplit_rule
+from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.layout import Layout
@@ -70,7 +70,7 @@ def resplit(
     OptionError
         If the rule does not fit these masks.
     """
-    rule, workers = resplit_rule(split, settings), Workers.of(workers)
+    rule, workers, refit = resplit_rule(split, settings), Workers.of(workers), typed_value("refit", refit, bool)
     root = workers.place(store)
     read_info(root)  # no lock is put where there is no store
     with write_lock(root):

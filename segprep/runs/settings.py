@@ -11,25 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
 
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
-from segprep.masks.splits import SplitRule
+from segprep.masks.splits import SPLITS, SplitRule
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
-from segprep.readers import READERS, Crowd, ReadOptions
+from segprep.readers import READERS, Crowd, Reader, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import AbsentClass
 from segprep.targets.distance import DistancePer
-from segprep.targets.target import Dtype
+from segprep.targets.target import Dtype, require_target
 from segprep.targets.weights import PRESETS
 from segprep.workers.jobs import Workers
 
@@ -45,7 +44,7 @@ Split: TypeAlias = str | os.PathLike[str] | Fractions | SplitRule | None
 class ReadSettings(TypedDict, total=False):
     """Settings of reading: those of `ReadOptions` and `InstanceRule`, and the format."""
 
-    format: str | None
+    format: str | Reader | None
     crowd: Crowd
     max_pixels: int
     max_instances: int
@@ -93,7 +92,7 @@ class Rules:
 
     Attributes
     ----------
-    format : str or None
+    format : str or Reader or None
         Format of the data; detected by default.
     canvas : (int, int) or None
         Height and width in pixels to which all masks are padded; by default a few sizes that fit.
@@ -108,7 +107,7 @@ class Rules:
         How masks are split.
     """
 
-    format: str | None = None
+    format: str | Reader | None = None
     canvas: tuple[int, int] | None = None
     on_error: OnError = "skip-annotation"
     reading: ReadOptions = field(default_factory=ReadOptions, metadata={"bound": True})
@@ -116,7 +115,7 @@ class Rules:
     split: SplitRule = field(default_factory=SplitRule, metadata={"bound": True})
 
     def __post_init__(self) -> None:
-        if self.format is not None:
+        if self.format is not None and not isinstance(self.format, Reader):
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
             raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel")
@@ -150,6 +149,9 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
     if isinstance(targets, str):
         targets = [name.strip() for name in targets.split(",") if name.strip()]
     items = targets if isinstance(targets, Sequence) else [targets]
+    for item in items:
+        if not isinstance(item, str):
+            require_target(item)
     _check_used(settings, items)
     settings = _with_preset(settings)
     chosen = [made_of(_kind(item), settings) if isinstance(item, str) else item for item in items]
@@ -177,22 +179,39 @@ def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
         return SplitRule(file=os.fspath(split), **given)
     try:
         numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]
-    except ValueError:
-        return SplitRule(file=str(split), **given)
+    except (TypeError, ValueError):
+        if isinstance(split, str):
+            return SplitRule(file=split, **given)
+        numbers = []
     if len(numbers) not in (2, 3):
         raise OptionError(f"split={split!r}: give the shares of train, val and test, as in '0.8,0.1,0.1', or a file")
     train, val, test = [*numbers, 0.0][:3]
     return SplitRule((train, val, test), **given)
 
 
-def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
-    """Path of a data set as the workers need it, or refs."""
-    return workers.place(data) if isinstance(data, str | os.PathLike | BucketPath) else tuple(data)
+def chosen_data(data: Data, workers: Workers, name: str = "data") -> AnyPath | tuple[MaskRef, ...]:
+    """Path of a data set as the workers need it, or refs; OptionError for anything else, under the name of the parameter."""
+    if isinstance(data, str | os.PathLike | BucketPath):
+        return workers.place(data, name)
+    if not isinstance(data, Iterable):
+        raise OptionError(f"{name}={data!r}: must be a path, or a sequence of refs")
+    refs = tuple(data)
+    for ref in refs:
+        lacking = [member for member in ("key", "split", "load") if not hasattr(ref, member)]
+        if lacking:
+            raise OptionError(f"{name}={data!r}: must be a path, or refs; {ref!r} lacks {', '.join(lacking)}")
+        if not isinstance(ref.key, str):
+            raise OptionError(f"{name}: {ref!r} has key={ref.key!r}: must be a string")
+        if ref.split not in (None, *SPLITS):
+            raise OptionError(f"{name}: {ref.key!r} has split={ref.split!r}: must be 'train', 'val', 'test' or None")
+    return refs
 
 
 def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
     """Raise OptionError for a setting that is not known."""
     for name in settings:
+        if name not in known and name in setting_names(*TARGETS, *RULES):
+            raise OptionError(f"{name}: no setting of this function; it belongs to preprocess, which computes targets")
         if name not in known:
             close = get_close_matches(name, known, n=1)
             raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
@@ -258,6 +277,8 @@ def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
+    if name == "format":
+        return value
     if name == "class_weights":
         return _class_weights(value)
     plain = value.item() if isinstance(value, np.generic) else value
@@ -268,26 +289,13 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
     except msgspec.ValidationError:
         if get_origin(annotation) is Literal:
             check_choice(name, value, get_args(annotation))
-        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}") from None
-
-
-def _words(annotation: Any) -> str:
-    """Type in words.
-
-    >>> _words(int | Literal["falk2019"] | None), _words(tuple[int, int])
-    ("an integer or 'falk2019'", 'a pair of numbers')
-    """
-    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
-    if get_origin(annotation) is Literal:
-        return " or ".join(map(repr, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return "a pair of numbers"
-    options = [_words(option) for option in get_args(annotation) if option is not NoneType]
-    return " or ".join(options) if options else words[annotation]
+        raise OptionError(f"{name}={value!r}: must be {type_words(annotation)}") from None
 
 
 def _class_weights(value: str | os.PathLike[str] | Mapping[str, float]) -> str | dict[str, float]:
     """Name of a formula, or weights by class name, also from a JSON file."""
+    if not isinstance(value, Mapping | str | os.PathLike):
+        raise OptionError(f"class_weights={value!r}: must be the name of a formula, or weights by class name")
     if isinstance(value, Mapping):
         weights: Any = value
     elif Path(value).suffix.lower() != ".json":

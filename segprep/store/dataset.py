@@ -68,7 +68,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     >>> dataset["cells.png"]["labels"].shape
     (1, 5)
     """
-    root = parse_path(store)
+    root = parse_path(store, "store")
     info = read_info(root)
     if info.status != "complete" and not incomplete:
         raise IntegrityError(

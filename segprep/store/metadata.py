@@ -47,13 +47,13 @@ from segprep.store.schema import (
     RootMetadata,
     StoreInfo,
     description,
-    is_target_name,
     manifest_digest,
     parameters_of,
 )
 from segprep.store.shards import array_spec, encode_array
 from segprep.store.tables import MASK_COLUMNS, MISSING, encode_table
 from segprep.targets import Target
+from segprep.targets.target import is_target_name
 
 INPUT_STAMP = "key/records/.input"
 """Path of the `InputStamp`, taken when the masks were loaded."""

@@ -7,12 +7,12 @@ infinity, whatever the counts: a class without a pixel has weight 0 unless `Shap
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, check_fields
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -189,7 +189,7 @@ class Shaping:
     clip_class_weights: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("absent_class", self.absent_class, get_args(AbsentClass))
+        check_fields(self)
         if (clip := self.clip_class_weights) is not None and not 0 <= clip[0] <= clip[1] < math.inf:
             raise OptionError(f"clip_class_weights={clip}: must be (LO, HI) with 0 <= LO <= HI")
 

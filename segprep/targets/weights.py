@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, check_fields
 from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
@@ -123,6 +123,7 @@ class Weights:
     fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._border()
         self._shaping()
         if isinstance(self.class_weights, str):
