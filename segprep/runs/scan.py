@@ -128,7 +128,7 @@ def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int
     results: list[MaskStats | str] = []
     for ref in refs:
         try:
-            complete, separated = load_mask(ref, instances)
+            complete, separated = load_mask(ref, instances, n_classes)
             results.append(mask_stats(complete, n_classes, separated))
         except InputError as error:
             results.append(str(error))

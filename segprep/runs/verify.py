@@ -19,11 +19,12 @@ from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath
 from segprep.readers import MaskSet, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
+from segprep.runs.settings import typed_value
 from segprep.store.dataset import Dataset
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, StoreInfo, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
-from segprep.targets.target import MaskFacts, check
+from segprep.targets.target import MaskFacts, check, computed
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 SAMPLE = 16
@@ -99,6 +100,10 @@ def verify(
     >>> verify(folder / "out.zarr").findings
     (Finding(path='1x5/labels/c/0/0/0', what='is missing', masks='cells.png'),)
     """
+    deep = typed_value("deep", deep, bool)
+    sample, seed = typed_value("sample", sample, int), typed_value("seed", seed, int)
+    if seed < 0:
+        raise OptionError(f"seed={seed}: must be at least 0")
     if sample < 1:
         raise OptionError(f"sample={sample}: must be at least 1")
     workers = Workers.of(workers)
@@ -263,7 +268,7 @@ def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[
     problems = []
     for shard in again.shards:
         assert shard.target is not None  # noqa: S101 - see check_state
-        expected = shard.target.compute(mask)
+        expected = computed(shard.target, mask, again.ref.key)
         try:
             problem = _difference(dataset.array(again.mask, shard.target.name), expected)
         except IntegrityError as error:

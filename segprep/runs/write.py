@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from segprep.errors import InputError, OptionError, StorageError
+from segprep.errors import InputError, StorageError
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
@@ -21,6 +21,7 @@ from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shard
+from segprep.targets.target import computed
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -105,9 +106,6 @@ def _write_shards(
         height, width = mask.shape
         for shard, array in zip(shards, arrays, strict=True):
             assert shard.target is not None  # noqa: S101 - a plan has all its targets
-            try:
-                array[row, ..., :height, :width] = shard.target.compute(mask)
-            except OptionError as error:
-                raise OptionError(f"{ref.key}: {error}") from error
+            array[row, ..., :height, :width] = computed(shard.target, mask, ref.key)
     for shard, array in zip(shards, arrays, strict=True):
         write_shard(root, shard, array)

@@ -13,7 +13,7 @@ from PIL import Image
 import segprep
 from segprep import Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
-from segprep.errors import IntegrityError, OptionError, OutputError
+from segprep.errors import IntegrityError, OptionError, OutputError, TargetError
 from segprep.runs.repair import repair
 from segprep.runs.resplit import resplit
 from segprep.runs.verify import verify
@@ -184,7 +184,22 @@ def test_its_name_is_one_of_a_folder_and_of_no_other_target(labels, tmp_path):
     class Outside(Centre):
         name = "../centre"
 
-    for target, message in ((Labels(), "has the name of another target"), (Outside(), "is no valid name")):
+    class Key(Centre):
+        name = "key"
+
+    class Dashed(Centre):
+        name = "my-centre"
+
+    class Text(Centre):
+        dtype = "str"
+
+    for target, message in (
+        (Labels(), "has the name of another target"),
+        (Outside(), "is no valid name"),
+        (Key(), "'key' is no valid name"),
+        (Dashed(), "is no valid name"),
+        (Text(), "Text: dtype='str': choose one of bool, float16"),
+    ):
         with pytest.raises(OptionError, match=message):
             segprep.preprocess(labels, tmp_path / "out.zarr", targets=[target], workers=ONE)
     assert not (tmp_path / "out.zarr").exists()
@@ -197,3 +212,40 @@ def test_a_class_with_other_parameters_is_an_integrity_error(root):
 
     with pytest.raises(IntegrityError, match=r"'centre': its stored parameters do not fit .*Other"):
         verify(root, deep=True, targets=[Other], workers=ONE)
+
+
+FAILURES = [
+    (lambda _: 1 / 0, r"compute\(\): ZeroDivisionError: division by zero"),
+    (lambda labels: segprep.border_weights(labels, sigma=-1), r"compute\(\): OptionError: sigma=-1"),
+    (lambda _: None, r"compute\(\): returned NoneType; must be an array float32 \(12, 16\)"),
+    (lambda labels: labels[:1].astype(np.float32), r"returned float32 \(1, 16\); must be an array float32 \(12, 16\)"),
+    (lambda labels: labels.astype(np.float64), r"returned float64 \(12, 16\); must be an array float32 \(12, 16\)"),
+    (lambda labels: np.full(labels.shape, np.nan, np.float32), r"returned NaN or infinity"),
+    (lambda labels: labels.__setitem__(0, 1), r"compute\(\): ValueError: assignment destination is read-only"),
+]
+
+
+@pytest.mark.parametrize(("compute", "message"), FAILURES)
+def test_its_failure_is_not_a_bug_in_segprep(labels, tmp_path, compute, message):
+    @dataclass(frozen=True)
+    class Failing(Centre):
+        def compute(self, mask):
+            return compute(mask.labels)
+
+    with pytest.raises(TargetError, match=rf"0\.png: target 'centre': .*{message}"):
+        segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Failing()], workers=ONE)
+
+
+def test_a_failure_of_its_other_methods_is_not_a_bug_in_segprep(root, labels, tmp_path):
+    @dataclass(frozen=True)
+    class Failing(Centre):
+        def fit(self, *_):
+            return 1 / 0
+
+        def check(self, *_):
+            return 1 / 0
+
+    with pytest.raises(TargetError, match=r"^target 'centre': fit\(\): ZeroDivisionError"):
+        segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Failing()], workers=ONE)
+    with pytest.raises(TargetError, match=r"0\.png: target 'centre': check\(\): ZeroDivisionError"):
+        verify(root, deep=True, targets=[Failing], workers=ONE)
