@@ -133,7 +133,7 @@ def test_source_has_a_name_even_if_it_is_the_working_directory(tmp_path, monkeyp
 
 def test_a_scheduler_that_is_not_there_is_an_option_error(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
-    with pytest.raises(OptionError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
+    with pytest.raises(StorageError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler="tcp://127.0.0.1:1"))
     assert not (tmp_path / "out.zarr").exists()
 
