@@ -147,11 +147,11 @@ def type_words(annotation: Any) -> str:
     return words.get(annotation) or " or ".join(map(type_words, arguments)) or f"a {annotation.__name__}"
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
+def listed(names: Sequence[str], most: int = 10, separator: str = ", ") -> str:
     """Names on one line, at most this many, and the number of the others.
 
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return separator.join(names[:most]) + more

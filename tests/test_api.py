@@ -223,7 +223,9 @@ def test_the_split_of_a_ref_is_one_of_three(tmp_path):
         segprep.preprocess([OwnRef("a", "foo")], tmp_path / "out.zarr")
 
 
-@pytest.mark.parametrize(("refs", "message"), [([], "no mask"), ([OwnRef("a"), OwnRef("a")], "'a' is not unique")])
+@pytest.mark.parametrize(
+    ("refs", "message"), [([], "no mask"), ([OwnRef("a"), OwnRef("a")], "2 refs have the key 'a'")]
+)
 def test_refs_need_keys_of_their_own(refs, message, tmp_path):
     with pytest.raises(segprep.InputError, match=message):
         segprep.preprocess(refs, tmp_path / "out.zarr")

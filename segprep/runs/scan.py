@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, listed
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
@@ -30,7 +30,7 @@ class BadMasksError(InputError):
     """Problems that end a run before anything is written: a message for each, and one remedy for all."""
 
     def __init__(self, messages: Sequence[str], remedy: str) -> None:
-        super().__init__("; ".join([*messages, remedy]))
+        super().__init__(f"{listed(messages, separator='; ')}; {remedy}")
         self.messages, self.remedy = tuple(messages), remedy
 
 
@@ -77,13 +77,17 @@ def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
         return find(source, format=rules.format, options=rules.reading)
     if not isinstance(classes, ClassTable):
+        if isinstance(classes, str) or not isinstance(classes, Sequence | None):
+            raise OptionError(f"classes={classes!r}: must be a ClassTable or a list of names")
         classes = class_table((None, name) for name in classes or ["instance"])
     keys = [ref.key for ref in source]
     if not keys:
         raise InputError("data: contains no mask; give at least one ref")
-    wrong = next((key for key, count in Counter(keys).items() if count > 1 or not key.isprintable()), None)
-    if wrong is not None:
-        raise InputError(f"data: the key {wrong!a} is not unique or not printable")
+    for key, count in Counter(keys).items():
+        if count > 1:
+            raise InputError(f"data: {count} refs have the key {key!r}; keys must be unique")
+        if not key.isprintable():
+            raise InputError(f"data: the key {key!a} has characters that cannot be written")
     return MaskSet(OWN_REFS, classes, tuple(source))
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError, check_choice, check_fields
+from segprep.errors import OptionError, check_choice, check_fields, listed
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -229,7 +229,7 @@ def class_weights(rule: str | Mapping[str, float], counts: Counts, shaping: Shap
     lost = [name for name, is_absent in zip(counts.names[1:], absent[1:], strict=True) if is_absent]
     if lost and shaping.absent_class == "error":
         raise OptionError(
-            f"absent_class='error': no pixel of {', '.join(lost)} in the train split; use absent_class='zero' or 'cap'"
+            f"absent_class='error': no pixel of {listed(lost)} in the train split; use absent_class='zero' or 'cap'"
         )
     if shaping.normalise:
         weights = mean_one(weights, counts)
@@ -247,10 +247,14 @@ def mean_one(weights: ClassVector, counts: Counts) -> ClassVector:
 
 def _by_name(weights: Mapping[str, float], names: tuple[str, ...]) -> ClassVector:
     """Given weights, in the order of the class codes."""
+
+    def shown(some: list[str]) -> str:
+        return f"[{listed([*map(repr, some)])}]" if some else "none"
+
     if set(weights) != set(names):
         missing, unknown = sorted(set(names) - set(weights)), sorted(set(weights) - set(names))
         raise OptionError(
-            f"class_weights: missing {missing or 'none'}, unknown {unknown or 'none'}; give a weight for each class name"
+            f"class_weights: missing {shown(missing)}, unknown {shown(unknown)}; give a weight for each class name"
         )
     vector = np.array([weights[name] for name in names], np.float64)
     if (wrong := np.flatnonzero(~(np.isfinite(vector) & (vector >= 0)))).size:

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from operator import index as as_integer
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, SegprepWarning, StorageError, check_fields
+from segprep.errors import (
+    IS_A_BUG,
+    JobError,
+    OptionError,
+    SegprepError,
+    SegprepWarning,
+    StorageError,
+    check_fields,
+    listed,
+)
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
 from segprep.workers.processes import Processes, can_spawn
@@ -141,7 +150,7 @@ def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any
         else:
             yield index, result
     if died:
-        raise StorageError("; ".join(died))
+        raise StorageError(listed(died, separator="; "))
 
 
 def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:
