@@ -4,8 +4,9 @@ One canvas for all masks would make every reader pay for the largest image, and 
 thousands of arrays. So masks whose sizes round up to the same canvas share a bucket; rounding has four steps per octave.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from segprep.errors import OptionError
@@ -51,10 +52,14 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Bucket:
-    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row."""
+    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row.
+
+    `most_rows` of them are in a shard; by default as many as `SHARD_PIXELS` allows.
+    """
 
     canvas: Size
     masks: tuple[int, ...]
+    most_rows: int | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +76,7 @@ class Bucket:
     def shard_shape(self) -> tuple[int, int, int]:
         """Rows, height and width of a shard, in complete chunks: it may extend beyond the canvas."""
         height, width = (-(-side // part) * part for side, part in zip(self.canvas, self.chunk, strict=True))
-        return min(len(self.masks), max(1, SHARD_PIXELS // (height * width))), height, width
+        return min(len(self.masks), self.most_rows or max(1, SHARD_PIXELS // (height * width))), height, width
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,10 @@ class Layout:
     buckets: tuple[Bucket, ...]
 
     @classmethod
-    def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None) -> "Layout":
+    def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None, channels: int = 1) -> "Layout":
         """Layout of masks of these sizes: on one canvas, or on canvases that are their sizes rounded up.
+
+        `channels` is the largest number of channels of a target: shards have fewer rows then, as a worker holds one.
 
         >>> [(bucket.name, bucket.masks) for bucket in Layout.fit([(250, 300), (20, 20), (256, 257)]).buckets]
         [('20x20', (1,)), ('256x320', (0, 2))]
@@ -93,7 +100,16 @@ class Layout:
         rows: dict[Size, list[int]] = {}
         for mask, (height, width) in enumerate(sizes):
             rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)
-        return cls(tuple(Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())))
+        buckets = [Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())]
+        if channels > 1:
+            pixels_of = [math.prod(bucket.shard_shape[1:]) for bucket in buckets]
+            most = [max(1, SHARD_PIXELS // (pixels * channels)) for pixels in pixels_of]
+            buckets = [replace(bucket, most_rows=rows) for bucket, rows in zip(buckets, most, strict=True)]
+        return cls(tuple(buckets))
+
+    def with_rows(self, rows: Mapping[str, int]) -> "Layout":
+        """Layout with these numbers of rows of a shard, by the names of the buckets."""
+        return Layout(tuple(replace(bucket, most_rows=rows.get(bucket.name)) for bucket in self.buckets))
 
     def shards(self) -> Iterator[Shard]:
         """All shards, bucket by bucket."""
