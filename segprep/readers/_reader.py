@@ -157,6 +157,9 @@ class MaskSet:
     refs: tuple[MaskRef, ...]
     problems: tuple[tuple[str, Problem], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<MaskSet of {self.format}: {len(self.refs):,} masks, {len(self.classes):,} classes>"
+
 
 @dataclass(frozen=True)
 class Reader:

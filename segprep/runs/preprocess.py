@@ -1,10 +1,12 @@
 """Preprocessing of a data set: scan, plan, write."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Unpack
 
-from segprep.errors import OptionError, OutputError
+from segprep.errors import OptionError, OutputError, SegprepWarning, listed
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
@@ -62,7 +64,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         same, byte for byte, whatever they are.
     overwrite : bool
         Replace a store made from other masks or with other settings; by default such a store is refused. What does not
-        differ stays. Only a segprep store is ever replaced.
+        differ stays, and all targets of the store are kept: for other masks, they are computed again. Only a segprep store
+        is ever replaced.
     part : str or (int, int), optional
         Write one part of the shards, ``"2/8"`` or ``(2, 8)``, in one of several runs side by side. When all have ended, a
         run without it completes the store.
@@ -119,10 +122,10 @@ def preprocess(  # noqa: PLR0913 - keywords
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             split_rule, kept = kept_splits(rules.split, state, found.input())
-            planned = plan(
+            plan_of = partial(
+                plan,
                 OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
                 found,
-                targets=wanted,
                 instances=rules.instances,
                 split=split_rule,
                 data=path,
@@ -130,8 +133,10 @@ def preprocess(  # noqa: PLR0913 - keywords
                 reading=rules.reading,
                 kept=kept,
             )
-            if state is not None:
-                planned, state = _reconciled(state, planned, overwrite)
+            if state is None:
+                planned = plan_of(targets=wanted)
+            else:
+                planned, state = _reconciled(state, wanted, plan_of, overwrite)
             task = WriteTask(root, found.masks.refs, rules.instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 
@@ -168,8 +173,12 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
+def _reconciled(
+    state: StoreState, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
+) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
+    stored = [target for target in state.targets if target is not None]
+    planned = plan_of(targets=wanted, stored=stored)
     both = planned if state.info.input != planned.info.input else with_stored_targets(state, planned)
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
@@ -179,8 +188,18 @@ def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan
             "replaces it"
         )
     if changed.of_masks:
+        names = {target.name for target in wanted}
+        again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
+        if state.unknown:
+            warnings.warn(
+                f"{state.root}: dropped {listed(state.unknown)}, which is not part of segprep; pass its class in targets "
+                "to compute it for the other masks",
+                SegprepWarning,
+                stacklevel=4,
+            )
         delete(state.root, state.info)
-        return planned, None
+        return again, None
+    state.require_carried()
     for target in changed.of_targets:
         delete(state.root, state.info, target)
     return both, state

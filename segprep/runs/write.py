@@ -14,7 +14,7 @@ from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
-from segprep.runs.audit import StoreState
+from segprep.runs.audit import StoreState, needs_class
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
 from segprep.store.layout import Part
@@ -78,6 +78,9 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], int]:
     jobs, missing = [], []
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written)]
+        for item in lacking:
+            if item.target is None:
+                raise needs_class(root, item.name)
         if lacking:
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
@@ -105,7 +108,7 @@ def _write_shards(
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
         height, width = mask.shape
         for shard, array in zip(shards, arrays, strict=True):
-            assert shard.target is not None  # noqa: S101 - a plan has all its targets
+            assert shard.target is not None  # noqa: S101 - see `_missing`
             array[row, ..., :height, :width] = computed(shard.target, mask, ref.key)
     for shard, array in zip(shards, arrays, strict=True):
         write_shard(root, shard, array)

@@ -31,6 +31,7 @@ import msgspec
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError
@@ -71,13 +72,17 @@ def create(
     root: AnyPath,
     info: StoreInfo,
     layout: Layout,
-    targets: Iterable[Target],
+    targets: Iterable[Target | None],
     tables: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
 
+    The metadata of a target that is None, since its class is not known, stay as they are.
+
     The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
     """
+    known = [target for target in targets if target is not None]
+    unknown = {stored.name for stored in info.targets} - {target.name for target in known}
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
     zarr.create_group(memory, path="instances")
@@ -85,7 +90,9 @@ def create(
         encode_table(memory, name, table)
     for bucket in layout.buckets:
         zarr.create_group(memory, path=bucket.name)
-        for target in targets:
+        for path in (f"{bucket.name}/{name}/zarr.json" for name in unknown):
+            objects[path] = default_buffer_prototype().buffer.from_bytes((root / path).read_bytes())
+        for target in known:
             attributes = {"description": description(target), "parameters": parameters_of(target)}
             encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))

@@ -47,6 +47,11 @@ class TargetShard(NamedTuple):
     fingerprint: str
 
     @property
+    def name(self) -> str:
+        """Name of the target."""
+        return self.spec.path.rpartition("/")[2]
+
+    @property
     def path(self) -> str:
         """Path of the shard in the store."""
         return f"{self.spec.path}/{shard_name(self.number, len(self.spec.shape))}"

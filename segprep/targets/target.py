@@ -5,6 +5,7 @@ the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` 
 """
 
 import re
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -12,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray, FloatArray
-from segprep.errors import OptionError, TargetError, check_choice, foreign_errors, is_foreign
+from segprep.errors import OptionError, TargetError, check_choice, foreign_errors, is_foreign, listed
 from segprep.masks.mask import InstanceMask
-from segprep.masks.stats import Counts
+from segprep.masks.stats import Counts, MaskStats
 
 Dtype: TypeAlias = Literal["float16", "float32"]
 
@@ -139,6 +140,18 @@ def fit(target: T, train: Counts, everything: Counts) -> T:
     if type(fitted) is not type(target):
         raise TargetError(f"target {target.name!r}: fit() returned {type(fitted).__name__}; must be the fitted target")
     return fitted
+
+
+def check_masks(target: Target, keys: Sequence[str], stats: Sequence[MaskStats]) -> None:
+    """Raise OptionError, before anything is written, for masks of which a target cannot be computed.
+
+    The target's own method is ``unfit(stats)``: the reason in a few words, or None.
+    """
+    own: Callable[[MaskStats], str | None] | None = getattr(target, "unfit", None)
+    reasons = {} if own is None else {key: own(mask) for key, mask in zip(keys, stats, strict=True)}
+    wrong = [key for key, reason in reasons.items() if reason]
+    if wrong:
+        raise OptionError(f"{listed(wrong)}: {reasons[wrong[0]]}")
 
 
 def computed(target: Target, mask: InstanceMask, key: str) -> NDArray[Any]:
