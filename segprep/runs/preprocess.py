@@ -121,7 +121,8 @@ def preprocess(  # noqa: PLR0913 - keywords
             found = require_readable(scan(executor, masks, rules.instances, progress, known), rules.on_error)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
-            split_rule, kept = kept_splits(rules.split, state, found.input())
+            digest = found.input()
+            split_rule, kept = kept_splits(rules.split, state, digest)
             plan_of = partial(
                 plan,
                 OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
@@ -136,7 +137,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             if state is None:
                 planned = plan_of(targets=wanted)
             else:
-                planned, state = _reconciled(state, wanted, plan_of, overwrite)
+                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
             task = WriteTask(root, found.masks.refs, rules.instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 
@@ -174,12 +175,13 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
 
 
 def _reconciled(
-    state: StoreState, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
+    state: StoreState, digest: str, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
 ) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
     stored = [target for target in state.targets if target is not None]
-    planned = plan_of(targets=wanted, stored=stored)
-    both = planned if state.info.input != planned.info.input else with_stored_targets(state, planned)
+    is_same = state.info.input == digest
+    planned = plan_of(targets=wanted, stored=stored if is_same else ())
+    both = with_stored_targets(state, planned) if is_same else planned
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
@@ -189,7 +191,10 @@ def _reconciled(
         )
     if changed.of_masks:
         names = {target.name for target in wanted}
-        again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
+        try:
+            again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
+        except OptionError as error:
+            raise OptionError(f"{state.root}: all targets of the store would be computed again: {error}") from error
         if state.unknown:
             warnings.warn(
                 f"{state.root}: dropped {listed(state.unknown)}, which is not part of segprep; pass its class in targets "
