@@ -29,8 +29,8 @@ BOUND = {"bound": True}
 class Target(Protocol):
     """One array per mask: a frozen dataclass with these attributes and methods, and parameters as fields.
 
-    It may have more: ``version``, ``channels``, ``pad``, ``fit``, ``unfit`` and ``check``; see the functions of this module for what they
-    are and for their defaults.
+    It may have more: ``version``, ``channels``, ``pad``, ``fit``, ``unfit`` and ``check``; see the functions of this module
+    for what they are and for their defaults.
 
     Attributes
     ----------

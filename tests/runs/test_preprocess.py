@@ -23,6 +23,7 @@ from segprep.errors import (
     OptionError,
     OutputError,
     SegprepError,
+    SegprepWarning,
     StorageError,
 )
 from segprep.masks.splits import SPLITS, SplitRule
@@ -618,7 +619,8 @@ def test_overwrite_with_other_masks_needs_no_class_of_a_former_target(three, tmp
     put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
     with pytest.raises(OutputError, match="it has 1 masks of coins; data has 3"):
         segprep.preprocess(three, root, workers=ONE)
-    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    with pytest.warns(SegprepWarning, match="dropped flows, which is not part of segprep"):
+        segprep.preprocess(three, root, workers=ONE, overwrite=True)
     segprep.preprocess(three, fresh, workers=ONE)
     assert files_of(root) == files_of(fresh)
 
@@ -761,3 +763,25 @@ def test_a_store_that_names_folders_elsewhere_is_refused(coins_copy, three):
     with pytest.raises(OutputError, match="is not a segprep store"):
         segprep.preprocess(three, coins_copy, workers=ONE, overwrite=True)
     assert (victim / "mine.txt").read_text() == "mine"
+
+
+def test_shards_have_fewer_rows_for_a_target_with_channels_and_keep_their_rows(three, tmp_path, monkeypatch, files_of):
+    for index in range(7):
+        Image.fromarray(np.eye(10, 10, index, np.uint8)).save(three / f"more{index}.png")
+    monkeypatch.setattr("segprep.store.layout.SHARD_PIXELS", 10 * 10 * 4)
+    by_class, root = Distance(distance_per="class"), tmp_path / "out.zarr"
+    info = segprep.preprocess(three, root, targets=[by_class], workers=ONE)
+    assert {bucket.name: bucket.shard_rows for bucket in info.buckets}["10x10"] == 2
+    before = files_of(root)
+    assert segprep.preprocess(three, root, targets=[by_class], workers=ONE) == info
+    assert segprep.verify(root, deep=True, against=three, workers=ONE).findings == ()
+    (root / "10x10/distance/c/1/0/0/0").unlink()
+    assert segprep.repair(root, three, workers=ONE).findings == ()
+    assert files_of(root) == before
+    segprep.preprocess(three, root, targets=[Weights()], workers=ONE)
+    segprep.resplit(root, (0.5, 0.5), refit=True, workers=ONE)
+    segprep.preprocess(three, tmp_path / "later.zarr", targets=[Weights()], workers=ONE)
+    later = segprep.preprocess(three, tmp_path / "later.zarr", targets=[by_class], workers=ONE)
+    assert {bucket.name: bucket.shard_rows for bucket in later.buckets}["10x10"] == 4
+    for store in (root, tmp_path / "later.zarr"):
+        assert segprep.verify(store, deep=True, against=three, workers=ONE).findings == ()
