@@ -81,9 +81,7 @@ class StoreState:
                 keys, bucket, row = map(self.table, names)
                 return layout_of(self.info.buckets, bucket, row), decode_keys(keys)
         buckets = self.info.buckets
-        return Layout(
-            tuple(Bucket((item.height, item.width), tuple(range(item.rows)), item.shard_rows) for item in buckets)
-        ), None
+        return Layout(tuple(Bucket((item.height, item.width), tuple(range(item.rows))) for item in buckets)), None
 
     def splits(self) -> KeptSplits:
         """Split and fold of each mask; None where the table is damaged or belongs to another rule."""

@@ -10,7 +10,7 @@ import numpy as np
 from segprep.errors import IntegrityError
 from segprep.masks.splits import SplitRule
 from segprep.runs.audit import KeptSplits, StoreState
-from segprep.runs.plan import Plan, bucket_infos
+from segprep.runs.plan import Plan
 from segprep.store.schema import target_info
 from segprep.store.tables import Tables, decode_keys
 from segprep.targets import ordered
@@ -34,19 +34,18 @@ def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple
 
 
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
-    """Plan with the targets of the store as well, and with the rows of its shards; those of unknown classes stay."""
+    """Plan with the targets of the store as well, as they were fitted; those of unknown classes stay as they are."""
     info = plan.info
-    layout = plan.layout.with_rows({bucket.name: bucket.shard_rows for bucket in state.info.buckets})
     stored = dict(zip((item.name for item in state.info.targets), state.targets, strict=True))
     targets = stored | dict(zip((item.name for item in info.targets), plan.targets, strict=True))
     of = {item.name: item for item in state.info.targets}
     infos = {
-        name: of[name] if target is None else target_info(target, layout, info.instance_rule, info.input)
+        name: of[name] if target is None else target_info(target, plan.layout, info.instance_rule, info.input)
         for name, target in targets.items()
     }
     names = ordered(targets)
-    now = msgspec.structs.replace(info, targets=tuple(infos[name] for name in names), buckets=bucket_infos(layout))
-    return replace(plan, info=now, layout=layout, targets=tuple(targets[name] for name in names))
+    now = msgspec.structs.replace(info, targets=tuple(infos[name] for name in names))
+    return replace(plan, info=now, targets=tuple(targets[name] for name in names))
 
 
 def diff(state: StoreState, plan: Plan) -> Diff:

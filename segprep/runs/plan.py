@@ -32,7 +32,7 @@ from segprep.store.schema import (
 from segprep.store.tables import MaskRows, make_tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
-from segprep.targets.target import channels_of, check_masks, fit, version_of
+from segprep.targets.target import check_masks, fit, version_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     """
     stats, classes = scanned.stats, scanned.masks.classes
     keys = [ref.key for ref in scanned.masks.refs]
+    layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
     layout_splits = [ref.split for ref in scanned.masks.refs]
     split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
@@ -75,8 +76,6 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     fitted = in_order(_fitted(target, of.get(target.name), train, all_counts) for target in targets)
     for target in fitted:
         check_masks(target, keys, stats)
-    channels = max((channels_of(target) for target in fitted), default=0)
-    layout = Layout.fit([mask.shape for mask in stats], canvas=canvas, channels=channels)
     digest = scanned.input()
     info = StoreInfo(
         format=FORMAT,
@@ -94,18 +93,14 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         hidden_pixels=sum(mask.hidden for mask in stats),
         classes=class_infos(classes, all_counts, train),
         splits=splits.SPLITS,
-        buckets=bucket_infos(layout),
+        buckets=tuple(
+            BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
+            for bucket in layout.buckets
+        ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
-
-
-def bucket_infos(layout: Layout) -> tuple[BucketInfo, ...]:
-    """Buckets of a layout."""
-    return tuple(
-        BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0]) for bucket in layout.buckets
-    )
 
 
 def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:

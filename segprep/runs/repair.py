@@ -124,12 +124,11 @@ def _plan_again(state: StoreState, source: Source, scanned: Scan) -> Plan:
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
         kept=state.splits(),
     )
-    layout = again.layout.with_rows({bucket.name: bucket.shard_rows for bucket in info.buckets})
     for target, stored in zip(targets, info.targets, strict=True):
-        now = None if target is None else target_info(target, layout, info.instance_rule, info.input)
+        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)
         if now is not None and now.fingerprint != stored.fingerprint:
             raise IntegrityError(
                 f"{state.root}: was written by segprep {info.segprep}, and this version computes other values of "
                 f"{stored.name}: make the store again"
             )
-    return Plan(msgspec.structs.replace(info, status="incomplete"), layout, targets, again.tables)
+    return Plan(msgspec.structs.replace(info, status="incomplete"), again.layout, targets, again.tables)

@@ -23,6 +23,7 @@ from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of
 from segprep.runs.scan import OWN_REFS, masks_of
 from segprep.runs.settings import Data, Rules, chosen_data, typed_value
 from segprep.store.dataset import Dataset
+from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
@@ -215,7 +216,11 @@ def _check_shards(
             problems.append((shard.record_path, "is damaged"))
         elif record.fingerprint != shard.fingerprint:
             problems.append((shard.record_path, "is from a run with other settings"))
-        elif problem := _shard_problem(root, shard, record, facts or ()) if deep else _size(root, shard, record):
+        elif (
+            problem := _shard_problem(root, shard, record, (facts or ())[shard.start :])
+            if deep
+            else _size(root, shard, record)
+        ):
             problems.append((shard.path, problem))
     return problems
 
@@ -282,11 +287,17 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
             mask,
             refs[keys[mask]],
             None if digests is None else bytes(digests[mask]),
-            state.shards(layout, shard_of[mask]),
+            _shards_with(state, layout, shard_of[mask], mask),
             _names(keys, shard_of[mask].masks),
         )
         for mask in sorted(picked.tolist())
     ]
+
+
+def _shards_with(state: StoreState, layout: Layout, shard: Shard, mask: int) -> list[TargetShard]:
+    """The shard of every target that holds a mask."""
+    row = shard.masks.index(mask)
+    return [item for item in state.shards(layout, shard) if item.has(row)]
 
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:

@@ -199,7 +199,7 @@ class Dataset:
         with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
             array = self._array(bucket, info)
             if not self.incomplete:
-                self._require(f"{bucket.name}/{target}/{shard_name(row // bucket.shard_rows, array.ndim)}")
+                self._require(f"{bucket.name}/{target}/{shard_name(row // array.shards[0], array.ndim)}")
             return np.asarray(array[row, ..., :height, :width])
 
     def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:

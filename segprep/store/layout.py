@@ -4,9 +4,8 @@ One canvas for all masks would make every reader pay for the largest image, and 
 thousands of arrays. So masks whose sizes round up to the same canvas share a bucket; rounding has four steps per octave.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from segprep.errors import OptionError
@@ -52,14 +51,10 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Bucket:
-    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row.
-
-    `most_rows` of them are in a shard; by default as many as `SHARD_PIXELS` allows.
-    """
+    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row."""
 
     canvas: Size
     masks: tuple[int, ...]
-    most_rows: int | None = None
 
     @property
     def name(self) -> str:
@@ -76,7 +71,18 @@ class Bucket:
     def shard_shape(self) -> tuple[int, int, int]:
         """Rows, height and width of a shard, in complete chunks: it may extend beyond the canvas."""
         height, width = (-(-side // part) * part for side, part in zip(self.canvas, self.chunk, strict=True))
-        return min(len(self.masks), self.most_rows or max(1, SHARD_PIXELS // (height * width))), height, width
+        return min(len(self.masks), max(1, SHARD_PIXELS // (height * width))), height, width
+
+    def rows_of(self, channels: int) -> int:
+        """Rows of a shard of a target with channels: fewer, so that it is not larger, in equal parts of other shards.
+
+        >>> bucket = Bucket((512, 512), tuple(range(100)))
+        >>> [bucket.rows_of(channels) for channels in (0, 1, 3, 80)]
+        [32, 32, 8, 1]
+        """
+        rows = self.shard_shape[0]
+        most = max(1, rows // max(1, channels))
+        return next(part for part in range(most, 0, -1) if rows % part == 0 or rows == len(self.masks))
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,8 @@ class Layout:
     buckets: tuple[Bucket, ...]
 
     @classmethod
-    def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None, channels: int = 1) -> "Layout":
+    def fit(cls, sizes: Sequence[Size], *, canvas: Size | None = None) -> "Layout":
         """Layout of masks of these sizes: on one canvas, or on canvases that are their sizes rounded up.
-
-        `channels` is the largest number of channels of a target: shards have fewer rows then, as a worker holds one.
 
         >>> [(bucket.name, bucket.masks) for bucket in Layout.fit([(250, 300), (20, 20), (256, 257)]).buckets]
         [('20x20', (1,)), ('256x320', (0, 2))]
@@ -100,16 +104,7 @@ class Layout:
         rows: dict[Size, list[int]] = {}
         for mask, (height, width) in enumerate(sizes):
             rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)
-        buckets = [Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())]
-        if channels > 1:
-            pixels_of = [math.prod(bucket.shard_shape[1:]) for bucket in buckets]
-            most = [max(1, SHARD_PIXELS // (pixels * channels)) for pixels in pixels_of]
-            buckets = [replace(bucket, most_rows=rows) for bucket, rows in zip(buckets, most, strict=True)]
-        return cls(tuple(buckets))
-
-    def with_rows(self, rows: Mapping[str, int]) -> "Layout":
-        """Layout with these numbers of rows of a shard, by the names of the buckets."""
-        return Layout(tuple(replace(bucket, most_rows=rows.get(bucket.name)) for bucket in self.buckets))
+        return cls(tuple(Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())))
 
     def shards(self) -> Iterator[Shard]:
         """All shards, bucket by bucket."""

@@ -230,8 +230,9 @@ def description(target: Target) -> str:
 def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str) -> TargetInfo:
     """Target with the fingerprint of everything that its values and their places depend on."""
     parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
-    places = {"buckets": [{"canvas": bucket.canvas, "masks": bucket.masks} for bucket in layout.buckets]}
-    parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), places, digest]
+    parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
+    if channels:
+        parts.append([bucket.rows_of(channels) for bucket in layout.buckets])
     fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
     return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
 

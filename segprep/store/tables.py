@@ -176,7 +176,7 @@ def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[
     members = [np.flatnonzero(bucket == number) for number in range(len(buckets))]
     return Layout(
         tuple(
-            Bucket((info.height, info.width), tuple(masks[np.argsort(row[masks])].tolist()), info.shard_rows)
+            Bucket((info.height, info.width), tuple(masks[np.argsort(row[masks])].tolist()))
             for info, masks in zip(buckets, members, strict=True)
         )
     )

@@ -133,10 +133,3 @@ def test_shards_hold_every_row_once_and_all_but_the_last_are_full(sizes, copies)
         assert {len(shard.masks) for shard in own[:-1]} <= {bucket.shard_shape[0]}
         assert 1 <= len(own[-1].masks) <= bucket.shard_shape[0]
     assert [shard.bucket for shard in shards] == sorted(shard.bucket for shard in shards)
-
-
-def test_a_shard_has_fewer_rows_where_a_target_has_channels():
-    sizes = [(512, 512)] * 100
-    assert Layout.fit(sizes).buckets[0].shard_shape == (32, 512, 512)
-    assert Layout.fit(sizes, channels=8).buckets[0].shard_shape == (4, 512, 512)
-    assert Layout.fit(sizes, channels=80).buckets[0].shard_shape == (1, 512, 512)
