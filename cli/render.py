@@ -151,6 +151,7 @@ def report_text(report: CheckReport) -> str:
 def findings_text(report: VerifyReport) -> str:
     """One line for each damaged or repaired object, and one for the store."""
     lines = [*(f"repaired: {_finding(finding)}" for finding in report.repaired), *map(_finding, report.findings)]
+    lines += [f"{name}: values not checked: not part of segprep; check them in Python" for name in report.unchecked]
     if report.findings:
         end = (
             f"damaged: {_count(len(report.findings), 'problem')}. "

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segprep.errors import SegprepError as SegprepError
     from segprep.errors import SegprepWarning as SegprepWarning
     from segprep.errors import StorageError as StorageError
+    from segprep.errors import TargetError as TargetError
     from segprep.kernels.border import border_weights as border_weights
     from segprep.kernels.boundaries import boundaries as boundaries
     from segprep.kernels.distance import signed_distance as signed_distance
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segprep.masks.mask import InstanceMask as InstanceMask
     from segprep.masks.mask import MaskRef as MaskRef
     from segprep.masks.splits import SplitRule as SplitRule
+    from segprep.readers import MaskSet as MaskSet
     from segprep.readers import Reader as Reader
     from segprep.readers import ReadOptions as ReadOptions
     from segprep.readers import find as find
@@ -58,7 +60,7 @@ _NAMES = {
     "runs.describe": ("describe", "class_weights"),
     "store.dataset": ("open",),
     "store.schema": ("StoreInfo",),
-    "readers": ("find", "Reader", "ReadOptions"),
+    "readers": ("find", "MaskSet", "Reader", "ReadOptions"),
     "masks.mask": ("MaskRef", "InstanceMask"),
     "masks.classes": ("ClassTable",),
     "masks.instances": ("InstanceRule",),
@@ -72,7 +74,7 @@ _NAMES = {
     "kernels.boundaries": ("boundaries",),
     "errors": (
         *("SegprepError", "OptionError", "InputError", "OutputError"),
-        *("IntegrityError", "StorageError", "JobError", "SegprepWarning"),
+        *("IntegrityError", "StorageError", "JobError", "TargetError", "SegprepWarning"),
     ),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

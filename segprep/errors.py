@@ -4,9 +4,13 @@ A message is a line, rarely several: where, what, the value, the remedy. Paramet
 the command line writes them as its options, ``--sigma -1``, prints the lines, and ends with `exit_code`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import ClassVar
+from functools import cache
+from types import NoneType
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 IS_A_BUG = "this is a bug in segprep"
 
@@ -60,8 +64,8 @@ class JobError(SegprepError):
     exit_code = 70
 
 
-def some(items: Iterable[object], *, most: int = 20) -> str:
-    """Items with commas between, of which only the first are listed, so that no message grows with the data.
+def some(items: Iterable[object], *, most: int = 20, separator: str = ", ") -> str:
+    """Items in one line, of which only the first are listed, so that no message grows with the data.
 
     Examples
     --------
@@ -70,7 +74,27 @@ def some(items: Iterable[object], *, most: int = 20) -> str:
     """
     shown = [*map(str, items)]
     more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more
+    return separator.join(shown[:most]) + more
+
+
+class TargetError(OptionError):
+    """A target that is not part of segprep raised an exception, or returned an array that its attributes do not allow."""
+
+
+def is_foreign(thing: object) -> bool:
+    """True for an object of a class that is not part of segprep: its errors are not bugs in segprep."""
+    return type(thing).__module__.partition(".")[0] != "segprep"
+
+
+@contextmanager
+def foreign_errors(what: str, kind: type[SegprepError]) -> Iterator[None]:
+    """Turn any exception of code that is not part of segprep into an error of this kind, after the words of `what`."""
+    try:
+        yield
+    except (kind, MemoryError):
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
@@ -88,3 +112,52 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     close = get_close_matches(str(value), [choice for choice in choices if isinstance(choice, str)], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise OptionError(f"{name}={value!r}: choose one of {', '.join(map(str, choices))}{hint}")
+
+
+def check_fields(values: Any) -> None:
+    """Raise OptionError for a field of a dataclass that has a value of another type.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Blur:
+    ...     radius: int | None = None
+    >>> check_fields(Blur("wide"))
+    Traceback (most recent call last):
+    segprep.errors.OptionError: radius='wide': must be an integer or None
+    """
+    import msgspec  # noqa: PLC0415 - not for `segprep --help`
+
+    for name, annotation in _annotations(type(values)).items():  # type: ignore[arg-type]  # a class is hashable
+        value = getattr(values, name)
+        if get_origin(annotation) is Literal:
+            check_choice(name, value, get_args(annotation))
+            continue
+        try:
+            msgspec.convert(value.item() if type(value).__module__ == "numpy" else value, annotation)
+        except (msgspec.ValidationError, ValueError):
+            raise OptionError(f"{name}={value!r}: must be {type_words(annotation)}") from None
+
+
+@cache
+def _annotations(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def type_words(annotation: Any) -> str:
+    """Type in words.
+
+    >>> type_words(int | Literal["falk2019"]), type_words(tuple[int, int] | None)
+    ("an integer or 'falk2019'", 'a pair of numbers or None')
+    """
+    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string", NoneType: "None"}
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple:
+        return "a pair of numbers" if len(arguments) == 2 and ... not in arguments else "a tuple of numbers"  # noqa: PLR2004
+    if origin is dict:
+        return "a dictionary"
+    return words.get(annotation) or " or ".join(map(type_words, arguments)) or f"a {annotation.__name__}"

@@ -127,6 +127,76 @@ def test_an_error_names_the_parameter(parameters, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"data": None}, "data=None: must be a path, or a sequence of refs"),
+        ({"data": [1]}, "data=.*: must be a path, or refs; 1 lacks key, split, load"),
+        ({"store": None}, "store=None: must be a path"),
+        ({"targets": Weights}, r"targets=Weights: is a class; give an object, Weights\(...\)"),
+        ({"targets": [object()]}, "targets=<object .*>: must be names of targets, or objects; it lacks name"),
+        ({"targets": ["weights", 3]}, "targets=3: must be names of targets"),
+        ({"split": 0.8}, "split=0.8: give the shares of train, val and test"),
+        ({"split": (0.8, "x")}, r"split=\(0.8, 'x'\): give the shares of train, val and test"),
+        ({"part": 1}, "part=1: must be of the form '2/8'"),
+        ({"workers": 2.5}, "workers=2.5: must be a number of processes"),
+        ({"class_weights": 3}, "class_weights=3: must be the name of a formula, or weights by class name"),
+        ({"format": 3}, "format=3: choose one of coco"),
+    ],
+)
+def test_a_value_of_another_type_is_an_option_error(parameters, message, tmp_path):
+    with pytest.raises(segprep.OptionError, match=message):
+        segprep.preprocess(**{"data": tmp_path, "store": tmp_path / "out.zarr"} | parameters)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: segprep.Weights(sigma="x"), "sigma='x': must be a number"),
+        (lambda: segprep.Weights(class_weights=3), "class_weights=3: must be a string or a dictionary"),
+        (lambda: segprep.Boundaries(boundary_width="x"), "boundary_width='x': must be an integer"),
+        (lambda: segprep.InstanceRule(separate="a"), "separate='a': must be an integer or 'falk2019'"),
+        (lambda: segprep.InstanceRule(overlap="smalest"), "overlap='smalest': .*; did you mean 'smallest'"),
+        (lambda: segprep.SplitRule(folds="a"), "folds='a': must be an integer or None"),
+        (lambda: segprep.ReadOptions(crowd="ignored"), "crowd='ignored': choose .*; did you mean 'ignore'"),
+        (lambda: segprep.Workers(scheduler=3), "scheduler=3: must be a string or None"),
+        (lambda: segprep.border_weights(np.ones((3, 3), int), sigma="x"), "sigma='x': must be from"),
+        (lambda: segprep.open(None), "store=None: must be a path"),
+        (lambda: segprep.find(3), "data=3: must be a path"),
+        (lambda: segprep.find("README.md", options=3), "options=3: must be ReadOptions"),
+    ],
+)
+def test_a_value_of_another_type_is_an_option_error_everywhere(call, message):
+    with pytest.raises(segprep.OptionError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sample": "x"}, "sample='x': must be an integer"),
+        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"deep": "x"}, "deep='x': must be True or False"),
+        ({"targets": "x"}, "targets='x': must be a list of classes of targets"),
+        ({"targets": [3]}, "targets=3: must be classes of targets"),
+    ],
+)
+def test_a_value_of_another_type_is_an_option_error_of_verify(coins_store, parameters, message):
+    with pytest.raises(segprep.OptionError, match=message):
+        segprep.verify(coins_store, **parameters)
+
+
+def test_a_setting_of_another_function_is_named(tmp_path):
+    with pytest.raises(segprep.OptionError, match="sigma: no setting of this function; it belongs to preprocess"):
+        segprep.check(tmp_path, sigma=3)
+
+
+def test_class_weights_name_their_own_parameter(coins_store):
+    with pytest.raises(segprep.OptionError, match=r"^formula='foo': choose one of inverse"):
+        segprep.class_weights(coins_store, "foo")
+
+
 @dataclass(frozen=True)
 class OwnRef:
     """A format that segprep does not know."""
@@ -151,7 +221,14 @@ def test_data_may_be_refs_of_another_format(tmp_path):
     assert (report.source, report.masks, report.problems) == ("refs", 2, ())
 
 
-@pytest.mark.parametrize(("refs", "message"), [([], "no mask"), ([OwnRef("a"), OwnRef("a")], "'a' is not unique")])
+def test_the_split_of_a_ref_is_one_of_three(tmp_path):
+    with pytest.raises(segprep.OptionError, match="data: 'a' has split='foo': must be 'train', 'val', 'test' or None"):
+        segprep.preprocess([OwnRef("a", "foo")], tmp_path / "out.zarr")
+
+
+@pytest.mark.parametrize(
+    ("refs", "message"), [([], "no mask"), ([OwnRef("a"), OwnRef("a")], "2 refs have the key 'a'")]
+)
 def test_refs_need_keys_of_their_own(refs, message, tmp_path):
     with pytest.raises(segprep.InputError, match=message):
         segprep.preprocess(refs, tmp_path / "out.zarr")

@@ -1,6 +1,7 @@
 """The border term of the U-Net weights: high where two instances are close."""
 
 import math
+from numbers import Real
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -90,10 +91,10 @@ def border_weights(
 
 def check_border(w0: float, sigma: float, border_on: BorderOn, single_instance: SingleInstance) -> None:
     """Raise OptionError if a parameter of `border_weights` is out of its range."""
-    if not 0 <= w0 < math.inf:
-        raise OptionError(f"w0={w0}: must be a number of at least 0")
-    if not 0.001 <= sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
-        raise OptionError(f"sigma={sigma}: must be from 0.001 to 1000 pixels")
+    if not isinstance(w0, Real) or not 0 <= w0 < math.inf:
+        raise OptionError(f"w0={w0!r}: must be a number of at least 0")
+    if not isinstance(sigma, Real) or not 0.001 <= sigma <= 1000:  # noqa: PLR2004 - in pixels; distances are squared in 64 bits
+        raise OptionError(f"sigma={sigma!r}: must be from 0.001 to 1000 pixels")
     check_choice("border_on", border_on, get_args(BorderOn))
     check_choice("single_instance", single_instance, get_args(SingleInstance))
 

@@ -1,5 +1,6 @@
 """Interior, border and shared border of instances."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
     >>> boundaries(np.array([[0, 1, 1, 1, 2, 2, 2]]))
     array([[0, 2, 1, 3, 3, 1, 1]], dtype=uint8)
     """
-    if width < 1:
-        raise OptionError(f"width={width}: must be at least 1 pixel")
+    if not isinstance(width, Integral) or width < 1:
+        raise OptionError(f"width={width!r}: must be at least 1 pixel")
     planes = as_planes(labels)
     inside = planes > 0
     shared = near_others(planes, width)

@@ -1,15 +1,15 @@
 """Instances of a mask: found in semantic masks, and separated where they touch."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from segprep.arrays import BoolArray, FloatArray, LabelArray
-from segprep.errors import InputError, OptionError, check_choice
+from segprep.errors import InputError, OptionError, check_fields, foreign_errors, is_foreign
 from segprep.kernels.boundaries import FARTHEST, near_others
 from segprep.kernels.to_other import distance_to_other
-from segprep.masks.mask import InstanceMask, MaskRef, Overlap
+from segprep.masks.mask import InstanceMask, MaskRef, Overlap, mask_problem
 
 Origin: TypeAlias = Literal["auto", "as-is", "components", "watershed"]
 Connectivity: TypeAlias = Literal[4, 8]
@@ -48,12 +48,10 @@ class InstanceRule:
     separate: Separation = 0
 
     def __post_init__(self) -> None:
-        check_choice("instances_from", self.instances_from, get_args(Origin))
-        check_choice("connectivity", self.connectivity, get_args(Connectivity))
-        check_choice("overlap", self.overlap, get_args(Overlap))
+        check_fields(self)
         if not 1 <= self.min_distance <= FARTHEST:
             raise OptionError(f"min_distance={self.min_distance}: must be from 1 to {FARTHEST} pixels")
-        if self.separate != "falk2019" and not (isinstance(self.separate, int) and self.separate >= 0):
+        if self.separate != "falk2019" and self.separate < 0:
             raise OptionError(f"separate={self.separate!r}: must be a number of pixels, at least 0, or 'falk2019'")
 
     def find_instances(self, mask: InstanceMask, key: str) -> InstanceMask:
@@ -68,10 +66,23 @@ class InstanceRule:
         return replace(split, overlap=self.overlap)
 
 
-def load_mask(ref: MaskRef, rule: InstanceRule) -> tuple[InstanceMask, InstanceMask]:
-    """Mask with its complete instances, and the same with touching instances separated, as the targets show it."""
-    complete = rule.find_instances(ref.load(), ref.key)
+def load_mask(ref: MaskRef, rule: InstanceRule, n_classes: int | None = None) -> tuple[InstanceMask, InstanceMask]:
+    """Mask with its complete instances, and the same with touching instances separated, as the targets show it.
+
+    InputError if it cannot be read, or if the ref is not part of segprep and its mask is no valid one of `n_classes`.
+    """
+    complete = rule.find_instances(_foreign(ref, n_classes) if is_foreign(ref) else ref.load(), ref.key)
     return complete, separated(complete, rule.separate)
+
+
+def _foreign(ref: MaskRef, n_classes: int | None) -> InstanceMask:
+    """Mask of a ref that is not part of segprep."""
+    what = f"{ref.key}: load() of {type(ref).__qualname__}"
+    with foreign_errors(what, InputError):
+        mask = ref.load()
+    if problem := mask_problem(mask, n_classes):
+        raise InputError(f"{what}: {problem}")
+    return mask
 
 
 def separated(mask: InstanceMask, how: Separation) -> InstanceMask:

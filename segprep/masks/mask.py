@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
 from segprep.kernels.regions import Regions, front_labels, regions
+
+A = TypeVar("A", bound=NDArray[Any])
 
 Overlap: TypeAlias = Literal["smallest", "last", "first", "error"]
 """Rule for the instance in front where some overlap; ``error`` allows no overlap."""
@@ -64,7 +66,7 @@ LISTED_VALUES = 8
 
 @dataclass(frozen=True, eq=False)
 class InstanceMask:
-    """Ground truth of one image: instances, their classes, and ignored pixels.
+    """Ground truth of one image: instances, their classes, and ignored pixels; its arrays are read-only.
 
     Attributes
     ----------
@@ -92,6 +94,16 @@ class InstanceMask:
     overlap: Overlap = "smallest"
     stuff: LabelArray | None = None
     source: SourceValues | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("planes", "classes", "ignore", "stuff"):
+            if isinstance(array := getattr(self, name), np.ndarray) and array.flags.writeable:
+                object.__setattr__(self, name, _read_only(array.view()))
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        planes = "" if len(self.planes) == 1 else f" in {len(self.planes)} planes"
+        return f"<InstanceMask of {height} x {width} pixels: {len(self.classes) - 1} instances{planes}>"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,13 +142,74 @@ class InstanceMask:
             else:
                 order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
             ranks[order + 1] = numbers
-        return front_labels(self.planes, ranks, self.areas)
+        labels, visible = front_labels(self.planes, ranks, self.areas)
+        return _read_only(labels), _read_only(visible)
 
     @cached_property
     def class_map(self) -> LabelArray:
         """Class code at each pixel, shape (H, W): of the instance in front, else of stuff, else 0."""
         codes: LabelArray = self.classes[self.labels]
-        return codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff)
+        return _read_only(codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff))
+
+
+def _read_only(array: A) -> A:
+    """The array, made read-only: labels and planes share their memory, and targets share a mask."""
+    array.flags.writeable = False
+    return array
+
+
+def mask_problem(mask: object, n_classes: int | None = None) -> str | None:
+    """Problem of a mask in a few words; None if it is as `InstanceMask` describes, with fewer codes than `n_classes`.
+
+    Examples
+    --------
+    >>> mask_problem(InstanceMask(np.array([[[0, 1, 3]]], np.int32), np.array([0, 1, 1], np.int32)))
+    'planes hold the instances 0 to 3, but classes has 1 to 2'
+    """
+    if not isinstance(mask, InstanceMask):
+        return f"returned {type(mask).__name__}, not an InstanceMask"
+    if not (_is_array(mask.planes, np.int32, 3) and mask.planes.size):
+        return f"planes is {_form(mask.planes)}; must be a (K, H, W) int32 array with at least one pixel"
+    if not (_is_array(mask.classes, np.int32, 1) and mask.classes.size and mask.classes[0] == 0):
+        return f"classes is {_form(mask.classes)}; must be a (N + 1,) int32 array that begins with 0"
+    for name, array, dtype in (("ignore", mask.ignore, np.bool_), ("stuff", mask.stuff, np.int32)):
+        if array is not None and not (_is_array(array, dtype, 2) and array.shape == mask.shape):
+            return f"{name} is {_form(array)}; must be a {mask.shape} {np.dtype(dtype)} array or None"
+    if not (isinstance(mask.problems, tuple) and all(isinstance(problem, Problem) for problem in mask.problems)):
+        return "problems must be a tuple of Problem"
+    return _numbering_problem(mask) or (None if n_classes is None else _class_problem(mask, n_classes))
+
+
+def _is_array(value: object, dtype: type[np.generic], dimensions: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == dimensions
+
+
+def _form(value: object) -> str:
+    return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _numbering_problem(mask: InstanceMask) -> str | None:
+    """Problem of a mask whose instances are not 1 to N, each in one plane."""
+    count, least, most = len(mask.classes) - 1, int(mask.planes.min()), int(mask.planes.max())
+    if least < 0 or most > count:
+        return f"planes hold the instances {least} to {most}, but classes has 1 to {count}"
+    planes_of = sum(np.bincount(plane.ravel(), minlength=count + 1)[1:] > 0 for plane in mask.planes.astype(np.intp))
+    wrong = np.flatnonzero(np.asarray(planes_of) != 1)
+    if not wrong.size:
+        return None
+    found = int(np.asarray(planes_of)[wrong[0]])
+    return f"instance {wrong[0] + 1} has " + (f"pixels in {found} planes; must be one" if found else "no pixel")
+
+
+def _class_problem(mask: InstanceMask, n_classes: int) -> str | None:
+    """Problem of a mask with codes that are not among the classes."""
+    most = n_classes - 1
+    wrong = np.flatnonzero((mask.classes[1:] < 1) | (mask.classes[1:] > most)) + 1
+    if wrong.size:
+        return f"instance {wrong[0]} has the class code {mask.classes[wrong[0]]}; must be from 1 to {most}, see classes"
+    if mask.stuff is not None and (mask.stuff.min() < 0 or mask.stuff.max() > most):
+        return f"stuff holds the class codes {mask.stuff.min()} to {mask.stuff.max()}; must be from 0 to {most}"
+    return None
 
 
 def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:

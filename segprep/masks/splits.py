@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, check_fields
 from segprep.paths.anypath import AnyPath
 
 SPLITS = ("train", "val", "test")
@@ -62,6 +62,7 @@ class SplitRule:
     file: str | None = field(default=None, metadata={"bound": True})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.fractions is not None:
             _check_fractions(self.fractions)
         if self.stratify and self.fractions is None and self.folds is None:

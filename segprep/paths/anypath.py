@@ -18,8 +18,8 @@ AnyPath: TypeAlias = Path | BucketPath
 """Path on this machine or in a bucket."""
 
 
-def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
-    """Path that a user gives, without credentials, of a disk or of one of the buckets that segprep knows.
+def parse_path(path: "str | os.PathLike[str] | BucketPath", name: str = "path") -> AnyPath:
+    """Path that a user gives as parameter `name`, without credentials, of a disk or a bucket that segprep knows.
 
     >>> parse_path("data/a.png")
     PosixPath('data/a.png')
@@ -27,8 +27,10 @@ def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
     Traceback (most recent call last):
     segprep.errors.OptionError: ftp://host/a.png: segprep reads and writes only s3://, gs:// and az://
     """
-    if not isinstance(path, str | os.PathLike):
+    if isinstance(path, BucketPath):
         return path
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"{name}={path!r}: must be a path")
     text = os.fspath(path)
     match = _ADDRESS.fullmatch(text)
     if match is None:

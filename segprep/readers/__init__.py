@@ -8,8 +8,9 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from segprep.errors import InputError, OptionError, SegprepWarning
+from segprep.errors import InputError, OptionError, SegprepWarning, check_choice, foreign_errors
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
 from segprep.readers import (
@@ -63,7 +64,7 @@ CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "mots", "mapillary")
 def find(
     data: str | os.PathLike[str] | AnyPath,
     *,
-    format: str | None = None,  # noqa: A002 - the option's name
+    format: str | Reader | None = None,  # noqa: A002 - the option's name
     options: ReadOptions | None = None,
 ) -> MaskSet:
     """Masks at a path, found but not yet read.
@@ -74,8 +75,8 @@ def find(
     ----------
     data : path
         A file or folder.
-    format : str, optional
-        Name of a reader in `READERS`; by default the one that recognises the layout.
+    format : str or Reader, optional
+        Name of a reader in `READERS`, or a `Reader`; by default the one that recognises the layout.
     options : ReadOptions, optional
         How masks are read.
 
@@ -92,7 +93,9 @@ def find(
     Traceback (most recent call last):
     segprep.errors.InputError: nowhere: no such file or folder
     """
-    path, options, readers = parse_path(data), options or ReadOptions(), _readers(format)
+    path, options, readers = parse_path(data, "data"), options or ReadOptions(), _readers(format)
+    if not isinstance(options, ReadOptions):
+        raise OptionError(f"options={options!r}: must be ReadOptions")
     try:
         path.stat()
         with storage(path).listed_once():
@@ -122,17 +125,20 @@ def find(
     return masks
 
 
-def _readers(name: str | None) -> list[Reader]:
+def _readers(name: str | Reader | None) -> list[Reader]:
     """Readers to try."""
     if name is None:
         return list(READERS.values())
-    if name not in READERS:
-        raise OptionError(f"format={name!r}: unknown; choose one of {', '.join(READERS)}")
+    if isinstance(name, Reader):
+        return [name]
+    check_choice("format", name, READERS)
     return [READERS[name]]
 
 
 def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> MaskSet:
     """Answer of the one reader that recognises the layout."""
+    if len(readers) == 1 and readers[0] not in READERS.values():
+        return _foreign(path, readers[0], options)
     found = [masks for reader in readers if not reader.is_general if (masks := reader.find(path, options)) is not None]
     found = found or _generally(path, [reader for reader in readers if reader.is_general], options)
     if not found:
@@ -141,6 +147,19 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
         names = [masks.format for masks in found]
         raise InputError(f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}")
     return found[0]
+
+
+def _foreign(path: AnyPath, reader: Reader, options: ReadOptions) -> MaskSet:
+    """Answer of a reader that is not part of segprep, under the name of the reader."""
+    with foreign_errors(f"{path}: the reader {reader.name!r} failed", InputError):
+        masks = reader.find(path, options)
+    if masks is None:
+        raise InputError(f"{path}: not the layout of the reader {reader.name!r}")
+    if not isinstance(masks, MaskSet):
+        raise OptionError(
+            f"format: the reader {reader.name!r} returned {type(masks).__name__}; must be a MaskSet or None"
+        )
+    return replace(masks, format=reader.name)
 
 
 def _generally(path: AnyPath, readers: Iterable[Reader], options: ReadOptions) -> list[MaskSet]:

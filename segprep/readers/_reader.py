@@ -4,12 +4,12 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, ParamSpec, TypeAlias, TypeVar, get_args
+from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from segprep.arrays import BoolArray
-from segprep.errors import InputError, OptionError, some
+from segprep.errors import InputError, OptionError, check_fields, some
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
@@ -67,8 +67,7 @@ class ReadOptions:
     class_pattern: str | None = None
 
     def __post_init__(self) -> None:
-        if self.crowd not in get_args(Crowd):
-            raise OptionError(f"crowd={self.crowd!r}: unknown; choose one of {', '.join(get_args(Crowd))}")
+        check_fields(self)
         for name in ("max_pixels", "max_instances"):
             if not 0 < getattr(self, name) < 2**31:
                 raise OptionError(f"{name}={getattr(self, name)}: must be from 1 to {2**31 - 1}")
@@ -198,6 +197,9 @@ class MaskSet:
     classes: ClassTable
     refs: tuple[MaskRef, ...]
     problems: tuple[tuple[str, Problem], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<MaskSet of {self.format}: {len(self.refs):,} masks, {len(self.classes):,} classes>"
 
 
 @dataclass(frozen=True)

@@ -212,4 +212,4 @@ def _titles(file: AnyPath) -> set[str]:
     return names
 
 
-READER = Reader("supervisely", find, reads_one_file=True)
+READER = Reader("supervisely", find)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
 from segprep.masks.splits import SplitArray
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
@@ -94,19 +94,34 @@ class StoreState:
 
         return kept("split"), kept("fold")
 
+    @property
+    def unknown(self) -> list[str]:
+        """Names of the targets whose classes are not known."""
+        return [info.name for info, target in zip(self.info.targets, self.targets, strict=True) if target is None]
+
     def bound(self) -> tuple[Target, ...]:
-        """The fitted targets; an IntegrityError if the class of one is not known."""
-        for info, target in zip(self.info.targets, self.targets, strict=True):
-            if target is None:
-                raise IntegrityError(
-                    f"{self.root}: has a target {info.name!r} that is not part of segprep {self.info.segprep}: "
-                    "from Python, pass its class in targets=[...]"
-                )
+        """The fitted targets; OptionError if the class of one is not known."""
+        if self.unknown:
+            raise needs_class(self.root, self.unknown[0])
         return tuple(target for target in self.targets if target is not None)
+
+    def require_carried(self) -> None:
+        """Raise OptionError if the metadata of a target whose class is not known are damaged, and so cannot be kept."""
+        for name in self.unknown:
+            if not self.is_intact(*(f"{bucket.name}/{name}" for bucket in self.info.buckets)):
+                raise needs_class(self.root, name)
 
     def shards(self, layout: Layout, shard: Shard) -> list[TargetShard]:
         """One shard of every target."""
         return target_shards(layout, shard, self.info.targets, self.targets)
+
+
+def needs_class(root: AnyPath, target: str) -> OptionError:
+    """Error for a target that must be computed or checked, and whose class is not known."""
+    return OptionError(
+        f"{root}: has a target {target!r} that is not part of segprep, and this needs its class: in Python, pass it as "
+        "targets=[...]"
+    )
 
 
 def existing_state(root: AnyPath, targets: Targets = ()) -> StoreState | None:

@@ -14,7 +14,7 @@ from segprep.runs.plan import Plan
 from segprep.runs.settings import setting_names
 from segprep.store.schema import target_info
 from segprep.store.tables import Tables, decode_keys
-from segprep.targets import in_order
+from segprep.targets import ordered
 
 NAMED = 3
 """Number of masks that a message names."""
@@ -37,12 +37,18 @@ def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple
 
 
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
-    """Plan with the targets of the store as well, as they would be written now."""
+    """Plan with the targets of the store as well, as they were fitted; those of unknown classes stay as they are."""
     info = plan.info
-    names = {target.name for target in info.targets}
-    targets = in_order([*(target for target in state.bound() if target.name not in names), *plan.targets])
-    infos = tuple(target_info(target, plan.layout, info.instance_rule, info.input) for target in targets)
-    return replace(plan, info=msgspec.structs.replace(info, targets=infos), targets=targets)
+    stored = dict(zip((item.name for item in state.info.targets), state.targets, strict=True))
+    targets = stored | dict(zip((item.name for item in info.targets), plan.targets, strict=True))
+    of = {item.name: item for item in state.info.targets}
+    infos = {
+        name: of[name] if target is None else target_info(target, plan.layout, info.instance_rule, info.input)
+        for name, target in targets.items()
+    }
+    names = ordered(targets)
+    now = msgspec.structs.replace(info, targets=tuple(infos[name] for name in names))
+    return replace(plan, info=now, targets=tuple(targets[name] for name in names))
 
 
 def diff(state: StoreState, plan: Plan) -> Diff:
@@ -63,12 +69,12 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         *(_differing(before.split_rule, now.split_rule) or _other_splits(state, plan.tables)),
         *([f"canvases {' instead of '.join(canvases)}"] if canvases[0] != canvases[1] else []),
     ]
-    targets_before = {info.name: (info, target) for info, target in zip(before.targets, state.bound(), strict=True)}
+    targets_before = {info.name: (info, target) for info, target in zip(before.targets, state.targets, strict=True)}
     of_targets = {}
     for has, target in zip(now.targets, plan.targets, strict=True):
-        if has.name not in targets_before:
+        had, target_before = targets_before.get(has.name, (has, None))
+        if target is None or target_before is None:
             continue
-        had, target_before = targets_before[has.name]
         words_of = _differing(target_before, target)
         if not words_of and had.version != has.version:
             words_of = [f"{had.name} is version {has.version} instead of {had.version}"]

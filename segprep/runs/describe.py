@@ -2,11 +2,12 @@
 
 import os
 
+from segprep.errors import check_choice
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.runs.settings import made_of
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, train_counts
-from segprep.targets.class_weights import BETA, AbsentClass, ClassVector, Shaping
+from segprep.targets.class_weights import BETA, FORMULAS, AbsentClass, ClassVector, Shaping
 from segprep.targets.class_weights import class_weights as weights_of
 
 
@@ -18,7 +19,7 @@ def describe(store: str | os.PathLike[str] | AnyPath) -> StoreInfo:
     IntegrityError
         If there is no store, or its metadata are damaged.
     """
-    return read_info(parse_path(store))
+    return read_info(parse_path(store, "store"))
 
 
 def class_weights(
@@ -46,6 +47,7 @@ def class_weights(
     (C,) float64 array
         In the order of the class codes; class 0 is the background.
     """
+    check_choice("formula", formula, FORMULAS)
     info = store if isinstance(store, StoreInfo) else describe(store)
     given = {"normalise": normalise, "clip_class_weights": clip_class_weights, "beta": beta}
     shaping = made_of(Shaping, given | {"absent_class": absent_class})

@@ -18,20 +18,33 @@ from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
-from segprep.store.schema import FORMAT, VERSION, BucketInfo, ClassCounts, ClassInfo, StoreInfo, exact, target_info
+from segprep.store.schema import (
+    FORMAT,
+    VERSION,
+    BucketInfo,
+    ClassCounts,
+    ClassInfo,
+    StoreInfo,
+    exact,
+    parameters_of,
+    target_info,
+)
 from segprep.store.tables import MaskRows, make_tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
-from segprep.targets.target import fit
+from segprep.targets.target import check_masks, fit, version_of
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that a store will hold, except the values of the targets, which are fitted and in the order of `info`."""
+    """Everything that a store will hold, except the values of the targets.
+
+    These are fitted and in the order of `info`, and None if the class is not known, as in `StoreState`.
+    """
 
     info: StoreInfo
     layout: Layout
-    targets: tuple[Target, ...]
+    targets: tuple[Target | None, ...]
     tables: dict[str, NDArray[Any]]
 
 
@@ -46,8 +59,12 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     canvas: Size | None = None,
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
+    stored: Sequence[Target] = (),
 ) -> Plan:
-    """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again."""
+    """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
+
+    A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store.
+    """
     stats, classes = scanned.stats, scanned.masks.classes
     keys = [ref.key for ref in scanned.masks.refs]
     layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
@@ -55,7 +72,10 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
-    fitted = in_order(fit(target, train, all_counts) for target in targets)
+    of = {target.name: target for target in stored}
+    fitted = in_order(_fitted(target, of.get(target.name), train, all_counts) for target in targets)
+    for target in fitted:
+        check_masks(target, keys, stats)
     digest = scanned.input()
     info = StoreInfo(
         format=FORMAT,
@@ -81,6 +101,15 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         problems=scanned.problems(),
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
+
+
+def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:
+    """Target bound to the data set, or the stored one if it differs in nothing but the split that it was fitted to."""
+    now = fit(target, train, everything)
+    if stored is None:
+        return now
+    is_alike = parameters_of(fit(stored, train, everything)) == parameters_of(now)
+    return stored if is_alike and version_of(stored) == version_of(now) else now
 
 
 def split_masks(

@@ -1,11 +1,13 @@
 """Preprocessing of a data set: scan, plan, write."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
-from segprep.errors import OptionError, OutputError
+from segprep.errors import OptionError, OutputError, SegprepWarning, some
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
@@ -64,7 +66,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         same, byte for byte, whatever they are.
     overwrite : bool
         Replace a store made from other masks or with other settings; by default such a store is refused. What does not
-        differ stays. Only a segprep store is ever replaced.
+        differ stays, and all targets of the store are kept: for other masks, they are computed again. Only a segprep store
+        is ever replaced.
     part : str or (int, int), optional
         Write one part of the shards, ``"2/8"`` or ``(2, 8)``, in one of several runs side by side. When all have ended, a
         run without it completes the store.
@@ -122,11 +125,12 @@ def preprocess(  # noqa: PLR0913 - keywords
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
-            split_rule, kept = kept_splits(rules.split, state, found.input())
-            planned = plan(
+            digest = found.input()
+            split_rule, kept = kept_splits(rules.split, state, digest)
+            plan_of = partial(
+                plan,
                 OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
                 found,
-                targets=wanted,
                 instances=instances,
                 split=split_rule,
                 data=path,
@@ -134,8 +138,10 @@ def preprocess(  # noqa: PLR0913 - keywords
                 reading=rules.reading,
                 kept=kept,
             )
-            if state is not None:
-                planned, state = _reconciled(state, planned, overwrite)
+            if state is None:
+                planned = plan_of(targets=wanted)
+            else:
+                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
             task = WriteTask(root, found.masks.refs, instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 
@@ -148,7 +154,7 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     """
     if part is None:
         return Part(1, 1)
-    numbers = part.split("/") if isinstance(part, str) else [str(number) for number in part]
+    numbers = part.split("/") if isinstance(part, str) else list(map(str, part)) if isinstance(part, Sequence) else []
     is_part = len(numbers) == 2 and all(map(str.isdecimal, numbers)) and 1 <= int(numbers[0]) <= int(numbers[1])  # noqa: PLR2004
     if not is_part:
         raise OptionError(f"part={part!r}: must be of the form '2/8', the second of eight parts")
@@ -174,9 +180,14 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan, StoreState | None]:
+def _reconciled(
+    state: StoreState, digest: str, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
+) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
-    both = planned if state.info.input != planned.info.input else with_stored_targets(state, planned)
+    stored = [target for target in state.targets if target is not None]
+    is_same = state.info.input == digest
+    planned = plan_of(targets=wanted, stored=stored if is_same else ())
+    both = with_stored_targets(state, planned) if is_same else planned
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
@@ -185,8 +196,21 @@ def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan
             "overwrite=True replaces it"
         )
     if changed.of_masks:
+        names = {target.name for target in wanted}
+        try:
+            again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
+        except OptionError as error:
+            raise OptionError(f"{state.root}: all targets of the store would be computed again: {error}") from error
+        if state.unknown:
+            warnings.warn(
+                f"{state.root}: dropped {some(state.unknown)}, which is not part of segprep; pass its class in targets to "
+                "compute it for the other masks",
+                SegprepWarning,
+                stacklevel=4,
+            )
         delete(state.root, state.info)
-        return planned, None
+        return again, None
+    state.require_carried()
     for target in changed.of_targets:
         delete(state.root, state.info, target)
     return both, state

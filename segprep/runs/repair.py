@@ -8,10 +8,12 @@ from segprep.errors import InputError, IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
 from segprep.paths.lock import write_lock
-from segprep.runs.audit import Finding, StoreState, Targets, read_state
+from segprep.readers import MaskSet, Reader
+from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
 from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan, require_readable, scan
-from segprep.runs.verify import VerifyReport, check_state, find_masks_again, verify
+from segprep.runs.settings import Data, chosen_data
+from segprep.runs.verify import Source, VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
 from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
 from segprep.store.schema import decode_manifest, target_info
@@ -23,8 +25,9 @@ OTHER = "was written again, but not as before: by another zarr-python, or with a
 
 def repair(
     store: str | os.PathLike[str] | AnyPath,
-    data: str | os.PathLike[str] | AnyPath,
+    data: Data,
     *,
+    format: str | Reader | None = None,  # noqa: A002 - as in preprocess
     targets: Targets = (),
     workers: int | str | Workers | None = None,
     progress: Progress = no_progress,
@@ -38,10 +41,12 @@ def repair(
     ----------
     store : path
         The store.
-    data : path
-        The data set that it was made from.
+    data : path or sequence of MaskRef
+        The data set or the refs that it was made from.
+    format : str or Reader, optional
+        Reader of the data; by default the one that read it for the store.
     targets : iterable of target classes
-        Those of the store's targets that are not part of segprep.
+        Those of the store's targets that are not part of segprep; needed where one of them is damaged.
     workers, progress
         As in `segprep.preprocess`.
 
@@ -58,8 +63,8 @@ def repair(
         If there is no store, or this version of segprep computes other values.
     """
     workers = Workers.of(workers)
-    root, source = workers.place(store), workers.place(data)
-    if not exists(source):
+    root, source = workers.place(store), chosen_data(data, workers)
+    if not isinstance(source, tuple) and not exists(source):
         raise InputError(f"{source}: no such file or folder")
     if not exists(root / ROOT_COPY):
         read_info(root)  # raises where there is no store, before a lock is put there
@@ -68,25 +73,34 @@ def repair(
         damaged = check_state(state, deep=True, workers=workers, progress=progress)
         if not damaged.findings:
             return damaged
-        other = _rewrite(state, source, damaged.findings, workers, progress)
+        masks = find_masks_again(state, source, format)
+        other = _rewrite(state, source, masks, damaged.findings, workers, progress)
     after = verify(store, deep=True, targets=targets, workers=workers, progress=progress)
     return msgspec.structs.replace(after, findings=after.findings + other, repaired=damaged.findings)
 
 
 def _rewrite(
-    state: StoreState, source: AnyPath, damage: tuple[Finding, ...], workers: Workers, progress: Progress
+    state: StoreState,
+    source: Source,
+    masks: MaskSet,
+    damage: tuple[Finding, ...],
+    workers: Workers,
+    progress: Progress,
 ) -> tuple[Finding, ...]:
     """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
-    masks = find_masks_again(source, state.info)
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
         scanned = require_readable(scan(executor, masks, rule, progress), "skip-mask")
         again = _plan_again(state, source, scanned)
         paths = {finding.path for finding in damage}
         layout, _ = state.places()
-        for item in (item for shard in layout.shards() for item in state.shards(layout, shard)):
-            if paths & {item.path, item.record_path}:
-                drop_record(state.root, item)
+        items = [item for shard in layout.shards() for item in state.shards(layout, shard)]
+        damaged = [item for item in items if paths & {item.path, item.record_path}]
+        for item in damaged:
+            if item.target is None:
+                raise needs_class(state.root, item.name)
+        for item in damaged:
+            drop_record(state.root, item)
         write(executor, WriteTask(state.root, scanned.masks.refs, rule, again, digests=scanned.digests), progress, None)
     if MANIFEST in paths:
         return ()
@@ -94,25 +108,29 @@ def _rewrite(
     return tuple(Finding(path, OTHER) for path, entry in now.items() if state.manifest.get(path, entry) != entry)
 
 
-def _plan_again(state: StoreState, source: AnyPath, scanned: Scan) -> Plan:
+def _plan_again(state: StoreState, source: Source, scanned: Scan) -> Plan:
     """Plan of the run that made the store."""
-    info, targets = state.info, state.bound()
+    info, targets = state.info, state.targets
+    state.require_carried()
     if scanned.input() != info.input:
-        raise InputError(f"{source}: is not the data set of {state.root}: its masks differ; nothing was repaired")
+        raise InputError(
+            f"{source_name(source)}: is not the data set of {state.root}: its masks differ; nothing was repaired"
+        )
     again = plan(
         info.source,
         scanned,
         targets=(),
         instances=info.instance_rule,
         split=info.split_rule,
-        data=source,
+        data=None if isinstance(source, tuple) else source,
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
         kept=state.splits(),
     )
     for target, stored in zip(targets, info.targets, strict=True):
-        if target_info(target, again.layout, info.instance_rule, info.input).fingerprint != stored.fingerprint:
+        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)
+        if now is not None and now.fingerprint != stored.fingerprint:
             raise IntegrityError(
                 f"{state.root}: was written by segprep {info.segprep}, and this version computes other values of "
-                f"{target.name}: make the store again"
+                f"{stored.name}: make the store again"
             )
     return Plan(msgspec.structs.replace(info, status="incomplete"), again.layout, targets, again.tables)

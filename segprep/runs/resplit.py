@@ -17,7 +17,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
 from segprep.runs.plan import Plan, class_infos, split_masks
-from segprep.runs.settings import Split, SplitSettings, resplit_rule
+from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
 from segprep.store.layout import Layout
@@ -53,7 +53,7 @@ def resplit(
         Fit class weights to the new train split, and rewrite the targets that depend on them, from the store alone.
         Otherwise they stay as they were fitted to the former train split.
     targets : iterable of target classes
-        Those of the store's targets that are not part of segprep.
+        Those of the store's targets that are not part of segprep; `refit` needs them.
     workers, progress
         As in `segprep.preprocess`.
     **settings
@@ -71,7 +71,7 @@ def resplit(
     OptionError
         If the rule does not fit these masks.
     """
-    rule, workers = resplit_rule(split, settings), Workers.of(workers)
+    rule, workers, refit = resplit_rule(split, settings), Workers.of(workers), typed_value("refit", refit, bool)
     root = workers.place(store)
     read_info(root)  # no lock is put where there is no store
     with write_lock(root):
@@ -80,7 +80,10 @@ def resplit(
 
 def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
     """Split the masks of a store that is locked."""
-    root, info, fitted = state.root, state.info, state.bound()
+    root, info, fitted = state.root, state.info, state.targets
+    if refit:
+        state.bound()  # raises
+    state.require_carried()
     layout, keys = state.places()
     if keys is None:
         raise IntegrityError(f"{root}: the tables are damaged; repair the store with the data set it was made from")
@@ -99,8 +102,9 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], info.class_table)
     infos = info.targets
     if refit:
-        fitted = tuple(fit(target, train, all_counts) for target in fitted)
-        infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in fitted)
+        bound = [fit(target, train, all_counts) for target in state.bound()]
+        infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in bound)
+        fitted = tuple(bound)
     now = msgspec.structs.replace(
         info,
         status="incomplete",
@@ -140,12 +144,7 @@ def _kept_splits(state: StoreState, rule: SplitRule) -> tuple[SplitRule, KeptSpl
 
 def _check_written(state: StoreState, layout: Layout, names: Collection[str]) -> None:
     """Raise IntegrityError unless all shards of these targets are written."""
-    needed = [
-        item
-        for shard in layout.shards()
-        for item in state.shards(layout, shard)
-        if item.target is not None and item.target.name in names
-    ]
+    needed = [item for shard in layout.shards() for item in state.shards(layout, shard) if item.name in names]
     for shard, written in zip(needed, are_written(state.root, needed), strict=True):
         if not written:
             raise IntegrityError(

@@ -71,7 +71,7 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
 
 def covers_all_files(data: AnyPath, form: str) -> bool:
     """True if `stat_fingerprint` covers all files that the reader opens: it does not cover those beside a single file."""
-    return data.is_dir() or READERS[form].reads_one_file
+    return data.is_dir() or (form in READERS and READERS[form].reads_one_file)
 
 
 def stats_from_store(

@@ -72,13 +72,17 @@ def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
         return find(source, format=rules.format, options=rules.reading)
     if not isinstance(classes, ClassTable):
+        if isinstance(classes, str) or not isinstance(classes, Sequence | None):
+            raise OptionError(f"classes={classes!r}: must be a ClassTable or a list of names")
         classes = class_table((None, name) for name in classes or ["instance"])
     keys = [ref.key for ref in source]
     if not keys:
         raise InputError("data: contains no mask; give at least one ref")
-    wrong = next((key for key, count in Counter(keys).items() if count > 1 or not key.isprintable()), None)
-    if wrong is not None:
-        raise InputError(f"data: the key {wrong!a} is not unique or not printable")
+    for key, count in Counter(keys).items():
+        if count > 1:
+            raise InputError(f"data: {count} refs have the key {key!r}; keys must be unique")
+        if not key.isprintable():
+            raise InputError(f"data: the key {key!a} has characters that cannot be written")
     return MaskSet(OWN_REFS, classes, tuple(source))
 
 
@@ -123,7 +127,7 @@ def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int
     results: list[MaskStats | str] = []
     for ref in refs:
         try:
-            complete, separated = load_mask(ref, instances)
+            complete, separated = load_mask(ref, instances, n_classes)
         except InputError as error:
             results.append(str(error))
             continue

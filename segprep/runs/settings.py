@@ -12,25 +12,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
 
-from segprep.errors import InputError, OptionError, SegprepError, SegprepWarning, check_choice
+from segprep.errors import InputError, OptionError, SegprepError, SegprepWarning, check_choice, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
-from segprep.masks.splits import SplitRule
+from segprep.masks.splits import SPLITS, SplitRule
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
-from segprep.readers import READERS, Crowd, ReadOptions
+from segprep.readers import READERS, Crowd, Reader, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import AbsentClass
 from segprep.targets.distance import DistancePer
-from segprep.targets.target import Dtype
+from segprep.targets.target import Dtype, require_target
 from segprep.targets.weights import PRESETS
 from segprep.workers.jobs import Workers
 
@@ -46,7 +45,7 @@ Split: TypeAlias = str | os.PathLike[str] | Fractions | SplitRule | None
 class ReadSettings(TypedDict, total=False):
     """Settings of reading: those of `ReadOptions` and `InstanceRule`, and the format."""
 
-    format: str | None
+    format: str | Reader | None
     crowd: Crowd
     max_pixels: int
     max_instances: int
@@ -97,7 +96,7 @@ class Rules:
 
     Attributes
     ----------
-    format : str or None
+    format : str or Reader or None
         Format of the data; detected by default.
     canvas : (int, int) or None
         Height and width in pixels to which all masks are padded; by default a few sizes that fit.
@@ -112,7 +111,7 @@ class Rules:
         How masks are split.
     """
 
-    format: str | None = None
+    format: str | Reader | None = None
     canvas: tuple[int, int] | None = None
     on_error: OnError = "skip-annotation"
     reading: ReadOptions = field(default_factory=ReadOptions, metadata={"bound": True})
@@ -120,7 +119,7 @@ class Rules:
     split: SplitRule = field(default_factory=SplitRule, metadata={"bound": True})
 
     def __post_init__(self) -> None:
-        if self.format is not None:
+        if self.format is not None and not isinstance(self.format, Reader):
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
             raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel each")
@@ -154,6 +153,9 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
     if isinstance(targets, str):
         targets = [name.strip() for name in targets.split(",") if name.strip()]
     items = targets if isinstance(targets, Sequence) else [targets]
+    for item in items:
+        if not isinstance(item, str):
+            require_target(item)
     _check_used(settings, items)
     names = [item for item in items if isinstance(item, str)]
     if settings.get("preset") not in (None, "falk2019") and not {"weights", "border"}.intersection(names):
@@ -185,10 +187,14 @@ def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
         return replace(split, **given)
     if split is None:
         return SplitRule(**given)
+    if isinstance(split, os.PathLike):
+        return SplitRule(file=_readable("split", os.fspath(split)), **given)
     try:
-        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]  # type: ignore[union-attr]
-    except (TypeError, ValueError):  # of a path
-        return SplitRule(file=_readable("split", str(split)), **given)
+        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]
+    except (TypeError, ValueError):
+        if isinstance(split, str):
+            return SplitRule(file=_readable("split", split), **given)
+        numbers = []
     if len(numbers) not in (2, 3):
         raise OptionError(f"split={split!r}: give the shares of train, val and test, as in '0.8,0.1,0.1', or a file")
     train, val, test = [*numbers, 0.0][:3]
@@ -204,13 +210,28 @@ def _readable(name: str, file: str) -> str:
     return file
 
 
-def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
-    """Path of a data set as the workers need it, or refs; InputError for a segprep store."""
+def chosen_data(data: Data, workers: Workers, name: str = "data") -> AnyPath | tuple[MaskRef, ...]:
+    """Path of a data set as the workers need it, or refs; OptionError for anything else, InputError for a segprep store."""
+    if isinstance(data, str | os.PathLike | BucketPath):
+        return _no_store(workers.place(data, name))
+    if not isinstance(data, Iterable):
+        raise OptionError(f"{name}={data!r}: must be a path, or a sequence of refs")
+    refs = tuple(data)
+    for ref in refs:
+        lacking = [member for member in ("key", "split", "load") if not hasattr(ref, member)]
+        if lacking:
+            raise OptionError(f"{name}={data!r}: must be a path, or refs; {ref!r} lacks {', '.join(lacking)}")
+        if not isinstance(ref.key, str):
+            raise OptionError(f"{name}: {ref!r} has key={ref.key!r}: must be a string")
+        if ref.split not in (None, *SPLITS):
+            raise OptionError(f"{name}: {ref.key!r} has split={ref.split!r}: must be 'train', 'val', 'test' or None")
+    return refs
+
+
+def _no_store(path: AnyPath) -> AnyPath:
+    """Path, if no segprep store is there."""
     from segprep.store.metadata import read_info  # noqa: PLC0415 - Zarr is slow to import
 
-    if not isinstance(data, str | os.PathLike | BucketPath):
-        return tuple(data)
-    path = workers.place(data)
     try:
         info = read_info(path)
     except SegprepError:
@@ -224,6 +245,8 @@ def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
 def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
     """Raise OptionError for a setting that is not known."""
     for name in settings:
+        if name not in known and name in setting_names(*TARGETS, *RULES):
+            raise OptionError(f"{name}: no setting of this function; it belongs to preprocess, which computes targets")
         if name not in known:
             close = get_close_matches(name, known, n=1)
             raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
@@ -294,6 +317,8 @@ _PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10)}
 
 def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
+    if name == "format":
+        return value
     if name == "class_weights":
         return _class_weights(value)
     plain = value.item() if isinstance(value, np.generic) else value
@@ -305,26 +330,14 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
         if get_origin(annotation) is Literal:
             check_choice(name, value, get_args(annotation))
         example = f", as {name}={_PAIRS[name]}" if name in _PAIRS else ""
-        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}{example}") from None
-
-
-def _words(annotation: Any) -> str:
-    """Type in words.
-
-    >>> _words(int | Literal["falk2019"] | None), _words(tuple[int, int])
-    ("an integer or 'falk2019'", 'a pair of numbers')
-    """
-    words = {float: "a number", int: "an integer", bool: "True or False", str: "a string"}
-    if get_origin(annotation) is Literal:
-        return " or ".join(map(repr, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return "a pair of numbers"
-    options = [_words(option) for option in get_args(annotation) if option is not NoneType]
-    return " or ".join(options) if options else words[annotation]
+        words = type_words(annotation).removesuffix(" or None")  # by which it is left out
+        raise OptionError(f"{name}={value!r}: must be {words}{example}") from None
 
 
 def _class_weights(value: str | os.PathLike[str] | Mapping[str, float]) -> str | dict[str, float]:
     """Name of a formula, or weights by class name, also from a JSON file."""
+    if not isinstance(value, Mapping | str | os.PathLike):
+        raise OptionError(f"class_weights={value!r}: must be the name of a formula, or weights by class name")
     if isinstance(value, Mapping):
         weights: Any = value
     elif Path(value).suffix.lower() != ".json":

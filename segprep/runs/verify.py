@@ -7,31 +7,40 @@ everything that is missing or cut short; a deep check reads and decodes every sh
 import os
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError, IntegrityError, OptionError
+from segprep.errors import InputError, IntegrityError, OptionError, some
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
+from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
-from segprep.readers import MaskSet, find
+from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
+from segprep.runs.scan import OWN_REFS, masks_of
+from segprep.runs.settings import Data, Rules, chosen_data, typed_value
 from segprep.store.dataset import Dataset
+from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import Record, StoreInfo, decode_exactly
+from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
-from segprep.targets.target import MaskFacts, check
+from segprep.targets.target import MaskFacts, check, computed
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
+Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
+"""A data set as `chosen_data` gives it."""
 SAMPLE = 16
 """Number of masks that are computed again by default."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
-    """Numbers of the objects that were checked, and the damage; `repaired` lists that of before a repair."""
+    """Numbers of the objects that were checked, and the damage; `repaired` lists that of before a repair.
+
+    `unchecked` names the targets whose values were not checked, because their classes were not given.
+    """
 
     store: str
     shards: int
@@ -40,22 +49,30 @@ class VerifyReport(msgspec.Struct, frozen=True):
     compared: int
     findings: tuple[Finding, ...]
     repaired: tuple[Finding, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        damage = some([finding.path for finding in self.findings], most=3)
+        found = f"damaged: {damage}" if damage else "no damage"
+        return f"<VerifyReport of {self.store!r}: {self.shards} shards, {self.objects} objects; {found}>"
 
 
 class _Again(NamedTuple):
-    """A mask to compute again: its index, its ref, and the shards that hold it, with the names of their masks."""
+    """A mask to compute again: its index, ref and digest, and the shards that hold it, with the names of their masks."""
 
     mask: int
     ref: MaskRef
+    digest: bytes | None
     shards: list[TargetShard]
     masks: str
 
 
-def verify(
+def verify(  # noqa: PLR0913 - keywords
     store: str | os.PathLike[str] | AnyPath,
     *,
     deep: bool = False,
-    against: str | os.PathLike[str] | AnyPath | None = None,
+    against: Data | None = None,
+    format: str | Reader | None = None,  # noqa: A002 - as in preprocess
     sample: int = SAMPLE,
     seed: int = 0,
     targets: Targets = (),
@@ -70,12 +87,15 @@ def verify(
         The store.
     deep : bool
         Read and decode every shard: finds also damage that keeps the size, and values out of their range.
-    against : path or None
-        The data set that the store was made from; some masks are computed again and compared exactly.
+    against : path, sequence of MaskRef, or None
+        The data set or the refs that the store was made from; some masks are computed again and compared exactly.
+    format : str or Reader, optional
+        Reader of `against`; by default the one that read the data for the store.
     sample, seed : int
         Number of these masks, and random seed of their choice.
     targets : iterable of target classes
-        Those of the store's targets that are not part of segprep; `deep` and `against` need them.
+        Those of the store's targets that are not part of segprep. Without its class, only the bytes of a target are checked,
+        and `VerifyReport.unchecked` names it.
     workers, progress
         As in `segprep.preprocess`.
 
@@ -84,7 +104,7 @@ def verify(
     IntegrityError
         If there is no store, or it is incomplete.
     InputError
-        If the data set lacks a mask of the store.
+        If the data set lacks a mask of the store, or has changed since the store was made.
 
     Examples
     --------
@@ -99,6 +119,10 @@ def verify(
     >>> verify(folder / "out.zarr").findings
     (Finding(path='1x5/labels/c/0/0/0', what='is missing', masks='cells.png'),)
     """
+    deep = typed_value("deep", deep, bool)
+    sample, seed = typed_value("sample", sample, int), typed_value("seed", seed, int)
+    if seed < 0:
+        raise OptionError(f"seed={seed}: must be at least 0")
     if sample < 1:
         raise OptionError(f"sample={sample}: must be at least 1")
     workers = Workers.of(workers)
@@ -112,7 +136,10 @@ def verify(
         raise IntegrityError(
             f"{root}: is incomplete: {state_of_shards}; rerun the command that writes it, without a part, to complete it"
         )
-    again = [] if against is None else _sampled(state, workers.place(against), sample, seed)
+    again: Sequence[_Again] = ()
+    if against is not None:
+        source = chosen_data(against, workers, "against")
+        again = _sampled(state, source, find_masks_again(state, source, format), sample, seed)
     return check_state(state, deep=deep, again=again, workers=workers, progress=progress)
 
 
@@ -120,8 +147,6 @@ def check_state(
     state: StoreState, *, deep: bool, again: Sequence[_Again] = (), workers: Workers, progress: Progress
 ) -> VerifyReport:
     """Report on a store, which may be incomplete, as `verify` gives it."""
-    if deep or again:
-        state.bound()
     layout, keys = state.places()
     shards = list(layout.shards())
     shards_of = [state.shards(layout, shard) for shard in shards]
@@ -151,6 +176,7 @@ def check_state(
         bytes=bytes_on_disk(state.root),
         compared=len(again),
         findings=tuple(dict.fromkeys(findings)),
+        unchecked=tuple(state.unknown) if deep or again else (),
     )
 
 
@@ -190,7 +216,11 @@ def _check_shards(
             problems.append((shard.record_path, "is damaged"))
         elif record.fingerprint != shard.fingerprint:
             problems.append((shard.record_path, "is from a run with other settings"))
-        elif problem := _shard_problem(root, shard, record, facts or ()) if deep else _size(root, shard, record):
+        elif (
+            problem := _shard_problem(root, shard, record, (facts or ())[shard.start :])
+            if deep
+            else _size(root, shard, record)
+        ):
             problems.append((shard.path, problem))
     return problems
 
@@ -211,9 +241,8 @@ def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Seq
         rows = decode_shard(shard.spec, shard.rows, data)
     except IntegrityError as error:
         return str(error)
-    assert shard.target is not None  # noqa: S101 - see check_state
     for row, mask in zip(rows, facts, strict=False):
-        if problem := check(shard.target, row, mask):
+        if shard.target is not None and (problem := check(shard.target, row, mask)):
             return f"{mask.key}: {problem}"
     return None
 
@@ -221,28 +250,54 @@ def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Seq
 # --- comparison with the data set ------------------------------------------------------------------------------------
 
 
-def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
+def find_masks_again(state: StoreState, data: Source, form: str | Reader | None) -> MaskSet:
     """Masks of a data set, to be read as those of a store were."""
-    return find(data, format=info.source_format, options=info.reading)
+    info = state.info
+    if isinstance(data, tuple):
+        return masks_of(data, Rules(), info.class_table)
+    if form is None and info.source_format not in READERS:
+        raise OptionError(
+            f"{state.root}: was made from {info.source_format!r}, which segprep does not read: in Python, give the refs that "
+            "it was made from, or their Reader as format"
+        )
+    return find(data, format=form or info.source_format, options=info.reading)
 
 
-def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list[_Again]:
-    """Masks to compute again; none if the tables of their names, sizes and places are damaged."""
+def source_name(data: Source) -> str:
+    """Path of a data set, or "refs", for messages."""
+    return OWN_REFS if isinstance(data, tuple) else str(data)
+
+
+def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, seed: int) -> list[_Again]:
+    """Masks to compute again; none if the tables that say where they lie are damaged."""
     layout, keys = state.places()
     if keys is None or not state.is_intact("height", "width"):
         return []
-    refs = {ref.key: ref for ref in find_masks_again(source, state.info).refs}
+    refs = {ref.key: ref for ref in masks.refs}
     lost = next((key for key in keys if key not in refs), None)
     if lost is not None:
         raise InputError(
-            f"{source}: has no mask {lost!r}, but {state.root} has; give the data set that it was made from"
+            f"{source_name(source)}: has no mask {lost!r}, but {state.root} has; give the data set that it was made from"
         )
+    digests = state.table("digest") if state.is_intact("digest") else None
     shard_of = {mask: shard for shard in layout.shards() for mask in shard.masks}
     picked = np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False)
     return [
-        _Again(mask, refs[keys[mask]], state.shards(layout, shard_of[mask]), _names(keys, shard_of[mask].masks))
+        _Again(
+            mask,
+            refs[keys[mask]],
+            None if digests is None else bytes(digests[mask]),
+            _shards_with(state, layout, shard_of[mask], mask),
+            _names(keys, shard_of[mask].masks),
+        )
         for mask in sorted(picked.tolist())
     ]
+
+
+def _shards_with(state: StoreState, layout: Layout, shard: Shard, mask: int) -> list[TargetShard]:
+    """The shard of every target that holds a mask."""
+    row = shard.masks.index(mask)
+    return [item for item in state.shards(layout, shard) if item.has(row)]
 
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
@@ -250,6 +305,12 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
     dataset = Dataset(state.root, state.info, np.arange(state.info.masks), incomplete=True)
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
     problems = dict(run_jobs(executor, jobs))
+    changed = [mask.ref.key for index, mask in enumerate(again) if problems[index] is None]
+    if changed:
+        raise InputError(
+            f"the data have changed since {state.root} was made, and say nothing about damage: {len(changed)} of {len(again)} "
+            f"masks that were compared differ ({some(changed, most=10)})"
+        )
     return [
         Finding(path, f"{mask.ref.key}: {problem}", mask.masks)
         for index, mask in enumerate(again)
@@ -257,13 +318,16 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
     ]
 
 
-def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]]:
-    """Paths of the shards in which the arrays of a mask differ, and how."""
-    _, mask = load_mask(again.ref, rule)
+def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]] | None:
+    """Paths of the shards in which the arrays of a mask differ, and how; None if the mask itself has changed."""
+    complete, mask = load_mask(again.ref, rule, len(dataset.info.classes))
+    if again.digest is not None and mask_digest(complete) != again.digest:
+        return None
     problems = []
     for shard in again.shards:
-        assert shard.target is not None  # noqa: S101 - see check_state
-        expected = shard.target.compute(mask)
+        if shard.target is None:
+            continue
+        expected = computed(shard.target, mask, again.ref.key)
         try:
             problem = _difference(dataset.array(again.mask, shard.target.name), expected)
         except IntegrityError as error:

@@ -5,22 +5,24 @@ whose run was interrupted.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+from numpy.typing import NDArray
 
-from segprep.errors import InputError, OptionError, StorageError
+from segprep.errors import InputError, StorageError
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
-from segprep.runs.audit import StoreState
+from segprep.runs.audit import StoreState, needs_class
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
 from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shard
+from segprep.targets.target import computed
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -43,7 +45,8 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks = _missing(task)
+    jobs, missing, rows = _missing(task)
+    masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and before.info == complete and not before.findings and not jobs
     if not is_finished:
@@ -53,11 +56,11 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     if is_finished:
         return complete
 
-    done = masks - sum(items[0].rows for items in missing)
+    done = masks - sum(rows)
     if not jobs and before is not None and before.info.status == "incomplete":
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
-        done += missing[index][0].rows
+        done += rows[index]
         progress("write", done, masks)
     for job, items in zip(jobs, missing, strict=True):
         if not all(are_written(root, items)):
@@ -68,22 +71,26 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     return complete
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], int]:
-    """Jobs that write the missing shards, these shards, and the number of masks of the run."""
+def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[int]]:
+    """Jobs that write the missing shards, these shards, and the number of masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
     written = iter(are_written(root, [item for items in shards_of for item in items]))
-    jobs, missing = [], []
+    jobs, missing, rows = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written)]
+        for item in lacking:
+            if item.target is None:
+                raise needs_class(root, item.name)
         if lacking:
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
             missing.append(lacking)
-    return jobs, missing, sum(len(shard.masks) for shard in shards)
+            rows.append(len(shard.masks))
+    return jobs, missing, rows
 
 
 def _write_shards(
@@ -97,17 +104,20 @@ def _write_shards(
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
-    arrays = [empty_shard(shard) for shard in shards]
+    arrays: dict[str, NDArray[Any]] = {}
     for row, ref in enumerate(refs):
+        here = [shard for shard in shards if shard.has(row)]
+        if not here:
+            continue
         complete, mask = load_mask(ref, instances)
         if digests is not None and mask_digest(complete) != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
         height, width = mask.shape
-        for shard, array in zip(shards, arrays, strict=True):
-            assert shard.target is not None  # noqa: S101 - a plan has all its targets
-            try:
-                array[row, ..., :height, :width] = shard.target.compute(mask)
-            except OptionError as error:
-                raise OptionError(f"{ref.key}: {error}") from error
-    for shard, array in zip(shards, arrays, strict=True):
-        write_shard(root, shard, array)
+        for shard in here:
+            assert shard.target is not None  # noqa: S101 - see `_missing`
+            if row == shard.start:
+                arrays[shard.path] = empty_shard(shard)
+            arrays[shard.path][row - shard.start, ..., :height, :width] = computed(shard.target, mask, ref.key)
+        for shard in here:
+            if not shard.has(row + 1):
+                write_shard(root, shard, arrays.pop(shard.path))

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from operator import index as as_integer
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
@@ -68,7 +69,7 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     >>> dataset["cells.png"]["labels"].shape
     (1, 5)
     """
-    root = parse_path(store)
+    root = parse_path(store, "store")
     info = read_info(root)
     if info.status != "complete" and not incomplete:
         raise IntegrityError(
@@ -159,28 +160,44 @@ class Dataset:
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # opened arrays and tables stay here
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._index_of
+
     def __getitem__(self, index: int | str) -> dict[str, Any]:
         """Key and arrays of one mask, by index or key: ``key`` and every target, shape (..., H, W), at its true size."""
-        if isinstance(index, str):
-            if index not in self._index_of:
-                raise KeyError(f"{self.root}: no mask {index!r}")
-            index = self._index_of[index]
+        index = self._position(index)
         names = [target.name for target in self.info.targets]
         return {"key": self.keys[index], **{name: self.array(index, name) for name in names}}
 
-    def array(self, index: int, target: str) -> NDArray[Any]:
-        """Array of one target of one mask, at its true size."""
+    def _position(self, index: int | str) -> int:
+        """Index of a mask that is given by its index, which may be negative, or its key."""
+        if isinstance(index, str):
+            if index not in self._index_of:
+                raise KeyError(f"{self.root}: no mask {index!r}")
+            return self._index_of[index]
+        try:
+            number = as_integer(index)
+        except TypeError:
+            raise OptionError(
+                f"index={index!r}: must be an integer or a key; read several masks as [dataset[i] for i in range(...)]"
+            ) from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"{self.root}: no mask {number}: there are {len(self)}, counted from 0")
+        return number % len(self)
+
+    def array(self, index: int | str, target: str) -> NDArray[Any]:
+        """Array of one target of one mask, by index or key, at its true size."""
         info = next((item for item in self.info.targets if item.name == target), None)
         if info is None:
             names = ", ".join(item.name for item in self.info.targets)
             raise OptionError(f"{self.root}: has no target {target!r}, only {names}")
-        mask = self.rows[index]
+        mask = int(self.rows[self._position(index)])
         number, row, height, width = (int(self._table(name)[mask]) for name in ("bucket", "row", "height", "width"))
         bucket = self.info.buckets[number]
         with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
             array = self._array(bucket, info)
             if not self.incomplete:
-                self._require(f"{bucket.name}/{target}/{shard_name(row // bucket.shard_rows, array.ndim)}")
+                self._require(f"{bucket.name}/{target}/{shard_name(row // array.shards[0], array.ndim)}")
             return np.asarray(array[row, ..., :height, :width])
 
     def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
@@ -219,20 +236,22 @@ class Dataset:
         """
         chosen = np.ones(len(self), np.bool_)
         if split is not None:
-            if split not in self.info.splits:
-                raise OptionError(f"{self.root}: has no split {split!r}, only {', '.join(self.info.splits)}")
+            check_choice("split", split, self.info.splits)
             chosen = self._table("split")[self.rows] == self.info.splits.index(split)
-        if fold is not None and split != "test":
+        if fold is not None:
             count = self.info.split_rule.folds
-            if count is None or not 0 <= fold < count:
-                raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
+            if count is None:
+                raise OptionError(f"fold={fold!r}: {self.root} has no folds; make them by resplit(store, folds=5)")
+            if fold not in range(count):
+                raise OptionError(f"fold={fold!r}: {self.root} has {count} folds, counted from 0")
+        if fold is not None and split != "test":
             folds = self._table("fold")[self.rows]
             chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
         return replace(self, rows=self.rows[chosen])
 
-    def instances(self, index: int) -> Instances:
-        """Complete instances of one mask, bit for bit as they were read."""
-        mask = self.rows[index]
+    def instances(self, index: int | str) -> Instances:
+        """Complete instances of one mask, by index or key, bit for bit as they were read."""
+        mask = int(self.rows[self._position(index)])
         start, stop = self._starts[mask : mask + 2]
         labels = self.array(index, "labels")
         runs, run_starts = self._table("instances/runs"), self._run_starts
@@ -251,8 +270,8 @@ class Dataset:
         classes, planes = (self._table(f"instances/{name}")[start:stop] for name in ("class", "plane"))
         return Instances(labels.shape, tuple(crops), classes, planes)
 
-    def mask(self, index: int) -> InstanceMask:
-        """Ground truth of one mask, as it was read."""
+    def mask(self, index: int | str) -> InstanceMask:
+        """Ground truth of one mask, by index or key, as it was read."""
         instances = self.instances(index)
         planes = np.zeros((max(1, int(instances.planes.max(initial=0)) + 1), *instances.shape), np.int32)
         for number, ((y, x, pixels), plane) in enumerate(zip(instances.crops, instances.planes, strict=True), start=1):

@@ -73,6 +73,17 @@ class Bucket:
         height, width = (-(-side // part) * part for side, part in zip(self.canvas, self.chunk, strict=True))
         return min(len(self.masks), max(1, SHARD_PIXELS // (height * width))), height, width
 
+    def rows_of(self, channels: int) -> int:
+        """Rows of a shard of a target with channels: fewer, so that it is not larger, in equal parts of other shards.
+
+        >>> bucket = Bucket((512, 512), tuple(range(100)))
+        >>> [bucket.rows_of(channels) for channels in (0, 1, 3, 80)]
+        [32, 32, 8, 1]
+        """
+        rows = self.shard_shape[0]
+        most = max(1, rows // max(1, channels))
+        return next(part for part in range(most, 0, -1) if rows % part == 0 or rows == len(self.masks))
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -28,6 +28,7 @@ from collections.abc import Iterable
 import msgspec
 import zarr
 from zarr.abc.buffer import Buffer
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError
@@ -44,7 +45,6 @@ from segprep.store.schema import (
     RootMetadata,
     StoreInfo,
     description,
-    is_target_name,
     manifest_digest,
     parameters_of,
     sha256,
@@ -52,6 +52,7 @@ from segprep.store.schema import (
 from segprep.store.shards import array_spec, encode_array
 from segprep.store.tables import MASK_COLUMNS, MISSING, Tables, encode_table
 from segprep.targets import Target
+from segprep.targets.target import is_target_name
 
 INPUT_STAMP = "key/records/.input"
 """Path of the `InputStamp`, taken when the masks were loaded."""
@@ -64,11 +65,15 @@ class FormatError(IntegrityError):
     """A store of another format."""
 
 
-def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target], tables: Tables) -> None:
+def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target | None], tables: Tables) -> None:
     """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
+
+    The metadata of a target that is None, since its class is not known, stay as they are.
 
     The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
     """
+    known = [target for target in targets if target is not None]
+    unknown = {stored.name for stored in info.targets} - {target.name for target in known}
     objects: dict[str, Buffer] = {}
     memory = MemoryStore(objects)
     zarr.create_group(memory, path="instances")
@@ -76,7 +81,9 @@ def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Tar
         encode_table(memory, name, table)
     for bucket in layout.buckets:
         zarr.create_group(memory, path=bucket.name)
-        for target in targets:
+        for path in (f"{bucket.name}/{name}/zarr.json" for name in unknown):
+            objects[path] = default_buffer_prototype().buffer.from_bytes((root / path).read_bytes())
+        for target in known:
             attributes = {"description": description(target), "parameters": parameters_of(target)}
             encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Generic, Literal, TypeVar
@@ -18,7 +17,7 @@ from segprep.masks.stats import Counts
 from segprep.readers import ReadOptions
 from segprep.store.layout import Layout
 from segprep.targets import TARGETS, Target
-from segprep.targets.target import channels_of, version_of
+from segprep.targets.target import channels_of, require_name, version_of
 
 FORMAT = 2
 """Version of the store's layout; stores of any other are refused."""
@@ -236,22 +235,22 @@ def target_info(target: Target, layout: Layout, instances: InstanceRule, digest:
     """Target with the fingerprint of everything that its values and their places depend on."""
     parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
     parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
+    if channels:
+        parts.append([bucket.rows_of(channels) for bucket in layout.buckets])
     fingerprint = sha256(msgspec.json.encode(parts, order="sorted"))
     return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
-
-
-def is_target_name(name: str) -> bool:
-    """True if a target may have this name, which is that of a folder in each bucket."""
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) is not None
 
 
 def target_types(targets: Iterable[type[Target] | Target] = ()) -> dict[str, type[Target]]:
     """Classes of targets by their names: those of segprep, then those of `targets`."""
     types = {kind.name: kind for kind in TARGETS}
+    if isinstance(targets, str) or not isinstance(targets, Iterable):
+        raise OptionError(f"targets={targets!r}: must be a list of classes of targets, as targets=[...]")
     for target in targets:
         kind = target if isinstance(target, type) else type(target)
-        if not is_target_name(kind.name):
-            raise OptionError(f"targets: {kind.name!r} is no valid name; use letters, digits, - and _")
+        if not (hasattr(kind, "name") and hasattr(kind, "compute")):
+            raise OptionError(f"targets={target!r}: must be classes of targets")
+        require_name(kind)
         if types.setdefault(kind.name, kind) is not kind:
             raise OptionError(f"targets: {kind.__qualname__} has the name of another target, {kind.name!r}; rename it")
     return types

@@ -40,13 +40,26 @@ class ArraySpec(NamedTuple):
 
 
 class TargetShard(NamedTuple):
-    """One shard of one target, which is None if its class is not known; `rows` of it hold masks."""
+    """One shard of one target, which is None if its class is not known.
+
+    `rows` of it hold masks, from the row `start` of a `Shard` on: that of a target with channels is cut into several.
+    """
 
     target: Target | None
     spec: ArraySpec
     number: int
     rows: int
     fingerprint: str
+    start: int = 0
+
+    def has(self, row: int) -> bool:
+        """True if it holds this row of the `Shard`."""
+        return self.start <= row < self.start + self.rows
+
+    @property
+    def name(self) -> str:
+        """Name of the target."""
+        return self.spec.path.rpartition("/")[2]
 
     @property
     def path(self) -> str:
@@ -61,13 +74,13 @@ class TargetShard(NamedTuple):
 
 def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
     """Array of `target` for the masks of `bucket`; without fill value and padding if only its attributes are known."""
-    rows, height, width = bucket.shard_shape
+    _, height, width = bucket.shard_shape
     count = target.channels if isinstance(target, TargetInfo) else channels_of(target)
     channels = (count,) if count else ()
     return ArraySpec(
         path=f"{bucket.name}/{target.name}",
         shape=(len(bucket.masks), *channels, *bucket.canvas),
-        shard=(rows, *channels, height, width),
+        shard=(bucket.rows_of(count), *channels, height, width),
         chunk=(1, *(1 for _ in channels), *bucket.chunk),
         dtype=target.dtype,
         fill=0 if isinstance(target, TargetInfo) else target.fill,
@@ -78,12 +91,18 @@ def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
 def target_shards(
     layout: Layout, shard: Shard, infos: Sequence[TargetInfo], targets: Sequence[Target | None]
 ) -> list[TargetShard]:
-    """One shard of every target."""
-    bucket = layout.buckets[shard.bucket]
-    return [
-        TargetShard(target, array_spec(bucket, target or info), shard.number, len(shard.masks), info.fingerprint)
-        for info, target in zip(infos, targets, strict=True)
-    ]
+    """The shards of every target that hold the masks of one `Shard`: one, or several of a target with channels."""
+    bucket, count = layout.buckets[shard.bucket], len(shard.masks)
+    shards = []
+    for info, target in zip(infos, targets, strict=True):
+        spec = array_spec(bucket, target or info)
+        rows = spec.shard[0]
+        first = shard.number * -(-bucket.shard_shape[0] // rows)
+        shards += [
+            TargetShard(target, spec, first + index, min(rows, count - start), info.fingerprint, start)
+            for index, start in enumerate(range(0, count, rows))
+        ]
+    return shards
 
 
 def empty_shard(shard: TargetShard) -> NDArray[Any]:

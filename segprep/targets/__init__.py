@@ -14,7 +14,18 @@ from segprep.targets.labels import Labels
 from segprep.targets.target import Target
 from segprep.targets.weights import Weights
 
-__all__ = ["TARGETS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Target", "Weights", "in_order"]
+__all__ = [
+    "TARGETS",
+    "Border",
+    "Boundaries",
+    "Classes",
+    "Distance",
+    "Labels",
+    "Target",
+    "Weights",
+    "in_order",
+    "ordered",
+]
 
 TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
 """All targets of segprep, in the order in which they are written."""
@@ -26,5 +37,11 @@ def in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
     >>> [target.name for target in in_order([Distance(), Labels()])]
     ['labels', 'distance']
     """
+    of = {target.name: target for target in targets}
+    return tuple(of[name] for name in ordered(of))
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of targets in the order of `in_order`."""
     ranks = {kind.name: rank for rank, kind in enumerate(TARGETS)}
-    return tuple(sorted(targets, key=lambda target: (ranks.get(target.name, len(ranks)), target.name)))
+    return sorted(names, key=lambda name: (ranks.get(name, len(ranks)), name))

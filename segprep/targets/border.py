@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray, LabelArray
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_fields
 from segprep.kernels.border import BorderOn, SingleInstance, border_weights, check_border
 from segprep.masks.mask import InstanceMask
 from segprep.targets.target import Dtype, MaskFacts, outside, rounded
@@ -39,9 +39,8 @@ class Border:
     fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_border(self.w0, self.sigma, self.border_on, self.single_instance)
-        check_choice("border_between", self.border_between, get_args(BorderBetween))
-        check_choice("dtype", self.dtype, get_args(Dtype))
         if self.w0 > (end := float(np.finfo(self.dtype).max)):
             raise OptionError(f"w0={self.w0:g}: {self.dtype} ends at {end:g}: use dtype='float32'")
 

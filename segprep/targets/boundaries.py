@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError
+from segprep.errors import OptionError, check_fields
 from segprep.kernels.boundaries import IGNORE, SHARED, boundaries
 from segprep.masks.mask import InstanceMask
 from segprep.targets.target import MaskFacts, outside
@@ -33,6 +33,7 @@ class Boundaries:
     pad: ClassVar[float] = IGNORE
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.boundary_width < 1:
             raise OptionError(f"boundary_width={self.boundary_width}: must be at least 1 pixel")
 

@@ -7,12 +7,12 @@ infinity, whatever the counts: a class without a pixel has weight 0 unless `Shap
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import OptionError, check_choice, some
+from segprep.errors import OptionError, check_choice, check_fields, some
 from segprep.masks.stats import Counts
 
 ClassVector: TypeAlias = NDArray[np.float64]
@@ -170,7 +170,7 @@ class Shaping:
     beta: float = BETA
 
     def __post_init__(self) -> None:
-        check_choice("absent_class", self.absent_class, get_args(AbsentClass))
+        check_fields(self)
         if (clip := self.clip_class_weights) is not None and not 0 <= clip[0] <= clip[1] < math.inf:
             raise OptionError(f"clip_class_weights={clip}: must be finite and at least 0, the smaller one first")
         if not 0 <= self.beta < 1:

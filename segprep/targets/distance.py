@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, FloatArray
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_fields
 from segprep.kernels.distance import signed_distance
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
@@ -46,8 +46,7 @@ class Distance:
     fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
-        check_choice("distance_per", self.distance_per, get_args(DistancePer))
-        check_choice("dtype", self.dtype, get_args(Dtype))
+        check_fields(self)
         if self.distance_clip is not None and not 0 < self.distance_clip < math.inf:
             raise OptionError(f"distance_clip={self.distance_clip}: must be above 0 pixels")
 

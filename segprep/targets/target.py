@@ -4,15 +4,18 @@ A target is a frozen dataclass: its fields are its parameters, `compute` makes i
 the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` and `version_of` instead of the target's own.
 """
 
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray, FloatArray
-from segprep.errors import OptionError
+from segprep.errors import OptionError, TargetError, check_choice, foreign_errors, is_foreign, some
 from segprep.masks.mask import InstanceMask
-from segprep.masks.stats import Counts
+from segprep.masks.stats import Counts, MaskStats
 
 Dtype: TypeAlias = Literal["float16", "float32"]
 
@@ -26,8 +29,8 @@ BOUND = {"bound": True}
 class Target(Protocol):
     """One array per mask: a frozen dataclass with these attributes and methods, and parameters as fields.
 
-    It may have more: ``version``, ``channels``, ``pad``, ``fit`` and ``check``; see the functions of this module for what they
-    are and for their defaults.
+    It may have more: ``version``, ``channels``, ``pad``, ``fit``, ``unfit`` and ``check``; see the functions of this module
+    for what they are and for their defaults.
 
     Attributes
     ----------
@@ -54,6 +57,15 @@ class Target(Protocol):
 
 T = TypeVar("T", bound=Target)
 
+DTYPES = (
+    "bool",
+    "float16",
+    "float32",
+    "float64",
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+)
+"""Types that the array of a target may have."""
+
 
 class MaskFacts(NamedTuple):
     """Facts about one mask, from the tables of the store.
@@ -67,6 +79,36 @@ class MaskFacts(NamedTuple):
     areas: CountArray
     runs: CountArray
     n_classes: int
+
+
+def is_target_name(name: object) -> bool:
+    """True if a target may have this name: that of a folder in each bucket, and of an entry beside ``key`` in a mask."""
+    return isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None and name != "key"
+
+
+def require_target(target: Any) -> None:
+    """Raise OptionError for an object that is not a target, or has a name or a type that no array may have."""
+    kind = target if isinstance(target, type) else type(target)
+    lacking = [name for name in ("name", "dtype", "fill", "compute") if not hasattr(target, name)]
+    if isinstance(target, type) and not lacking:
+        raise OptionError(f"targets={kind.__qualname__}: is a class; give an object, {kind.__qualname__}(...)")
+    if lacking:
+        raise OptionError(f"targets={target!r}: must be names of targets, or objects; it lacks {', '.join(lacking)}")
+    require_name(kind)
+    what = f"targets: {kind.__qualname__}"
+    if not isinstance(target.fill, int | float):
+        raise OptionError(f"{what}: fill={target.fill!r}: must be a number")
+    if not isinstance(target.dtype, str):
+        raise OptionError(f"{what}: dtype={target.dtype!r}: must be a string, such as 'float32'")
+    check_choice(f"{what}: dtype", target.dtype, DTYPES)
+
+
+def require_name(kind: type[Target]) -> None:
+    """Raise OptionError for a class of targets whose name is not allowed."""
+    if not is_target_name(kind.name):
+        raise OptionError(
+            f"targets: {kind.__qualname__}: {kind.name!r} is no valid name; use letters, digits and _, and not 'key'"
+        )
 
 
 def version_of(target: Target) -> int:
@@ -91,8 +133,49 @@ def fit(target: T, train: Counts, everything: Counts) -> T:
     The target's own method is ``fit(train, everything)``.
     """
     own = getattr(target, "fit", None)
-    fitted: T = target if own is None else own(train, everything)
+    if own is None:
+        return target
+    with _foreign_errors(target, f"target {target.name!r}: fit()"):
+        fitted: T = own(train, everything)
+    if type(fitted) is not type(target):
+        raise TargetError(f"target {target.name!r}: fit() returned {type(fitted).__name__}; must be the fitted target")
     return fitted
+
+
+def check_masks(target: Target, keys: Sequence[str], stats: Sequence[MaskStats]) -> None:
+    """Raise OptionError, before anything is written, for masks of which a target cannot be computed.
+
+    The target's own method is ``unfit(stats)``: the reason in a few words, or None.
+    """
+    own: Callable[[MaskStats], str | None] | None = getattr(target, "unfit", None)
+    reasons = {} if own is None else {key: own(mask) for key, mask in zip(keys, stats, strict=True)}
+    wrong = [key for key, reason in reasons.items() if reason]
+    if wrong:
+        raise OptionError(f"{some(wrong, most=10)}: {reasons[wrong[0]]}")
+
+
+def computed(target: Target, mask: InstanceMask, key: str) -> NDArray[Any]:
+    """Array of the mask `key`: (H, W), or (channels, H, W); TargetError if a target that is not part of segprep fails."""
+    if not is_foreign(target):
+        try:
+            return target.compute(mask)
+        except OptionError as error:
+            raise OptionError(f"{key}: {error}") from error
+    what = f"{key}: target {target.name!r}: compute()"
+    with _foreign_errors(target, what):
+        values = target.compute(mask)
+    shape = (*((channels_of(target),) if channels_of(target) else ()), *mask.shape)
+    if not isinstance(values, np.ndarray) or (values.shape, values.dtype) != (shape, np.dtype(target.dtype)):
+        form = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise TargetError(f"{what}: returned {form}; must be an array {target.dtype} {shape}")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise TargetError(f"{what}: returned NaN or infinity; every value must be finite")
+    return values
+
+
+def _foreign_errors(target: Target, what: str) -> AbstractContextManager[None]:
+    """Errors of a target that is not part of segprep, as TargetError."""
+    return foreign_errors(what, TargetError) if is_foreign(target) else nullcontext()
 
 
 def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
@@ -109,7 +192,8 @@ def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
     if (canvas[..., height:, :] != pad).any() or (canvas[..., :height, width:] != pad).any():
         return f"is not {pad:g} in the padding"
     own = getattr(target, "check", None)
-    problem: str | None = None if own is None else own(values, facts)
+    with _foreign_errors(target, f"{facts.key}: target {target.name!r}: check()"):
+        problem: str | None = None if own is None else own(values, facts)
     return problem
 
 

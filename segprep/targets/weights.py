@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray
-from segprep.errors import OptionError, check_choice
+from segprep.errors import OptionError, check_choice, check_fields
 from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
-from segprep.masks.stats import Counts, class_pixels
+from segprep.masks.stats import Counts, MaskStats, class_pixels
 from segprep.targets.border import Border, BorderBetween, class_planes
 from segprep.targets.class_weights import BETA, FORMULAS, AbsentClass, Shaping, check_beta, class_weights, inverse
 from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
@@ -119,6 +119,7 @@ class Weights:
     fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._border()
         self._shaping()
         if isinstance(self.class_weights, str):
@@ -143,15 +144,28 @@ class Weights:
                 "class_weights='none' or weights by class name, or put masks in train, as split=(1, 0, 0) does"
             )
         vector = class_weights(self.class_weights, train, self._shaping())
-        self._check_range(vector[(train.pixels > 0) & (vector > 0)])
+        if problem := self._range_problem(vector[(train.pixels > 0) & (vector > 0)]):
+            raise OptionError(problem)
         return replace(self, vector=tuple(vector.tolist()))
+
+    def unfit(self, stats: MaskStats) -> str | None:
+        """Reason why a rule of `IMAGE_RULES` gives weights that the type cannot hold, or None; by complete instances."""
+        weights = np.ones(1, np.float32)
+        if self.class_weights == "per-image":
+            weights = inverse(Counts.of_pixels(stats.class_pixels.tolist())).astype(np.float32)
+        elif self.class_weights == "deshpande2018":
+            share = min(1.0, float(stats.instances["area"].sum()) / math.prod(stats.shape))
+            weights = np.array([share, 1 - share], np.float32)
+        return self._range_problem(weights[weights > 0])
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Weights of `mask`, shape (H, W), computed in float32 and rounded once."""
         rule = self._image_rule()
         if rule is not None:
             weights = rule(mask)
-            self._check_range(weights[weights > 0])
+            # After a separation, the other rules may lose digits; the scan has seen the weights of this one.
+            if rule is per_image and (problem := self._range_problem(weights[weights > 0])):
+                raise OptionError(problem)
         elif self.vector:
             weights = np.array(self.vector, np.float32)[mask.class_map]
         else:
@@ -178,8 +192,8 @@ class Weights:
         """Rule that needs no counts, if there is one."""
         return IMAGE_RULES.get(self.class_weights) if isinstance(self.class_weights, str) else None
 
-    def _check_range(self, weights: NDArray[Any]) -> None:
-        """Raise OptionError for weights that the type cannot hold."""
+    def _range_problem(self, weights: NDArray[Any]) -> str | None:
+        """Reason why the type cannot hold weights, or None."""
         limits = np.finfo(self.dtype)
         end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
         largest, smallest = float(weights.max(initial=0)) + self.w0, float(weights.min(initial=np.inf))
@@ -187,11 +201,10 @@ class Weights:
             "" if self._image_rule() else ", normalise=True or clip_class_weights=(0.1, 10)"
         )
         if largest > end:
-            raise OptionError(f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}")
+            return f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}"
         if smallest < step:
-            raise OptionError(
-                f"class weights go down to {smallest:g}, of which {self.dtype} keeps few digits: {remedy}"
-            )
+            return f"class weights go down to {smallest:g}, of which {self.dtype} keeps few digits: {remedy}"
+        return None
 
 
 PRESETS: dict[str, Weights] = {

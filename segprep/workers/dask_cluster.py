@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,8 +41,10 @@ def dask_cluster(scheduler: str) -> Iterator["DaskCluster"]:
         address = _address(scheduler)
         _check_security(address)
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"scheduler={scheduler!r}: cannot be reached: {error}") from error
+    except OSError as error:
+        raise StorageError(f"scheduler={scheduler!r}: cannot be reached: {error}") from error
+    except ValueError as error:
+        raise OptionError(f"scheduler={scheduler!r}: cannot be used: {error}") from error
     with _silence_dask(), client:
         if not client.nthreads():
             raise OptionError(f"scheduler={scheduler!r}: has no workers; start some, then run the same command again")
@@ -142,6 +145,8 @@ def _address(scheduler: str) -> str:
         if not (isinstance(content, dict) and isinstance(content.get("address"), str)):
             raise ValueError("not a scheduler file: it contains no address")
         scheduler = content["address"]
+    elif "://" not in scheduler and not re.search(r":\d+$", scheduler):
+        raise ValueError("no such file, and no address such as tcp://host:8786")
     scheme, location = parse_address(scheduler)
     get_backend(scheme)
     parse_host_port(location)

@@ -15,9 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from operator import index as as_integer
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from segprep.errors import IS_A_BUG, JobError, OptionError, SegprepError, SegprepWarning, StorageError
+from segprep.errors import (
+    IS_A_BUG,
+    JobError,
+    OptionError,
+    SegprepError,
+    SegprepWarning,
+    StorageError,
+    check_fields,
+    some,
+)
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
 from segprep.workers.processes import Processes, can_spawn
@@ -54,6 +64,7 @@ class Workers:
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.processes is not None and self.processes < 1:
             raise OptionError(f"workers={self.processes}: must be at least 1")
         if self.processes is not None and self.scheduler is not None:
@@ -68,11 +79,16 @@ class Workers:
             return value
         if isinstance(value, str) and not value.isdecimal():
             return cls(scheduler=value)
-        return cls(None if value is None else int(value))
+        try:
+            return cls(None if value is None else int(value) if isinstance(value, str) else as_integer(value))
+        except TypeError:
+            raise OptionError(
+                f"workers={value!r}: must be a number of processes, or the address or file of a scheduler"
+            ) from None
 
-    def place(self, path: str | os.PathLike[str] | AnyPath) -> AnyPath:
-        """Path as the workers need it: those of a cluster have other working directories."""
-        return parse_path(path) if self.scheduler is None else parse_path(path).absolute()
+    def place(self, path: str | os.PathLike[str] | AnyPath, name: str = "store") -> AnyPath:
+        """Path, the value of parameter `name`, as the workers need it: those of a cluster have other working directories."""
+        return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
 Stage: TypeAlias = Literal["scan", "write", "verify"]
@@ -133,7 +149,7 @@ def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any
         else:
             yield index, result
     if died:
-        raise StorageError("; ".join(died))
+        raise StorageError(some(died, separator="; ", most=10))
 
 
 def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:

@@ -304,11 +304,13 @@ def test_a_missing_argument_or_unknown_command_is_a_usage_error(arguments):
         ("no address.json", "{}"),
     ],
 )
-def test_a_scheduler_that_cannot_be_reached_is_one_line_that_names_it(tmp_path, name, text):
+def test_a_scheduler_that_cannot_be_used_is_one_line_that_names_it(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text)
     ended = segprep_("weights", EXAMPLES / "coins", "out.zarr", "--scheduler", name, cwd=tmp_path)
-    assert f"--scheduler {shlex.quote(name)}: cannot be reached" in assert_one_line(ended, 2)
+    line = assert_one_line(ended, 2)
+    assert f"--scheduler {shlex.quote(name)}: cannot be used" in line
+    assert ("no such file" in line) == (text is None)
     assert not (tmp_path / "out.zarr").exists()
 
 

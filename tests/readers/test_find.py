@@ -168,7 +168,7 @@ def test_a_path_may_be_of_any_type(tmp_path, kind):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crowd": "drop"}, "crowd='drop': unknown; choose one of ignore, instance"),
+        ({"crowd": "drop"}, "crowd='drop': choose one of ignore, instance"),
         ({"max_pixels": 0}, "max_pixels=0: must be from 1"),
         ({"max_pixels": 2**31}, "max_pixels=2147483648: must be from 1"),
     ],
@@ -179,8 +179,10 @@ def test_an_option_without_such_a_value_is_refused(options, message):
 
 
 def test_a_format_without_a_reader_is_refused(tmp_path):
-    with pytest.raises(OptionError, match=r"format='tarot': unknown; choose one of coco, panoptic, .*, label-image"):
+    with pytest.raises(OptionError, match=r"format='tarot': choose one of coco, panoptic, .*, label-image"):
         find(tmp_path, format="tarot")
+    with pytest.raises(OptionError, match=r"format='cocoo': choose .*; did you mean 'coco'"):
+        find(tmp_path, format="cocoo")
 
 
 def test_a_name_that_cannot_be_written_is_refused(tmp_path):

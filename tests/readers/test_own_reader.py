@@ -100,7 +100,8 @@ def test_its_masks_are_verified_against_the_data(store, drawings):
     report = verify(store, deep=True, against=drawings, workers=ONE)
     assert (report.findings, report.compared) == ((), 3)
     (drawings / "a.drawing").write_text("0110\n0110\n0022")
-    assert verify(store, deep=True, against=drawings, workers=ONE).findings
+    with pytest.raises(InputError, match=r"the data have changed since .* \(a\)"):
+        verify(store, deep=True, against=drawings, workers=ONE)
 
 
 def test_a_rerun_loads_only_masks_of_changed_files(store, drawings, monkeypatch):

@@ -65,7 +65,7 @@ def test_as_is_keeps_one_instance_per_mask(tmp_path):
     data = write(tmp_path / "masks", squares([255] * 3))
     info = run(data, tmp_path / "a.zarr", instances_from="as-is")
     assert (info.instances, info.instance_rule.instances_from, notice(info)) == (1, "as-is", None)
-    with pytest.raises(OutputError, match="instances_from was as-is, now components"):
+    with pytest.raises(OutputError, match="instances_from='components' instead of instances_from='as-is'"):
         run(data, tmp_path / "a.zarr")
     assert kinds(data, instances_from="as-is") == {}
 

@@ -13,7 +13,7 @@ from PIL import Image
 import segprep
 from segprep import Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
-from segprep.errors import IntegrityError, OptionError, OutputError
+from segprep.errors import IntegrityError, OptionError, OutputError, SegprepWarning, TargetError
 from segprep.runs.repair import repair
 from segprep.runs.resplit import resplit
 from segprep.runs.verify import verify
@@ -160,21 +160,65 @@ def test_without_its_class_a_store_is_opened_described_and_verified(root):
     assert [finding.path for finding in verify(root, workers=ONE).findings] == [SHARD]
 
 
+def test_without_its_class_a_deep_check_lists_it_as_unchecked(root, labels):
+    report = verify(root, deep=True, against=labels, workers=ONE)
+    assert (report.findings, report.unchecked, report.compared) == ((), ("centre",), 8)
+    ended = CliRunner().invoke(main, ["verify", str(root), "--deep"])
+    assert (ended.exit_code, "centre: values not checked" in ended.stdout) == (0, True)
+    (root / SHARD).write_bytes(bytes(len((root / SHARD).read_bytes())))
+    assert [finding.path for finding in verify(root, deep=True, workers=ONE).findings] == [SHARD]
+
+
+def test_without_its_class_it_is_carried_by_what_does_not_touch_it(root, labels):
+    array, shard = (root / "12x16/centre/zarr.json").read_bytes(), (root / SHARD).read_bytes()
+    resplit(root, SplitRule((0.5, 0.25, 0.25)), workers=ONE)
+    segprep.preprocess(labels, root, targets=[Distance()], workers=ONE)
+    (root / "12x16/weights/c/0/0/0").write_bytes(b"damaged")
+    assert repair(root, labels, workers=ONE).findings == ()
+    assert ((root / "12x16/centre/zarr.json").read_bytes(), (root / SHARD).read_bytes()) == (array, shard)
+    assert [target.name for target in read_info(root).targets] == ["labels", "classes", "weights", "distance", "centre"]
+    assert verify(root, deep=True, against=labels, targets=[Centre], workers=ONE).findings == ()
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("damaged", "call"),
     [
-        lambda root, _: verify(root, deep=True, workers=ONE),
-        lambda root, labels: verify(root, against=labels, workers=ONE),
-        lambda root, labels: repair(root, labels, workers=ONE),
-        lambda root, _: resplit(root, SplitRule((0.5, 0.25, 0.25)), workers=ONE),
-        lambda root, labels: segprep.preprocess(labels, root, targets=[Distance()], workers=ONE),
+        (None, lambda root, _: resplit(root, SplitRule((0.5, 0.25, 0.25)), refit=True, workers=ONE)),
+        (SHARD, lambda root, labels: repair(root, labels, workers=ONE)),
+        ("12x16/centre/zarr.json", lambda root, labels: repair(root, labels, workers=ONE)),
+        ("12x16/centre/zarr.json", lambda root, _: resplit(root, SplitRule((0.5, 0.25, 0.25)), workers=ONE)),
+        (SHARD, lambda root, labels: segprep.preprocess(labels, root, targets=[Distance()], workers=ONE)),
     ],
 )
-def test_what_needs_its_class_says_so(root, labels, call, files_of):
+def test_what_needs_its_class_says_so(root, labels, damaged, call, files_of):
+    if damaged:
+        (root / damaged).unlink()
     before = files_of(root)
-    with pytest.raises(IntegrityError, match=r"target 'centre' .*: from Python, pass its class in targets=\[\.\.\.\]"):
+    with pytest.raises(OptionError, match=r"target 'centre' .*: in Python, pass it as targets=\[\.\.\.\]"):
         call(root, labels)
     assert files_of(root) == before
+
+
+def test_it_is_kept_and_computed_again_where_masks_change(root, labels, tmp_path, files_of):
+    others = Path(shutil.copytree(labels, tmp_path / "labels"))
+    Image.fromarray(np.ones((12, 16), np.uint8)).save(others / "0.png")
+    with pytest.warns(SegprepWarning, match="dropped centre, which is not part of segprep"):
+        segprep.preprocess(
+            others, tmp_path / Path(shutil.copytree(root, tmp_path / "dropped")), overwrite=True, workers=ONE
+        )
+    segprep.preprocess(others, root, targets=[Centre(power=2)], split=(0.5, 0.5), overwrite=True, workers=ONE)
+    segprep.preprocess(others, tmp_path / "fresh", targets=[Centre(power=2), Weights()], split=(0.5, 0.5), workers=ONE)
+    assert files_of(root) == files_of(tmp_path / "fresh")
+
+
+def test_the_run_that_made_a_store_is_accepted_after_another_split(root, labels, files_of):
+    resplit(root, SplitRule((0.25, 0.75, 0.0), seed=2), targets=[Centre], workers=ONE)
+    before = files_of(root)
+    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], workers=ONE)
+    segprep.preprocess(labels, root, targets=[Weights()], reread=True, workers=ONE)
+    assert files_of(root) == before
+    with pytest.raises(OutputError, match=r"sigma=3 instead of sigma=5\.0"):
+        segprep.preprocess(labels, root, targets=[Weights(sigma=3)], workers=ONE)
 
 
 def test_its_name_is_one_of_a_folder_and_of_no_other_target(labels, tmp_path):
@@ -184,7 +228,22 @@ def test_its_name_is_one_of_a_folder_and_of_no_other_target(labels, tmp_path):
     class Outside(Centre):
         name = "../centre"
 
-    for target, message in ((Labels(), "has the name of another target"), (Outside(), "is no valid name")):
+    class Key(Centre):
+        name = "key"
+
+    class Dashed(Centre):
+        name = "my-centre"
+
+    class Text(Centre):
+        dtype = "str"
+
+    for target, message in (
+        (Labels(), "has the name of another target"),
+        (Outside(), "is no valid name"),
+        (Key(), "'key' is no valid name"),
+        (Dashed(), "is no valid name"),
+        (Text(), "Text: dtype='str': choose one of bool, float16"),
+    ):
         with pytest.raises(OptionError, match=message):
             segprep.preprocess(labels, tmp_path / "out.zarr", targets=[target], workers=ONE)
     assert not (tmp_path / "out.zarr").exists()
@@ -197,3 +256,40 @@ def test_a_class_with_other_parameters_is_an_integrity_error(root):
 
     with pytest.raises(IntegrityError, match=r"'centre': its stored parameters do not fit .*Other"):
         verify(root, deep=True, targets=[Other], workers=ONE)
+
+
+FAILURES = [
+    (lambda _: 1 / 0, r"compute\(\): ZeroDivisionError: division by zero"),
+    (lambda labels: segprep.border_weights(labels, sigma=-1), r"compute\(\): OptionError: sigma=-1"),
+    (lambda _: None, r"compute\(\): returned NoneType; must be an array float32 \(12, 16\)"),
+    (lambda labels: labels[:1].astype(np.float32), r"returned float32 \(1, 16\); must be an array float32 \(12, 16\)"),
+    (lambda labels: labels.astype(np.float64), r"returned float64 \(12, 16\); must be an array float32 \(12, 16\)"),
+    (lambda labels: np.full(labels.shape, np.nan, np.float32), r"returned NaN or infinity"),
+    (lambda labels: labels.__setitem__(0, 1), r"compute\(\): ValueError: assignment destination is read-only"),
+]
+
+
+@pytest.mark.parametrize(("compute", "message"), FAILURES)
+def test_its_failure_is_not_a_bug_in_segprep(labels, tmp_path, compute, message):
+    @dataclass(frozen=True)
+    class Failing(Centre):
+        def compute(self, mask):
+            return compute(mask.labels)
+
+    with pytest.raises(TargetError, match=rf"0\.png: target 'centre': .*{message}"):
+        segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Failing()], workers=ONE)
+
+
+def test_a_failure_of_its_other_methods_is_not_a_bug_in_segprep(root, labels, tmp_path):
+    @dataclass(frozen=True)
+    class Failing(Centre):
+        def fit(self, *_):
+            return 1 / 0
+
+        def check(self, *_):
+            return 1 / 0
+
+    with pytest.raises(TargetError, match=r"^target 'centre': fit\(\): ZeroDivisionError"):
+        segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Failing()], workers=ONE)
+    with pytest.raises(TargetError, match=r"0\.png: target 'centre': check\(\): ZeroDivisionError"):
+        verify(root, deep=True, targets=[Failing], workers=ONE)

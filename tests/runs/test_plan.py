@@ -118,7 +118,7 @@ def test_all_masks_share_a_canvas_that_is_asked_for(masks, stats):
 
 
 def test_a_canvas_that_a_mask_does_not_fit_is_an_option_error(masks, stats):
-    with pytest.raises(OptionError, match="too small; the masks need 1100 x 1300"):
+    with pytest.raises(OptionError, match=r"too small for the masks; use at least canvas=\(1100, 1300\)"):
         planned(masks, stats, canvas=(1100, 1299))
 
 

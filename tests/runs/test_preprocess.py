@@ -23,6 +23,7 @@ from segprep.errors import (
     OptionError,
     OutputError,
     SegprepError,
+    SegprepWarning,
     StorageError,
 )
 from segprep.masks.splits import SPLITS, SplitRule
@@ -133,7 +134,7 @@ def test_source_has_a_name_even_if_it_is_the_working_directory(tmp_path, monkeyp
 
 def test_a_scheduler_that_is_not_there_is_an_option_error(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
-    with pytest.raises(OptionError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
+    with pytest.raises(StorageError, match=r"scheduler='tcp://127\.0\.0\.1:1': cannot be reached"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", workers=Workers(scheduler="tcp://127.0.0.1:1"))
     assert not (tmp_path / "out.zarr").exists()
 
@@ -454,7 +455,7 @@ def test_all_splits_together_are_all_masks(divided):
 
 
 def test_a_split_that_is_unknown_is_an_error_that_lists_the_splits(divided):
-    with pytest.raises(SegprepError, match="no split 'trian', only train, val, test"):
+    with pytest.raises(SegprepError, match="split='trian': choose one of train, val, test; did you mean 'train'"):
         segprep.open(divided, split="trian")
 
 
@@ -620,7 +621,8 @@ def test_overwrite_with_other_masks_needs_no_class_of_a_former_target(three, tmp
     put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
     with pytest.raises(OutputError, match="it has 1 masks of coins; data has 3"):
         segprep.preprocess(three, root, workers=ONE)
-    segprep.preprocess(three, root, workers=ONE, overwrite=True)
+    with pytest.warns(SegprepWarning, match="dropped flows, which is not part of segprep"):
+        segprep.preprocess(three, root, workers=ONE, overwrite=True)
     segprep.preprocess(three, fresh, workers=ONE)
     assert files_of(root) == files_of(fresh)
 
@@ -732,15 +734,12 @@ def test_a_stored_target_of_other_code_is_refused_even_if_not_requested(three, t
     assert files_of(root) == files_of(tmp_path / "fresh.zarr")
 
 
-def test_a_target_that_only_another_segprep_knows_is_an_integrity_error(three, tmp_path):
+def test_a_target_that_only_another_segprep_knows_is_an_option_error(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(three, root, workers=ONE)
     unknown = msgspec.structs.replace(info.targets[0], name="flows")
     put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
-    with pytest.raises(
-        IntegrityError,
-        match=r"target 'flows' that is not part of .*targets=\[\.\.\.\]",
-    ):
+    with pytest.raises(OptionError, match=r"target 'flows' that is not part of .*targets=\[\.\.\.\]"):
         segprep.preprocess(three, root, workers=ONE)
 
 
@@ -763,3 +762,26 @@ def test_a_store_that_names_folders_elsewhere_is_refused(coins_copy, three):
     with pytest.raises(OutputError, match="is not a segprep store"):
         segprep.preprocess(three, coins_copy, workers=ONE, overwrite=True)
     assert (victim / "mine.txt").read_text() == "mine"
+
+
+def test_a_target_with_channels_has_shards_of_fewer_rows(three, tmp_path, monkeypatch, files_of):
+    for index in range(7):
+        Image.fromarray(np.eye(10, 10, index, np.uint8)).save(three / f"more{index}.png")
+    monkeypatch.setattr("segprep.store.layout.SHARD_PIXELS", 10 * 10 * 4)
+    by_class, root, later = Distance(distance_per="class"), tmp_path / "out.zarr", tmp_path / "later.zarr"
+    segprep.preprocess(three, root, targets=[Weights(), by_class], workers=ONE)
+    before = files_of(root)
+    shards = {name: len(list((root / "10x10" / name / "c").iterdir())) for name in ("weights", "distance")}
+    assert shards["distance"] == 2 * shards["weights"] > 2
+    assert verify(root, deep=True, against=three, workers=ONE).findings == ()
+    (root / "10x10/distance/c/1/0/0/0").unlink()
+    segprep.preprocess(three, root, targets=[by_class], workers=ONE)
+    assert files_of(root) == before
+    (root / "10x10/distance/c/2/0/0/0").write_bytes(b"damaged")
+    assert {finding.path for finding in verify(root, against=three, workers=ONE).findings} == {
+        "10x10/distance/c/2/0/0/0"
+    }
+    assert segprep.repair(root, three, workers=ONE).findings == ()
+    segprep.preprocess(three, later, targets=[Weights()], workers=ONE)
+    segprep.preprocess(three, later, targets=[by_class], workers=ONE)
+    assert files_of(root) == files_of(later) == before

@@ -93,12 +93,12 @@ def test_folds_part_the_masks(tmp_path: Path) -> None:
     for fold in range(4):
         train = set(segprep.open(tmp_path / "out.zarr", split="train", fold=fold).keys)
         assert train == everything - keys[fold] - test
-    with pytest.raises(OptionError, match="no fold 4"):
+    with pytest.raises(OptionError, match=r"fold=4: .* has 4 folds, counted from 0"):
         segprep.open(tmp_path / "out.zarr", fold=4)
 
 
 def test_unknown_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="no split 'dev', only train, val, test"):
+    with pytest.raises(OptionError, match="split='dev': choose one of train, val, test"):
         coins(tmp_path).select(split="dev")
 
 
@@ -286,3 +286,31 @@ def test_an_array_of_zarr_2_is_not_read(coins_copy: Path, path: str) -> None:
 def test_an_unknown_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no target 'boundaries', only labels, classes, weights, distance"):
         coins(tmp_path).array(0, "boundaries")
+
+
+def test_a_mask_is_named_by_its_index_or_key(coins_store):
+    dataset = segprep.open(coins_store)
+    key = dataset.keys[0]
+    assert key in dataset
+    assert "nothing" not in dataset
+    assert len(dataset.instances(key)) == len(dataset.instances(0)) == len(dataset.instances(-1))
+    np.testing.assert_array_equal(dataset.mask(key).planes, dataset.mask(np.int64(0)).planes)
+    np.testing.assert_array_equal(dataset.array(key, "weights"), dataset[key]["weights"])
+    assert len(list(dataset)) == 1
+
+
+def test_an_index_that_names_no_mask_is_an_error(coins_store):
+    dataset = segprep.open(coins_store)
+    for read in (dataset.__getitem__, dataset.mask, dataset.instances):
+        with pytest.raises(IndexError, match="no mask 1: there are 1, counted from 0"):
+            read(1)
+        with pytest.raises(KeyError, match="no mask 'a'"):
+            read("a")
+        with pytest.raises(OptionError, match=r"index=slice\(0, 1, None\): must be an integer or a key"):
+            read(slice(0, 1))
+
+
+def test_a_fold_of_a_store_without_folds_is_an_error(coins_store):
+    for split in (None, "test"):
+        with pytest.raises(OptionError, match=r"fold=0: .* has no folds; make them by resplit"):
+            segprep.open(coins_store, split=split, fold=0)
