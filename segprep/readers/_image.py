@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 from segprep.errors import InputError
 from segprep.masks.crops import InstanceCrop
 from segprep.paths.anypath import AnyPath
+from segprep.readers._png import GREY, common_png
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -81,6 +82,8 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
 
 def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some channel; the alpha channel does not count, and of a palette the index does."""
+    if png := common_png(path, max_pixels=max_pixels):
+        return _foreground(png.pixels[..., :-1] if png.has_alpha else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
@@ -98,21 +101,31 @@ def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
 
 def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a grey PNG that are 255; if none is, those that are not 0. Values below 255 are hidden parts of an object."""
+    if (png := common_png(path, max_pixels=max_pixels)) and (png.colour, png.depth) == (GREY, 8):
+        is_white = png.pixels == len(_WHITE) - 1
+        return _foreground(is_white if is_white.any() else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         grey = image.convert("L") if image.mode != "L" else image
         return _foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
 
 
-def _foreground(image: Image) -> Foreground:
+def _foreground(image: Image | NDArray[Any]) -> Foreground:
     """Foreground of an image without alpha channel."""
-    box = image.getbbox()
-    if box is None:
-        return Foreground((image.height, image.width), None)
-    x, y, right, below = box
-    pixels = np.asarray(image)[y:below, x:right] != 0
-    return Foreground(
-        (image.height, image.width), InstanceCrop(y, x, pixels if image.mode in _ONE_CHANNEL else pixels.any(axis=2))
-    )
+    pixels = np.asarray(image)
+    height, width, *channels = pixels.shape
+    x, right = _ends(pixels.max(axis=0))
+    if x == right:
+        return Foreground((height, width), None)
+    pixels = pixels[:, x:right]
+    y, below = _ends(pixels.max(axis=1))
+    crop = pixels[y:below] != 0
+    return Foreground((height, width), InstanceCrop(y, x, crop.any(axis=2) if channels else crop))
+
+
+def _ends(values: NDArray[Any]) -> tuple[int, int]:
+    """First place of what is not 0, and that after the last; both 0 if all is."""
+    places = np.flatnonzero(values if values.ndim == 1 else values.any(axis=1))
+    return (int(places[0]), int(places[-1]) + 1) if places.size else (0, 0)
 
 
 def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
@@ -148,6 +161,8 @@ def has_channels(path: AnyPath) -> bool:
 
 def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
+    if (png := common_png(path, max_pixels=max_pixels)) and png.pixels.ndim == 2:  # noqa: PLR2004
+        return np.ascontiguousarray(png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
