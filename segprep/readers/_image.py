@@ -1,9 +1,9 @@
 """Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every error names its file.
 
-Pillow reads PNG because it alone keeps the indices of a palette. It ignores wrong checksums of pixels, missing pixels and
-further frames; these are checked here. Its `verify` would replace little of this: it does not count pixels, so the chunks
-must be inflated all the same, and it refuses a file for a damaged comment. tifffile reads TIFF because Pillow silently reads
-the first page of a stack and wraps 32-bit labels.
+Pillow reads the PNG files that `_png` leaves, because it alone keeps the indices of a palette. It ignores wrong checksums of
+pixels, missing pixels and further frames; these are checked here. Its `verify` would replace little of this: it does not count
+pixels, so the chunks must be inflated all the same, and it refuses a file for a damaged comment. tifffile reads TIFF because
+Pillow silently reads the first page of a stack and wraps 32-bit labels.
 """
 
 import logging
@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -112,20 +113,16 @@ def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
 def _foreground(image: Image | NDArray[Any]) -> Foreground:
     """Foreground of an image without alpha channel."""
     pixels = np.asarray(image)
-    height, width, *channels = pixels.shape
-    x, right = _ends(pixels.max(axis=0))
-    if x == right:
-        return Foreground((height, width), None)
-    pixels = pixels[:, x:right]
-    y, below = _ends(pixels.max(axis=1))
-    crop = pixels[y:below] != 0
-    return Foreground((height, width), InstanceCrop(y, x, crop.any(axis=2) if channels else crop))
-
-
-def _ends(values: NDArray[Any]) -> tuple[int, int]:
-    """First place of what is not 0, and that after the last; both 0 if all is."""
-    places = np.flatnonzero(values if values.ndim == 1 else values.any(axis=1))
-    return (int(places[0]), int(places[-1]) + 1) if places.size else (0, 0)
+    if pixels.ndim > 2:  # noqa: PLR2004 - channel by channel, because NumPy is slow along a short axis
+        pixels = reduce(np.bitwise_or, np.moveaxis(pixels, 2, 0))
+    shape = pixels.shape[0], pixels.shape[1]
+    columns = np.flatnonzero(pixels.max(axis=0))
+    if not columns.size:
+        return Foreground(shape, None)
+    x, right = int(columns[0]), int(columns[-1]) + 1
+    rows = np.flatnonzero(pixels[:, x:right].max(axis=1))
+    y, below = int(rows[0]), int(rows[-1]) + 1
+    return Foreground(shape, InstanceCrop(y, x, pixels[y:below, x:right].astype(np.bool_)))
 
 
 def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
@@ -236,15 +233,16 @@ def _check_complete(path: AnyPath, file: BinaryIO) -> None:
         if kind == b"IHDR":
             expected = _bytes_of_pixels(content)
         elif kind == b"IDAT":
-            found += _inflated(inflater, content)
-    if found < expected:
-        raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; save it again")
+            found += _inflated(inflater, content, expected - found)
+    if found != expected:
+        number = f"{found} of" if found < expected else "more than"
+        raise InputError(f"{path}: cannot be read as PNG: {number} {expected} bytes of pixels; save it again")
 
 
-def _inflated(inflater: Any, content: bytes) -> int:
-    """Number of bytes that the next part of a compressed stream inflates to."""
+def _inflated(inflater: Any, content: bytes, most: int) -> int:
+    """Number of bytes that the next part of a compressed stream inflates to; if it exceeds `most`, the rest may be missing."""
     found = 0
-    while content and not inflater.eof:
+    while content and not inflater.eof and found <= most:
         found += len(inflater.decompress(content, _INFLATED))
         content = inflater.unconsumed_tail
     return found

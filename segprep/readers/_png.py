@@ -1,28 +1,27 @@
 """Fast decoding of the common kinds of PNG: grey, palette, RGB and RGBA of any depth, not interlaced, of one frame.
 
 Pillow inflates with zlib and does not notice missing pixels, so a second pass had to count them. Here one call of zlib-ng
-inflates all pixels into memory of exactly their size, which proves that none is missing, and undoing the filters is compiled. A
-mask of 256 x 256 pixels takes a tenth of the time. Whatever is rare or damaged is left to Pillow, which decodes or refuses it.
+inflates all pixels into memory of exactly their size, which proves that none is missing, and undoing the filters is compiled:
+the common masks take a fifth of the time. Whatever is rare or damaged is left to Pillow, which decodes or refuses it.
 """
 
 import struct
 import zlib
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.kernels.compiled import compiled
+from segprep.kernels.png_rows import split_bytes, undo_filters
 from segprep.paths.anypath import AnyPath
 
 Bytes = NDArray[np.uint8]
 
-GREY, RGB, PALETTE = 0, 2, 3
-_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, 4: 2, 6: 4}
-"""Channels by the type of colour in the header."""
-_DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""Bits that a channel may have, by the type of colour."""
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+"""Types of colour in the header."""
+_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
+_DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
+"""Bits that a channel may have."""
 _START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _HEADER = struct.Struct(">IIBB3s")
 _HEADER_END = len(_START) + _HEADER.size
@@ -30,8 +29,8 @@ _CHUNK = struct.Struct(">I4s")
 _CHECKSUM = struct.Struct(">I")
 _FRAMES = frozenset({b"acTL", b"fcTL", b"fdAT"})
 """Chunks of an animation, which only seem to be unnecessary."""
-_FILTERS = 4
-"""Largest number of a filter: 1 adds the pixel to the left, 2 that above, 3 the mean of both, 4 the one Paeth predicts."""
+_LAST_FILTER = 4
+"""Filters: 1 adds the pixel to the left, 2 that above, 3 the mean of both, and 4 that of the neighbours which fits best."""
 _SPARE = 2**16
 """Bytes that a file may have besides twice those of its pixels; a larger one is not read into memory."""
 
@@ -45,7 +44,7 @@ class Png(NamedTuple):
         Values as they are stored, or indices of the palette; bool for 1 bit of grey, otherwise uint8 or uint16. Of 16 bits
         in several channels the upper 8, as Pillow has it.
     colour : int
-        Type of colour: `GREY`, `RGB`, `PALETTE`, or 4 and 6 for grey and RGB with an alpha channel.
+        Type of colour: `GREY`, `RGB`, `PALETTE`, `GREY_ALPHA` or `RGBA`.
     depth : int
         Bits of each channel in the file.
     """
@@ -57,7 +56,7 @@ class Png(NamedTuple):
     @property
     def has_alpha(self) -> bool:
         """True if the last channel is alpha."""
-        return self.colour in {4, 6}
+        return self.colour in {GREY_ALPHA, RGBA}
 
 
 def common_png(path: AnyPath, *, max_pixels: int) -> Png | None:
@@ -106,54 +105,21 @@ def _rows(compressed: bytes, shape: tuple[int, int], step: int) -> Bytes | None:
     from imagecodecs import zlibng_decode  # noqa: PLC0415 - slow to import
 
     lines = np.empty(shape, np.uint8)
-    if len(zlibng_decode(compressed, out=lines.reshape(-1))) != lines.size:
+    if len(zlibng_decode(compressed, out=lines.reshape(-1).data)) != lines.size:
         return None
-    filters = lines[:, 0]
-    if filters.any():
-        if filters.max() > _FILTERS:
+    if last := lines[:, 0].max():
+        if last > _LAST_FILTER:
             return None
-        _undo_filters(lines, step)
+        undo_filters(lines, step)
     return lines[:, 1:]
-
-
-@compiled
-def _undo_filters(lines: Bytes, step: int) -> None:
-    """Replace the bytes of each row by those before filtering; what lies outside of the image is 0."""
-    height, width = lines.shape
-    for y in range(height):
-        line, above, kind = lines[y], lines[y - 1], lines[y, 0]
-        if kind == 1:
-            for x in range(1 + step, width):
-                line[x] += line[x - step]
-        elif kind == 2 and y > 0:  # noqa: PLR2004
-            for x in range(1, width):
-                line[x] += above[x]
-        elif kind >= 3:  # noqa: PLR2004
-            for x in range(1, width):
-                a = np.int32(line[x - step]) if x > step else np.int32(0)
-                b = np.int32(above[x]) if y > 0 else np.int32(0)
-                c = np.int32(above[x - step]) if x > step and y > 0 else np.int32(0)
-                if kind == 3:  # noqa: PLR2004
-                    line[x] += (a + b) >> 1
-                else:
-                    to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
-                    line[x] += a if to_a <= to_b and to_a <= to_c else b if to_b <= to_c else c
 
 
 def _values(rows: Bytes, width: int, depth: int, colour: int) -> NDArray[Any]:
     """Pixels of rows of bytes, shape (H, W) or (H, W, C)."""
     channels = _CHANNELS[colour]
     if depth < 8:  # noqa: PLR2004
-        pixels = _parts_of_bytes(depth)[rows].view(np.uint8)[:, :width]
+        pixels = split_bytes(rows, depth)[:, :width]
         return pixels.view(np.bool_) if depth == 1 and colour == GREY else pixels
-    if depth == 8:  # noqa: PLR2004
-        return rows.reshape(len(rows), width, channels) if channels > 1 else rows
-    return rows[:, ::2].reshape(len(rows), width, channels) if channels > 1 else rows.view(">u2").astype(np.uint16)
-
-
-@cache
-def _parts_of_bytes(depth: int) -> NDArray[Any]:
-    """For each byte, the values of `depth` bits in it, as one number with a byte for each of them."""
-    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
-    parts = np.arange(256, dtype=np.uint8)[:, np.newaxis] >> shifts & (2**depth - 1)
-    return parts.astype(np.uint8).view(f"u{8 // depth}").ravel()
+    if channels == 1:
+        return rows.view(">u2").astype(np.uint16) if depth > 8 else rows  # noqa: PLR2004
+    return rows[:, :: depth // 8].reshape(len(rows), width, channels)
