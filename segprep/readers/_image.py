@@ -21,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
+from segprep.kernels.regions import bounding_box
 from segprep.masks.crops import InstanceCrop
 from segprep.paths.anypath import AnyPath
 from segprep.readers._png import GREY, common_png
@@ -115,14 +116,9 @@ def _foreground(image: Image | NDArray[Any]) -> Foreground:
     pixels = np.asarray(image)
     if pixels.ndim > 2:  # noqa: PLR2004 - channel by channel, because NumPy is slow along a short axis
         pixels = reduce(np.bitwise_or, np.moveaxis(pixels, 2, 0))
-    shape = pixels.shape[0], pixels.shape[1]
-    columns = np.flatnonzero(pixels.max(axis=0))
-    if not columns.size:
-        return Foreground(shape, None)
-    x, right = int(columns[0]), int(columns[-1]) + 1
-    rows = np.flatnonzero(pixels[:, x:right].max(axis=1))
-    y, below = int(rows[0]), int(rows[-1]) + 1
-    return Foreground(shape, InstanceCrop(y, x, pixels[y:below, x:right].astype(np.bool_)))
+    y, x, below, right = bounding_box(pixels)
+    crop = InstanceCrop(y, x, pixels[y:below, x:right].astype(np.bool_))
+    return Foreground((pixels.shape[0], pixels.shape[1]), crop if below else None)
 
 
 def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
