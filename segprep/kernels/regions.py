@@ -4,7 +4,7 @@ A mask is read by runs of equal labels along the rows, so that the work is done 
 data set spends most of its time here: NumPy and `scipy.ndimage.find_objects` took 9 ms for an image of COCO, this takes 1 ms.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,35 @@ def fill_runs(
             y += 1
             if y == height - top:
                 x, y = x + 1, -top
+
+
+@compiled
+def bounding_box(pixels: NDArray[Any]) -> tuple[int, int, int, int]:
+    """First row and column of the pixels that are not 0, and the row and column after the last; all 0 if there are none.
+
+    Examples
+    --------
+    >>> bounding_box(np.array([[0, 0, 0], [0, 7, 0]], np.uint8)), bounding_box(np.zeros((2, 2), np.bool_))
+    ((1, 1, 2, 2), (0, 0, 0, 0))
+    """
+    height, width = pixels.shape
+    top, left, below, right = height, width, 0, 0
+    for y in range(height):
+        row = pixels[y]
+        largest = row[0]
+        for x in range(width):  # compiled to vector instructions, unlike a search that ends at the first pixel
+            largest = row[x] if row[x] > largest else largest
+        if largest:
+            top, below = min(top, y), y + 1
+            for x in range(left):
+                if row[x]:
+                    left = x
+                    break
+            for x in range(width - 1, right - 1, -1):
+                if row[x]:
+                    right = x + 1
+                    break
+    return (top, left, below, right) if below else (0, 0, 0, 0)
 
 
 @compiled

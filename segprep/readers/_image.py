@@ -1,9 +1,9 @@
 """Safe decoding of PNG, TIFF and JPEG: the size is checked before a pixel is decoded, and every error names its file.
 
-Pillow reads PNG because it alone keeps the indices of a palette. It ignores wrong checksums of pixels, missing pixels and
-further frames; these are checked here. Its `verify` would replace little of this: it does not count pixels, so the chunks
-must be inflated all the same, and it refuses a file for a damaged comment. tifffile reads TIFF because Pillow silently reads
-the first page of a stack and wraps 32-bit labels.
+Pillow reads the PNG files that `_png` leaves, because it alone keeps the indices of a palette. It ignores wrong checksums of
+pixels, missing pixels and further frames; these are checked here. Its `verify` would replace little of this: it does not count
+pixels, so the chunks must be inflated all the same, and it refuses a file for a damaged comment. tifffile reads TIFF because
+Pillow silently reads the first page of a stack and wraps 32-bit labels.
 """
 
 import logging
@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,8 +21,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from segprep.errors import InputError
+from segprep.kernels.regions import bounding_box
 from segprep.masks.crops import InstanceCrop
 from segprep.paths.anypath import AnyPath
+from segprep.readers._png import GREY, common_png
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -81,6 +84,8 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
 
 def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some channel; the alpha channel does not count, and of a palette the index does."""
+    if png := common_png(path, max_pixels=max_pixels):
+        return _foreground(png.pixels[..., :-1] if png.has_alpha else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
@@ -98,21 +103,22 @@ def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
 
 def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a grey PNG that are 255; if none is, those that are not 0. Values below 255 are hidden parts of an object."""
+    if (png := common_png(path, max_pixels=max_pixels)) and (png.colour, png.depth) == (GREY, 8):
+        is_white = png.pixels == len(_WHITE) - 1
+        return _foreground(is_white if is_white.any() else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         grey = image.convert("L") if image.mode != "L" else image
         return _foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
 
 
-def _foreground(image: Image) -> Foreground:
+def _foreground(image: Image | NDArray[Any]) -> Foreground:
     """Foreground of an image without alpha channel."""
-    box = image.getbbox()
-    if box is None:
-        return Foreground((image.height, image.width), None)
-    x, y, right, below = box
-    pixels = np.asarray(image)[y:below, x:right] != 0
-    return Foreground(
-        (image.height, image.width), InstanceCrop(y, x, pixels if image.mode in _ONE_CHANNEL else pixels.any(axis=2))
-    )
+    pixels = np.asarray(image)
+    if pixels.ndim > 2:  # noqa: PLR2004 - channel by channel, because NumPy is slow along a short axis
+        pixels = reduce(np.bitwise_or, np.moveaxis(pixels, 2, 0))
+    y, x, below, right = bounding_box(pixels)
+    crop = InstanceCrop(y, x, pixels[y:below, x:right].astype(np.bool_))
+    return Foreground((pixels.shape[0], pixels.shape[1]), crop if below else None)
 
 
 def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
@@ -148,6 +154,8 @@ def has_channels(path: AnyPath) -> bool:
 
 def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
+    if (png := common_png(path, max_pixels=max_pixels)) and png.pixels.ndim == 2:  # noqa: PLR2004
+        return np.ascontiguousarray(png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
@@ -221,15 +229,16 @@ def _check_complete(path: AnyPath, file: BinaryIO) -> None:
         if kind == b"IHDR":
             expected = _bytes_of_pixels(content)
         elif kind == b"IDAT":
-            found += _inflated(inflater, content)
-    if found < expected:
-        raise InputError(f"{path}: cannot be read as PNG: {found} of {expected} bytes of pixels; save it again")
+            found += _inflated(inflater, content, expected - found)
+    if found != expected:
+        number = f"{found} of" if found < expected else "more than"
+        raise InputError(f"{path}: cannot be read as PNG: {number} {expected} bytes of pixels; save it again")
 
 
-def _inflated(inflater: Any, content: bytes) -> int:
-    """Number of bytes that the next part of a compressed stream inflates to."""
+def _inflated(inflater: Any, content: bytes, most: int) -> int:
+    """Number of bytes that the next part of a compressed stream inflates to; if it exceeds `most`, the rest may be missing."""
     found = 0
-    while content and not inflater.eof:
+    while content and not inflater.eof and found <= most:
         found += len(inflater.decompress(content, _INFLATED))
         content = inflater.unconsumed_tail
     return found

@@ -14,6 +14,7 @@ from segprep.masks.classes import BACKGROUND, ClassTable, class_table
 from segprep.masks.mask import Problem
 from segprep.paths.anypath import AnyPath
 from segprep.readers._image import png_pixels
+from segprep.readers._png import RGB, RGBA, common_png
 from segprep.readers._text import decode, read_lines, read_text
 
 Colours = NDArray[np.int32]
@@ -39,6 +40,8 @@ class Colour(NamedTuple):
 
 def rgb_pixels(path: AnyPath, *, max_pixels: int, advice: str) -> NDArray[np.int32]:
     """Colours of a PNG with a palette, RGB or RGBA (alpha does not count), shape (H, W, 3)."""
+    if (png := common_png(path, max_pixels=max_pixels)) and png.colour in {RGB, RGBA}:
+        return png.pixels[..., :3].astype(np.int32)
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode not in {"P", "RGB", "RGBA"}:
             raise InputError(f"{path}: an image in {image.mode}; {advice}")

@@ -1,8 +1,9 @@
-"""A table of CPU times, and of their ratios to one OpenCV distance transform, after the benchmarks."""
+"""A table of CPU times, and of their ratios to OpenCV, after the benchmarks."""
 
 import pytest
 
 REFERENCE = "one OpenCV pass"
+"""Way of each benchmark that the others are compared with."""
 CPU_TIMES = pytest.StashKey()
 
 
@@ -21,4 +22,4 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(image)
         for way, seconds in times.items():
             ratio = seconds / times.get(REFERENCE, float("nan"))
-            terminalreporter.write_line(f"    {way:<28}{1000 * seconds:>9.1f} ms{ratio:>9.2f}")
+            terminalreporter.write_line(f"    {way:<28}{1000 * seconds:>9.2f} ms{ratio:>9.2f}")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import find_objects
 
-from segprep.kernels.regions import fill_runs, front_labels, regions
+from segprep.kernels.regions import bounding_box, fill_runs, front_labels, regions
 
 
 @given(masks())
@@ -22,6 +22,15 @@ def test_areas_and_boxes_are_those_of_numpy_and_scipy(mask):
                 ys, xs = box
                 assert found.boxes[number].tolist() == [ys.start, xs.start, ys.stop - ys.start, xs.stop - xs.start]
                 assert found.planes[number] == index
+
+
+@given(masks(), st.sampled_from([np.bool_, np.uint8, np.uint16]))
+@unhurried
+def test_the_bounding_box_is_that_of_scipy(mask, dtype):
+    for plane in mask.planes:
+        top, left, below, right = bounding_box(plane.astype(dtype))
+        ys, xs = (find_objects((plane > 0).astype(int)) or [(slice(0, 0), slice(0, 0))])[0]
+        assert (top, left, below, right) == (ys.start, xs.start, ys.stop, xs.stop)
 
 
 @given(masks())
