@@ -1,6 +1,7 @@
 """Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -38,10 +39,24 @@ def listing(folder: AnyPath) -> Listing:
     return Listing(_visible(folders), _visible(files))
 
 
-def below(folder: AnyPath) -> list[Listing]:
-    """Contents of a folder and of all folders below."""
+def below(folder: AnyPath, depth: float = math.inf) -> list[Listing]:
+    """Contents of a folder and of the folders below, up to `depth` deep, each before those in it."""
     inside = listing(folder)
-    return [inside, *chain.from_iterable(map(below, inside.folders))]
+    return [inside, *chain.from_iterable(below(child, depth - 1) for child in inside.folders if depth)]
+
+
+def nearest(
+    path: AnyPath, choose: Callable[[Listing], list[AnyPath]], *, names: Sequence[str] = (), depth: float = math.inf
+) -> list[AnyPath]:
+    """Paths that are chosen from a folder, else from each of those below, of these names if given, up to `depth` deep.
+
+    Of a file, it is the only one to choose from.
+    """
+    inside = listing(path) if path.is_dir() else Listing([], [path])
+    if (chosen := choose(inside)) or not depth:
+        return chosen
+    folders = inside.named(*names) if names else inside.folders
+    return [own for folder in folders for own in nearest(folder, choose, names=names, depth=depth - 1)]
 
 
 def _visible(paths: Sequence[AnyPath]) -> list[AnyPath]:

@@ -3,8 +3,7 @@
 Names in a file of annotations are only looked up among the files of the data set, never opened as paths.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -15,10 +14,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
-from segprep.masks.splits import FOLDERS, file_split, folder_split
+from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import IMAGE_SUFFIXES, below, listing
+from segprep.paths.listing import IMAGE_SUFFIXES, below, nearest
 from segprep.readers._image import PNG, TIFF, decode_errors
+from segprep.readers._reader import key_in, with_split
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
 """Suffixes of images whose size can be read."""
@@ -49,28 +49,19 @@ class Source(NamedTuple):
 
     def named(self, name: str) -> tuple[str, str | None]:
         """Key and split of the mask of an image of this name."""
-        key = name if self.split is None else f"{self.split}/{name}"
-        return key, folder_split(key)
+        return with_split(key_in(self.split, name))
 
 
 class Images:
-    """Images of a data set, found by their path in its folder, else by their name, else by their name without suffix.
+    """Images in a folder, found by their path in it, else by their name, else by their name without suffix.
 
-    Parameters
-    ----------
-    root : AnyPath
-        Folder of the data set; folders named masks, labels or annotations are not searched.
+    Folders named masks, labels or annotations are not searched.
     """
 
     def __init__(self, root: AnyPath) -> None:
         self._root = root
         self._files: dict[str, list[AnyPath]] = {}
-        inside = listing(root)
-        listings = [folder for child in inside.folders for folder in below(child)]
-        for file in [
-            *inside.with_suffix(*IMAGES),
-            *(file for found in listings for file in found.with_suffix(*IMAGES)),
-        ]:
+        for file in (file for inside in below(root) for file in inside.with_suffix(*IMAGES)):
             path = name_in(root, file)
             if _NOT_IMAGES.isdisjoint(path.lower().split("/")[:-1]):
                 for name in {path, file.name, file.stem}:
@@ -87,13 +78,7 @@ class Images:
 
 
 def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
-    """Height and width of the image that a mask belongs to.
-
-    Raises
-    ------
-    InputError
-        If there is none, or its size cannot be read.
-    """
+    """Height and width of the image that a mask belongs to; raise if there is none."""
     if image is None:
         raise InputError(
             f"{where}: no image of this name beside the file, or several; add the one image, which has the size, "
@@ -103,13 +88,7 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
 
 
 def image_shape(path: AnyPath) -> tuple[int, int]:
-    """Height and width of an image as viewers show it, by its header alone.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Height and width of an image as viewers show it, by its header alone."""
     with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
@@ -138,35 +117,17 @@ def image_name(name: str) -> str:
 def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kind: str) -> list[Source]:
     """Files of annotations of one data set: itself, in the folder, or else in its ``annotations/`` or folders of splits.
 
-    Raises
-    ------
-    InputError
-        If there are several that are not of different splits.
+    Several files must be of different splits, each by its name or its folder.
     """
-    if not path.is_dir():
-        return [Source(path)] if path.suffix.lower() == suffix and is_ours(path) else []
-    inside = listing(path)
-    if found := [file for file in inside.with_suffix(suffix) if is_ours(file)]:
-        return _sources(path, found, kind)
-    files = [file for child in inside.named("annotations", *FOLDERS) for file in listing(child).with_suffix(suffix)]
-    return _sources(path, filter(is_ours, files), kind)
-
-
-def _sources(folder: AnyPath, files: Iterable[AnyPath], kind: str) -> list[Source]:
-    """Files of one data set: a single one, or one for each split by its name or its folder.
-
-    Raises
-    ------
-    InputError
-        If there are several that are not of different splits.
-    """
-    found = list(files)
-    if len(found) <= 1:
-        return list(map(Source, found))
-    splits = [file_split(file) for file in found]
-    if None in splits or max(Counter(splits).values()) > 1:
-        names = ", ".join(name_in(folder, file) for file in found)
+    files = nearest(
+        path, lambda inside: list(filter(is_ours, inside.with_suffix(suffix))), names=("annotations", *FOLDERS), depth=1
+    )
+    if len(files) <= 1:
+        return list(map(Source, files))
+    splits = [file_split(file) for file in files]
+    if None in splits or len(set(splits)) < len(splits):
+        names = ", ".join(name_in(path, file) for file in files)
         raise InputError(
-            f"{folder}: {len(found)} {kind} files: {names}; give one, or one for each of train, val and test"
+            f"{path}: {len(files)} {kind} files: {names}; give one, or one for each of train, val and test"
         )
-    return list(map(Source, found, splits))
+    return list(map(Source, files, splits))

@@ -39,11 +39,16 @@ _UNEVALUATED = (
 )
 """Names of the other classes, and the name that tools give to pixels of no class."""
 _OWN_CLASSES = "label_colors.txt"
-CODES = {id_: code for code, (id_, _, _) in enumerate(EVALUATED, start=1)}
-"""Class codes by label id."""
-_THINGS = frozenset(id_ for id_, _, is_thing in EVALUATED if is_thing)
-_LABELS = 34
-"""Label ids of the benchmark: 0 to 33."""
+LABELS = dict.fromkeys(range(34), IGNORED) | {
+    id_: Meaning("thing" if is_thing else "stuff", code) for code, (id_, _, is_thing) in enumerate(EVALUATED, start=1)
+}
+"""Meanings of the benchmark's label ids with the number of an instance, which stuff may have too."""
+BARE_LABELS = {
+    id_: meaning._replace(kind="group") if meaning.kind == "thing" else meaning for id_, meaning in LABELS.items()
+}
+"""Meanings of label ids without the number of an instance."""
+UNKNOWN = "class is not one of Cityscapes"
+"""Kind of the problem of a value of another class."""
 
 
 def check_own_classes(folder: AnyPath) -> None:
@@ -56,14 +61,3 @@ def check_own_classes(folder: AnyPath) -> None:
             raise InputError(
                 f"{file}: has the class {other!a}, which is not one of Cityscapes; export the data as COCO"
             )
-
-
-def label_meaning(id_: int, *, is_instance: bool) -> Meaning:
-    """Meaning of a label id with or without an instance number, which stuff may have too."""
-    if id_ >= _LABELS:
-        return Meaning("ignore", problem="class is not one of Cityscapes")
-    if id_ not in CODES:
-        return IGNORED
-    if id_ not in _THINGS:
-        return Meaning("stuff", CODES[id_])
-    return Meaning("thing" if is_instance else "group", CODES[id_])

@@ -1,7 +1,7 @@
 """PNG files whose values encode class and instance: the common parts of these formats."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import listing
 from segprep.readers._image import label_values
 from segprep.readers._labels import ranked
 from segprep.readers._reader import MAX_INSTANCES, Crowd, ReadOptions, check_instances, with_split
@@ -32,13 +31,38 @@ IGNORED = Meaning("ignore")
 
 
 @dataclass(frozen=True)
+class CodedValues:
+    """Meanings of values: a class times `base`, plus an instance. Called with a value, it gives the value's meaning.
+
+    `classes` are the meanings by class, `others` those of single values that are an exception; `problem` is the kind of
+    the problem of a value of any other class.
+
+    Examples
+    --------
+    >>> meaning = CodedValues(1000, {26: Meaning("thing", 14)}, "class is unknown", {26: Meaning("group", 14)})
+    >>> [meaning(value).kind for value in (26001, 26, 27001)]
+    ['thing', 'group', 'ignore']
+    """
+
+    base: int
+    classes: Mapping[int, Meaning]
+    problem: str
+    others: Mapping[int, Meaning] = field(default_factory=dict)
+
+    def __call__(self, value: int) -> Meaning:
+        if value in self.others:
+            return self.others[value]
+        return self.classes.get(value // self.base) or Meaning("ignore", problem=self.problem)
+
+
+@dataclass(frozen=True)
 class CodedPngRef:
-    """One PNG; `meaning` of a value is a function of a module, so that it can be pickled."""
+    """One PNG, and the meaning of its values."""
 
     key: str
     split: str | None
     file: AnyPath
-    meaning: Callable[[int], Meaning]
+    meaning: CodedValues
     options: ReadOptions
 
     def load(self) -> InstanceMask:
@@ -54,7 +78,7 @@ class CodedPngRef:
 
 
 def coded_refs(
-    folder: AnyPath, files: Iterable[AnyPath], meaning: Callable[[int], Meaning], options: ReadOptions
+    folder: AnyPath, files: Iterable[AnyPath], meaning: CodedValues, options: ReadOptions
 ) -> tuple[CodedPngRef, ...]:
     """One ref per file, in the given order, with keys relative to `folder`."""
     return tuple(CodedPngRef(*with_split(name_in(folder, file)), file, meaning, options) for file in files)
@@ -101,14 +125,6 @@ def mask_of_values(
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
-
-
-def folders_named(path: AnyPath, name: str, depth: int) -> list[AnyPath]:
-    """Folders `name` in `path` itself, else in folders up to `depth` below; not those deeper than another."""
-    inside = listing(path)
-    if (folders := inside.named(name)) or not depth:
-        return folders
-    return [folder for child in inside.folders for folder in folders_named(child, name, depth - 1)]
 
 
 def is_wide(file: AnyPath, options: ReadOptions) -> bool:

@@ -14,7 +14,7 @@ from segprep.masks.classes import BACKGROUND, ClassTable, class_table
 from segprep.masks.mask import Problem
 from segprep.paths.anypath import AnyPath
 from segprep.readers._image import png_pixels
-from segprep.readers._text import decode, read_text
+from segprep.readers._text import decode, read_lines, read_text
 
 Colours = NDArray[np.int32]
 """(H, W) colours as numbers, ``65536 R + 256 G + B``."""
@@ -192,5 +192,4 @@ def _value(where: str, name: str, rgb: list[str]) -> int:
 
 def lines_of(path: AnyPath) -> list[str]:
     """Lines of a text file without empty ones and comments."""
-    lines = (line.strip() for line in read_text(path, _MAX_BYTES, "a palette").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line for line in read_lines(path, _MAX_BYTES, "a palette") if not line.startswith("#")]

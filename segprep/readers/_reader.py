@@ -4,20 +4,25 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, get_args
+from typing import Literal, ParamSpec, TypeAlias, TypeVar, get_args
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
+from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
+from segprep.readers._image import check_size
 
+P = ParamSpec("P")
 T = TypeVar("T")
 File = TypeVar("File")
 
 Crowd = Literal["ignore", "instance"]
 Values = Literal["instances", "classes"]
+Instance: TypeAlias = tuple[int, InstanceCrop | Problem] | Problem
+"""Class code and pixels of an instance, or its problem."""
 
 MAX_PIXELS = 2**28
 """Default limit of the pixels of an image: 268 Mpx, 16384 x 16384."""
@@ -110,22 +115,32 @@ def check_instances(where: str, count: int, max_instances: int) -> None:
         raise InputError(f"{where}: {count} instances are more than max_instances={max_instances}; raise the limit")
 
 
+def drawn(where: str, draw: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T | Problem:
+    """Result of a call that draws or decodes the region `where` of a mask; its problem if it is invalid."""
+    try:
+        return draw(*arguments, **keywords)
+    except BadRegionError as error:
+        return Problem(error.kind, f"{where}: {error.value}")
+
+
 def mask_from_instances(
-    where: str, shape: tuple[int, int], found: Iterable[tuple[int, InstanceCrop] | Problem], options: ReadOptions
+    where: str, shape: tuple[int, int], instances: Iterable[Instance], options: ReadOptions, *, listed: int = 0
 ) -> InstanceMask:
     """Mask of instances that are drawn one by one; each is pasted into the planes before the next is drawn.
 
-    `found` gives the class code and pixels of each instance, in order, and problems; `where` is the file, for messages.
+    `where` is the file, for messages; `listed` is the number of instances if it is known before any is drawn.
     """
+    check_size(where, shape, options.max_pixels)
+    check_instances(where, listed, options.max_instances)
     codes: list[int] = []
     problems: list[Problem] = []
 
     def crops() -> Iterator[InstanceCrop]:
-        for item in found:
-            if isinstance(item, Problem):
-                problems.append(item)
+        for item in instances:
+            code, crop = (0, item) if isinstance(item, Problem) else item
+            if isinstance(crop, Problem):
+                problems.append(crop)
                 continue
-            code, crop = item
             codes.append(code)
             check_instances(where, len(codes), options.max_instances)
             yield crop

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.rle import BadRegionError, runs_crop
@@ -41,24 +42,15 @@ def box_crop(first: Point, last: Point, shape: tuple[int, int], *, turned: float
     return polygon_crop(corners, shape)
 
 
+def circle_crop(centre: Point, edge: Point, shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels whose centres lie in a circle around a point (x, y), through another."""
+    square = (edge[0] - centre[0]) ** 2 + (edge[1] - centre[1]) ** 2
+    top, left, y, x = _offsets(centre, (square**0.5, square**0.5), shape)
+    return trimmed(InstanceCrop(top, left, x**2 + y**2 <= square), shape)
+
+
 def ellipse_crop(centre: Point, radii: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:
-    """Pixels whose centres lie in an ellipse, turned clockwise by an angle in radians.
-
-    Parameters
-    ----------
-    centre : (x, y)
-        In pixels; the first pixel spans from 0 to 1.
-    radii : (x, y)
-        In pixels, before it is turned.
-    shape : (int, int)
-        Height and width of the image in pixels.
-    turned : float
-        Angle, in radians.
-
-    Raises
-    ------
-    BadRegionError
-        If a number is not finite or far off, or no pixel lies inside.
+    """Pixels whose centres lie in an ellipse of two radii (x, y), turned clockwise by an angle in radians.
 
     Examples
     --------
@@ -73,14 +65,22 @@ def ellipse_crop(centre: Point, radii: Point, shape: tuple[int, int], *, turned:
         raise BadRegionError("ellipse with a number that is not finite or far off", wrong[0])
     if min(radii) <= 0:
         raise BadRegionError("ellipse with a radius that is not positive", min(radii))
-    (x0, y0), (across, down), cos, sin = centre, radii, math.cos(turned), math.sin(turned)
-    wide, high = math.hypot(across * cos, down * sin), math.hypot(across * sin, down * cos)
+    (across, down), cos, sin = radii, math.cos(turned), math.sin(turned)
+    reach = math.hypot(across * cos, down * sin), math.hypot(across * sin, down * cos)
+    top, left, y, x = _offsets(centre, reach, shape)
+    inside = ((x * cos + y * sin) / across) ** 2 + ((y * cos - x * sin) / down) ** 2 <= 1
+    return trimmed(InstanceCrop(top, left, inside), shape)
+
+
+def _offsets(
+    centre: Point, reach: Point, shape: tuple[int, int]
+) -> tuple[int, int, NDArray[np.float64], NDArray[np.float64]]:
+    """First row and column of the pixels within reach of a point, and y and x from the point to their centres."""
+    (x0, y0), (wide, high) = centre, reach
     top, below = (min(max(math.floor(y), 0), shape[0]) for y in (y0 - high, y0 + high + 1))
     left, right = (min(max(math.floor(x), 0), shape[1]) for x in (x0 - wide, x0 + wide + 1))
     y, x = np.ogrid[top:below, left:right]
-    y, x = y + 0.5 - y0, x + 0.5 - x0
-    inside = ((x * cos + y * sin) / across) ** 2 + ((y * cos - x * sin) / down) ** 2 <= 1
-    return trimmed(InstanceCrop(top, left, inside), shape)
+    return top, left, y + 0.5 - y0, x + 0.5 - x0
 
 
 def trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:

@@ -1,5 +1,7 @@
 """Small text files: read within a limit, decoded as UTF-8 or as typed JSON, with errors that name the file."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
@@ -37,6 +39,12 @@ def read_text(file: AnyPath, max_bytes: int, content: str, *, fallback: str | No
         raise InputError(f"{file}: not text in UTF-8: {error.reason}; save it as UTF-8") from error
 
 
+def read_lines(file: AnyPath, max_bytes: int, content: str) -> list[str]:
+    """Lines of a text in UTF-8 without empty ones and the space around them."""
+    lines = map(str.strip, read_text(file, max_bytes, content).splitlines())
+    return [line for line in lines if line]
+
+
 def check_utf8(file: AnyPath, start: bytes) -> None:
     """Raise an InputError if a file begins as a text in UTF-16 or UTF-32 does."""
     if b"\0" in start[:4] or start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
@@ -49,6 +57,13 @@ def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content
         return msgspec.json.decode(data, type=kind)
     except MALFORMED as error:
         raise InputError(f"{file}: not a valid {content}: {error}; fix it or export it again") from error
+
+
+def decodable(texts: Iterable[msgspec.Raw], kind: type[T]) -> Iterator[T]:
+    """Those of several JSON texts that are of a type; the others become problems when they are loaded."""
+    for text in texts:
+        with suppress(*MALFORMED):
+            yield msgspec.json.decode(text, type=kind)
 
 
 def decode_region(data: msgspec.Raw, kind: type[T], problem: str) -> T:

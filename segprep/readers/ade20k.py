@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import Listing, listing
+from segprep.paths.listing import below, listing
 from segprep.readers._image import PNG, png_visible
 from segprep.readers._palette import png_colours
 from segprep.readers._reader import (
+    Instance,
     MaskSet,
     Reader,
     ReadOptions,
@@ -114,7 +114,7 @@ class Ade20kRef:
             tuple(problems),
         )
 
-    def _of_files(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _of_files(self, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each object in the layout of 2020, or its problem."""
         folder = self.file.with_name(self.file.name[: -len(_ENDING)])
         files = {f"{folder.name}/{file.name}": file for file in listing(folder).with_suffix(*PNG)}
@@ -145,15 +145,10 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     objects = list(zip(files, read_all_or_raise([_table_of(file) for file in files], _objects), strict=True))
     names = sorted({(thing.name, thing.class_id) for _, found in objects for thing in found or ()}, key=str)
     codes = {name: code for code, name in enumerate(names, start=1)}
-    refs = [
-        Ade20kRef(
-            *with_split(name_in(path, file)[: -len(_ENDING)]),
-            file,
-            tuple((thing.number, codes[thing.name, thing.class_id], thing.file) for thing in found or ()),
-            options,
-        )
-        for file, found in objects
-    ]
+    refs = []
+    for file, found in objects:
+        own = tuple((thing.number, codes[thing.name, thing.class_id], thing.file) for thing in found or ())
+        refs.append(Ade20kRef(*with_split(name_in(path, file)[: -len(_ENDING)]), file, own, options))
     classes = class_table((class_id, name) for name, class_id in names)
     return MaskSet("ade20k", classes, tuple(sorted(refs, key=lambda ref: ref.key)))
 
@@ -176,21 +171,10 @@ def _seg_files(folder: AnyPath) -> list[AnyPath]:
     """Files of objects in a folder of a data set: in the folders that lead to them, else in those of scenes."""
     inside = listing(folder)
     roots = inside.named(*_ROOTS)
-    if roots:
-        return _direct_files(inside) + [file for root in roots for file in _seg_files(root)]
     # A split's scenes may be sorted by their first letter, as training/a/abbey/.
-    return _scene_files(inside, 2 if folder.name.lower() in FOLDERS else 1)
-
-
-def _scene_files(inside: Listing, depth: int) -> list[AnyPath]:
-    """Files of objects in a folder and those up to `depth` below it."""
-    below = [file for folder in inside.folders if depth for file in _scene_files(listing(folder), depth - 1)]
-    return _direct_files(inside) + below
-
-
-def _direct_files(inside: Listing) -> list[AnyPath]:
-    """Files of objects in a folder."""
-    return [file for file in inside.files if file.name.endswith(_ENDING)]
+    parts = [inside] if roots else below(folder, 2 if folder.name.lower() in FOLDERS else 1)
+    files = [file for part in parts for file in part.files if file.name.endswith(_ENDING)]
+    return files + [file for root in roots for file in _seg_files(root)]
 
 
 def _table_file(file: AnyPath) -> AnyPath | None:

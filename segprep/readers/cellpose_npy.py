@@ -91,13 +91,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def masks_of(file: AnyPath, *, max_pixels: int) -> NDArray[Any]:
-    """Masks in a file of state, shape (H, W), of any integer type or bool, none negative.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, too large, no state of Cellpose, or has names that it may not have.
-    """
+    """Masks in a file of state, shape (H, W), of any integer type or bool, none negative."""
     data = start_of(file, _MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise InputError(f"{file}: more than {_MAX_BYTES} bytes; save the masks as PNG or TIFF in Cellpose")

@@ -6,14 +6,12 @@ border, out of roi, static, dynamic, ground, parking, rail track, guard rail, br
 are ignored. So 19 classes are left, and a class code is the ``trainId`` + 1.
 """
 
-from collections.abc import Iterator
-
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import listing
-from segprep.readers._cityscapes import CODES, EVALUATED, check_own_classes, label_meaning
-from segprep.readers._coded import Meaning, coded_refs
+from segprep.paths.listing import below
+from segprep.readers._cityscapes import BARE_LABELS, EVALUATED, LABELS, UNKNOWN, check_own_classes
+from segprep.readers._coded import CodedValues, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 
@@ -21,6 +19,15 @@ _INSTANCES = "_instanceids.png"
 _CLASSES = "_labelids.png"
 _DEPTH = 3
 """Folders below the given one: gtFine, train, city."""
+
+instance_meaning = CodedValues(
+    1000, {id_: meaning for id_, meaning in LABELS.items() if id_ > 0}, UNKNOWN, others=BARE_LABELS
+)
+"""Meaning of a value of ``*_instanceIds.png``."""
+class_meaning = CodedValues(
+    1, {id_: meaning._replace(kind="stuff") if meaning.code else meaning for id_, meaning in LABELS.items()}, UNKNOWN
+)
+"""Meaning of a value of ``*_labelIds.png``."""
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -32,7 +39,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """
     if not path.is_dir():
         return None
-    pngs = list(_pngs(path, _DEPTH))
+    pngs = [file for inside in below(path, _DEPTH) for file in inside.with_suffix(*PNG)]
     for ending, meaning in ((_INSTANCES, instance_meaning), (_CLASSES, class_meaning)):
         files = [file for file in pngs if file.name.lower().endswith(ending)]
         if files:
@@ -42,38 +49,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
             rows = ((id_, name, is_thing and not only_stuff) for id_, name, is_thing in EVALUATED)
             return MaskSet("cityscapes", class_table(rows), coded_refs(path, files, meaning, options))
     return None
-
-
-def instance_meaning(value: int) -> Meaning:
-    """Meaning of a value of ``*_instanceIds.png``.
-
-    Examples
-    --------
-    >>> [instance_meaning(value).kind for value in (26001, 26, 7, 0)]
-    ['thing', 'group', 'stuff', 'ignore']
-    """
-    id_ = value // 1000 or value
-    return label_meaning(id_, is_instance=id_ != value)
-
-
-def class_meaning(value: int) -> Meaning:
-    """Meaning of a value of ``*_labelIds.png``.
-
-    Examples
-    --------
-    >>> class_meaning(26)
-    Meaning(kind='stuff', code=14, problem='')
-    """
-    return Meaning("stuff", CODES[value]) if value in CODES else label_meaning(value, is_instance=False)
-
-
-def _pngs(folder: AnyPath, depth: int) -> Iterator[AnyPath]:
-    """PNG files in a folder and those below, by name."""
-    inside = listing(folder)
-    yield from inside.with_suffix(*PNG)
-    if depth:
-        for child in inside.folders:
-            yield from _pngs(child, depth - 1)
 
 
 def _check_one_kind(path: AnyPath, files: list[AnyPath]) -> None:

@@ -15,21 +15,20 @@ import numpy as np
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.masks.splits import FOLDERS, folder_split
+from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers import _coco
+from segprep.readers._beside import LONGEST_NAME, Source
 from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
-from segprep.readers._image import check_size
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
+    Instance,
     MaskSet,
     Reader,
     ReadOptions,
-    check_instances,
     key_in,
     mask_from_instances,
     splits_of_files,
@@ -41,15 +40,6 @@ _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
 """Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
-_LONGEST_NAME = 1000
-"""Characters of a mask's name, about as many as a path may have."""
-
-
-class Source(NamedTuple):
-    """A COCO file, and its split if it is one of several; then keys of its masks begin with the split."""
-
-    file: AnyPath
-    split: str | None = None
 
 
 class Region(NamedTuple):
@@ -81,15 +71,12 @@ class CocoRef:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _coco.image_shape(where, self.sides)
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(self.regions), self.options.max_instances)
         crowds: list[BoolArray] = []
-        mask = mask_from_instances(where, shape, self._instances(shape, crowds), self.options)
+        instances = self._instances(shape, crowds)
+        mask = mask_from_instances(where, shape, instances, self.options, listed=len(self.regions))
         return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
 
-    def _instances(
-        self, shape: tuple[int, int], crowds: list[BoolArray]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, shape: tuple[int, int], crowds: list[BoolArray]) -> Iterator[Instance]:
         """Class code and pixels of each instance, or its problem; all crowds go to the one array in `crowds`, if any."""
         yield from self.problems
         for region in self.regions:
@@ -214,9 +201,8 @@ def _refs(
             problems[row - 1].append(_problem(annotation, is_listed=code > 0))
     refs = []
     for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
-        key, sides = key_in(source.split, _name(image, file)), (image.height, image.width)
-        split = source.split or folder_split(key)
-        refs.append(CocoRef(key, split, file, sides, tuple(own), options, tuple(problems[row])))
+        name, sides = _name(image, file), (image.height, image.width)
+        refs.append(CocoRef(*source.named(name), file, sides, tuple(own), options, tuple(problems[row])))
     of_file = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
     return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
 
@@ -253,9 +239,9 @@ def _name(image: _coco.Image, file: str) -> str:
     name = image.file_name or (_end_of(image.coco_url) if isinstance(image.coco_url, str) else "")
     if not name:
         raise InputError(f"{file}: image {shown(image.id)} has no file_name, by which masks are named; add it")
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         raise InputError(
-            f"{file}: image {shown(image.id)}: file_name has {len(name)} characters, more than {_LONGEST_NAME}; shorten it"
+            f"{file}: image {shown(image.id)}: file_name has {len(name)} characters, more than {LONGEST_NAME}; shorten it"
         )
     return name.replace("\\", "/")
 

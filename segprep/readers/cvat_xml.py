@@ -7,7 +7,7 @@ can entities be defined; defusedxml does the same, but a dependency for one hand
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -20,8 +20,7 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import start_of
 from segprep.readers._beside import Source, files_at, image_name
-from segprep.readers._image import check_size
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, box_crop, ellipse_crop, polygon_crop, trimmed, union
 from segprep.readers._text import read_bytes
 
@@ -34,7 +33,6 @@ _ROOT = re.compile(rb"<annotations\b[^>]*>\s*<(version|meta|image|track)\b")
 _WITH_AREA = frozenset({"polygon", "box", "ellipse", "mask"})
 _WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
 _SHOWN = 40
-"""Characters of a value in a message."""
 
 
 class Shape(NamedTuple):
@@ -45,26 +43,19 @@ class Shape(NamedTuple):
     attributes: Mapping[str, str]
 
 
-@dataclass
-class _Image:
+class _Image(NamedTuple):
     """Image as in a file."""
 
     attributes: dict[str, str]
-    shapes: list[Shape] = field(default_factory=list)
+    shapes: list[Shape]
 
 
 @dataclass(frozen=True)
 class CvatXmlRef:
     """One image of a file, whose name there is the key; it begins with the image's subset if that is a split.
 
-    Attributes
-    ----------
-    file : str
-        The XML file, for messages.
-    sides : tuple of (str or None, str or None)
-        Height and width as they stand in the file.
-    labels : tuple of str
-        Names of all classes, in the order of their codes.
+    `file` is the XML file, for messages; `sides` are height and width as they stand in it; `labels` are the names of all
+    classes, in the order of their codes.
     """
 
     key: str
@@ -80,25 +71,21 @@ class CvatXmlRef:
         where = f"{self.file}: image {self.key}"
         height, width = (int(side) if side and re.fullmatch("[0-9]{1,9}", side) else 0 for side in self.sides)
         if not height or not width:
-            shown = " and ".join(
-                f"{name}={side!r:.40}" for name, side in zip(("height", "width"), self.sides, strict=True)
-            )
+            shown = f"height={self.sides[0]!r:.40} and width={self.sides[1]!r:.40}"
             raise InputError(f"{where}: {shown}; write them as numbers of pixels, or export it again")
-        check_size(where, (height, width), self.options.max_pixels)
-        check_instances(where, len(self.shapes), self.options.max_instances)
-        return mask_from_instances(where, (height, width), self._instances((height, width)), self.options)
+        shape = height, width
+        return mask_from_instances(where, shape, self._instances(shape), self.options, listed=len(self.shapes))
 
-    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each instance, from the back to the front, or the problem of a shape."""
         groups: dict[tuple[str, object], list[InstanceCrop]] = {}
-        for drawn in sorted(self.shapes, key=_depth):
-            label, group = drawn.attributes.get("label", ""), drawn.attributes.get("group_id", "0")
-            try:
-                crop = shape_crop(drawn.kind, drawn.attributes, shape)
-            except BadRegionError as error:
-                yield Problem(error.kind, f"shape {drawn.number}: {error.value}")
-                continue
-            groups.setdefault((label, drawn.number if group == "0" else group), []).append(crop)
+        for number, kind, attributes in sorted(self.shapes, key=_depth):
+            label, group = attributes.get("label", ""), attributes.get("group_id", "0")
+            crop = drawn(f"shape {number}", shape_crop, kind, attributes, shape)
+            if isinstance(crop, Problem):
+                yield crop
+            else:
+                groups.setdefault((label, number if group == "0" else group), []).append(crop)
         for (label, _), crops in groups.items():
             yield 1 + self.labels.index(label), union(crops)
 
@@ -112,7 +99,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     ones count. The order of instances is that of ``z_order``. The classes are the labels of the task, then others
     in use.
     """
-    found = files_at(path, ".xml", _is_ours, "CVAT")
+    found = files_at(path, ".xml", lambda file: _ROOT.search(start_of(file, _START)) is not None, "CVAT")
     if not found:
         return None
     documents = [_read(source.file) for source in found]
@@ -129,21 +116,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def shape_crop(kind: str, attributes: Mapping[str, str], shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of one shape, in an image of this height and width.
+    """Pixels of one shape of CVAT, in an image of this height and width.
 
-    Parameters
-    ----------
-    kind : str
-        CVAT's name of the shape.
-    attributes : mapping
-        Its attributes as they stand in the file, in pixels; the first pixel spans from 0 to 1.
-    shape : (int, int)
-        Height and width of the image in pixels.
-
-    Raises
-    ------
-    BadRegionError
-        If it has no area, is invalid, or no pixel lies inside the image.
+    `attributes` are those in the file, in pixels; the first pixel spans from 0 to 1.
 
     Examples
     --------
@@ -226,11 +201,6 @@ def _ref(source: Source, image: _Image, labels: tuple[str, ...], options: ReadOp
     return CvatXmlRef(*source.named(name), str(source.file), sides, tuple(image.shapes), labels, options)
 
 
-def _is_ours(file: AnyPath) -> bool:
-    """True if a file begins as CVAT's does."""
-    return _ROOT.search(start_of(file, _START)) is not None
-
-
 class _Document:
     """Labels and images of a file, filled in by the events of its parser."""
 
@@ -247,7 +217,7 @@ class _Document:
         if self._open == ["annotations"] and tag == "track":
             raise InputError(f"{self.file}: CVAT for video; export the annotations as CVAT for images 1.1")
         if self._open == ["annotations"] and tag == "image":
-            self.images.append(_Image(attributes))
+            self.images.append(_Image(attributes, []))
         elif self._open == ["annotations", "image"] and tag in _WITH_AREA | _WITHOUT_AREA:
             shapes = self.images[-1].shapes
             shapes.append(Shape(len(shapes), tag, attributes))

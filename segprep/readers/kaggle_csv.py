@@ -4,6 +4,7 @@ The runs are pairs of a start and a length; pixels are numbered from 1, down the
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,9 +19,8 @@ from segprep.masks.rle import BadRegionError, Runs, runs_crop
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import start_of
 from segprep.readers._beside import Images, Source, files_at, image_name, shape_beside
-from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._text import BOM, read_text
 
 _RUNS = "encodedpixels"
@@ -37,7 +37,6 @@ _NUMBERS = re.compile(r"[0-9]{1,10}+(?:\s++[0-9]{1,10}+)*+")
 _CELL = re.compile(r'(?:^|,)(?:"((?:[^"]++|"")*+)"|([^,]*))')
 """One cell; not by the csv module, whose limit of 128 KiB for a cell is a setting of the process."""
 _START = 2**12
-"""Bytes that are read to recognise a file by its first line."""
 _MAX_BYTES = 2**30
 
 
@@ -61,16 +60,9 @@ class _Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class KaggleCsvRef:
-    """Rows of one image, whose name in the file is the key.
+    """Rows of one image, whose name in the file is the key; `file` is the CSV file, for messages.
 
-    Attributes
-    ----------
-    file : str
-        The CSV file, for messages.
-    image : AnyPath or None
-        The image of this name, which has the size unless the rows have it.
-    sides : tuple of (str, str)
-        Heights and widths in the rows, without repetitions.
+    `sides` are heights and widths in the rows, without repetitions; without them, the image has the size.
     """
 
     key: str
@@ -85,9 +77,8 @@ class KaggleCsvRef:
         """Decode the runs; invalid rows are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _listed_shape(where, self.sides) if self.sides else shape_beside(where, self.image)
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(self.rows), self.options.max_instances)
-        return mask_from_instances(where, shape, (_found(row, shape) for row in self.rows), self.options)
+        instances = ((row.code, drawn(f"line {row.line}", pairs_crop, row.runs, shape)) for row in self.rows)
+        return mask_from_instances(where, shape, instances, self.options, listed=len(self.rows))
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -104,26 +95,20 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not found:
         return None
     tables = [_table(source.file) for source in found]
-    names = sorted({cells.name for rows, _ in tables for cells in rows}, key=_order)
+    unsorted = {cells.name for rows, _ in tables for cells in rows}
+    names = sorted(unsorted, key=lambda name: (_id(name) is None, _id(name) or 0, name))  # numbers come first
+    codes = {name: code for code, name in enumerate(names, start=1)}
     images = Images(root)
-    refs = tuple(
-        ref
-        for source, (rows, _) in zip(found, tables, strict=True)
-        for ref in _refs(source, rows, {name: code for code, name in enumerate(names, start=1)}, images, options)
-    )
-    problems = tuple(
-        (source.file.name, problem) for source, (_, own) in zip(found, tables, strict=True) for problem in own
-    )
-    return MaskSet("kaggle-csv", class_table((_id(name), name) for name in names), refs, problems)
+    refs: list[KaggleCsvRef] = []
+    problems: list[tuple[str, Problem]] = []
+    for source, (rows, of_rows) in zip(found, tables, strict=True):
+        refs += _refs(source, rows, codes, images, options)
+        problems += [(source.file.name, problem) for problem in of_rows]
+    return MaskSet("kaggle-csv", class_table((_id(name), name) for name in names), tuple(refs), tuple(problems))
 
 
 def pairs_crop(text: str, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of pairs of a start and a length, in an image of this height and width.
-
-    Raises
-    ------
-    BadRegionError
-        If they are not ascending pairs of numbers within the image.
+    """Pixels of ascending pairs of a start and a length, in an image of this height and width.
 
     Examples
     --------
@@ -155,14 +140,6 @@ def _runs(starts: Runs, lengths: Runs, pixels: int) -> Runs:
     return runs
 
 
-def _found(row: _Row, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
-    """Class code and pixels of one row, or its problem."""
-    try:
-        return row.code, pairs_crop(row.runs, shape)
-    except BadRegionError as error:
-        return Problem(error.kind, f"line {row.line}: {error.value}")
-
-
 def _listed_shape(where: str, sides: Sequence[tuple[str, str]]) -> tuple[int, int]:
     """Height and width from the columns of an image's rows."""
     if len(sides) > 1:
@@ -178,9 +155,9 @@ def _refs(
     source: Source, rows: Sequence[_Cells], codes: dict[str, int], images: Images, options: ReadOptions
 ) -> list[KaggleCsvRef]:
     """Refs of one file's images, in the order of their first rows."""
-    of_image: dict[str, list[_Cells]] = {}
+    of_image = defaultdict(list)
     for cells in rows:
-        of_image.setdefault(cells.image, []).append(cells)
+        of_image[cells.image].append(cells)
     refs = []
     for name, own in of_image.items():
         sides = tuple(dict.fromkeys(cells.sides for cells in own if cells.sides is not None))
@@ -249,12 +226,6 @@ def _table(file: AnyPath) -> tuple[list[_Cells], list[Problem]]:
 def _id(name: str) -> int | None:
     """Number of a class, if its name is one."""
     return int(name) if re.fullmatch(r"[0-9]{1,9}", name) else None
-
-
-def _order(name: str) -> tuple[int, int, str]:
-    """Key that sorts numbers before names."""
-    id_ = _id(name)
-    return (1, 0, name) if id_ is None else (0, id_, name)
 
 
 READER = Reader("kaggle-csv", find)

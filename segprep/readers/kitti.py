@@ -7,15 +7,16 @@ Reference: H. Alhaija et al.: Augmented Reality Meets Computer Vision, IJCV 2018
 
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import listing
-from segprep.readers._cityscapes import EVALUATED, check_own_classes, label_meaning
-from segprep.readers._coded import Meaning, coded_refs, folders_named, is_wide
+from segprep.paths.listing import listing, nearest
+from segprep.readers._cityscapes import BARE_LABELS, EVALUATED, LABELS, UNKNOWN, check_own_classes
+from segprep.readers._coded import CodedValues, coded_refs, is_wide
 from segprep.readers._image import PNG
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 
 _BASE = 256
 _BESIDE = ("image_2", "semantic", "semantic_rgb")
 _DEPTH = 2
+_MEANING = CodedValues(_BASE, LABELS, UNKNOWN, others={_BASE * id_: meaning for id_, meaning in BARE_LABELS.items()})
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -26,23 +27,13 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """
     if not path.is_dir():
         return None
-    folders = [folder for folder in folders_named(path, "instance", _DEPTH) if listing(folder.parent).named(*_BESIDE)]
+    folders = nearest(path, lambda inside: inside.named("instance"), depth=_DEPTH)
+    folders = [folder for folder in folders if listing(folder.parent).named(*_BESIDE)]
     files = [file for folder in folders for file in listing(folder).with_suffix(*PNG)]
     if not any(is_wide(file, options) for file in files[:8]):
         return None
     check_own_classes(path)
-    return MaskSet("kitti", class_table(EVALUATED), coded_refs(path, files, value_meaning, options))
-
-
-def value_meaning(value: int) -> Meaning:
-    """Meaning of a value.
-
-    Examples
-    --------
-    >>> [value_meaning(value).kind for value in (26 * 256 + 1, 26 * 256, 7 * 256, 0)]
-    ['thing', 'group', 'stuff', 'ignore']
-    """
-    return label_meaning(value // _BASE, is_instance=value % _BASE > 0)
+    return MaskSet("kitti", class_table(EVALUATED), coded_refs(path, files, _MEANING, options))
 
 
 READER = Reader("kitti", find)

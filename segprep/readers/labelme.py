@@ -5,8 +5,7 @@ Neither the image nor the copy of it in the file is opened: the size is the widt
 
 import base64
 import io
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -18,23 +17,29 @@ from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
-from segprep.masks.rle import BadRegionError, runs_crop
+from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import listing
-from segprep.readers._image import check_size
+from segprep.paths.listing import Listing, nearest
 from segprep.readers._json import decode_file, is_json, is_object_with, mapped
-from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, read_all_or_raise, with_split
-from segprep.readers._shapes import union
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._reader import (
+    Instance,
+    MaskSet,
+    Reader,
+    ReadOptions,
+    drawn,
+    mask_from_instances,
+    read_all_or_raise,
+    with_split,
+)
+from segprep.readers._shapes import Point, box_crop, circle_crop, polygon_crop, trimmed, union
+from segprep.readers._text import decodable, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
 _FAR = 2**20
 """Largest coordinate, in pixels."""
 
-Point = tuple[float, float]
 Points = list[Point]
 
 
@@ -73,29 +78,27 @@ class LabelmeRef:
         if document.imageHeight is None or document.imageWidth is None:
             raise InputError(f"{self.file}: no imageHeight and imageWidth; open it in labelme and save it again")
         shape = document.imageHeight, document.imageWidth
-        check_size(str(self.file), shape, self.options.max_pixels)
         return mask_from_instances(str(self.file), shape, self._instances(document, shape), self.options)
 
-    def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each instance, in the order of their first shapes, or the problem of a shape."""
-        groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
+        groups: dict[tuple[str, object], list[tuple[str, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
-            try:
-                drawn = decode_region(text, _Shape, "shape cannot be understood")
-            except BadRegionError as error:
-                yield Problem(error.kind, f"shape {number}: {error.value}")
+            where = f"shape {number}"
+            decoded = drawn(where, decode_region, text, _Shape, "shape cannot be understood")
+            if isinstance(decoded, Problem):
+                yield decoded
                 continue
-            group = ("alone", number) if drawn.group_id is None else ("group", drawn.group_id)
-            groups.setdefault((drawn.label, group), []).append((number, drawn))
+            group = ("alone", number) if decoded.group_id is None else ("group", decoded.group_id)
+            groups.setdefault((decoded.label, group), []).append((where, decoded))
         for (label, _), shapes in groups.items():
             instance: InstanceCrop | None = None
-            for number, drawn in shapes:
-                try:
-                    crop = shape_crop(drawn.shape_type or "polygon", drawn.points, shape, mask=drawn.mask)
-                except BadRegionError as error:
-                    yield Problem(error.kind, f"shape {number}: {error.value}")
-                    continue
-                instance = crop if instance is None else union([instance, crop])
+            for where, entry in shapes:
+                crop = drawn(where, shape_crop, entry.shape_type or "polygon", entry.points, shape, mask=entry.mask)
+                if isinstance(crop, Problem):
+                    yield crop
+                else:
+                    instance = crop if instance is None else union([instance, crop])
             if instance is not None:
                 yield 1 + self.labels.index(label), instance
 
@@ -107,17 +110,17 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     Lines and points have no area and are left out. The classes are the labels of all files, sorted.
     """
     root = path if path.is_dir() else path.parent
-    files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_labelme(file)]
+    files = nearest(path, _files_in, names=("annotations", *FOLDERS))
     if not files:
         return None
-    found = read_all_or_raise(files, lambda file: _labels(decode_file(file, _Document, "labelme file")))
+    found = read_all_or_raise(files, _labels)
     labels = tuple(sorted(set().union(*filter(None, found))))
     refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
 
 def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str | None = None) -> InstanceCrop:
-    """Pixels of one shape within their bounding box; raise a BadRegionError if it is invalid or none lies inside the image.
+    """Pixels of one shape; raise a BadRegionError if it is invalid or none lies inside the image.
 
     Points are (x, y) in pixels, and the first pixel spans from 0 to 1; `mask` is the PNG of a mask, in base64.
 
@@ -130,36 +133,16 @@ def shape_crop(kind: str, points: Points, shape: tuple[int, int], *, mask: str |
            [1, 1, 1],
            [0, 1, 0]])
     """
-    if kind == "mask":
-        return _mask(points, shape, mask)
-    if kind not in _DRAWN:
-        raise BadRegionError("shape is not a polygon, rectangle, circle or mask", kind[:40])
-    return _DRAWN[kind](points, shape)
-
-
-def _polygon(points: Points, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of a polygon, by COCO's rule."""
-    return runs_crop(polygon_runs([[number for point in points for number in point]], shape), shape)
-
-
-def _rectangle(points: Points, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of a rectangle of two opposite corners; some programs write all four."""
-    if len(points) == 2 * _CORNERS:
-        return _polygon(points, shape)
-    (x0, y0), (x1, y1) = _two(points)
-    return _polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], shape)
-
-
-def _circle(points: Points, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels whose centres lie in a circle around the first point, through the second."""
-    (x0, y0), (x1, y1) = _two(points)
-    square = (x1 - x0) ** 2 + (y1 - y0) ** 2
-    radius = square**0.5
-    top, below = (int(np.clip(y, 0, shape[0])) for y in (y0 - radius - 1, y0 + radius + 1))
-    left, right = (int(np.clip(x, 0, shape[1])) for x in (x0 - radius - 1, x0 + radius + 1))
-    y, x = np.ogrid[top:below, left:right]
-    pixels = (x + 0.5 - x0) ** 2 + (y + 0.5 - y0) ** 2 <= square
-    return _trimmed(InstanceCrop(top, left, pixels), shape)
+    match kind:
+        case "mask":
+            return _mask(points, shape, mask)
+        case "circle":
+            return circle_crop(*_two(points), shape)
+        case "rectangle" if len(points) != 2 * _CORNERS:  # some programs write all four corners
+            return box_crop(*_two(points), shape)
+        case "polygon" | "rectangle":
+            return polygon_crop(points, shape)
+    raise BadRegionError("shape is not a polygon, rectangle, circle or mask", kind[:40])
 
 
 def _mask(points: Points, shape: tuple[int, int], mask: str | None) -> InstanceCrop:
@@ -169,7 +152,7 @@ def _mask(points: Points, shape: tuple[int, int], mask: str | None) -> InstanceC
         raise BadRegionError("mask without a bitmap", mask)
     if not (0 <= top <= below < shape[0] and 0 <= left <= right < shape[1]):
         raise BadRegionError("mask does not lie inside the image", f"{points} in {shape[0]} x {shape[1]}")
-    return _trimmed(InstanceCrop(top, left, _bitmap(mask, (below - top + 1, right - left + 1))), shape)
+    return trimmed(InstanceCrop(top, left, _bitmap(mask, (below - top + 1, right - left + 1))), shape)
 
 
 def _bitmap(mask: str, size: tuple[int, int]) -> BoolArray:
@@ -195,29 +178,10 @@ def _two(points: Points) -> tuple[Point, Point]:
     return points[0], points[1]
 
 
-def _trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
-    """Return the crop within its bounding box; raise if it is empty."""
-    rows, columns = np.flatnonzero(crop.pixels.any(axis=1)), np.flatnonzero(crop.pixels.any(axis=0))
-    if rows.size == 0:
-        raise BadRegionError("no pixel inside the image", f"{shape[0]} x {shape[1]}")
-    own = crop.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
-
-
-_DRAWN: dict[str, Callable[[Points, tuple[int, int]], InstanceCrop]] = {
-    "polygon": _polygon,
-    "rectangle": _rectangle,
-    "circle": _circle,
-}
-
-
-def _files_in(folder: AnyPath) -> list[AnyPath]:
-    """Files of labelme in a folder, else in its folders of splits and annotations."""
-    inside = listing(folder)
+def _files_in(inside: Listing) -> list[AnyPath]:
+    """Files of labelme in a folder; a damaged file beside them is one of them."""
     files = {file for file in inside.files if _is_labelme(file)}
-    if files:  # a damaged file beside them is one of them
-        return [file for file in inside.with_suffix(".json") if file in files or not is_json(file)]
-    return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
+    return [file for file in inside.with_suffix(".json") if file in files or not is_json(file)] if files else []
 
 
 def _is_labelme(file: AnyPath) -> bool:
@@ -225,14 +189,10 @@ def _is_labelme(file: AnyPath) -> bool:
     return file.suffix.lower() == ".json" and is_object_with(mapped(file), "shapes", "imagePath")
 
 
-def _labels(document: _Document) -> set[str]:
+def _labels(file: AnyPath) -> set[str]:
     """Labels of a file's shapes."""
-    labels = set()
-    for text in document.shapes:
-        # Loading the file records an invalid shape as a problem.
-        with suppress(*MALFORMED):
-            labels.add(msgspec.json.decode(text, type=_Labelled).label)
-    return labels
+    document = decode_file(file, _Document, "labelme file")
+    return {entry.label for entry in decodable(document.shapes, _Labelled)}
 
 
 READER = Reader("labelme", find, reads_one_file=True)

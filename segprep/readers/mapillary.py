@@ -7,14 +7,13 @@ Reference: G. Neuhold et al.: The Mapillary Vistas Dataset for Semantic Understa
 """
 
 import re
-from functools import partial
 
 import msgspec
 
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
-from segprep.readers._coded import IGNORED, Meaning, coded_refs
+from segprep.readers._coded import IGNORED, CodedValues, Meaning, coded_refs
 from segprep.readers._image import PNG
 from segprep.readers._json import has_keys, mapped
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
@@ -52,22 +51,13 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         if files and has_keys(mapped(config), "labels", "instances"):
             content = read_bytes(config, _MAX_BYTES, "a configuration of Mapillary Vistas")
             labels = decode(config, content, _Config, "configuration of Mapillary Vistas").labels
-            meaning = partial(value_meaning, _meanings(labels))
-            rows = ((id_, label.name, label.instances) for id_, label in enumerate(labels) if label.evaluate)
-            return MaskSet("mapillary", class_table(rows), coded_refs(root, files, meaning, options))
+            evaluated = [(id_, label.name, label.instances) for id_, label in enumerate(labels) if label.evaluate]
+            classes = dict.fromkeys(range(len(labels)), IGNORED)
+            for code, (id_, _, is_thing) in enumerate(evaluated, start=1):
+                classes[id_] = Meaning("thing" if is_thing else "stuff", code)
+            meaning = CodedValues(_BASE, classes, "class is not in the configuration")
+            return MaskSet("mapillary", class_table(evaluated), coded_refs(root, files, meaning, options))
     return None
-
-
-def value_meaning(classes: tuple[Meaning, ...], value: int) -> Meaning:
-    """Meaning of a value, given the meanings of the classes.
-
-    Examples
-    --------
-    >>> value_meaning((IGNORED, Meaning("thing", 1)), 257)
-    Meaning(kind='thing', code=1, problem='')
-    """
-    id_ = value // _BASE
-    return classes[id_] if id_ < len(classes) else Meaning("ignore", problem="class is not in the configuration")
 
 
 def _instance_files(root: AnyPath, version: str | None) -> list[AnyPath]:
@@ -77,16 +67,6 @@ def _instance_files(root: AnyPath, version: str | None) -> list[AnyPath]:
         folders = [below for folder in folders for below in listing(folder).named(version.lower())]
     named = [instances for folder in folders for instances in listing(folder).named("instances")]
     return [file for folder in named for file in listing(folder).with_suffix(*PNG)]
-
-
-def _meanings(labels: list[_Label]) -> tuple[Meaning, ...]:
-    """Meaning of each class."""
-    evaluated = [label for label in labels if label.evaluate]
-    codes = {id(label): code for code, label in enumerate(evaluated, start=1)}
-    return tuple(
-        Meaning("thing" if label.instances else "stuff", codes[id(label)]) if label.evaluate else IGNORED
-        for label in labels
-    )
 
 
 READER = Reader("mapillary", find)

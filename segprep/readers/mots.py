@@ -5,23 +5,20 @@ A value is 1000 times the class plus the instance; 0 is background, 10000 is ign
 Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation, CVPR 2019.
 """
 
-from functools import partial
-
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
-from segprep.paths.listing import listing
-from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, coded_refs, folders_named, mask_of_values
+from segprep.paths.listing import below, listing, nearest
+from segprep.readers._coded import BACKGROUND, IGNORED, CodedValues, Meaning, coded_refs, mask_of_values
 from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
-from segprep.readers._text import read_text
+from segprep.readers._text import read_lines
 
 _BASE = 1000
 _IGNORED = 10000
 _CLASSES = ("car", "pedestrian")
 _NAMES = "labels.txt"
 _MAX_BYTES = 2**20
-"""Bytes of the longest list of classes."""
 _DEPTH = 1
 _LOOK = 8
 """Files whose values are read to recognise the format."""
@@ -35,51 +32,29 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """
     if not path.is_dir():
         return None
-    folders = folders_named(path, "instances", _DEPTH)
-    files = [file for folder in folders for file in _frames(folder)]
+    folders = nearest(path, lambda inside: inside.named("instances"), depth=_DEPTH)
+    files = [file for folder in folders for inside in below(folder, 1) for file in inside.with_suffix(*PNG)]
     if not files:
         return None
     names = _names(folders)
-    meaning = partial(value_meaning, len(names))
+    things = {code: Meaning("thing", code) for code in range(1, len(names) + 1)}
+    meaning = CodedValues(_BASE, things, "class is unknown", others={0: BACKGROUND, _IGNORED: IGNORED})
     fitting = [_fits(file, meaning, options) for file in files[:_LOOK]]
     if False in fitting or True not in fitting:
         return None
     return MaskSet("mots", class_table(enumerate(names, start=1)), coded_refs(path, files, meaning, options))
 
 
-def value_meaning(classes: int, value: int) -> Meaning:
-    """Meaning of a value, given the number of classes.
-
-    Examples
-    --------
-    >>> [value_meaning(2, value).kind for value in (2001, 10000, 0)]
-    ['thing', 'ignore', 'background']
-    """
-    if value == 0:
-        return BACKGROUND
-    if value == _IGNORED:
-        return IGNORED
-    code = value // _BASE
-    return Meaning("thing", code) if 1 <= code <= classes else Meaning("ignore", problem="class is unknown")
-
-
-def _frames(folder: AnyPath) -> list[AnyPath]:
-    """PNG files of a folder and of the folders of videos in it."""
-    inside = listing(folder)
-    return [file for part in [inside, *map(listing, inside.folders)] for file in part.with_suffix(*PNG)]
-
-
 def _names(folders: list[AnyPath]) -> tuple[str, ...]:
     """Names of the classes."""
     files = [folder / _NAMES for folder in folders if folder / _NAMES in listing(folder).files]
-    texts = [read_text(file, _MAX_BYTES, "a list of classes") for file in files]
-    found = {tuple(line.strip() for line in text.splitlines() if line.strip()) for text in texts}
+    found = {tuple(read_lines(file, _MAX_BYTES, "a list of classes")) for file in files}
     if len(found) > 1:
         raise InputError(f"{files[0]}: other classes than in {files[-1].parent}; give the folders one by one")
     return found.pop() if found else _CLASSES
 
 
-def _fits(file: AnyPath, meaning: "partial[Meaning]", options: ReadOptions) -> bool | None:
+def _fits(file: AnyPath, meaning: CodedValues, options: ReadOptions) -> bool | None:
     """True if a file has more than 8 bits and every value has a meaning; None if it is damaged: loading raises the error."""
     try:
         values = label_values(file, max_pixels=options.max_pixels)

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.mask import InstanceMask, Problem, first_problems
-from segprep.masks.splits import folder_split
 from segprep.paths.anypath import AnyPath, is_within
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, mask_of_values
 from segprep.readers._json import decode_file, has_keys, is_object_with, mapped
 from segprep.readers._palette import rgb_pixels
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, key_in, splits_of_files
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, key_in, splits_of_files, with_split
 
 _UNLISTED = Meaning("ignore", problem="segment that the JSON does not list")
 
@@ -200,8 +199,7 @@ def _refs(
             segments.append(Segment(id_, entries[category].code, entries[category].is_thing, bool(crowd)))
         inner = _inner_name(name, annotation.file_name)
         shape = shapes.get(annotation.image_id, (0, 0))
-        key = key_in(split, inner)
-        refs.append(PanopticRef(key, split or folder_split(key), folder, inner, shape, tuple(segments), options))
+        refs.append(PanopticRef(*with_split(key_in(split, inner)), folder, inner, shape, tuple(segments), options))
     return tuple(refs)
 
 

@@ -4,19 +4,19 @@ The file has no size, so the header of the image is read; no pixel of it is deco
 not do: it ends at the last object.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.paths.listing import listing
+from segprep.paths.listing import nearest
 from segprep.readers._beside import Images, shape_beside
 from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
@@ -25,16 +25,17 @@ from segprep.readers._reader import (
     MaskSet,
     Reader,
     ReadOptions,
-    check_instances,
+    drawn,
     mask_from_instances,
     read_all_or_raise,
     with_split,
 )
 from segprep.readers._shapes import NO_PIXEL, polygon_crop, trimmed, union, without
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._text import decodable, decode_region
 
 _GEOJSON = ".geojson"
 
+T = TypeVar("T")
 Ring = list[list[float]]
 
 
@@ -72,14 +73,9 @@ class _Collection(msgspec.Struct):
 
 @dataclass(frozen=True)
 class QupathRef:
-    """One GeoJSON file, whose path without the suffix is the key.
+    """One GeoJSON file, whose path without the suffix is the key, and the image, which has the size.
 
-    Attributes
-    ----------
-    image : AnyPath or None
-        The image of the same name, which has the size.
-    names : tuple of str
-        Names of all classes, in the order of their codes.
+    `names` are those of all classes, in the order of their codes.
     """
 
     key: str
@@ -95,19 +91,13 @@ class QupathRef:
         where = str(self.file)
         shape = shape_beside(where, self.image)
         check_size(str(self.image), shape, self.options.max_pixels)
-        check_instances(where, len(features), self.options.max_instances)
-        return mask_from_instances(where, shape, self._instances(features, shape), self.options)
+        instances = (drawn(f"feature {number}", self._instance, text, shape) for number, text in enumerate(features))
+        return mask_from_instances(where, shape, instances, self.options, listed=len(features))
 
-    def _instances(
-        self, features: list[msgspec.Raw], shape: tuple[int, int]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each object, or its problem."""
-        for number, text in enumerate(features):
-            try:
-                feature = decode_region(text, _Feature, "object cannot be understood")
-                yield 1 + self.names.index(_class_of(feature)), _crop(feature.geometry, shape)
-            except BadRegionError as error:
-                yield Problem(error.kind, f"feature {number}: {error.value}")
+    def _instance(self, text: msgspec.Raw, shape: tuple[int, int]) -> tuple[int, InstanceCrop]:
+        """Class code and pixels of one object."""
+        feature = decode_region(text, _Feature, "object cannot be understood")
+        return 1 + self.names.index(_class_of(feature)), _crop(feature.geometry, shape)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -119,7 +109,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     objects without one have the class "instance". The image of the same name, in the folder or below, has the size.
     """
     root = path if path.is_dir() else path.parent
-    files = _files_in(path) if path.is_dir() else [path] if path.suffix.lower() == _GEOJSON else []
+    files = nearest(path, lambda inside: inside.with_suffix(_GEOJSON), names=("annotations", *FOLDERS))
     if not files:
         return None
     found = read_all_or_raise(files, _names_in)
@@ -133,17 +123,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def rings_crop(rings: list[Ring], shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of a polygon without those of its holes, in an image of this height and width.
-
-    Parameters
-    ----------
-    rings : list of list of [x, y]
-        The outline and the holes, in pixels; the first pixel spans from 0 to 1.
-
-    Raises
-    ------
-    BadRegionError
-        If it is invalid, or no pixel lies inside the image.
+    """Pixels of a polygon, an outline of points [x, y], without those of its holes.
 
     Examples
     --------
@@ -158,12 +138,8 @@ def rings_crop(rings: list[Ring], shape: tuple[int, int]) -> InstanceCrop:
         raise BadRegionError("polygon with a point that has no x and y", short[:1])
     outline, *holes = ([(point[0], point[1]) for point in ring] for ring in rings)
     crop = polygon_crop(outline, shape)
-    for hole in holes:
-        try:
-            crop = without(crop, polygon_crop(hole, shape))
-        except BadRegionError as error:
-            if error.kind != NO_PIXEL:
-                raise
+    for hole in _covering(polygon_crop, holes, shape):
+        crop = without(crop, hole)
     return trimmed(crop, shape)
 
 
@@ -175,17 +151,24 @@ def _crop(geometry: _Geometry | None, shape: tuple[int, int]) -> InstanceCrop:
         raise BadRegionError("object of another plane than the first", f"z={geometry.plane.z}, t={geometry.plane.t}")
     if geometry.type == "Polygon":
         return rings_crop(decode_region(geometry.coordinates, list[Ring], "coordinates of a wrong type"), shape)
-    crops, empty = [], None
-    for rings in decode_region(geometry.coordinates, list[list[Ring]], "coordinates of a wrong type"):
+    parts = decode_region(geometry.coordinates, list[list[Ring]], "coordinates of a wrong type")
+    if not parts:
+        raise BadRegionError("object of no part", "[]")
+    if not (crops := list(_covering(rings_crop, parts, shape))):
+        raise BadRegionError(NO_PIXEL, f"{shape[0]} x {shape[1]}")
+    return union(crops)
+
+
+def _covering(
+    draw: Callable[[T, tuple[int, int]], InstanceCrop], parts: Iterable[T], shape: tuple[int, int]
+) -> Iterator[InstanceCrop]:
+    """Pixels of those parts that cover a pixel of the image."""
+    for part in parts:
         try:
-            crops.append(rings_crop(rings, shape))
+            yield draw(part, shape)
         except BadRegionError as error:
             if error.kind != NO_PIXEL:
                 raise
-            empty = error
-    if not crops:
-        raise empty or BadRegionError("object of no part", "[]")
-    return union(crops)
 
 
 def _class_of(feature: _Classified) -> str:
@@ -197,12 +180,7 @@ def _class_of(feature: _Classified) -> str:
 
 def _names_in(file: AnyPath) -> set[str]:
     """Names of the classes of a file's objects."""
-    names = set()
-    for text in _features(file):
-        # Loading the file records an invalid object as a problem.
-        with suppress(*MALFORMED):
-            names.add(_class_of(msgspec.json.decode(text, type=_Classified)))
-    return names
+    return {_class_of(entry) for entry in decodable(_features(file), _Classified)}
 
 
 def _features(file: AnyPath) -> list[msgspec.Raw]:
@@ -211,14 +189,6 @@ def _features(file: AnyPath) -> list[msgspec.Raw]:
     if first_character(mapped(file)) == b"[":
         return decode_file(file, list[msgspec.Raw], content)
     return decode_file(file, _Collection, content).features
-
-
-def _files_in(folder: AnyPath) -> list[AnyPath]:
-    """GeoJSON files in a folder, else in its folders of splits and annotations."""
-    inside = listing(folder)
-    if files := inside.with_suffix(_GEOJSON):
-        return files
-    return [file for child in inside.named("annotations", *FOLDERS) for file in _files_in(child)]
 
 
 READER = Reader("qupath", find)

@@ -6,12 +6,11 @@ import msgspec
 
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError, runs_crop, string_runs
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.paths.listing import Listing, listing, start_of
-from segprep.readers._image import check_size
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
+from segprep.paths.listing import nearest, start_of
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._text import BOM, MALFORMED, decode, decode_region, read_bytes
 
 _DEPTH = 2
@@ -57,9 +56,11 @@ class SegmentAnythingRef:
         content = read_bytes(self.file, _MAX_BYTES, "annotations of one image")
         document = decode(self.file, content, _Document, "Segment Anything file")
         shape = document.image.height, document.image.width
-        check_size(str(self.file), shape, self.options.max_pixels)
-        found = (_found(annotation, shape) for annotation in document.annotations)
-        return mask_from_instances(str(self.file), shape, found, self.options)
+        instances = (
+            (1, drawn(f"annotation {annotation.id}", _crop, annotation.segmentation, shape))
+            for annotation in document.annotations
+        )
+        return mask_from_instances(str(self.file), shape, instances, self.options)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -68,20 +69,12 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     Files may lie in folders up to two deep, such as ``sa_000000/``. Every region is an instance of the one class object;
     they may overlap. The layout is recognised by the first few files; each of the others is checked when it is loaded.
     """
-    files = _files(listing(path), _DEPTH) if path.is_dir() else [path] if path.suffix.lower() == ".json" else []
+    files = nearest(path, lambda inside: inside.with_suffix(".json"), depth=_DEPTH)
     if not any(map(_is_ours, files[:_LOOK])):
         return None
     root = path if path.is_dir() else path.parent
     refs = [SegmentAnythingRef(*with_split(without_suffix(name_in(root, file))), file, options) for file in files]
     return MaskSet("segment-anything", class_table([(None, "object")]), tuple(refs))
-
-
-def _files(inside: Listing, depth: int) -> list[AnyPath]:
-    """JSON files in a folder, else in the folders below it."""
-    files = inside.with_suffix(".json")
-    if files or depth == 0:
-        return files
-    return [file for folder in inside.folders for file in _files(listing(folder), depth - 1)]
 
 
 def _is_ours(file: AnyPath) -> bool:
@@ -94,14 +87,6 @@ def _is_ours(file: AnyPath) -> bool:
     except (*MALFORMED, KeyError):
         return False
     return "images" not in keys
-
-
-def _found(annotation: _Annotation, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
-    """Class code and pixels of one object, or its problem."""
-    try:
-        return 1, _crop(annotation.segmentation, shape)
-    except BadRegionError as error:
-        return Problem(error.kind, f"annotation {annotation.id}: {error.value}")
 
 
 def _crop(segmentation: msgspec.Raw, shape: tuple[int, int]) -> InstanceCrop:

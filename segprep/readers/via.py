@@ -4,11 +4,13 @@ The file has no sizes, so the header of each image is read; no pixel of it is de
 """
 
 import mmap
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
@@ -17,10 +19,9 @@ from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath
 from segprep.readers._beside import Images, files_at, image_name, shape_beside
-from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import box_crop, ellipse_crop, polygon_crop
 from segprep.readers._text import decode_region
 
@@ -28,8 +29,12 @@ _CLASS = ("class", "label", "category", "object", "name", "type")
 """Attributes that are the class if there are several, the first one first."""
 _KINDS = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon"}
 """Shapes by their numbers in VIA 3."""
-_NUMBERS = {"rect": 4, "circle": 3, "ellipse": 5}
-"""Numbers of a shape: x, y, width, height; x, y, radius; x, y, two radii, angle in radians."""
+_NUMBERS = {
+    "rect": ("x", "y", "width", "height"),
+    "circle": ("cx", "cy", "r"),
+    "ellipse": ("cx", "cy", "rx", "ry", "theta"),
+}
+"""Numbers of a shape: `r` is a radius, `theta` an angle in radians."""
 
 
 class _Shape(msgspec.Struct):
@@ -89,18 +94,9 @@ class _Document3(msgspec.Struct):
 
 
 class Drawn(NamedTuple):
-    """Region as in a file.
+    """Region as in a file: for messages, VIA's name of its shape, and its attributes that are not empty.
 
-    Attributes
-    ----------
-    where : str
-        The region, for messages.
-    kind : str
-        VIA's name of its shape.
-    numbers : tuple of float
-        x and y of each corner, or those of `_NUMBERS`, in pixels; the first pixel spans from 0 to 1.
-    attributes : dict
-        Values of its attributes that are not empty.
+    `numbers` are x and y of each corner, or those of `_NUMBERS`, in pixels; the first pixel spans from 0 to 1.
     """
 
     where: str
@@ -120,16 +116,9 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class ViaRef:
-    """Regions of one image, whose name in the file is the key.
+    """Regions of one image, whose name in the file is the key; the image has the size.
 
-    Attributes
-    ----------
-    file : str
-        The JSON file, for messages.
-    image : AnyPath or None
-        The image of this name, which has the size.
-    problems : tuple of Problem
-        Regions that are left out whatever their pixels.
+    `file` is for messages; `problems` are regions that are left out whatever their pixels.
     """
 
     key: str
@@ -144,18 +133,13 @@ class ViaRef:
         """Rasterise the regions; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = shape_beside(where, self.image)
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(self.regions), self.options.max_instances)
-        return mask_from_instances(where, shape, self._instances(shape), self.options)
-
-    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each region, or its problem."""
-        yield from self.problems
-        for region in self.regions:
-            try:
-                yield region.code, region_crop(region.kind, region.numbers, shape)
-            except BadRegionError as error:
-                yield Problem(error.kind, f"{region.where}: {error.value}")
+        instances = (
+            (region.code, drawn(region.where, region_crop, region.kind, region.numbers, shape))
+            for region in self.regions
+        )
+        return mask_from_instances(
+            where, shape, chain(self.problems, instances), self.options, listed=len(self.regions)
+        )
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -172,85 +156,64 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not found:
         return None
     documents = [_images_of(source.file) for source in found]
-    items = [item for document in documents for drawn in document.values() for item in drawn]
-    attribute = _class_attribute(found[0].file, [item for item in items if isinstance(item, Drawn)])
-    coded = _Coded(attribute, _names(attribute, items))
+    items = [item for document in documents for regions in document.values() for item in regions]
+    values = [item.attributes for item in items if isinstance(item, Drawn)]
+    attribute = _class_attribute(found[0].file, values)
+    names = [NO_CLASS] if attribute is None else sorted({value[attribute] for value in values if attribute in value})
     images = Images(root)
     refs = []
     for source, document in zip(found, documents, strict=True):
-        for name, drawn in document.items():
-            results = [coded.region(item) for item in drawn]
-            regions = tuple(item for item in results if isinstance(item, Region))
+        for name, regions in document.items():
+            results = [_region(item, attribute, names) for item in regions]
+            valid = tuple(item for item in results if isinstance(item, Region))
             problems = tuple(item for item in results if isinstance(item, Problem))
             image = images.of(name, source.file.parent)
-            refs.append(ViaRef(*source.named(name), str(source.file), image, regions, options, problems))
-    return MaskSet("via", class_table((None, name) for name in coded.names), tuple(refs))
+            refs.append(ViaRef(*source.named(name), str(source.file), image, valid, options, problems))
+    return MaskSet("via", class_table((None, name) for name in names), tuple(refs))
 
 
 def region_crop(kind: str, numbers: Sequence[float], shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one region, in an image of this height and width; the arguments are those of `Drawn`.
-
-    Raises
-    ------
-    BadRegionError
-        If it has no area, is invalid, or no pixel lies inside the image.
 
     Examples
     --------
     >>> region_crop("rect", (1, 1, 2, 3), (4, 5)).pixels.shape
     (3, 2)
     """
-    if kind == "rect":
-        x, y, width, height = numbers
-        return box_crop((x, y), (x + width, y + height), shape)
-    if kind == "circle":
-        x, y, radius = numbers
-        return ellipse_crop((x, y), (radius, radius), shape)
-    if kind == "ellipse":
-        x, y, across, down, angle = numbers
-        return ellipse_crop((x, y), (across, down), shape, turned=angle)
-    if kind == "polyline" and numbers[:2] != numbers[-2:]:
-        raise BadRegionError("polyline that is not closed", f"{len(numbers) // 2} points; draw a polygon")
-    if kind not in {"polygon", "polyline"}:
-        raise BadRegionError("region has no area", repr(kind[:40]))
-    return polygon_crop(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
+    match kind, numbers:
+        case "rect", (x, y, width, height):
+            return box_crop((x, y), (x + width, y + height), shape)
+        case "circle", (x, y, radius):
+            return ellipse_crop((x, y), (radius, radius), shape)
+        case "ellipse", (x, y, across, down, angle):
+            return ellipse_crop((x, y), (across, down), shape, turned=angle)
+        case "polyline", _ if numbers[:2] != numbers[-2:]:
+            raise BadRegionError("polyline that is not closed", f"{len(numbers) // 2} points; draw a polygon")
+        case "polygon" | "polyline", _:
+            return polygon_crop(list(zip(numbers[::2], numbers[1::2], strict=True)), shape)
+    raise BadRegionError("region has no area", repr(kind[:40]))
 
 
-class _Coded(NamedTuple):
-    """Attribute of the class, None if regions have no attribute, and the names of the classes."""
-
-    attribute: str | None
-    names: list[str]
-
-    def region(self, item: Drawn | Problem) -> Region | Problem:
-        """Region with its class code, or its problem."""
-        if isinstance(item, Problem):
-            return item
-        name = NO_CLASS if self.attribute is None else item.attributes.get(self.attribute)
-        if name is None:
-            return Problem("region without a class", f"{item.where}: no value of {self.attribute!r}")
-        return Region(item.where, 1 + self.names.index(name), item.kind, item.numbers)
+def _region(item: Drawn | Problem, attribute: str | None, names: list[str]) -> Region | Problem:
+    """Region with its class code, or its problem; without an attribute, all regions have one class."""
+    if isinstance(item, Problem):
+        return item
+    name = NO_CLASS if attribute is None else item.attributes.get(attribute)
+    if name is None:
+        return Problem("region without a class", f"{item.where}: no value of {attribute!r}")
+    return Region(item.where, 1 + names.index(name), item.kind, item.numbers)
 
 
-def _names(attribute: str | None, items: Iterable[Drawn | Problem]) -> list[str]:
-    """Names of the classes, sorted."""
-    if attribute is None:
-        return [NO_CLASS]
-    return sorted(
-        {item.attributes[attribute] for item in items if isinstance(item, Drawn) and attribute in item.attributes}
-    )
-
-
-def _class_attribute(file: AnyPath, drawn: Iterable[Drawn]) -> str | None:
+def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | None:
     """Attribute that is the class; None if no region has an attribute."""
-    found = sorted({attribute for item in drawn for attribute in item.attributes})
-    if len(found) <= 1:
-        return found[0] if found else None
-    named = [attribute for name in _CLASS for attribute in found if attribute.lower() == name]
-    if not named:
-        shown = ", ".join(repr(attribute[:40]) for attribute in found[:5])
-        raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
-    return named[0]
+    attributes = sorted(set().union(*values))
+    if len(attributes) <= 1:
+        return attributes[0] if attributes else None
+    for name in _CLASS:
+        if named := [attribute for attribute in attributes if attribute.lower() == name]:
+            return named[0]
+    shown = ", ".join(repr(attribute[:40]) for attribute in attributes[:5])
+    raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
 
 
 def _is_ours(file: AnyPath) -> bool:
@@ -279,7 +242,8 @@ def _images_of(file: AnyPath) -> dict[str, list[Drawn | Problem]]:
     for document in files.values():
         name = _new_name(file, document.filename, images)
         regions = document.regions.items() if isinstance(document.regions, dict) else enumerate(document.regions)
-        images[name] = [_drawn(f"region {number!r:.40}", text) for number, text in regions]
+        wheres = ((f"region {number!r:.40}", text) for number, text in regions)
+        images[name] = [drawn(where, _drawn, where, text) for where, text in wheres]
     return images
 
 
@@ -317,14 +281,11 @@ def _new_name(file: AnyPath, name: str, images: Container[str]) -> str:
     return found
 
 
-def _drawn(where: str, text: msgspec.Raw) -> Drawn | Problem:
-    """Region of VIA 1 or 2, or its problem."""
-    try:
-        region = decode_region(text, _Region, "region cannot be understood")
-        shape = region.shape_attributes
-        return Drawn(where, shape.name, _numbers(shape), _values(region.region_attributes))
-    except BadRegionError as error:
-        return Problem(error.kind, f"{where}: {error.value}")
+def _drawn(where: str, text: msgspec.Raw) -> Drawn:
+    """Region of VIA 1 or 2."""
+    region = decode_region(text, _Region, "region cannot be understood")
+    shape = region.shape_attributes
+    return Drawn(where, shape.name, _numbers(shape), _values(region.region_attributes))
 
 
 def _numbers(shape: _Shape) -> tuple[float, ...]:
@@ -333,42 +294,37 @@ def _numbers(shape: _Shape) -> tuple[float, ...]:
         if len(shape.all_points_x) != len(shape.all_points_y):
             raise BadRegionError("points without x or y", f"{len(shape.all_points_x)} x, {len(shape.all_points_y)} y")
         return tuple(number for point in zip(shape.all_points_x, shape.all_points_y, strict=True) for number in point)
-    numbers = {
-        "rect": (shape.x, shape.y, shape.width, shape.height),
-        "circle": (shape.cx, shape.cy, shape.r),
-        "ellipse": (shape.cx, shape.cy, shape.rx, shape.ry, shape.theta or 0.0),
-    }.get(shape.name, ())
-    found = tuple(number for number in numbers if number is not None)
-    if len(found) != len(numbers):
+    given = {"theta": 0.0} | {name: number for name, number in asdict(shape).items() if number is not None}
+    names = _NUMBERS.get(shape.name, ())
+    if not given.keys() >= set(names):
         raise BadRegionError("shape without some of its numbers", repr(shape.name))
-    return found
+    return tuple(given[name] for name in names)
 
 
 def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Drawn | Problem:
     """Region of VIA 3, or its problem."""
     kind, *numbers = region.xy
     name = _KINDS.get(int(kind), "unknown") if abs(kind) < len(_KINDS) + 1 else "unknown"
-    if name == "ellipse" and len(numbers) == _NUMBERS[name] - 1:
+    expected = len(_NUMBERS.get(name, ())) or len(numbers) // 2 * 2
+    if name == "ellipse" and len(numbers) == expected - 1:
         numbers.append(0.0)
-    if len(numbers) != _NUMBERS.get(name, len(numbers) // 2 * 2):
+    if len(numbers) != expected:
         return Problem("shape of a wrong number of numbers", f"{where}: {name} of {len(numbers)}")
-    values = {}
-    for id_, value in region.av.items():
-        attribute = attributes.get(id_)
-        if attribute is not None:
-            values[attribute.aname] = attribute.options.get(str(value), value)
+    values = {
+        attributes[id_].aname: attributes[id_].options.get(str(value), value)
+        for id_, value in region.av.items()
+        if id_ in attributes
+    }
     return Drawn(where, name, tuple(numbers), _values(values))
 
 
 def _values(attributes: dict[str, object]) -> dict[str, str]:
     """Values of attributes as text, without those that are empty; of ticked boxes, the names."""
-    found = {}
+    texts = {}
     for name, value in attributes.items():
         ticked = [option for option, is_on in value.items() if is_on is True] if isinstance(value, dict) else [value]
-        text = ", ".join(str(option) for option in ticked if isinstance(option, str | int | float)).strip()
-        if text:
-            found[name] = text
-    return found
+        texts[name] = ", ".join(str(option) for option in ticked if isinstance(option, str | int | float)).strip()
+    return {name: text for name, text in texts.items() if text}
 
 
 READER = Reader("via", find)

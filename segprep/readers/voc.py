@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask, Problem, first_problems
-from segprep.masks.splits import FOLDERS, SPLITS, folder_split
+from segprep.masks.splits import FOLDERS, SPLITS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, has_channels, label_values
@@ -24,8 +24,8 @@ from segprep.readers._palette import (
     png_colours,
     stuff_classes,
 )
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, key_in
-from segprep.readers._text import read_text
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, key_in, with_split
+from segprep.readers._text import read_lines
 
 _VOID = 255
 """Palette index of the seams between objects, which are ignored."""
@@ -36,7 +36,6 @@ _NAMES = (
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
 _MAX_BYTES = 2**26
-"""Bytes of the longest list of images."""
 
 
 def _palette() -> list[int]:
@@ -136,10 +135,15 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     palette = labelmap_palette(maps[0]) if maps else [Colour(*row) for row in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
     table, codes = stuff_classes(palette, is_thing=bool(objects))
     splits = _splits(inside, classes)
+    if objects and (lacking := next((name for name in splits if name not in objects), None)):
+        raise InputError(
+            f"{classes[lacking]}: SegmentationObject/ has no {classes[lacking].name}; add it, or list the images that have "
+            "both in ImageSets/Segmentation/trainval.txt"
+        )
     refs = []
     for name, split in splits.items():
-        files = classes[name], _object_file(objects, name, classes[name])
-        refs.append(VocRef(key_in(split, name), split or folder_split(name), *files, codes, not maps, options))
+        files = classes[name], objects.get(name)
+        refs.append(VocRef(*with_split(key_in(split, name)), *files, codes, not maps, options))
     unlisted = sorted(classes.keys() - splits.keys())
     where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
     warning = Problem("image is in no list", where, left_out=False)
@@ -191,18 +195,6 @@ def _png_files(inside: Listing, name: str) -> dict[str, AnyPath]:
     }
 
 
-def _object_file(objects: dict[str, AnyPath], name: str, class_file: AnyPath) -> AnyPath | None:
-    """PNG of the objects that belongs to one of the classes; None if the data set has none."""
-    if not objects:
-        return None
-    if name not in objects:
-        raise InputError(
-            f"{class_file}: SegmentationObject/ has no {class_file.name}; add it, or list the images that have both in "
-            "ImageSets/Segmentation/trainval.txt"
-        )
-    return objects[name]
-
-
 def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | None]:
     """Split of each image by its name, in the order of keys; None if there are no lists of splits."""
     files = {
@@ -226,8 +218,7 @@ def _splits(inside: Listing, classes: dict[str, AnyPath]) -> dict[str, str | Non
 
 def _names(file: AnyPath, classes: dict[str, AnyPath], *, may_lack: bool = False) -> list[str]:
     """Names of images in a list; a name is looked up, never made into a path."""
-    lines = read_text(file, _MAX_BYTES, "a list of images").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = read_lines(file, _MAX_BYTES, "a list of images")
     lacking = next((name for name in names if name not in classes), None)
     if lacking is not None and not (may_lack and _SAFE.fullmatch(lacking)):
         raise InputError(f"{file}: SegmentationClass/ has no {lacking + '.png'!a}; add it or drop the line")

@@ -11,7 +11,7 @@ import msgspec
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
@@ -19,7 +19,7 @@ from segprep.paths.listing import Listing, below, listing
 from segprep.readers._beside import IMAGES, image_shape
 from segprep.readers._image import check_size, decode_errors
 from segprep.readers._polygon import polygon_runs
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._text import read_text
 
 _YAML = (".yaml", ".yml")
@@ -60,17 +60,14 @@ class YoloRef:
         shape = image_shape(self.image)
         check_size(str(self.image), shape, self.options.max_pixels)
         lines = enumerate(_text(self.file).splitlines(), start=1)
-        found = (self._found(number, line, shape) for number, line in lines if line.strip())
-        return mask_from_instances(str(self.file), shape, found, self.options)
+        instances = (drawn(f"line {number}", self._instance, line, shape) for number, line in lines if line.strip())
+        return mask_from_instances(str(self.file), shape, instances, self.options)
 
-    def _found(self, number: int, line: str, shape: tuple[int, int]) -> tuple[int, InstanceCrop] | Problem:
-        """Class code and pixels of one line, or its problem."""
-        try:
-            id_, crop = line_crop(line, shape)
-        except BadRegionError as error:
-            return Problem(error.kind, f"line {number}: {error.value}")
+    def _instance(self, line: str, shape: tuple[int, int]) -> tuple[int, InstanceCrop]:
+        """Class code and pixels of one line."""
+        id_, crop = line_crop(line, shape)
         if id_ not in self.ids:
-            return Problem("class without a name", f"line {number}: {id_:g}")
+            raise BadRegionError("class without a name", f"{id_:g}")
         return 1 + self.ids.index(int(id_)), crop
 
 
@@ -164,7 +161,7 @@ def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dic
     named = [file for file in tables if re.search(r"^[\"']?names[\"']?\s*:", _text(file), re.MULTILINE)]
     named = [file for file in named if file.stem.lower() == "data"] or named
     lists = [file for file in inside.files if file.name.lower() == _CLASSES] or inside.with_suffix(".names")
-    lists = lists or [file for folder in labels for file in listing(folder).files if file.name.lower() == _CLASSES]
+    lists += [file for folder in labels for file in listing(folder).files if file.name.lower() == _CLASSES]
     found = named or lists[:1]
     if len(found) > 1:
         shown = ", ".join(file.name for file in found)
