@@ -15,7 +15,6 @@ from segprep.readers._text import MALFORMED
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 """An integer of 64 bits as text; ``007`` is not one, but a name."""
 _SHOWN = 120
-"""Characters of a value in a message."""
 
 Id: TypeAlias = int | float | str
 """An id as it may stand in a file."""

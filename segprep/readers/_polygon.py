@@ -16,7 +16,7 @@ from segprep.masks.rle import BadRegionError, Runs, string_runs
 
 TRIANGLE = 6
 """Numbers of the smallest polygon."""
-_FAR = 2**20
+FAR = 2**20
 """Largest coordinate, in pixels; larger ones are mistakes, and far larger ones overflow the native code."""
 _LONGEST = 2**21
 """Longest outline, in pixels; the native code takes about 100 bytes for each."""
@@ -60,7 +60,7 @@ def _outline(numbers: NDArray[np.float64]) -> tuple[float, int]:
     """Length of a closed outline in pixels, and the index of the first number that is not finite or far off, or -1."""
     length = 0.0
     for index in range(len(numbers)):
-        if not abs(numbers[index]) <= _FAR:  # so written, NaN is wrong too
+        if not abs(numbers[index]) <= FAR:  # so written, NaN is wrong too
             return length, index
     for index in range(0, len(numbers), 2):
         across = abs(numbers[index] - numbers[index - 2])

@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.rle import BadRegionError, runs_crop
-from segprep.readers._polygon import polygon_runs
-
-_FAR = 2**20
-"""Largest coordinate, in pixels."""
+from segprep.readers._polygon import FAR, polygon_runs
 
 NO_PIXEL = "no pixel inside the image"
 """Kind of the error of a shape that covers no pixel."""
@@ -60,7 +57,7 @@ def ellipse_crop(centre: Point, radii: Point, shape: tuple[int, int], *, turned:
            [0, 1, 0]])
     """
     numbers = (*centre, *radii, turned)
-    wrong = [number for number in numbers if not abs(number) <= _FAR]
+    wrong = [number for number in numbers if not abs(number) <= FAR]
     if wrong:
         raise BadRegionError("ellipse with a number that is not finite or far off", wrong[0])
     if min(radii) <= 0:

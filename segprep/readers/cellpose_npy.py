@@ -83,11 +83,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = _files_in(path) if path.is_dir() else [path] if path.name.lower().endswith(_END) else []
     if not any(map(_is_state, files)):
         return None
-    refs = []
-    for file in files:
-        key = without_suffix(name_in(root, file))
-        refs.append(CellposeNpyRef(*with_split(key[: -len("_seg")]), file, options))
-    return MaskSet("cellpose-npy", class_table([(None, NO_CLASS)]), tuple(refs))
+    names = (without_suffix(name_in(root, file))[: -len("_seg")] for file in files)
+    refs = tuple(CellposeNpyRef(*with_split(name), file, options) for name, file in zip(names, files, strict=True))
+    return MaskSet("cellpose-npy", class_table([(None, NO_CLASS)]), refs)
 
 
 def masks_of(file: AnyPath, *, max_pixels: int) -> NDArray[Any]:

@@ -70,8 +70,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     inside = listing(path)
     files = _mask_files(inside)
+    may_have_palette = _is_camvid(inside) or any(
+        file.name.lower() in {*PALETTE_FILES, META_NAME} for file in inside.files
+    )
     # Names of files are checked first, so that label images are not opened in vain.
-    if not files or not _may_have_palette(inside) or not any(map(has_channels, files.values())):
+    if not may_have_palette or not any(map(has_channels, files.values())):
         return None
     palette = _palette_in(path, inside)
     if palette is None:
@@ -80,11 +83,6 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     classes, codes = stuff_classes(colours, background=background)
     refs = tuple(ColourPngRef(*with_split(key), files[key], codes, options) for key in sorted(files))
     return MaskSet("colour-png", classes, refs)
-
-
-def _may_have_palette(inside: Listing) -> bool:
-    """True if there is a file that may hold a palette, or CamVid's folders."""
-    return _is_camvid(inside) or any(file.name.lower() in {*PALETTE_FILES, META_NAME} for file in inside.files)
 
 
 def _is_camvid(inside: Listing) -> bool:

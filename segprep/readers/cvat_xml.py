@@ -28,7 +28,6 @@ _MAX_BYTES = 2**28
 _DEPTH = 32
 """Largest depth of elements; those of CVAT have 8."""
 _START = 2**16
-"""Bytes that are read to recognise a file."""
 _ROOT = re.compile(rb"<annotations\b[^>]*>\s*<(version|meta|image|track)\b")
 _WITH_AREA = frozenset({"polygon", "box", "ellipse", "mask"})
 _WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})

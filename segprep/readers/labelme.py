@@ -22,6 +22,7 @@ from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import Listing, nearest
 from segprep.readers._json import decode_file, is_json, is_object_with, mapped
+from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
     Instance,
     MaskSet,
@@ -37,8 +38,6 @@ from segprep.readers._text import decodable, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
-_FAR = 2**20
-"""Largest coordinate, in pixels."""
 
 Points = list[Point]
 
@@ -172,7 +171,7 @@ def _two(points: Points) -> tuple[Point, Point]:
     """Two points; raise if there are more or fewer, or one is far off."""
     if len(points) != _CORNERS:
         raise BadRegionError("shape of a wrong number of points", len(points))
-    wrong = [number for point in points for number in point if not abs(number) <= _FAR]
+    wrong = [number for point in points for number in point if not abs(number) <= FAR]
     if wrong:
         raise BadRegionError("shape with a coordinate that is not finite or far off", wrong[0])
     return points[0], points[1]

@@ -21,7 +21,6 @@ _NAMES = "labels.txt"
 _MAX_BYTES = 2**20
 _DEPTH = 1
 _LOOK = 8
-"""Files whose values are read to recognise the format."""
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -142,8 +142,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 def segment_ids(file: AnyPath, *, max_pixels: int) -> NDArray[np.int32]:
     """Ids that the colours of a PNG encode, shape (H, W)."""
-    advice = "ids of segments are colours, so give PNG files in RGB"
-    colours = rgb_pixels(file, max_pixels=max_pixels, advice=advice)
+    colours = rgb_pixels(file, max_pixels=max_pixels, advice="ids of segments are colours, so give PNG files in RGB")
     ids: NDArray[np.int32] = colours @ np.array([1, 256, 65536], np.int32)
     return ids
 

@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from msgspec.structs import asdict
@@ -93,8 +93,8 @@ class _Document3(msgspec.Struct):
     attribute: dict[str, _Attribute3] = {}
 
 
-class Drawn(NamedTuple):
-    """Region as in a file: for messages, VIA's name of its shape, and its attributes that are not empty.
+class Region(NamedTuple):
+    """Region of an image: for messages, and VIA's name of its shape.
 
     `numbers` are x and y of each corner, or those of `_NUMBERS`, in pixels; the first pixel spans from 0 to 1.
     """
@@ -102,21 +102,15 @@ class Drawn(NamedTuple):
     where: str
     kind: str
     numbers: tuple[float, ...]
-    attributes: dict[str, str]
 
 
-class Region(NamedTuple):
-    """Region of a mask: for messages, class code, and shape as in `Drawn`."""
-
-    where: str
-    code: int
-    kind: str
-    numbers: tuple[float, ...]
+Described: TypeAlias = tuple[Region, dict[str, str]] | Problem
+"""Region and its attributes that are not empty, or its problem."""
 
 
 @dataclass(frozen=True)
 class ViaRef:
-    """Regions of one image, whose name in the file is the key; the image has the size.
+    """Regions of one image with their class codes; the key is its name in the file, and the image has the size.
 
     `file` is for messages; `problems` are regions that are left out whatever their pixels.
     """
@@ -125,7 +119,7 @@ class ViaRef:
     split: str | None
     file: str
     image: AnyPath | None
-    regions: tuple[Region, ...]
+    regions: tuple[tuple[int, Region], ...]
     options: ReadOptions
     problems: tuple[Problem, ...] = ()
 
@@ -134,8 +128,7 @@ class ViaRef:
         where = f"{self.file}: image {self.key}"
         shape = shape_beside(where, self.image)
         instances = (
-            (region.code, drawn(region.where, region_crop, region.kind, region.numbers, shape))
-            for region in self.regions
+            (code, drawn(where, region_crop, kind, numbers, shape)) for code, (where, kind, numbers) in self.regions
         )
         return mask_from_instances(
             where, shape, chain(self.problems, instances), self.options, listed=len(self.regions)
@@ -157,23 +150,23 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     documents = [_images_of(source.file) for source in found]
     items = [item for document in documents for regions in document.values() for item in regions]
-    values = [item.attributes for item in items if isinstance(item, Drawn)]
+    values = [item[1] for item in items if not isinstance(item, Problem)]
     attribute = _class_attribute(found[0].file, values)
     names = [NO_CLASS] if attribute is None else sorted({value[attribute] for value in values if attribute in value})
     images = Images(root)
     refs = []
     for source, document in zip(found, documents, strict=True):
         for name, regions in document.items():
-            results = [_region(item, attribute, names) for item in regions]
-            valid = tuple(item for item in results if isinstance(item, Region))
-            problems = tuple(item for item in results if isinstance(item, Problem))
+            coded = [_coded(item, attribute, names) for item in regions]
+            valid = tuple(item for item in coded if not isinstance(item, Problem))
+            problems = tuple(item for item in coded if isinstance(item, Problem))
             image = images.of(name, source.file.parent)
             refs.append(ViaRef(*source.named(name), str(source.file), image, valid, options, problems))
     return MaskSet("via", class_table((None, name) for name in names), tuple(refs))
 
 
 def region_crop(kind: str, numbers: Sequence[float], shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of one region, in an image of this height and width; the arguments are those of `Drawn`.
+    """Pixels of one region, in an image of this height and width; the arguments are those of `Region`.
 
     Examples
     --------
@@ -194,14 +187,15 @@ def region_crop(kind: str, numbers: Sequence[float], shape: tuple[int, int]) -> 
     raise BadRegionError("region has no area", repr(kind[:40]))
 
 
-def _region(item: Drawn | Problem, attribute: str | None, names: list[str]) -> Region | Problem:
-    """Region with its class code, or its problem; without an attribute, all regions have one class."""
+def _coded(item: Described, attribute: str | None, names: list[str]) -> tuple[int, Region] | Problem:
+    """Class code and region, or its problem; without an attribute, all regions have one class."""
     if isinstance(item, Problem):
         return item
-    name = NO_CLASS if attribute is None else item.attributes.get(attribute)
+    region, values = item
+    name = NO_CLASS if attribute is None else values.get(attribute)
     if name is None:
-        return Problem("region without a class", f"{item.where}: no value of {attribute!r}")
-    return Region(item.where, 1 + names.index(name), item.kind, item.numbers)
+        return Problem("region without a class", f"{region.where}: no value of {attribute!r}")
+    return 1 + names.index(name), region
 
 
 def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | None:
@@ -229,7 +223,7 @@ def _is_version_3(text: mmap.mmap | bytes) -> bool:
     return has_keys(text, "config", "attribute", "file", "metadata", "view", "fid_list")
 
 
-def _images_of(file: AnyPath) -> dict[str, list[Drawn | Problem]]:
+def _images_of(file: AnyPath) -> dict[str, list[Described]]:
     """Regions of each image of a file, and their problems."""
     text = mapped(file)
     if _is_version_3(text):
@@ -238,19 +232,19 @@ def _images_of(file: AnyPath) -> dict[str, list[Drawn | Problem]]:
         files = decode_file(file, _Project, "VIA project").files
     else:
         files = decode_file(file, dict[str, _File], "VIA file")
-    images: dict[str, list[Drawn | Problem]] = {}
+    images: dict[str, list[Described]] = {}
     for document in files.values():
         name = _new_name(file, document.filename, images)
         regions = document.regions.items() if isinstance(document.regions, dict) else enumerate(document.regions)
         wheres = ((f"region {number!r:.40}", text) for number, text in regions)
-        images[name] = [drawn(where, _drawn, where, text) for where, text in wheres]
+        images[name] = [drawn(where, _region, where, text) for where, text in wheres]
     return images
 
 
-def _third(file: AnyPath, document: _Document3) -> dict[str, list[Drawn | Problem]]:
+def _third(file: AnyPath, document: _Document3) -> dict[str, list[Described]]:
     """Regions of each image of a VIA 3 project, and their problems."""
-    images: dict[str, list[Drawn | Problem]] = {}
-    of_view: dict[str, list[Drawn | Problem]] = {}
+    images: dict[str, list[Described]] = {}
+    of_view: dict[str, list[Described]] = {}
     for number, view in document.view.items():
         files = [document.file[str(id_)] for id_ in view.fid_list if str(id_) in document.file]
         if len(files) != 1:
@@ -268,7 +262,7 @@ def _third(file: AnyPath, document: _Document3) -> dict[str, list[Drawn | Proble
                 f"{file}: metadata {id_[:40]!r} is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
             )
         if region.xy:  # others are attributes of the image
-            of_view[str(region.vid)].append(_drawn_3(f"region {id_[:40]!r}", region, document.attribute))
+            of_view[str(region.vid)].append(_region_3(f"region {id_[:40]!r}", region, document.attribute))
     return images
 
 
@@ -281,15 +275,15 @@ def _new_name(file: AnyPath, name: str, images: Container[str]) -> str:
     return found
 
 
-def _drawn(where: str, text: msgspec.Raw) -> Drawn:
-    """Region of VIA 1 or 2."""
+def _region(where: str, text: msgspec.Raw) -> tuple[Region, dict[str, str]]:
+    """Region of VIA 1 or 2, and its attributes."""
     region = decode_region(text, _Region, "region cannot be understood")
     shape = region.shape_attributes
-    return Drawn(where, shape.name, _numbers(shape), _values(region.region_attributes))
+    return Region(where, shape.name, _numbers(shape)), _values(region.region_attributes)
 
 
 def _numbers(shape: _Shape) -> tuple[float, ...]:
-    """Numbers of a shape of VIA 1 or 2, as in `Drawn`."""
+    """Numbers of a shape of VIA 1 or 2, as in `Region`."""
     if shape.name in {"polygon", "polyline"}:
         if len(shape.all_points_x) != len(shape.all_points_y):
             raise BadRegionError("points without x or y", f"{len(shape.all_points_x)} x, {len(shape.all_points_y)} y")
@@ -301,8 +295,8 @@ def _numbers(shape: _Shape) -> tuple[float, ...]:
     return tuple(given[name] for name in names)
 
 
-def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Drawn | Problem:
-    """Region of VIA 3, or its problem."""
+def _region_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Described:
+    """Region of VIA 3 and its attributes, or its problem."""
     kind, *numbers = region.xy
     name = _KINDS.get(int(kind), "unknown") if abs(kind) < len(_KINDS) + 1 else "unknown"
     expected = len(_NUMBERS.get(name, ())) or len(numbers) // 2 * 2
@@ -315,7 +309,7 @@ def _drawn_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -
         for id_, value in region.av.items()
         if id_ in attributes
     }
-    return Drawn(where, name, tuple(numbers), _values(values))
+    return Region(where, name, tuple(numbers)), _values(values)
 
 
 def _values(attributes: dict[str, object]) -> dict[str, str]:

@@ -38,21 +38,12 @@ _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 _MAX_BYTES = 2**26
 
 
-def _palette() -> list[int]:
-    """Colours of the indices 0 to 255 as numbers: the bits of an index, from the lowest, go to R, G and B in turn.
-
-    As ``VOClabelcolormap`` in the VOC development kit.
-    """
-    colours = []
-    for index in range(256):
-        red, green, blue = (
-            sum((index >> 3 * place + channel & 1) << 7 - place for place in range(3)) for channel in range(3)
-        )
-        colours.append(red << 16 | green << 8 | blue)
-    return colours
-
-
-_COLOURS = _palette()
+# As VOClabelcolormap in the VOC development kit.
+_COLOURS = [
+    sum((index >> 3 * place + channel & 1) << 23 - 8 * channel - place for place in range(3) for channel in range(3))
+    for index in range(256)
+]
+"""Colours of the indices as numbers: the bits of an index, from the lowest, go to R, G and B in turn."""
 _OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour in enumerate(_COLOURS))
 """Numbers of objects by their colours."""
 

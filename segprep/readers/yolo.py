@@ -28,10 +28,8 @@ _BOX = 4
 _POLYGON = 6
 _SLACK = 0.01
 """Fraction by which an imprecise coordinate may lie beyond the image; larger ones are in another unit, such as pixels."""
-_LOOK = 8
-"""Texts that are read to recognise the format, since one may be damaged."""
-_START = 2**16
-"""Bytes of each of them."""
+_LOOK, _START = 8, 2**16
+"""Texts that are read to recognise the format, since one may be damaged, and bytes of each."""
 _LINE = re.compile(rb"\s*([-+.\deE]+\s+){4}[-+.\deE]+(\s|$)")
 """Start of a line of at least five numbers."""
 _MAX_BYTES = 2**26
