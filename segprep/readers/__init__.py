@@ -22,6 +22,7 @@ from segprep.readers import (
     instance_png,
     kaggle_csv,
     kitti,
+    kitti360,
     label_image,
     labelme,
     mapillary,
@@ -40,8 +41,8 @@ __all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "MaskSet", "ReadOp
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
-        *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
+        *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, kitti360, mots),
+        *(mapillary, kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
         *(colour_png, instance_png, label_image),
     )
 }
@@ -124,7 +125,10 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
         raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
     if len(found) > 1:
         names = [masks.format for masks in found]
-        raise InputError(f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}")
+        layouts = ", and ".join(reader.layout for reader in readers if reader.name in names)
+        raise InputError(
+            f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}: {layouts}"
+        )
     return found[0]
 
 

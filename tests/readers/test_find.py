@@ -83,7 +83,7 @@ def test_of_folders_of_data_sets_one_is_pointed_out(data_dir, path, message):
 def test_a_folder_of_two_special_layouts_is_refused_with_the_remedy(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "b.json").write_text(json.dumps(LABELME))
-    message = r"matches several formats \(coco, labelme\); choose one, as format='coco'$"
+    message = r"matches several formats \(coco, labelme\); choose one, as format='coco': a .json with .*, and .*\.json"
     with pytest.raises(InputError, match=message):
         find(tmp_path)
 
