@@ -48,6 +48,7 @@ READERS: dict[str, Reader] = {
 }
 """The readers by the names of their formats."""
 
+_WITH_BOXES = (coco.READER.name, yolo.READER.name)
 _CHILDREN = 10
 """Folders and files that are searched for a data set before the user reads that there is none."""
 
@@ -99,6 +100,8 @@ def find(
             f"class_pattern={options.class_pattern!r}: {path} is {masks.format}; "
             f"only {instance_png.READER.name} has classes in names of files"
         )
+    if options.boxes_as_masks and masks.format not in _WITH_BOXES:
+        raise OptionError(f"boxes_as_masks=True: {path} is {masks.format}; only {' and '.join(_WITH_BOXES)} have boxes")
     for name in ("background", "ignore"):
         if getattr(options, name) is not None and masks.format != label_image.READER.name:
             raise OptionError(
@@ -154,7 +157,9 @@ def _advice(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> s
     for child in inside.folders[:_CHILDREN]:
         if names := [reader.name for reader in special if _recognises(reader, child, options)]:
             return f", but {child.name}/ in it is {' or '.join(names)}; give {child}"
-    for file in inside.with_suffix(".json")[:_CHILDREN]:
+    for file in [
+        file for part in (inside, *map(listing, inside.named("annotations"))) for file in part.with_suffix(".json")
+    ][:_CHILDREN]:
         for reader in special:
             if reader.reads_one_file:
                 try:

@@ -3,6 +3,7 @@
 Names in a file of annotations are only looked up among the files of the data set, never opened as paths.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -73,6 +74,24 @@ class Images:
                 return found[0] if len(found) == 1 else None
         return None
 
+    def named(self, name: str, near: AnyPath) -> AnyPath | None:
+        """Image of exactly this name, as `of`; None of a name that leads out of the folder."""
+        if not self._files or leads_out(name):
+            return None
+        found = self.of(name, near)
+        return found if found is not None and name.endswith(found.name) else None
+
+
+def leads_out(name: str) -> bool:
+    r"""True if a name would lead out of the folder of the data as a path: absolute, with a drive, or through ``..``.
+
+    Examples
+    --------
+    >>> [leads_out(name) for name in ("a/b.png", "/a.png", "../a.png", r"C:\a.png", "a..png")]
+    [False, True, True, True, False]
+    """
+    return name[:1] in {"/", "\\"} or name[1:2] == ":" or (".." in name and ".." in re.split(r"[/\\]", name))
+
 
 def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
     """Height and width of the image that a mask belongs to; raise if there is none."""
@@ -86,6 +105,11 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
 
 def image_shape(path: AnyPath) -> tuple[int, int]:
     """Height and width of an image as viewers show it, by its header alone."""
+    return image_shapes(path)[0]
+
+
+def image_shapes(path: AnyPath) -> list[tuple[int, int]]:
+    """Height and width of an image as viewers show it, and as its pixels are stored if they turn it; by its header alone."""
     with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
@@ -94,8 +118,9 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by its own limit.
         with path.open("rb") as file, opener(file) as image:
+            stored = image.height, image.width
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
+            return [stored[::-1], stored] if turned else [stored]
 
 
 def image_name(name: str) -> str:
