@@ -74,12 +74,29 @@ class Images:
                 return found[0] if len(found) == 1 else None
         return None
 
-    def named(self, name: str, near: AnyPath) -> AnyPath | None:
-        """Image of exactly this name, as `of`; None of a name that leads out of the folder."""
+
+class ImagesByName:
+    """Images in a folder, found by their name and folder, or by their name if only one has it; cheap for many names.
+
+    Folders named masks, labels or annotations are not searched.
+    """
+
+    def __init__(self, root: AnyPath) -> None:
+        self._files: dict[str, AnyPath | None] = {}
+        for inside in below(root):
+            files = inside.with_suffix(*IMAGES)
+            folder = files[0].parent if files else root
+            if files and _NOT_IMAGES.isdisjoint(name_in(root, folder).lower().split("/")):
+                for file in files:
+                    for key in (file.name, f"{folder.name}/{file.name}"):
+                        self._files[key] = None if key in self._files else file
+
+    def of(self, name: str, near: str) -> AnyPath | None:
+        """Image of this name, in the folder that it names, or in `near`; None if it leads out, or several match."""
         if not self._files or leads_out(name):
             return None
-        found = self.of(name, near)
-        return found if found is not None and name.endswith(found.name) else None
+        *folders, last = name.rsplit("/", 2)
+        return self._files.get(f"{folders[-1] if folders else near}/{last}") or self._files.get(last)
 
 
 def leads_out(name: str) -> bool:

@@ -25,7 +25,7 @@ from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers import _coco
-from segprep.readers._beside import LONGEST_NAME, Images, Source
+from segprep.readers._beside import LONGEST_NAME, ImagesByName, Source
 from segprep.readers._coco import annotation_crop, box_crop, number, numbered, plain, shown
 from segprep.readers._coco_doubts import many_crowds, names_outside, other_size, repeated_ids
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
@@ -43,6 +43,10 @@ from segprep.readers._text import check_utf8
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
+_NOT_OBJECTS = {b"": "an empty file", b'"': "a single string"} | {
+    bytes([character]): "a single number" for character in b"-0123456789"
+}
+"""Contents of JSON files by their first character."""
 _NO_ANNOTATION = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 _NO_SEGMENTATION = frozenset({b"null", b"[]", b"[[]]", b'""', b"{}"})
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
@@ -134,7 +138,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     first = decode_file(sources[0].file, _coco.Document, "COCO file")
     codes = _codes(first.categories, sources[0].file)
-    images = Images(path) if path.is_dir() and isinstance(path, Path) else None  # a request for each would be slow
+    images = (
+        ImagesByName(path) if path.is_dir() and isinstance(path, Path) else None
+    )  # a request for each would be slow
     refs, problems = _refs(first, sources[0], codes, options, images)
     for source in sources[1:]:
         document = decode_file(source.file, _coco.Document, "COCO file")
@@ -168,8 +174,8 @@ def _wrong_start(text: mmap | bytes) -> str:
     start = first_character(text)
     if start == b"[":
         return "a list, as detectors write their results, is not ground truth; give the annotations"
-    if not start:
-        return "an empty file"
+    if start in _NOT_OBJECTS:
+        return _NOT_OBJECTS[start]
     return "" if start == b"{" else f"begins with {text[:20].lstrip()!r}, so it is no object"
 
 
@@ -237,7 +243,7 @@ def _class(category: _coco.Category) -> tuple[int | None, str]:
 
 
 def _refs(
-    document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions, images: Images | None
+    document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions, images: ImagesByName | None
 ) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
     """One ref per image, in the order of the file, and problems of annotations that belong to no image."""
     file = str(source.file)
@@ -261,7 +267,7 @@ def _refs(
     refs = []
     for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
         name, sides = _name(image, file), (image.height, image.width)
-        found = images.named(name, source.file.parent) if images else None
+        found = images.of(name, source.file.parent.name) if images else None
         refs.append(CocoRef(*source.named(name), file, sides, tuple(own), options, tuple(problems[row]), found))
     crowds = [region.is_crowd for own in regions for region in own]
     doubts = repeated_ids(document) + names_outside(document)

@@ -171,7 +171,7 @@ def _indexed(
     else:
         last = _last_index(files, options)
         where = f"values up to {last} are not the {len(_NAMES)} classes of VOC; name them in {_LISTED}"
-        names, warning = [f"class {index}" for index in range(1, last + 1)], None
+        names = [f"class {index}" for index in range(1, last + 1)]
         warning = _CLASSES, Problem("classes have no names", where, left_out=False)
     return [Colour(index, name, _COLOURS[index]) for index, name in enumerate((BACKGROUND, *names))], warning
 

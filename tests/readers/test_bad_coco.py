@@ -168,9 +168,13 @@ FILES = {
     "blanks alone": Row(" \n\t", REFUSED, ("a.json: an empty file",)),
     **{
         f"{content} alone": Row(content, REFUSED, ("a.json: begins with", content, "an object with images"))
-        for content in ("7", "-1.5", "true", "null", "hello")
+        for content in ("true", "null", "hello")
     },
-    "text alone": Row('"images"', REFUSED, ("a.json: begins with", "images")),
+    **{
+        f"{content} alone": Row(content, REFUSED, ("a.json: a single number; a COCO file is",))
+        for content in ("7", "-1.5")
+    },
+    "text alone": Row('"images"', REFUSED, ("a.json: a single string; a COCO file is",)),
     "list of results": Row([GOOD | {"score": 0.5}], REFUSED, ("a.json: a list", "give the annotations")),
     "no annotations": Row(without("annotations", document()), REFUSED, ("a.json: has no annotations; add them",)),
     "no images": Row(without("images", document()), REFUSED, ("a.json: has no images; add them",)),
