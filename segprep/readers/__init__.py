@@ -26,6 +26,7 @@ from segprep.readers import (
     isat,
     kaggle_csv,
     kitti,
+    kitti360,
     label_image,
     label_studio,
     labelme,
@@ -49,8 +50,8 @@ __all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "MaskSet", "ReadOp
 READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
-        *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
+        *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, kitti360, mots),
+        *(mapillary, kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
         *(colour_png, instance_png, label_image),
     )
@@ -59,6 +60,7 @@ READERS: dict[str, Reader] = {
 
 CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "mots", "mapillary")
 """Formats with crowds, or with groups of instances that are not separated."""
+_WITH_BOXES = (coco.READER.name, yolo.READER.name)
 
 
 def find(
@@ -110,6 +112,8 @@ def find(
             f"class_pattern={options.class_pattern!r}: {path} is {masks.format}; "
             f"only {instance_png.READER.name} has classes in names of files"
         )
+    if options.boxes_as_masks and masks.format not in _WITH_BOXES:
+        raise OptionError(f"boxes_as_masks=True: {path} is {masks.format}; only {' and '.join(_WITH_BOXES)} have boxes")
     for name in ("background", "ignore"):
         if getattr(options, name) is not None and masks.format != label_image.READER.name:
             raise OptionError(
@@ -145,7 +149,10 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
         raise unrecognised(path, readers, lambda reader, inside: reader.find(inside, options))
     if len(found) > 1:
         names = [masks.format for masks in found]
-        raise InputError(f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}")
+        layouts = ", and ".join(reader.layout for reader in readers if reader.name in names)
+        raise InputError(
+            f"{path}: matches several formats ({', '.join(names)}); choose one, as format={names[0]!r}: {layouts}"
+        )
     return found[0]
 
 

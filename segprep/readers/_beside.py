@@ -3,6 +3,7 @@
 Names in a file of annotations are only looked up among the files of the data set, never opened as paths.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -75,6 +76,41 @@ class Images:
         return None
 
 
+class ImagesByName:
+    """Images in a folder, found by their name and folder, or by their name if only one has it; cheap for many names.
+
+    Folders named masks, labels or annotations are not searched.
+    """
+
+    def __init__(self, root: AnyPath) -> None:
+        self._files: dict[str, AnyPath | None] = {}
+        for inside in below(root):
+            files = inside.with_suffix(*IMAGES)
+            folder = files[0].parent if files else root
+            if files and _NOT_IMAGES.isdisjoint(name_in(root, folder).lower().split("/")):
+                for file in files:
+                    for key in (file.name, f"{folder.name}/{file.name}"):
+                        self._files[key] = None if key in self._files else file
+
+    def of(self, name: str, near: str) -> AnyPath | None:
+        """Image of this name, in the folder that it names, or in `near`; None if it leads out, or several match."""
+        if not self._files or leads_out(name):
+            return None
+        *folders, last = name.rsplit("/", 2)
+        return self._files.get(f"{folders[-1] if folders else near}/{last}") or self._files.get(last)
+
+
+def leads_out(name: str) -> bool:
+    r"""True if a name would lead out of the folder of the data as a path: absolute, with a drive, or through ``..``.
+
+    Examples
+    --------
+    >>> [leads_out(name) for name in ("a/b.png", "/a.png", "../a.png", r"C:\a.png", "a..png")]
+    [False, True, True, True, False]
+    """
+    return name[:1] in {"/", "\\"} or name[1:2] == ":" or (".." in name and ".." in re.split(r"[/\\]", name))
+
+
 def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
     """Height and width of the image that a mask belongs to; raise if there is none."""
     if image is None:
@@ -87,6 +123,11 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
 
 def image_shape(path: AnyPath) -> tuple[int, int]:
     """Height and width of an image as viewers show it, by its header alone."""
+    return image_shapes(path)[0]
+
+
+def image_shapes(path: AnyPath) -> list[tuple[int, int]]:
+    """Height and width of an image as viewers show it, and as its pixels are stored if they turn it; by its header alone."""
     with decode_errors(path, "an image"):
         with path.open("rb") as file:
             start = file.read(4)
@@ -95,8 +136,9 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by its own limit.
         with path.open("rb") as file, opener(file) as image:
+            stored = image.height, image.width
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
+            return [stored[::-1], stored] if turned else [stored]
 
 
 def image_name(name: str) -> str:

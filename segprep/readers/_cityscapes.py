@@ -8,7 +8,8 @@ from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning
-from segprep.readers._palette import lines_of
+from segprep.readers._names import LISTS, file_named, listed_names, palette_beside
+from segprep.readers._palette import VOID, lines_of
 
 EVALUATED = (
     (7, "road", False),
@@ -36,9 +37,11 @@ EVALUATED = (
 _UNEVALUATED = (
     *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "parking"),
     *("rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer", "license plate", "background"),
+    *("garage", "gate", "stop", "smallpole", "lamp", "trash bin", "vending machine", "box"),
+    *("unknown construction", "unknown vehicle", "unknown object"),
 )
-"""Names of the other classes, and the name that tools give to pixels of no class."""
-_OWN_CLASSES = "label_colors.txt"
+"""Names of the other classes, the name that tools give to pixels of no class, and further classes of KITTI-360."""
+_COLOURED = "label_colors.txt"
 LABELS = dict.fromkeys(range(34), IGNORED) | {
     id_: Meaning("thing" if is_thing else "stuff", code) for code, (id_, _, is_thing) in enumerate(EVALUATED, start=1)
 }
@@ -52,12 +55,17 @@ UNKNOWN = "class is not one of Cityscapes"
 
 
 def check_own_classes(folder: AnyPath) -> None:
-    """Raise an InputError if a folder lists other classes, which CVAT and datumaro number by the lines of a file."""
-    known = {name.replace(" ", "") for name in (*(name for _, name, _ in EVALUATED), *_UNEVALUATED)}
-    for file in (file for file in listing(folder).files if file.name.lower() == _OWN_CLASSES):
+    """Raise an InputError if a folder lists other classes: their numbers are those of the lines or unknown."""
+    known = {name.replace(" ", "") for name in (*(name for _, name, _ in EVALUATED), *_UNEVALUATED, *VOID)}
+    inside = listing(folder)
+    if file := file_named(inside, _COLOURED):
         names = [" ".join(line.split()[3:]) for line in lines_of(file)]  # after red, green and blue
-        other = next((name for name in names if name and name.lower().replace(" ", "") not in known), None)
-        if other is not None:
-            raise InputError(
-                f"{file}: has the class {other!a}, which is not one of Cityscapes; export the data as COCO"
-            )
+    elif file := file_named(inside, *LISTS):
+        names = listed_names(file)[0]
+    elif palette := palette_beside(inside):
+        file, names = folder, [entry.name for entry in palette[0]]
+    else:
+        return
+    other = next((name for name in names if name and name.lower().replace(" ", "") not in known), None)
+    if other is not None:
+        raise InputError(f"{file}: has the class {other!a}, which is not one of Cityscapes; export the data as COCO")

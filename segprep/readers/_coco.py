@@ -9,7 +9,7 @@ import msgspec
 from segprep.errors import InputError
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.rle import BadRegionError, listed_runs, runs_crop, string_runs
-from segprep.readers._polygon import TRIANGLE, polygon_runs
+from segprep.readers._polygon import TRIANGLE, box_polygon, polygon_runs
 from segprep.readers._text import MALFORMED
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -42,13 +42,14 @@ class Category(msgspec.Struct, gc=False):
 
 
 class Annotation(msgspec.Struct):
-    """Annotation as in a file; its segmentation stays raw."""
+    """Annotation as in a file; its segmentation and box stay raw."""
 
     image_id: Id | None = None
     category_id: Id | None = None
     id: Id | None = None
     iscrowd: bool | int | float | str | None = None
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    bbox: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Document(msgspec.Struct):
@@ -65,6 +66,12 @@ class _Rle(msgspec.Struct):
 
 
 _SEGMENTATION = msgspec.json.Decoder(list[list[float] | float] | _Rle | None)
+
+
+_BOX = msgspec.json.Decoder(tuple[float, float, float, float])
+_PAIRS = "polygon of pairs [x, y], which must be one list x1, y1, x2, y2, ..."
+_NESTED_PAIRS = re.compile(rb"\s*\[\s*(\[\s*){2,3}[-+.0-9eE]+\s*,\s*[-+.0-9eE]+\s*\]")
+"""Start of a list of polygons of pairs, which OpenCV puts into one more list each."""
 
 
 def plain(id_: Id | None) -> int | str | None:
@@ -124,15 +131,49 @@ def annotation_crop(segmentation: bytes, shape: tuple[int, int]) -> InstanceCrop
     try:
         value = _SEGMENTATION.decode(segmentation)
     except MALFORMED as error:
+        if _NESTED_PAIRS.match(segmentation):
+            raise BadRegionError(_PAIRS, _excerpt(segmentation)) from error
         raise BadRegionError("segmentation is neither polygons nor runs", error) from error
     if not value:
         raise BadRegionError("no segmentation", value)
     if isinstance(value, list):
-        return runs_crop(polygon_runs(_parts(value), shape), shape)
+        parts = _parts(value)
+        if len(parts) * 2 >= TRIANGLE and all(len(part) == 2 for part in parts):  # noqa: PLR2004 - x and y
+            raise BadRegionError(_PAIRS, _excerpt(segmentation))
+        if _are_fractions(parts) and shape != (1, 1):
+            raise BadRegionError("coordinates are fractions of the image, not pixels", _excerpt(segmentation))
+        return runs_crop(polygon_runs(parts, shape), shape)
     if value.size != shape:
         raise BadRegionError("size differs from the image's", f"{value.size} instead of {shape}")
     runs = string_runs(value.counts) if isinstance(value.counts, str) else listed_runs(value.counts)
     return runs_crop(runs, shape)
+
+
+def box_crop(box: bytes, shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of a box within their bounding box.
+
+    Examples
+    --------
+    >>> box_crop(b"[1, 1, 2, 3]", (4, 5)).pixels.shape
+    (3, 2)
+    """
+    try:
+        corners = box_polygon(*_BOX.decode(box))
+    except MALFORMED as error:
+        raise BadRegionError("box is not x, y, width, height", error) from error
+    return runs_crop(polygon_runs([corners], shape), shape)
+
+
+def _are_fractions(parts: list[list[float]]) -> bool:
+    """True if all coordinates are from 0 to 1, and one of them between."""
+    return all(0 <= number <= 1 for part in parts for number in part) and any(
+        number % 1 for part in parts for number in part
+    )
+
+
+def _excerpt(segmentation: bytes) -> str:
+    """Begin of a segmentation."""
+    return segmentation[:40].decode("utf-8", "replace")
 
 
 def _parts(value: list[list[float] | float]) -> list[list[float]]:

@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError
 from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.readers._image import label_values
@@ -124,11 +123,3 @@ def mask_of_values(
         ),
         stuff=np.where(is_stuff, codes, 0).astype(np.int32)[ranks] if is_stuff.any() else None,
     )
-
-
-def is_wide(file: AnyPath, options: ReadOptions) -> bool:
-    """True if a file is a PNG of one channel with more than 8 bits; False if it is damaged: loading it raises the error."""
-    try:
-        return label_values(file, max_pixels=options.max_pixels).dtype.itemsize > 1
-    except InputError:
-        return False

@@ -41,6 +41,20 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
     return string_runs(merged["counts"].decode("ascii"))
 
 
+def box_polygon(left: float, top: float, width: float, height: float) -> list[float]:
+    """Corners of a box as a polygon.
+
+    Examples
+    --------
+    >>> box_polygon(1, 2, 3, 4)
+    [1, 2, 4, 2, 4, 6, 1, 6]
+    """
+    if not (width > 0 and height > 0):
+        raise BadRegionError("box without area", f"{width} x {height}")
+    right, bottom = left + width, top + height
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
 def _check(part: Sequence[float]) -> None:
     """Raise if a polygon is not fit for native code."""
     if len(part) < TRIANGLE:

@@ -44,6 +44,8 @@ class ReadOptions:
     ----------
     crowd : {"ignore", "instance"}
         Ignore the pixels of COCO's iscrowd regions, or make each of them an instance.
+    boxes_as_masks : bool
+        Fill the bounding box of an instance that has no outline, in COCO and YOLO files, and make it its mask.
     max_pixels : int
         Refuse larger images, in pixels.
     max_instances : int
@@ -59,6 +61,7 @@ class ReadOptions:
     """
 
     crowd: Crowd = "ignore"
+    boxes_as_masks: bool = False
     max_pixels: int = MAX_PIXELS
     max_instances: int = MAX_INSTANCES
     values: Values = field(default="instances", metadata={"bound": True})

@@ -1,5 +1,6 @@
 """Small text files: read within a limit, decoded as UTF-8 or as typed JSON, with errors that name the file."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TypeVar
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 BOM = b"\xef\xbb\xbf"
 """Byte order mark of UTF-8, with which some editors begin a file."""
+_PLACE = re.compile(r"\(byte ([0-9]+)\)$")
+"""End of msgspec's message."""
+_NO_NUMBER = re.compile(rb"-?(NaN|Infinity)")
 MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """Errors of msgspec about a text that is not JSON of the expected type."""
 
@@ -56,7 +60,20 @@ def decode(file: AnyPath, data: bytes | memoryview | str, kind: type[T], content
     try:
         return msgspec.json.decode(data, type=kind)
     except MALFORMED as error:
-        raise InputError(f"{file}: not a valid {content}: {error}; fix it or export it again") from error
+        raise InputError(f"{file}: not a valid {content}: {_reason(error, data)}; fix it or export it again") from error
+
+
+def _reason(error: Exception, data: bytes | memoryview | str) -> str:
+    """Text of an error; if it is about NaN or an infinity, which Python's json writes, that and its place."""
+    found = _PLACE.search(str(error))
+    if found is None:
+        return str(error)
+    start = bytes(memoryview(data.encode() if isinstance(data, str) else data)[: int(found[1]) + len("Infinity")])
+    at = int(found[1]) - start[: int(found[1])].endswith(b"-")
+    if not (word := _NO_NUMBER.match(start, at)):
+        return str(error)
+    line, column = start.count(b"\n", 0, at) + 1, at - start.rfind(b"\n", 0, at)
+    return f"JSON is malformed: {word[0].decode()} at line {line}, column {column} is no JSON number"
 
 
 def decodable(texts: Iterable[msgspec.Raw], kind: type[T]) -> Iterator[T]:

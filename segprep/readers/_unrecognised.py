@@ -105,15 +105,14 @@ def _broken(
     """Reason why a file of a format that describes itself cannot be read."""
     texts = [file for file in files if file.suffix.lower() in {*_JSON, ".xml", ".csv"}]
     for file in texts[:_FILES]:
+        if file.suffix.lower() in _JSON and (reason := _json_reason(file)) is not None:
+            return f"{_name(top, file)}: {reason}"
         for reader in readers:
             if not reader.is_general:
                 try:
                     find(reader, file)
                 except InputError as error:
                     return f"nearest is {reader.name}: {error}"
-    for file in texts[:_FILES]:
-        if file.suffix.lower() in _JSON and (reason := _json_reason(file)) is not None:
-            return f"{_name(top, file)}: {reason}"
     return None
 
 

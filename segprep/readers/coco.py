@@ -1,25 +1,30 @@
 """COCO instances: a JSON file that lists images, classes, and a polygon or runs for each instance.
 
-A file is decoded once, over a memory map, and each ref takes a copy of the bytes of its annotations with it. Images are never
-opened: the size is the width and height in the file.
+A file is decoded once, over a memory map, and each ref takes a copy of the bytes of its annotations with it. The size is the
+width and height in the file; it is compared with the header of the image if that lies in the folder.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
+from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.masks.splits import FOLDERS
+from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing
 from segprep.readers import _coco
-from segprep.readers._beside import LONGEST_NAME, Source
-from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
+from segprep.readers._beside import LONGEST_NAME, ImagesByName, Source
+from segprep.readers._coco import annotation_crop, box_crop, number, numbered, plain, shown
+from segprep.readers._coco_doubts import many_crowds, names_outside, other_size, repeated_ids
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
     IGNORED_CODE,
@@ -36,17 +41,27 @@ from segprep.readers._text import check_utf8
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
+_NOT_OBJECTS = {b"": "an empty file", b'"': "a single string"} | {
+    bytes([character]): "a single number" for character in b"-0123456789"
+}
+"""Contents of JSON files by their first character."""
+_NO_ANNOTATION = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
+_NO_SEGMENTATION = frozenset({b"null", b"[]", b"[[]]", b'""', b"{}"})
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
 """Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
 
 
 class Region(NamedTuple):
-    """One annotation of an image; a crowd covers many objects that are not separated."""
+    """One annotation of an image; a crowd covers many objects that are not separated.
+
+    `box` is empty if there is none, or a segmentation.
+    """
 
     id: str
     code: int
     is_crowd: bool
     segmentation: bytes
+    box: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ class CocoRef:
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
     `sides` are height and width as they stand in the file; `problems` are annotations left out whatever their pixels.
+    `image` is the image itself, if it is known.
     """
 
     key: str
@@ -64,6 +80,7 @@ class CocoRef:
     regions: tuple[Region, ...]
     options: ReadOptions
     problems: tuple[Problem, ...] = ()
+    image: AnyPath | None = None
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
@@ -74,14 +91,23 @@ class CocoRef:
     def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each instance or ignored crowd, or its problem."""
         yield from self.problems
+        yield from other_size(self.image, shape)
         for region in self.regions:
             try:
-                crop = annotation_crop(region.segmentation, shape)
+                crop = self._crop(region, shape)
             except BadRegionError as error:
                 yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
                 continue
             is_ignored = region.is_crowd and self.options.crowd == "ignore"
             yield IGNORED_CODE if is_ignored else region.code, crop
+
+    def _crop(self, region: Region, shape: tuple[int, int]) -> InstanceCrop:
+        """Pixels of an annotation, or of its box if it has no segmentation and `options` allow that."""
+        if not region.box:
+            return annotation_crop(region.segmentation, shape)
+        if self.options.boxes_as_masks:
+            return box_crop(region.box, shape)
+        raise BadRegionError("no segmentation", f"{region.segmentation.decode()}; boxes_as_masks=True fills its box")
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -94,54 +120,93 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     Several files are one data set if each is another split, by its name (``instances_train2017.json``, ``val.json``)
     or its folder (``valid/_annotations.coco.json``): their categories must agree, and keys begin with ``train/``,
     ``val/`` or ``test/``. Beside COCO's own ``instances_*``, its ``person_keypoints_*`` and ``stuff_*`` are skipped.
-    An image without a file name is named by the end of its ``coco_url``, as in LVIS.
+    An image without a file name is named by the end of its ``coco_url``, as in LVIS. Images in the folder are looked up by
+    name, and their sizes are compared with those in the file.
     """
-    sources = _sources_in(path) if path.is_dir() else _checked_file(path)
+    sources = _sources_in(path, options) if path.is_dir() else _checked_file(path, options)
     if not sources:
         return None
     first = decode_file(sources[0].file, _coco.Document, "COCO file")
     codes = _codes(first.categories, sources[0].file)
-    refs, problems = _refs(first, sources[0], codes, options)
+    images = (
+        ImagesByName(path) if path.is_dir() and isinstance(path, Path) else None
+    )  # a request for each would be slow
+    refs, problems = _refs(first, sources[0], codes, options, images)
     for source in sources[1:]:
         document = decode_file(source.file, _coco.Document, "COCO file")
         _check_categories(document.categories, source.file, first.categories, sources[0].file)
-        more_refs, more_problems = _refs(document, source, codes, options)
+        more_refs, more_problems = _refs(document, source, codes, options, images)
         refs, problems = refs + more_refs, problems + more_problems
     return MaskSet("coco", class_table(map(_class, first.categories)), refs, problems)
 
 
-def _checked_file(path: AnyPath) -> list[Source]:
-    """`path` if it is a COCO file; a list of results is refused."""
+def _checked_file(path: AnyPath, options: ReadOptions) -> list[Source]:
+    """`path` if it is a COCO file; other contents than those of any format are refused."""
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
     check_utf8(path, text[:4])
-    if first_character(text) == b"[" and not has_keys(text, "annotations"):
-        raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
-    if not is_object_with(text, "images", "annotations"):
+    if first_character(text) == b"[" and has_keys(text, "annotations"):
         return []
-    return [Source(path)] if has_keys(text, "segmentation") or not has_keys(text, "segments_info") else []
+    if wrong := _wrong_start(text):
+        raise InputError(f"{path}: {wrong}; a COCO file is an object with images, annotations and categories")
+    lacking = [key for key in ("images", "annotations") if not has_keys(text, key)]
+    if len(lacking) == 1 and has_keys(text, "categories") and not has_keys(text, "segments_info"):
+        raise InputError(f"{path}: has no {lacking[0]}; add them (an empty list if there are none)")
+    has_segmentation = has_keys(text, "segmentation")
+    if lacking or (not has_segmentation and has_keys(text, "segments_info")):
+        return []
+    if not has_segmentation and has_keys(text, "bbox") and not options.boxes_as_masks:
+        raise InputError(f"{path}: has boxes, but no segmentation; boxes_as_masks=True fills boxes")
+    return [Source(path)]
 
 
-def _sources_in(folder: AnyPath) -> list[Source]:
+def _wrong_start(text: mmap | bytes) -> str:
+    """Description of a JSON text that is no object; empty if it is one."""
+    start = first_character(text)
+    if start == b"[":
+        return "a list, as detectors write their results, is not ground truth; give the annotations"
+    if start in _NOT_OBJECTS:
+        return _NOT_OBJECTS[start]
+    return "" if start == b"{" else f"begins with {text[:20].lstrip()!r}, so it is no object"
+
+
+def _sources_in(folder: AnyPath, options: ReadOptions) -> list[Source]:
     """COCO files of one data set in a folder or its ``annotations/``, else in its folders of splits."""
     inside = listing(folder)
-    found = _coco_files([folder, *inside.named("annotations")])
+    found = _coco_files([folder, *inside.named("annotations")], options)
     if len(found) == 1:
         return [Source(found[0])]
-    if any(file.name.startswith(_INSTANCES) for file in found):
-        found = [file for file in found if not file.name.startswith(_SIBLINGS)]
-    found = found or _coco_files(inside.named(*FOLDERS))
+    found = found or _coco_files(inside.named(*FOLDERS), options)
     return list(map(Source, found, splits_of_files(folder, found, "COCO")))
 
 
-def _coco_files(folders: list[AnyPath]) -> list[AnyPath]:
-    """COCO files that lie in these folders themselves."""
+def _coco_files(folders: list[AnyPath], options: ReadOptions) -> list[AnyPath]:
+    """COCO files that lie in these folders themselves.
+
+    One without segmentations is of the data set if it is another split than those with them, or else if there are none and
+    it has no annotation, or boxes that `options` fill.
+    """
     files = [file for folder in folders for file in listing(folder).with_suffix(".json")]
-    found = [file for file in files if is_object_with(mapped(file), "images", "annotations", "segmentation")]
+    texts = {file: text for file in files if is_object_with(text := mapped(file), "images", "annotations")}
+    found = [file for file, text in texts.items() if has_keys(text, "segmentation")]
     for file in files if found else ():
         check_utf8(file, mapped(file)[:4])  # beside a COCO file it is likely another split, not to be skipped
-    return found
+    if any(file.name.startswith(_INSTANCES) for file in found):
+        found = [file for file in found if not file.name.startswith(_SIBLINGS)]
+    others = [file for file in texts if file not in found and _lacks_segmentations(texts[file])]
+    if not found:
+        return [file for file in others if options.boxes_as_masks or not has_keys(texts[file], "bbox")]
+    splits = [file_split(file) for file in (*found, *others)]
+    is_one_set = None not in splits and len(set(splits)) == len(splits)
+    return [file for file in files if file in found or (is_one_set and file in others)]
+
+
+def _lacks_segmentations(text: mmap | bytes) -> bool:
+    """True if a COCO text has no annotation, or boxes alone."""
+    if not has_keys(text, "categories") or has_keys(text, "segmentation") or has_keys(text, "segments_info"):
+        return False
+    return has_keys(text, "bbox") or _NO_ANNOTATION.search(text) is not None
 
 
 def _check_categories(own: list[_coco.Category], file: AnyPath, others: list[_coco.Category], first: AnyPath) -> None:
@@ -170,7 +235,7 @@ def _class(category: _coco.Category) -> tuple[int | None, str]:
 
 
 def _refs(
-    document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions
+    document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions, images: ImagesByName | None
 ) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
     """One ref per image, in the order of the file, and problems of annotations that belong to no image."""
     file = str(source.file)
@@ -186,24 +251,21 @@ def _refs(
         code, is_crowd = number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
         if code and is_crowd is not None:
             # A copy of the segmentation, so that the file need not be kept.
-            regions[row - 1].append(Region(str(annotation.id), code, is_crowd, bytes(annotation.segmentation)))
+            segmentation = bytes(annotation.segmentation)
+            box = bytes(annotation.bbox) if segmentation in _NO_SEGMENTATION else b""
+            regions[row - 1].append(Region(str(annotation.id), code, is_crowd, segmentation, box))
         else:
             problems[row - 1].append(_problem(annotation, is_listed=code > 0))
     refs = []
     for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
         name, sides = _name(image, file), (image.height, image.width)
-        refs.append(CocoRef(*source.named(name), file, sides, tuple(own), options, tuple(problems[row])))
-    of_file = [_stray(own) for own in strays.values()] + _doubtful_crowds(regions, options)
-    return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
-
-
-def _doubtful_crowds(regions: list[list[Region]], options: ReadOptions) -> list[Problem]:
-    """Warning if most annotations are crowds, which are ignored: CVAT writes every bitmap as a crowd."""
+        found = images.of(name, source.file.parent.name) if images else None
+        refs.append(CocoRef(*source.named(name), file, sides, tuple(own), options, tuple(problems[row]), found))
     crowds = [region.is_crowd for own in regions for region in own]
-    if options.crowd != "ignore" or 2 * sum(crowds) <= len(crowds):
-        return []
-    where = f"{sum(crowds)} of {len(crowds)} annotations; if they are single instances, use crowd='instance'"
-    return [Problem("most regions are iscrowd and so ignored", where, left_out=False)]
+    doubts = repeated_ids(document) + names_outside(document)
+    doubts += many_crowds(crowds) if options.crowd == "ignore" else []
+    of_file = [_stray(own) for own in strays.values()] + doubts
+    return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
 
 
 def _problem(annotation: _coco.Annotation, *, is_listed: bool) -> Problem:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,18 +10,19 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError
+from segprep.masks.classes import BACKGROUND
 from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.masks.splits import FOLDERS, SPLITS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._labels import numbered
+from segprep.readers._names import LISTS, file_named, listed_names, palette_beside
 from segprep.readers._palette import (
     IGNORE,
     Colour,
     class_codes,
     colour_problems,
-    labelmap_palette,
     png_colours,
     stuff_classes,
 )
@@ -30,9 +32,15 @@ from segprep.readers._text import read_lines
 _VOID = 255
 """Palette index of the seams between objects, which are ignored."""
 _NAMES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+_IMAGE = re.compile(r"20(07|08|09|10|11|12)_[0-9]{6}")
+"""Name of an image of VOC."""
+_LISTED = "class_names.txt (one per line, _background_ first) or labelmap.txt"
+_CLASSES = "SegmentationClass"
+_LOOK = 8
+"""Files whose values are compared with VOC's classes."""
 _SAFE = re.compile(r"(?!\.)[^/\\:]+")
 """Name of a file in a folder: no path and no drive."""
 _MAX_BYTES = 2**26
@@ -44,6 +52,7 @@ _COLOURS = [
     for index in range(256)
 ]
 """Colours of the indices as numbers: the bits of an index, from the lowest, go to R, G and B in turn."""
+_INDEX = {colour: index for index, colour in enumerate(_COLOURS)}
 _OBJECTS = tuple((colour, IGNORE if index == _VOID else index) for index, colour in enumerate(_COLOURS))
 """Numbers of objects by their colours."""
 
@@ -109,22 +118,24 @@ class VocRef:
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find SegmentationClass/*.png and SegmentationObject/*.png of the same names, as in Pascal VOC.
 
-    The palette's index counts, 255 is void; in RGB files the VOC colour of the index. The classes are VOC's twenty, or
-    those of a ``labelmap.txt`` (name:R,G,B::), by their colours. An object is of the most frequent class under it.
-    Without ``SegmentationObject/`` there are classes only. The lists ``train.txt``, ``val.txt`` and ``test.txt`` (or
-    ``Validation.txt``, as CVAT writes it) in ``ImageSets/Segmentation/`` give the images and their splits, with which keys
-    begin; without the first two, ``trainval.txt`` gives the images. An image in ``test.txt`` alone may lack its masks.
+    The palette's index counts, 255 is void; in RGB files the VOC colour of the index. The names of the classes are those of
+    ``class_names.txt``, ``labels.txt`` or ``classes.txt``, one per line; of a ``labelmap.txt`` (name:R,G,B::) or another
+    palette, by their colours; otherwise of VOC, with a warning unless the images have VOC's names, or none if the indices
+    do not fit. An object is of the most frequent class under it. Without ``SegmentationObject/`` there are classes only;
+    both folders may end with ``PNG``, as labelme2voc wrote them once. The lists ``train.txt``, ``val.txt`` and ``test.txt``
+    (or ``Validation.txt``, as CVAT writes it) in ``ImageSets/Segmentation/`` give the images and their splits, with which
+    keys begin; without the first two, ``trainval.txt`` gives the images. An image in ``test.txt`` alone may lack its masks.
     """
     if not path.is_dir():
         return None
     inside = listing(path)
-    classes = _png_files(inside, "segmentationclass")
+    classes = _png_files(inside, "segmentationclass") or _png_files(inside, "segmentationclasspng")
     if not classes:
         return None
-    objects = _png_files(inside, "segmentationobject")
-    maps = [file for file in inside.files if file.name.lower() == "labelmap.txt"]
-    palette = labelmap_palette(maps[0]) if maps else [Colour(*row) for row in zip(range(21), _NAMES, _COLOURS)]  # noqa: B905
-    table, codes = stuff_classes(palette, is_thing=bool(objects))
+    objects = _png_files(inside, "segmentationobject") or _png_files(inside, "segmentationobjectpng")
+    coloured = palette_beside(inside)
+    palette, problem = (coloured[0], None) if coloured else _indexed(inside, list(classes.values()), options)
+    table, codes = stuff_classes(palette, background=coloured[1] if coloured else None, is_thing=bool(objects))
     splits = _splits(inside, classes)
     if objects and (lacking := next((name for name in splits if name not in objects), None)):
         raise InputError(
@@ -134,11 +145,50 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     refs = []
     for name, split in splits.items():
         files = classes[name], objects.get(name)
-        refs.append(VocRef(*with_split(key_in(split, name)), *files, codes, not maps, options))
-    unlisted = sorted(classes.keys() - splits.keys())
-    where = f"{len(unlisted)} images, {unlisted[0]!a} first" if unlisted else ""
-    warning = Problem("image is in no list", where, left_out=False)
-    return MaskSet("voc", table, tuple(refs), (("ImageSets/Segmentation", warning),) if unlisted else ())
+        refs.append(VocRef(*with_split(key_in(split, name)), *files, codes, not coloured, options))
+    problems = [problem] if problem else []
+    if unlisted := sorted(classes.keys() - splits.keys()):
+        where = f"{len(unlisted)} images, {unlisted[0]!a} first"
+        problems.append(("ImageSets/Segmentation", Problem("image is in no list", where, left_out=False)))
+    return MaskSet("voc", table, tuple(refs), tuple(problems))
+
+
+def _indexed(
+    inside: Listing, files: list[AnyPath], options: ReadOptions
+) -> tuple[list[Colour], tuple[str, Problem] | None]:
+    """Classes by their index, and a warning if no file names them: VOC's if the values fit, else without names."""
+    if file := file_named(inside, *LISTS):
+        names, has_background = listed_names(file)
+        if len(names) >= _VOID:
+            raise InputError(f"{file}: {len(names)} classes; indices from 1 to {_VOID - 1} stand for classes")
+        where = f"the first, {names[0]!a}, has the value 1; begin with a line _background_ if this is so"
+        warning = None if has_background else (file.name, Problem("names have no background", where, left_out=False))
+    elif all(_IMAGE.fullmatch(file.stem) for file in files):
+        names, warning = list(_NAMES), None
+    elif (last := _last_index(files[:_LOOK], options)) <= len(_NAMES):
+        where = f"values up to {last} fit; if they are other classes, name them in {_LISTED}"
+        names, warning = list(_NAMES), (_CLASSES, Problem("classes are named as VOC's", where, left_out=False))
+    else:
+        last = _last_index(files, options)
+        where = f"values up to {last} are not the {len(_NAMES)} classes of VOC; name them in {_LISTED}"
+        names = [f"class {index}" for index in range(1, last + 1)]
+        warning = _CLASSES, Problem("classes have no names", where, left_out=False)
+    return [Colour(index, name, _COLOURS[index]) for index, name in enumerate((BACKGROUND, *names))], warning
+
+
+def _last_index(files: list[AnyPath], options: ReadOptions) -> int:
+    """Largest index of a class in files, by its colour in those in RGB; damaged files do not count."""
+    last = 0
+    for file in files:
+        with suppress(InputError):
+            if has_channels(file):
+                found = {
+                    _INDEX.get(colour, 0) for colour in np.unique(png_colours(file, max_pixels=options.max_pixels))
+                }
+            else:
+                found = set(np.unique(label_values(file, max_pixels=options.max_pixels)).tolist())
+            last = max(last, *(index for index in found if index < _VOID), 0)
+    return last
 
 
 def mask_of_pair(

@@ -1,6 +1,6 @@
 """YOLO segmentation: one text per image, with a class and a polygon on each line, in fractions of the image's size.
 
-The size is known from the image alone, so its header is read; no pixel of it is decoded.
+Boxes are read on request. The size is known from the image alone, so its header is read; no pixel of it is decoded.
 """
 
 import re
@@ -18,7 +18,7 @@ from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import Listing, below, listing
 from segprep.readers._beside import IMAGES, image_shape
 from segprep.readers._image import check_size, decode_errors
-from segprep.readers._polygon import polygon_runs
+from segprep.readers._polygon import box_polygon, polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._text import read_text
 
@@ -63,7 +63,7 @@ class YoloRef:
 
     def _instance(self, line: str, shape: tuple[int, int]) -> tuple[int, InstanceCrop]:
         """Class code and pixels of one line."""
-        id_, crop = line_crop(line, shape)
+        id_, crop = line_crop(line, shape, with_boxes=self.options.boxes_as_masks)
         if id_ not in self.ids:
             raise BadRegionError("class without a name", f"{id_:g}")
         return 1 + self.ids.index(int(id_)), crop
@@ -101,8 +101,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     return MaskSet("yolo", class_table((id_, names[id_]) for id_ in ids), tuple(refs))
 
 
-def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
-    """Class number and pixels of one line, in an image of this height and width.
+def line_crop(line: str, shape: tuple[int, int], *, with_boxes: bool = False) -> tuple[float, InstanceCrop]:
+    """Class number and pixels of one line, a polygon or if allowed a box, in an image of this height and width.
 
     Examples
     --------
@@ -115,11 +115,13 @@ def line_crop(line: str, shape: tuple[int, int]) -> tuple[float, InstanceCrop]:
     except ValueError as error:
         raise BadRegionError("line is not of numbers", repr(line[:40])) from error
     if len(shares) == _BOX:
-        raise BadRegionError("a box, not a polygon", line[:40])
+        if not with_boxes:
+            raise BadRegionError("a box, not a polygon", f"{line[:40]}; boxes_as_masks=True fills boxes")
+        x, y, width, height = shares
+        shares = box_polygon(x - width / 2, y - height / 2, width, height)
     if len(shares) >= _POLYGON and any(not -_SLACK <= share <= 1 + _SLACK for share in shares):
         raise BadRegionError("coordinates are not fractions of the image", line[:40])
-    height, width = shape
-    corners = [share * (height if index % 2 else width) for index, share in enumerate(shares)]
+    corners = [share * shape[1 - index % 2] for index, share in enumerate(shares)]
     return id_, runs_crop(polygon_runs([corners], shape), shape)
 
 

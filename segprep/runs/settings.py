@@ -47,6 +47,7 @@ class ReadSettings(TypedDict, total=False):
 
     format: str | Reader | None
     crowd: Crowd
+    boxes_as_masks: bool
     max_pixels: int
     max_instances: int
     background: int | None

@@ -246,6 +246,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     ),
     "cityscapes": (Seed({"a_gtFine_instanceIds.png": block(26001, np.uint16)}),),
     "kitti": (Seed({"instance/a.png": block(26 * 256 + 1, np.uint16), "semantic/a.png": block(26)}),),
+    "kitti360": (Seed({"instance/a.png": block(26001, np.uint16), "semantic/a.png": block(26)}),),
     "mots": (
         Seed({"instances/a.png": block(2001, np.uint16)}),
         Seed({"instances/labels.txt": b"car\nbus\n", "instances/a.png": block(2001, np.uint16)}),

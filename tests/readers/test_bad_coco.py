@@ -12,9 +12,10 @@ IMAGE = {"id": 1, "file_name": "a.jpg", "height": 4, "width": 6}
 CATEGORY = {"id": 1, "name": "cell"}
 GOOD = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "segmentation": [FAR_SQUARE]}
 
-FINE, WARNED, UNREADABLE, REFUSED = "fine", "warned", "unreadable", "refused"
-RUN_ENDS = {FINE: 0, WARNED: 0, UNREADABLE: 3, REFUSED: 3}
-CHECK_ENDS = {FINE: 0, WARNED: 1, UNREADABLE: 1, REFUSED: 3}
+FINE, NOTED, WARNED, UNREADABLE, REFUSED = "fine", "noted", "warned", "unreadable", "refused"
+"""What is noted is read completely."""
+RUN_ENDS = {FINE: 0, NOTED: 0, WARNED: 0, UNREADABLE: 3, REFUSED: 3}
+CHECK_ENDS = {FINE: 0, NOTED: 1, WARNED: 1, UNREADABLE: 1, REFUSED: 3}
 
 
 class Row(NamedTuple):
@@ -24,6 +25,7 @@ class Row(NamedTuple):
     outcome: str
     words: tuple[str, ...] = ()
     instances: int = 1
+    options: tuple[str, ...] = ()
 
 
 def document(*annotations, images=(IMAGE,), categories=(CATEGORY,)):
@@ -77,6 +79,7 @@ def two_images(*names):
 NOT_A_REGION = "segmentation is neither polygons nor runs"
 NO_RUNS = "run lengths do not fit the image"
 FAR_OFF = "polygon with a coordinate that is not finite or far off"
+OUTSIDE = "leads out of the data set and is not followed"
 REMEDY = "fix it or export it again"
 
 SEGMENTATIONS = {
@@ -102,6 +105,27 @@ SEGMENTATIONS = {
     "empty polygon": odd_segmentation([[]], "polygon of fewer than 6 numbers", ": 0"),
     "4 numbers": odd_segmentation([[1, 1, 3, 3]], "polygon of fewer than 6 numbers", ": 4"),
     "odd number of numbers": odd_segmentation([[*SQUARE, 1]], "polygon of an odd number of numbers", ": 9"),
+    "pairs": odd_segmentation(
+        [[1, 1], [3, 1], [3, 3], [1, 3]], "polygon of pairs [x, y]", "one list x1, y1, x2", "[[1, 1]"
+    ),
+    "polygons of pairs": odd_segmentation([[[1, 1], [3, 1], [3, 3], [1, 3]]], "polygon of pairs [x, y]", "[[[1, 1]"),
+    "contours of OpenCV": odd_segmentation([[[[1, 1]], [[3, 1]], [[3, 3]]]], "polygon of pairs [x, y]", "[[[[1, 1]]"),
+    "fractions": odd_segmentation(
+        [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]], "coordinates are fractions of the image, not pixels", "[[0.1, 0.1, "
+    ),
+    "fractions of which some are whole": odd_segmentation([[0, 0, 1, 0.0, 1, 1, 0.5, 1]], "coordinates are fractions"),
+    "the first pixel": Row(second([[0, 0, 1, 0, 1, 1, 0, 1]]), FINE, instances=2),
+    "beyond the first pixel": Row(second([[0.5, 0, 1.5, 0, 1.5, 1, 0.5, 1]]), FINE, instances=2),
+    "a box alone": Row(
+        second([], bbox=[1, 1, 2, 2]),
+        WARNED,
+        ("no segmentation", "a.jpg: annotation 17: []; --boxes-as-masks fills its box"),
+    ),
+    "a box on request": Row(second([], bbox=[1, 1, 2, 2]), FINE, instances=2, options=("--boxes-as-masks",)),
+    "no box on request": Row(second([]), WARNED, ("annotation 17: []",), options=("--boxes-as-masks",)),
+    "a bad box on request": Row(
+        second([], bbox=[1, 1, 2]), WARNED, ("a.jpg: annotation 17: ", "length 4"), options=("--boxes-as-masks",)
+    ),
     "a point beside a polygon": Row(second(segmentation=[SQUARE, [1, 1]]), FINE, instances=2),
     "points alone": odd_segmentation([[1, 1], [2, 2]], "polygon of fewer than 6 numbers", ": 2"),
     "1e9": odd_segmentation([[*SQUARE, 1e9, 1]], FAR_OFF, "1000000000.0"),
@@ -140,10 +164,20 @@ FILES = {
     "NUL after the end": Row(json.dumps(document()) + "\0" * 512, REFUSED, ("a.json: ", "trailing characters", REMEDY)),
     "NUL before the start": Row("\0" * 512 + json.dumps(document()), REFUSED, ("a.json: ", r"\x00")),
     "truncated": Row(json.dumps(document())[:-5], REFUSED, ("a.json: ", "truncated", REMEDY)),
-    "empty": Row("", REFUSED, ("a.json: ", "no known layout")),
+    "empty": Row("", REFUSED, ("a.json: an empty file", "an object with images")),
+    "blanks alone": Row(" \n\t", REFUSED, ("a.json: an empty file",)),
+    **{
+        f"{content} alone": Row(content, REFUSED, ("a.json: begins with", content, "an object with images"))
+        for content in ("true", "null", "hello")
+    },
+    **{
+        f"{content} alone": Row(content, REFUSED, ("a.json: a single number; a COCO file is",))
+        for content in ("7", "-1.5")
+    },
+    "text alone": Row('"images"', REFUSED, ("a.json: a single string; a COCO file is",)),
     "list of results": Row([GOOD | {"score": 0.5}], REFUSED, ("a.json: a list", "give the annotations")),
-    "no annotations": Row(without("annotations", document()), REFUSED, ("a.json: ", "annotations")),
-    "no images": Row(without("images", document()), REFUSED, ("a.json: ", "images")),
+    "no annotations": Row(without("annotations", document()), REFUSED, ("a.json: has no annotations; add them",)),
+    "no images": Row(without("images", document()), REFUSED, ("a.json: has no images; add them",)),
     "no categories": Row(without("categories", document()), REFUSED, ("a.json: ", "`categories`", REMEDY)),
     "no category": Row(document(categories=[]), WARNED, ("category that the file does not list", "annotation 1"), 0),
     "no image": Row(document(images=[]), REFUSED, ("a.json: ", "at least one image")),
@@ -152,8 +186,18 @@ FILES = {
         document() | {"annotations": None, "": "segmentation"}, REFUSED, ("$.annotations", REMEDY)
     ),
     "annotation that is null": Row(document(None), REFUSED, ("a.json: ", "$.annotations", REMEDY)),
-    "NaN": Row(second([[*SQUARE, float("nan"), 1]]), REFUSED, ("a.json: ", "malformed", REMEDY)),
-    "Infinity": Row(second([[*SQUARE, float("inf"), 1]]), REFUSED, ("a.json: ", "malformed", REMEDY)),
+    "NaN": Row(
+        second([[*SQUARE, float("nan"), 1]]),
+        REFUSED,
+        ("a.json: ", "NaN at line 1, column 2", "is no JSON number", REMEDY),
+    ),
+    "Infinity": Row(second([[*SQUARE, float("inf"), 1]]), REFUSED, (" Infinity at line 1, column", REMEDY)),
+    "-Infinity": Row(second([[*SQUARE, float("-inf"), 1]]), REFUSED, (" -Infinity at line 1, column", REMEDY)),
+    "NaN on a later line": Row(
+        json.dumps(second(iscrowd=float("nan")), indent=1),
+        REFUSED,
+        ("a.json: ", "NaN at line 4", "column 15 is", REMEDY),
+    ),
     "nested segmentation": Row(text("?", "[" * 200_000), REFUSED, ("a.json: ", "recursion", REMEDY)),
     "nested and closed": Row(text("?", "[" * 200_000 + "]" * 200_000), REFUSED, ("a.json: ", "recursion", REMEDY)),
     "nested at the top": Row("[" * 200_000, REFUSED, ("a.json: a list",)),
@@ -163,7 +207,12 @@ FILES = {
 }
 
 IDS = {
-    "annotation ids twice": Row(document(GOOD | {"segmentation": [SQUARE]}), FINE, instances=2),
+    "annotation ids twice": Row(
+        document(GOOD | {"segmentation": [SQUARE]}),
+        NOTED,
+        ("annotation id occurs twice", "a.json: annotation 1: image_id 1, 1"),
+        instances=2,
+    ),
     "annotation ids missing": Row(document(without("id", GOOD) | {"segmentation": [SQUARE]}), FINE, instances=2),
     "annotation id of odd characters": Row(second([], id="a\x1b\n"), WARNED, (r"annotation 'a\x1b\n': ",)),
     "annotation id of 5000 characters": Row(second([], id="x" * 5000), WARNED, ("annotation xxx", "x...: ")),
@@ -221,6 +270,11 @@ IDS = {
     "unknown category": Row(second(category_id=9), WARNED, ("a.jpg: annotation 17: category_id 9", "does not list")),
     "category_id null": Row(second(category_id=None), WARNED, ("annotation 17: category_id None", "does not list")),
     "category_id missing": Row(document(without("category_id", GOOD) | {"id": 17}), WARNED, ("category_id None",)),
+    "category names twice": Row(
+        document(categories=[CATEGORY, CATEGORY | {"id": 2}]),
+        NOTED,
+        ("category name occurs twice", "a.json: cell: id 1, 2"),
+    ),
     "category without name": Row(document(categories=[{"id": 1}]), FINE),
     "category with null for a name": Row(document(categories=[{"id": 1, "name": None}]), FINE),
     "category with a number for a name": Row(
@@ -257,10 +311,10 @@ SIZES = {
 }
 
 NAMES = {
-    "name that climbs out": Row(name("../a.jpg"), FINE),
-    "name that is absolute": Row(name("/etc/passwd"), FINE),
+    "name that climbs out": Row(name("../a.jpg"), NOTED, (OUTSIDE, "a.json: ../a.jpg: image 1")),
+    "name that is absolute": Row(name("/etc/passwd"), NOTED, (OUTSIDE, "a.json: /etc/passwd: image 1")),
     "name with backslashes": Row(name("b\\a.jpg"), FINE),
-    "name with a drive": Row(name("C:\\a.jpg"), FINE),
+    "name with a drive": Row(name("C:\\a.jpg"), NOTED, (OUTSIDE, "image 1")),
     "same name in two folders": Row(two_images("b/a.jpg", "c/a.jpg"), FINE),
     "same name twice": Row(two_images("a.jpg", "a.jpg"), REFUSED, ("a.json: ", "'a.jpg'", "unique")),
     "same name but for the slash": Row(two_images("b/a.jpg", "b\\a.jpg"), REFUSED, ("'b/a.jpg'", "unique")),
@@ -293,7 +347,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write, segprep_here, tmp_path):
     file, store = write(row.content), tmp_path / "out.zarr"
-    ended = segprep_here("weights", file, store, "--workers", "1")
+    ended = segprep_here("weights", file, store, "--workers", "1", *row.options)
     code, stdout, stderr = ended.returncode, ended.stdout, ended.stderr
     assert code == RUN_ENDS[row.outcome], stderr
     assert [word for word in row.words if word not in stderr] == [], stderr
@@ -309,10 +363,10 @@ def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write,
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_check_distinguishes_bad_input_from_no_data_set(row, write, segprep_here):
-    ended = segprep_here("check", write(row.content), "--workers", "1")
+    ended = segprep_here("check", write(row.content), "--workers", "1", *row.options)
     assert ended.returncode == CHECK_ENDS[row.outcome], ended.stderr
     assert "Traceback" not in ended.stderr
-    if row.outcome in (WARNED, UNREADABLE):
+    if row.outcome in (NOTED, WARNED, UNREADABLE):
         assert [word for word in row.words if word not in ended.stdout] == [], ended.stdout
     assert ("no problems found" in ended.stdout) is (row.outcome == FINE)
 

@@ -13,9 +13,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-FINE, WARNED, UNREADABLE, REFUSED = "fine", "warned", "unreadable", "refused"
-STATUS = {FINE: (0, 0), WARNED: (0, 1), UNREADABLE: (3, 1), REFUSED: (3, 3)}
-"""Exit codes of weights and check."""
+FINE, NOTED, WARNED, UNREADABLE, REFUSED = "fine", "noted", "warned", "unreadable", "refused"
+STATUS = {FINE: (0, 0), NOTED: (0, 1), WARNED: (0, 1), UNREADABLE: (3, 1), REFUSED: (3, 3)}
+"""Exit codes of weights and check; what is noted is read completely."""
 
 
 class Link(NamedTuple):
@@ -176,7 +176,9 @@ def sa_1b(name, annotations, outcome, *said, instances=0, files=None, **image):
 def voc(name, outcome, *said, instances=0, objects=((1, 1, 0, 255),), classes=((3, 3, 0, 255),), **files):
     """Row of a VOC data set of one image."""
     base = {"SegmentationObject/a.png": palette_png(objects), "SegmentationClass/a.png": palette_png(classes)}
-    named = {path.replace("__", "/") + ".png": content for path, content in files.items()}
+    base["class_names.txt"] = b"_background_\ncell\ndebris\nglass"
+    named = {path.replace("__", "/").replace("_txt", ".txt"): content for path, content in files.items()}
+    named = {path if path.endswith((".txt", ".json")) else f"{path}.png": content for path, content in named.items()}
     content = {path: each for path, each in (base | named).items() if each is not None}
     return Row(f"voc: {name}", content, outcome, said, instances)
 
@@ -326,7 +328,28 @@ ROWS = [
     yolo("half a class", b"0.5" + BOX[1:] + BOX, WARNED, "class without a name", "line 1: 0.5", instances=1),
     yolo("odd numbers", BOX + b"0 0.1 0.1 0.6 0.1 0.6 0.6 0.1\n", WARNED, "odd number", "line 2: 7", instances=1),
     yolo("too few numbers", BOX + b"0 0.1 0.1\n", WARNED, "fewer than 6", "line 2: 2", instances=1),
-    yolo("a box", BOX + b"0 0.5 0.5 0.2 0.2\n", WARNED, "a box, not a polygon", "line 2", instances=1),
+    yolo(
+        "a box", BOX + b"0 0.5 0.5 0.2 0.2\n", WARNED, "a box, not a polygon", "line 2", "--boxes-as-masks", instances=1
+    ),
+    yolo("a box on request", BOX + b"0 0.5 0.5 0.2 0.2\n", FINE, instances=2, options=("--boxes-as-masks",)),
+    yolo(
+        "a box without area on request",
+        BOX + b"0 0.5 0.5 0 0.2\n",
+        WARNED,
+        "box without area",
+        "line 2: 0.0 x 0.2",
+        instances=1,
+        options=("--boxes-as-masks",),
+    ),
+    yolo(
+        "a box of pixels on request",
+        BOX + b"0 5 5 2 2\n",
+        WARNED,
+        "not fractions",
+        "line 2",
+        instances=1,
+        options=("--boxes-as-masks",),
+    ),
     yolo("NaN", BOX + b"0 0.1 nan 0.6 0.1 0.6 0.6\n", WARNED, "not fractions", "line 2", "nan", instances=1),
     yolo("a word", BOX + b"0 0.1 x 0.6 0.1 0.6 0.6\n", WARNED, "not of numbers", "line 2", instances=1),
     yolo("first line of words", b"cell 0 0 1 1 1\n" + BOX, WARNED, "not of numbers", "line 1: 'cell", instances=1),
@@ -497,6 +520,18 @@ ROWS = [
     ),
     voc("class without a name", WARNED, "class has no name", "99: 2 pixels", classes=((3, 3, 99, 99),), instances=1),
     voc("object without a class", WARNED, "object has no class", "object 2", objects=((1, 1, 2, 255),), instances=1),
+    voc("names that nothing proves", NOTED, "classes are named as VOC's", instances=1, class_names_txt=None),
+    voc(
+        "values that have no name",
+        NOTED,
+        "classes have no names: SegmentationClass: values up to 33",
+        "class_names.txt",
+        classes=((33, 33, 0, 0),),
+        instances=1,
+        class_names_txt=None,
+    ),
+    voc("names without background", NOTED, "names have no background", instances=1, class_names_txt=b"a\nb\nc\n"),
+    voc("no names", REFUSED, "class_names.txt: contains no name", class_names_txt=b""),
     voc("truncated", UNREADABLE, "SegmentationClass/a.png: cannot be read", SegmentationClass__a=GOOD[:-30]),
     # --- Cityscapes
     coded("cityscapes: good", CITY, [[26001, 26002, 7, 0]], FINE, instances=2),
@@ -521,6 +556,31 @@ ROWS = [
         "not one of Cityscapes",
         instances=1,
         files={"image_2/a.png": GOOD},
+    ),
+    coded(
+        "kitti: values of KITTI-360",
+        "instance/a.png",
+        [[26001, 26002, 7000]],
+        FINE,
+        instances=2,
+        files={"semantic/a.png": png([[26, 26, 7]])},
+    ),
+    coded(
+        "kitti: values of both kinds",
+        "instance/a.png",
+        [[7000, 8000]],
+        REFUSED,
+        "choose one, as --format kitti",
+        "KITTI-360: 16-bit instance/*.png (1000 class + instance)",
+        files={"image_2/a.png": GOOD},
+    ),
+    coded(
+        "kitti: own classes",
+        "instance/a.png",
+        [[6657]],
+        REFUSED,
+        "class_names.txt: has the class 'cell'",
+        files={"image_2/a.png": GOOD, "class_names.txt": b"_background_\ncell\n"},
     ),
     # --- MOTS
     coded("mots: good", "instances/v/1.png", [[1001, 2001, 10000, 0]], FINE, instances=2),

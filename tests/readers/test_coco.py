@@ -3,8 +3,9 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from segprep.errors import InputError
+from segprep.errors import InputError, OptionError
 from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, find
 from segprep.readers._coco import annotation_crop
@@ -166,7 +167,7 @@ def test_a_part_without_area_leaves_the_others_as_they_are(load, part):
 
 @pytest.mark.parametrize(("crowds", "problems"), [(1, 0), (2, 1), (3, 1)])
 def test_a_majority_of_crowds_is_reported(write, crowds, problems):
-    regions = [annotation(iscrowd=int(number < crowds)) for number in range(3)]
+    regions = [annotation(id=number, iscrowd=int(number < crowds)) for number in range(3)]
     masks = find(write(document(*regions)))
     assert [problem.where.partition(";")[0] for _, problem in masks.problems] == [
         f"{crowds} of 3 annotations"
@@ -191,8 +192,162 @@ def test_a_segmentation_that_is_no_text_in_utf_8_is_a_fault(write):
     assert len(mask.classes) == 2
 
 
-def test_annotations_of_equal_ids_are_both_read(load):
-    assert load(annotation([SQUARE]), annotation([FAR_SQUARE])).areas.tolist() == [0, 4, 4]
+def test_annotations_of_equal_ids_are_both_read_with_a_warning(write):
+    masks = find(write(document(*(annotation([part]) for part in (SQUARE, FAR_SQUARE)), annotation(id=None))))
+    assert masks.refs[0].load().areas.tolist() == [0, 4, 4, 4]
+    assert masks.problems == (
+        ("a.json", Problem("annotation id occurs twice", "annotation 17: image_id 0, 0", left_out=False)),
+    )
+
+
+def test_names_of_categories_that_occur_twice_are_a_warning(write):
+    categories = [{"id": number, "name": name} for number, name in enumerate(["a", "b", "a", "b", None, None])]
+    ((_, problem),) = find(write(document(annotation(), categories=categories))).problems
+    assert problem == Problem("category name occurs twice", "a: id 0, 2 and 1 more", left_out=False)
+
+
+BOX = {"bbox": [1, 1, 2, 2]}
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[]], "", {}])
+def test_a_box_is_a_mask_on_request(load, segmentation):
+    (problem,) = load(annotation(segmentation, **BOX)).problems
+    assert problem.kind == "no segmentation"
+    assert problem.where.startswith("annotation 17: ")
+    assert problem.where.endswith("; boxes_as_masks=True fills its box")
+    mask = load(annotation(segmentation, **BOX), boxes_as_masks=True)
+    assert (mask.labels == load(annotation()).labels).all()
+    assert mask.problems == ()
+
+
+def test_a_box_beside_a_segmentation_is_not_read(load):
+    assert load(annotation(bbox=[0, 0, 6, 4]), boxes_as_masks=True).areas.tolist() == [0, 4]
+    (problem,) = load(annotation("polygon", **BOX), boxes_as_masks=True).problems
+    assert problem.kind == "segmentation is neither polygons nor runs"
+
+
+@pytest.mark.parametrize(
+    ("box", "kind"),
+    [
+        ([1, 1, 2], "box is not x, y, width, height"),
+        ("1 1 2 2", "box is not x, y, width, height"),
+        (None, "box is not x, y, width, height"),
+        ([1, 1, 0, 2], "box without area"),
+        ([1, 1, 2, -2], "box without area"),
+        ([9, 9, 2, 2], "no pixel inside the image"),
+        ([1, 1, 1e300, 2], "polygon with a coordinate that is not finite or far off"),
+    ],
+)
+def test_a_bad_box_is_left_out_and_recorded(load, box, kind):
+    mask = load(annotation([], bbox=box), annotation([FAR_SQUARE], id=18), boxes_as_masks=True)
+    assert ([problem.kind for problem in mask.problems], mask.areas.tolist()) == ([kind], [0, 4])
+
+
+def without_segmentations(*annotations):
+    return document(*({key: value for key, value in row.items() if key != "segmentation"} for row in annotations))
+
+
+def test_a_file_of_boxes_alone_is_refused_and_read_on_request(write, tmp_path):
+    file = write(without_segmentations(annotation(**BOX)))
+    for path in (file, tmp_path):
+        with pytest.raises(
+            InputError, match=r"a\.json: has boxes, but no segmentation; boxes_as_masks=True fills boxes"
+        ):
+            find(path)
+        assert find(path, options=ReadOptions(boxes_as_masks=True)).refs[0].load().areas.tolist() == [0, 4]
+
+
+def test_a_file_of_boxes_in_the_folder_of_annotations_is_named(write, tmp_path):
+    write(without_segmentations(annotation(**BOX)), "annotations/boxes.json")
+    with pytest.raises(InputError, match=r"boxes\.json: has boxes, but no segmentation"):
+        find(tmp_path)
+
+
+def test_boxes_as_masks_of_a_format_without_boxes_are_refused(tmp_path):
+    Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(OptionError, match=r"boxes_as_masks=True: .* is label-image; only coco and yolo have boxes"):
+        find(tmp_path, options=ReadOptions(boxes_as_masks=True))
+
+
+def test_a_file_without_annotations_in_a_folder_is_all_background(write, tmp_path):
+    write(document())
+    (ref,) = find(tmp_path).refs
+    assert ref.load().labels.tolist() == np.zeros((4, 6), int).tolist()
+
+
+@pytest.mark.parametrize("other", [document(), without_segmentations(annotation(**BOX))])
+def test_a_split_without_segmentations_is_of_the_data_set(write, tmp_path, other):
+    write(document(annotation()), "annotations/train.json")
+    write(other, "annotations/val.json")
+    assert [ref.key for ref in find(tmp_path).refs] == ["train/a.jpg", "val/a.jpg"]
+
+
+def test_a_file_without_segmentations_that_is_no_split_is_skipped(write, tmp_path):
+    write(document(annotation()), "annotations/instances.json")
+    write(without_segmentations(annotation(**BOX)), "annotations/boxes.json")
+    assert [ref.key for ref in find(tmp_path).refs] == ["a.jpg"]
+
+
+def write_image(file, height, width, orientation=None):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (width, height))
+    exif = image.getexif()
+    if orientation:
+        exif[0x0112] = orientation
+    image.save(file, exif=exif)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "images/a.jpg", "train/deep/a.jpg", "annotations/../images/a.jpg"])
+def test_an_image_of_another_size_is_a_warning(write, tmp_path, name):
+    write(document(annotation()), "annotations/a.json")
+    write_image(tmp_path / name.replace("annotations/../", ""), 8, 12)
+    mask = find(tmp_path).refs[0].load()
+    (problem,) = mask.problems
+    assert (problem.kind, problem.left_out) == ("size differs from the image file's", False)
+    assert problem.where.startswith("4 x 6 pixels, but ")
+    assert problem.where.endswith("a.jpg has 8 x 12")
+    assert mask.areas.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "orientation", "problems"),
+    [(4, 6, None, 0), (6, 4, 6, 0), (4, 6, 6, 0), (6, 4, None, 1), (6, 4, 3, 1)],
+)
+def test_an_image_that_viewers_turn_may_have_either_size(write, tmp_path, height, width, orientation, problems):
+    write(document(annotation()))
+    write_image(tmp_path / "a.jpg", height, width, orientation)
+    assert len(find(tmp_path).refs[0].load().problems) == problems
+
+
+def test_an_image_that_is_not_certain_or_not_readable_is_not_compared(write, tmp_path):
+    file = write(document(annotation()))
+    write_image(tmp_path / "b/a.jpg", 8, 12)
+    assert find(file).refs[0].load().problems == ()  # a single file is read alone
+    write_image(tmp_path / "c/a.jpg", 8, 12)
+    assert find(tmp_path).refs[0].load().problems == ()
+    (tmp_path / "a.jpg").write_bytes(b"odd")
+    assert find(tmp_path).refs[0].load().problems == ()
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "b/../../a.jpg", "C:\\a.jpg", "..\\a.jpg", "/"])
+def test_a_name_that_leads_out_is_a_warning_and_not_followed(write, tmp_path, name):
+    name = str(tmp_path / "a.jpg") if name == "/" else name
+    write_image(tmp_path / "a.jpg", 8, 12)
+    write(document(annotation(), images=[IMAGE | {"file_name": name}]), "data/a.json")
+    write_image(tmp_path / "data/a.jpg", 8, 12)
+    masks = find(tmp_path / "data")
+    ((file, problem),) = masks.problems
+    assert (file, problem.left_out) == ("a.json", False)
+    assert problem.kind == "file_name leads out of the data set and is not followed"
+    assert problem.where == f"{name}: image 0"
+    assert masks.refs[0].load().problems == ()
+
+
+def test_the_ref_of_an_image_beside_can_be_pickled(write, tmp_path):
+    write(document(annotation()))
+    write_image(tmp_path / "a.jpg", 8, 12)
+    (ref,) = find(tmp_path).refs
+    assert pickle.loads(pickle.dumps(ref)) == ref  # noqa: S301
 
 
 REFUSED = {
@@ -218,7 +373,7 @@ REFUSED = {
         "not a valid COCO file: maximum recursion",
     ),
     "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is not ground truth"),
-    "empty": ("", "no known layout"),
+    "empty": ("", "an empty file; a COCO file is an object with images, annotations and categories"),
     "something else": ({"images": [], "shapes": []}, "no known layout"),
     "broken panoptic": (document({"id": 1, "segments_info": []}), "not a valid COCO panoptic file: .*`image_id`"),
 }
@@ -383,7 +538,7 @@ def test_an_annotation_of_an_unknown_category_is_left_out_and_recorded(load):
 
 def test_annotations_of_an_unknown_image_are_faults_of_the_file(write, tmp_path):
     strays = [annotation(image_id=3), annotation(image_id=3, id=18), annotation(image_id="b", id=19)]
-    write(document(*strays, annotation()), "train.json")
+    write(document(*strays, annotation(id=20)), "train.json")
     write(document(annotation(image_id=4)), "val.json")
     masks = find(tmp_path)
     kind = "image that the file does not list"

@@ -41,12 +41,16 @@ UNRECOGNISED = {
         "x.json: not valid JSON: ends at byte 21; copy or export it again",
     ),
     "empty file": ({"x.json": ""}, ": 1 JSON", "x.json: the file is empty"),
-    "number": ({"x.json": "5"}, ": 1 JSON", "x.json: JSON of no known layout: no object"),
+    "number": (
+        {"x.json": "5"},
+        ": 1 JSON",
+        "nearest is coco: {}/x.json: a single number; a COCO file is an object with images, annotations and categories",
+    ),
     "results": (
         {"x.json": '[{"segmentation": []}]'},
         ": 1 JSON",
         "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; "
-        "give the annotations",
+        "give the annotations; a COCO file is an object with images, annotations and categories",
     ),
     "no annotations": (
         {"x.json": '{"images": [], "categories": []}'},
@@ -132,7 +136,7 @@ def test_of_folders_of_data_sets_one_is_pointed_out(data_dir, path, message):
 def test_a_folder_of_two_special_layouts_is_refused_with_the_remedy(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "b.json").write_text(json.dumps(LABELME))
-    message = r"matches several formats \(coco, labelme\); choose one, as format='coco'$"
+    message = r"matches several formats \(coco, labelme\); choose one, as format='coco': a .json with .*, and .*\.json"
     with pytest.raises(InputError, match=message):
         find(tmp_path)
 

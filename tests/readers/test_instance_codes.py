@@ -10,7 +10,19 @@ from PIL import Image
 
 from segprep.errors import InputError
 from segprep.masks.mask import Problem
-from segprep.readers import ReadOptions, cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic
+from segprep.readers import (
+    ReadOptions,
+    cityscapes,
+    coco,
+    find,
+    instance_png,
+    kitti,
+    kitti360,
+    label_image,
+    mapillary,
+    mots,
+    panoptic,
+)
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 
 FINDS = [reader.find for reader in (cityscapes, coco, instance_png, kitti, label_image, mapillary, mots, panoptic)]
@@ -87,10 +99,22 @@ def test_kitti_values_are_256_times_the_class_plus_the_instance(tmp_path):
     assert len(load(kitti.find, tmp_path, crowd="instance").classes) == 4
 
 
-def test_kitti_with_custom_classes_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("label_colors.txt", "1 2 3 cell\n"),
+        ("class_names.txt", "_background_\nroad\ncell\n"),
+        ("labels.txt", "__ignore__\n_background_\ncell\n"),
+        ("labelmap.txt", "cell:1,2,3::\n"),
+    ],
+)
+def test_kitti_with_custom_classes_is_refused(tmp_path, file, content):
     write(tmp_path / "instance/a.png", [[26 * 256 + 1]])
     (tmp_path / "image_2").mkdir()
-    (tmp_path / "label_colors.txt").write_text("1 2 3 cell\n")
+    (tmp_path / file).write_text("7 7 7 road\n" if file == "label_colors.txt" else "road:7,7,7::\n")
+    if file in {"label_colors.txt", "labelmap.txt"}:
+        assert kitti.find(tmp_path, ReadOptions()) is not None
+    (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match="has the class 'cell', which is not one of Cityscapes"):
         kitti.find(tmp_path, ReadOptions())
 
@@ -112,6 +136,60 @@ def test_kitti_sample_has_the_values_of_its_files(data_dir):
     assert [names[code] for code in second.classes] == ["background", "train"]
     assert (first.stuff, {names[code] for code in second.stuff.ravel()}) == (None, {"background", "wall"})
     assert [ref.split for ref in masks.refs] == ["train", "train"]
+
+
+def write_kitti(folder, values, classes=None, name="a"):
+    """Write an instance file, and the classes beside it."""
+    write(folder / f"instance/{name}.png", values)
+    (folder / "semantic").mkdir(exist_ok=True)
+    if classes is not None:
+        Image.fromarray(np.array(classes, np.uint8)).save(folder / f"semantic/{name}.png")
+
+
+def test_kitti360_values_are_1000_times_the_class_plus_the_instance(tmp_path):
+    image = tmp_path / "data_2d_semantics/train/drive/image_00"
+    write_kitti(image, [[26001, 26002, 26000, 7000, 11002, 34001, 3000, 39001]])
+    masks = find(tmp_path)
+    assert masks.format == "kitti360"
+    assert [ref.split for ref in masks.refs] == ["train"]
+    mask = masks.refs[0].load()
+    assert mask.planes[0].tolist() == [[1, 2, 0, 0, 0, 0, 0, 0]]
+    assert mask.classes.tolist() == [0, 14, 14]
+    assert mask.stuff.tolist() == [[0, 0, 0, 1, 3, 3, 0, 0]]
+    assert np.flatnonzero(mask.ignore).tolist() == [2, 6, 7]
+    assert mask.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "formats"),
+    [
+        ([[6657, 1792]], None, ["kitti"]),  # by 1000, ground and ego vehicle would have instances
+        ([[7000, 26001]], None, ["kitti360"]),  # 26001 is class 101 by 256
+        ([[7000, 8000]], [[7, 8]], ["kitti360"]),
+        ([[7000, 8000]], [[27, 31]], ["kitti"]),
+        ([[7000, 8000]], None, ["kitti", "kitti360"]),
+        ([[7000, 8000]], [[1, 2]], ["kitti"]),
+        ([[0, 0]], None, ["kitti", "kitti360"]),
+        ([[60 * 256]], None, ["kitti"]),  # neither; a value without a class is recorded
+    ],
+)
+def test_values_tell_kitti_and_kitti360_apart(tmp_path, values, classes, formats):
+    write_kitti(tmp_path, values, classes)
+    assert [masks.format for reader in (kitti, kitti360) if (masks := reader.find(tmp_path, ReadOptions()))] == formats
+
+
+def test_values_of_both_kitti_formats_need_a_choice(tmp_path):
+    write_kitti(tmp_path, [[7000, 0]])
+    with pytest.raises(InputError, match=r"choose one, as format='kitti': KITTI: .*256 class.*KITTI-360: .*1000 class"):
+        find(tmp_path)
+    assert find(tmp_path, format="kitti360").refs[0].load().stuff.tolist() == [[1, 0]]
+
+
+def test_a_later_file_tells_the_kitti_formats_apart_where_the_first_fits_both_or_neither(tmp_path):
+    write_kitti(tmp_path, [[7000, 0]], name="a")
+    write_kitti(tmp_path, [[65535]], name="b")
+    write_kitti(tmp_path, [[26001]], name="c")
+    assert find(tmp_path).format == "kitti360"
 
 
 def test_mots_values_are_1000_times_the_class_plus_the_instance(tmp_path):

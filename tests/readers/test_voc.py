@@ -81,6 +81,121 @@ def test_a_labelmap_names_the_classes_by_their_colours(tmp_path, mode):
     assert mask.problems == (Problem("colour is not in the palette", "0,128,0: 1 pixels"),)
 
 
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+@pytest.mark.parametrize("file", ["class_names.txt", "labels.txt", "Classes.TXT"])
+@pytest.mark.parametrize("start", ["_background_\n", "__ignore__\n_background_\n", "background\n"])
+def test_a_list_names_the_classes_by_their_indices(tmp_path, mode, file, start):
+    write_pair(tmp_path, mode=mode)
+    (tmp_path / file).write_text(start + "leaf\n\nstem\r\nroot\n")
+    masks = find(tmp_path)
+    assert [(entry.code, entry.id, entry.name) for entry in masks.classes.entries[1:]] == [
+        *((1, 1, "leaf"), (2, 2, "stem"), (3, 3, "root"))
+    ]
+    mask = masks.refs[0].load()
+    assert mask.classes.tolist() == [0, 3, 3]
+    assert (mask.stuff.tolist(), masks.problems) == ([[0] * 7 + [2]], ())
+    assert len(mask.problems) == 1  # of the class 4
+
+
+def test_a_list_without_background_begins_with_the_value_1(tmp_path):
+    write_pair(tmp_path)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\n")
+    masks = find(tmp_path)
+    assert [entry.name for entry in masks.classes.entries] == ["background", "a", "b", "c", "d"]
+    ((file, problem),) = masks.problems
+    assert (file, problem.kind, problem.left_out) == ("classes.txt", "names have no background", False)
+    assert problem.where.startswith("the first, 'a', has the value 1")
+
+
+@pytest.mark.parametrize("names", ["", "_background_\n", "__ignore__\n_background_\n"])
+def test_a_list_of_no_class_is_refused(tmp_path, names):
+    write_pair(tmp_path)
+    (tmp_path / "class_names.txt").write_text(names)
+    with pytest.raises(InputError, match=r"class_names\.txt: contains no name of a class"):
+        find(tmp_path)
+
+
+def test_a_list_of_more_classes_than_indices_is_refused(tmp_path):
+    write_pair(tmp_path)
+    (tmp_path / "class_names.txt").write_text("_background_\n" + "a\n" * 255)
+    with pytest.raises(InputError, match=r"class_names\.txt: 255 classes; indices from 1 to 254 stand for classes"):
+        find(tmp_path)
+
+
+def test_names_of_voc_that_nothing_proves_are_a_warning(tmp_path):
+    write_pair(tmp_path)
+    ((file, problem),) = find(tmp_path).problems
+    assert (file, problem.kind, problem.left_out) == ("SegmentationClass", "classes are named as VOC's", False)
+    assert problem.where.startswith("values up to 4 fit; if they are other classes, name them in class_names.txt")
+    write_pair(tmp_path / "voc", "2007_000032")
+    assert find(tmp_path / "voc").problems == ()
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+def test_indices_that_are_none_of_voc_have_no_names(tmp_path, mode):
+    for name, index in (("a", 1), ("b", 22), ("c", 23)):
+        write(tmp_path / f"SegmentationClass/{name}.png", [[0, index, 255]], "L")
+        if mode == "RGB":
+            values = np.array(voc._COLOURS)[[[0, index, 255]]]
+            image = np.stack([values >> 16, values >> 8 & 255, values & 255], axis=2).astype(np.uint8)
+            Image.fromarray(image).save(tmp_path / f"SegmentationClass/{name}.png")
+    masks = find(tmp_path)
+    assert [entry.name for entry in masks.classes.entries[1:]] == [f"class {index}" for index in range(1, 24)]
+    assert masks.refs[2].load().stuff.tolist() == [[0, 23, 0]]
+    assert all(ref.load().problems == () for ref in masks.refs)
+    assert masks.problems[0][1].where.startswith("values up to 23 are not the 20 classes of VOC")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("colors.txt", "neutral 224 224 192\nred leaf 0 0 128\nstem 128 128 0\nroot 0 128 0\n"),
+        (
+            "meta.json",
+            '{"classes": [{"title": "red leaf", "color": "#000080", "shape": "bitmap"}, '
+            '{"title": "stem", "color": "#808000"}, {"title": "root", "color": "#008000"}], "tags": []}',
+        ),
+        (
+            "dataset_meta.json",
+            '{"label_map": {"0": "nothing", "1": "red leaf", "2": "stem", "3": "root"}, "background_label": "0", '
+            '"segmentation_colors": [[0, 0, 0], [0, 0, 128], [128, 128, 0], [0, 128, 0]]}',
+        ),
+    ],
+)
+def test_colours_and_names_are_read_from_files_of_other_tools(tmp_path, file, content):
+    write_pair(tmp_path, mode="RGB")
+    (tmp_path / file).write_text(content)
+    masks = find(tmp_path)
+    assert [entry.name for entry in masks.classes.entries if entry.code][-3:] == ["red leaf", "stem", "root"]
+    mask = masks.refs[0].load()
+    assert {masks.classes.entries[code].name for code in mask.classes} == {"background", "stem"}
+    assert np.flatnonzero(mask.ignore).tolist() == [3]
+    assert (mask.problems, masks.problems) == ((), ())
+
+
+def test_a_meta_json_of_other_colours_is_refused(tmp_path):
+    write_pair(tmp_path)
+    (tmp_path / "meta.json").write_text('{"classes": [{"title": "leaf", "color": "red"}]}')
+    with pytest.raises(InputError, match=r"meta\.json: colour 1: .*; it needs a name and three numbers"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize(("file", "content"), [("meta.json", '{"classes": 3}'), ("colors.txt", "red and green\n")])
+def test_other_files_of_these_names_have_no_say(tmp_path, file, content):
+    write_pair(tmp_path)
+    (tmp_path / file).write_text(content)
+    assert find(tmp_path).classes.entries[1].name == "aeroplane"
+
+
+def test_the_folders_of_an_old_labelme2voc_are_read(tmp_path):
+    write(tmp_path / "SegmentationClassPNG/a.png", CLASSES)
+    write(tmp_path / "SegmentationObjectPNG/a.png", OBJECTS)
+    for name in ("SegmentationClass", "SegmentationObject"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", CLASSES)
+    assert find(tmp_path).refs[0].load().classes.tolist() == [0, 3, 3]
+
+
 def test_classes_alone_are_stuff(tmp_path):
     write(tmp_path / "SegmentationClass/a.png", CLASSES)
     masks = find(tmp_path)
@@ -101,7 +216,7 @@ def test_an_object_without_a_class_is_left_out_and_ignored(tmp_path):
 
 
 def test_a_class_that_has_no_name_is_ignored_and_recorded(tmp_path):
-    write(tmp_path / "SegmentationClass/a.png", [[21, 21, 20, 0]])
+    write(tmp_path / "SegmentationClass/2007_000001.png", [[21, 21, 20, 0]])
     mask = find(tmp_path).refs[0].load()
     assert mask.stuff.tolist() == [[0, 0, 20, 0]]
     assert mask.ignore.tolist() == [[True, True, False, False]]
@@ -224,6 +339,7 @@ def test_lists_and_folders_of_cvat_are_read(tmp_path):
         write_pair(tmp_path, name)
     write_list(tmp_path, "Train.txt", "a")
     write_list(tmp_path, "Validation.txt", "sub/b")
+    (tmp_path / "labels.txt").write_text("_background_\na\nb\nc\nd\n")
     masks = find(tmp_path)
     assert [ref.key for ref in masks.refs] == ["train/a", "val/sub/b"]
     assert all(len(ref.load().classes) == 3 for ref in masks.refs)
