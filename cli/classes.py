@@ -33,6 +33,6 @@ def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool =
 
     info = describe(store)
     vector = class_weights(info, formula, **shaping).tolist()
-    for line in render.class_warnings(info, vector):
+    for line in render.class_warnings(info, vector, "--formula"):
         print_message(f"warning: {line}")
     print_result(render.vector_json(info, formula, vector) if as_json else render.vector_text(info, vector))

@@ -91,8 +91,7 @@ def _explain(error: BaseException) -> NoReturn:
         end = "" if message.endswith((".", "?")) else "."
         _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
-        messages = getattr(error, "messages", ())  # of several bad masks, and the remedy
-        *others, last = [*messages, error.remedy] if len(messages) > 1 else [str(error)]  # type: ignore[attr-defined]
+        *others, last = map(str, error.args)
         for line in others:
             print_message(in_options(line))
         _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)

@@ -163,12 +163,14 @@ def workers(chosen: dict[str, Any]) -> Any:
 
 data: Decorator = click.argument("data", type=PathType())
 store: Decorator = click.argument("store", type=PathType())
-split: Decorator = option(
-    "--split",
-    heading="Splits",
-    metavar="TRAIN,VAL,TEST|FILE",
-    help="Shares, or a JSON or CSV file.  [default: train/ val/ test/ folders or splits.json|csv in DATA, or all train]",
-)
+
+
+def split(default: str) -> Decorator:
+    """Option for the splits, with the words for its default."""
+    text = f"Shares, or a JSON or CSV file.  [default: {default}]"
+    return option("--split", heading="Splits", metavar="TRAIN,VAL,TEST|FILE", help=text)
+
+
 running = group(
     option(
         "--workers",

@@ -1,30 +1,33 @@
 """Stores and reports as text, and as JSON."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from segprep.errors import OptionError, StorageError
+from segprep.errors import OptionError, StorageError, some
+from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
 from segprep.runs.foreground import notice
-from segprep.runs.scan import escape_controls
+from segprep.runs.scan import LEFT_OUT, escape_controls
+from segprep.runs.settings import setting_names
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import StoreInfo, stored_target, target_types, train_counts
+from segprep.store.schema import StoreInfo, TargetInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import fit
 
 NAMED = 3
 """Items that a warning names."""
-LISTED = 20
-"""Items of a long list in a report."""
 LARGE = 1000
 """Class weight above which there is a warning."""
 NAME_WIDTH = 24
@@ -60,11 +63,10 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             f"splits     {splits_text(path, info)}",
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
-            "target     parameters",
-            *(
-                f"{target.name:<11}{' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}"
-                for target in info.targets
-            ),
+            f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",
+            "",
+            "target     options",
+            *map(_target_line, info.targets),
             "",
             "bucket          masks",
             *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
@@ -74,7 +76,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
                 f"{entry.code:>4}  {_cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
                 for entry in info.classes
             ),
-            *(f"warning: {line}" for line in warnings(info)),
+            *(f"warning: {line}" for line in (*warnings(info), *split_warnings(path, info))),
         ]
     )
 
@@ -84,8 +86,12 @@ def warnings(info: StoreInfo) -> Iterator[str]:
     if line := notice(info):
         yield line
     for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in info.problems):
-        wheres = [_problem(problem.key, problem.where) for problem in info.problems if problem.kind == kind]
-        yield f"{kind}: {f'{len(wheres)} left out: ' if left_out else ''}{some(wheres, most=NAMED)}"
+        alike = [problem for problem in info.problems if (problem.kind, problem.left_out) == (kind, left_out)]
+        wheres = some((_problem(problem.key, problem.where) for problem in alike), most=NAMED)
+        if kind == LEFT_OUT:
+            yield f"{_count(len(alike), 'mask')} left out: {wheres}"
+        else:
+            yield f"{kind}: {f'{len(alike):,} left out: ' if left_out else ''}{wheres}"
     if info.instances == 0:
         yield "there is no instance in any mask"
     for target in info.targets:
@@ -101,8 +107,24 @@ def _problem(key: str, where: str) -> str:
 def write_problems(path: Path, info: StoreInfo) -> None:
     """Write one JSON object per line for each problem."""
     lines = [msgspec.json.encode(problem) for problem in info.problems]
-    try:
+    with _written(path):
         path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def check_writable(path: Path) -> None:
+    """Raise StorageError if a file cannot be written; its contents stay."""
+    is_new = not path.exists()
+    with _written(path):
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Context in which the file of the problems is written."""
+    try:
+        yield
     except OSError as error:
         raise StorageError(f"problems={str(path)!r}: cannot be written: {error.strerror}") from error
 
@@ -147,7 +169,23 @@ def _finding(finding: Finding) -> str:
     return f"{finding.path}: {finding.what}" + (f" (masks: {finding.masks})" if finding.masks else "")
 
 
-def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
+def split_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
+    """One line for the classes that train lacks and val or test has, and one for those that one of these lacks."""
+    if info.status != "complete":
+        return
+    split_of, pixels = read_table(path, info, "split"), read_table(path, info, "class_pixels")
+    names = np.array([escape_controls(entry.name) for entry in info.classes], object)[1:]
+    train, *others = ((pixels[split_of == code, 1:] > 0).any(axis=0) for code in range(len(info.splits)))
+    for code, there in enumerate(others, start=1):
+        for have, lack, has, lacks in (
+            (there, train, info.splits[code], "train"),
+            (train, there, "train", info.splits[code]),
+        ):
+            if (split_of == code).any() and (lost := names[have & ~lack]).size:
+                yield f"{_count(lost.size, 'class', 'classes')} of {has} without a pixel in {lacks}: {some(lost, most=NAMED)}"
+
+
+def class_warnings(info: StoreInfo, vector: Sequence[float], option: str = "--class-weights") -> Iterator[str]:
     """One line for the classes without a pixel in train, and one for those whose weight would drown the others."""
     weights = [(escape_controls(entry.name), weight, entry) for entry, weight in zip(info.classes, vector, strict=True)]
     absent = [f"{name} ({weight:g})" for name, weight, entry in weights if entry.code and not entry.train.pixels]
@@ -163,7 +201,7 @@ def class_warnings(info: StoreInfo, vector: Sequence[float]) -> Iterator[str]:
         verb = "class has a weight" if len(large) == 1 else "classes have weights"
         yield (
             f"{len(large)} {verb} above {LARGE:,} (largest: {name}, {weight:,.0f}); "
-            "consider --class-weights inverse-sqrt or --clip-class-weights 0.1,10"
+            f"consider {option} inverse-sqrt or --clip-class-weights 0.1,10"
         )
 
 
@@ -188,9 +226,13 @@ def _is_fitted(target: Target, counts: Counts) -> bool:
 
 
 def splits_text(path: AnyPath, info: StoreInfo) -> str:
-    """Number of masks in each split."""
+    """Number of masks in each split and fold."""
     counts = Counter(read_table(path, info, "split").tolist())
-    return ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
+    shown = ", ".join(f"{name} {counts[code]:,}" for code, name in enumerate(info.splits))
+    if info.split_rule.folds is None:
+        return shown
+    folds = Counter(read_table(path, info, "fold").tolist())
+    return f"{shown}; folds {some(f'{folds[fold]:,}' for fold in range(info.split_rule.folds))}"
 
 
 def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
@@ -207,24 +249,41 @@ def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
     return as_json({"formula": formula, "vector": list(vector), "weights": names})
 
 
-def some(items: Sequence[str], *, most: int = LISTED) -> str:
-    """Items with commas between, of which only the first are listed.
+def _target_line(target: TargetInfo) -> str:
+    """Name and options of a target; the parameters of one that is not part of segprep are no options."""
+    kind = target_types().get(target.name)
+    if kind is not None:
+        return f"{target.name:<10} {_options(target.parameters, setting_names(kind))}".rstrip()
+    return (
+        f"{target.name:<10} {' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}".rstrip()
+    )
+
+
+def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Settings as options that give them again, except those that are off.
 
     Examples
     --------
-    >>> some(["a", "b", "c"], most=2)
-    'a, b and 1 more'
+    >>> _options({"w0": 10.0, "normalise": True, "distance_clip": None}, ["w0", "normalise", "distance_clip"])
+    '--w0 10 --normalise'
     """
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    given = {f"--{name.replace('_', '-')}": values.get(name) for name in names}
+    return " ".join(
+        option if value is True else f"{option} {_value(value)}"
+        for option, value in given.items()
+        if value is not None and value is not False
+    )
 
 
 def _value(value: object) -> str:
-    """Value of a parameter; a long list is shortened."""
+    """Value of a setting, of which a long list is cut."""
+    if isinstance(value, dict):
+        return (
+            "{" + some((f"{escape_controls(name)}: {_value(item)}" for name, item in value.items()), most=NAMED) + "}"
+        )
     if isinstance(value, list | tuple):
-        shown = ",".join(f"{item:.4g}" for item in value[:4])
-        return f"[{shown}{',...' if len(value) > 4 else ''}]"  # noqa: PLR2004 - as many as fit a line
-    return f"{value}"
+        return some(map(_value, value), most=NAMED).replace(", ", ",")
+    return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
 def _cell(name: str) -> str:
@@ -233,8 +292,8 @@ def _cell(name: str) -> str:
     return f"{name if len(name) < NAME_WIDTH else name[: NAME_WIDTH - 2] + '…':<{NAME_WIDTH}}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def _megabytes(size: int) -> str:

@@ -11,12 +11,14 @@ import click
 _PARAMETER = re.compile(
     r"""
     (?<![^\s(])(?P<name>[a-z]\w*)=                          # stands alone: not within a path
-    (?P<value> '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | \([^()]*\) | True
+    (?P<value> '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" | \([^()]*\) | True | False | None
              | -?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)? | inf | nan) )
     (?=[:;,)\s]|\.\s|\.?$)
     """,
     re.VERBOSE,
 )
+_NAME = re.compile(r"^(?P<initial>[a-z]\w*)(?=: )|(?<![^\s(])(?P<name>[a-z]+(?:_[a-z]+)+)(?=[:;,)\s]|\.?$)")
+"""A parameter without its value: at the beginning of a message, or elsewhere one that no English word can be."""
 
 
 def as_options(message: str, options: Iterable[click.Parameter], given: Iterable[str] = ()) -> str:
@@ -31,30 +33,40 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
     '--sigma -1: must be from 0.001 to 1000 pixels'
     >>> as_options("data/sigma=5/a.png: not a PNG file", [sigma])
     'data/sigma=5/a.png: not a PNG file'
+    >>> as_options("sigma=5.0 instead of sigma=None", [sigma])
+    '--sigma 5 instead of no --sigma'
     """
     known = {option.name: option for option in options if isinstance(option, click.Option)}
     words = set(given)
 
     def spelled(match: re.Match[str]) -> str:
         option, value = known.get(match["name"]), match["value"]
-        if option is None or match[0] in words or option.is_flag != (value == "True"):
+        if option is None or match[0] in words or (value == "True" and not option.is_flag):
             return match[0]
+        if value in ("False", "None"):
+            return f"no {option.opts[0]}"
         if option.is_flag:
-            return option.opts[0]
+            return option.opts[0] if value == "True" else match[0]
         if value[0] == "(":
             separator = next((mark for mark in "/,x" if mark in (option.metavar or "")), ",")
-            value = separator.join(part.strip() for part in value[1:-1].split(","))
+            value = separator.join(part.strip().removesuffix(".0") for part in value[1:-1].split(","))
         elif value[0] in "'\"":
             value = quote(literal_eval(value))
+        else:
+            value = value.removesuffix(".0")
         return f"{option.opts[0]} {value}"
 
-    return _PARAMETER.sub(spelled, message)
+    def named(match: re.Match[str]) -> str:
+        option = known.get(match["initial"] or match["name"])
+        return match[0] if option is None or match[0] in words else option.opts[0]
+
+    return _NAME.sub(named, _PARAMETER.sub(spelled, message))
 
 
 def in_options(message: str) -> str:
-    """Message whose parameters are spelled as options of the running command."""
+    """Message whose parameters are spelled as options of the running command, or of the one that makes stores."""
     from .commands import main  # noqa: PLC0415 - it imports the commands, and these this module
 
     name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    command = main.get_command(None, name)
-    return message if command is None else as_options(message, command.params, sys.argv)
+    commands = [command for command in (main.get_command(None, "weights"), main.get_command(None, name)) if command]
+    return as_options(message, [param for command in commands for param in command.params], sys.argv)

@@ -13,7 +13,7 @@ from .output import print_message, print_result
 
 @click.command(cls=options.Command)
 @options.store
-@options.split
+@options.split("splits of STORE as they are; only --folds may be added")
 @options.settings("Splits", SplitRule)
 @options.option(
     "--refit",
@@ -35,6 +35,6 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     with ProgressBar() as progress:
         info = resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
-    for line in render.stale(store, info):
+    for line in (*render.stale(store, info), *render.split_warnings(store, info)):
         print_message(f"warning: {line}")
     print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")

@@ -13,20 +13,28 @@ from .output import print_result
 
 @click.command(cls=options.Command)
 @options.store
-@options.option("--deep", is_flag=True, help="Decode every shard, to detect damage that keeps its size.")
+@options.option(
+    "--deep", heading="Checks", is_flag=True, help="Decode every shard, to detect damage that keeps its size."
+)
 @options.option(
     "--against",
+    heading="Checks",
     metavar="DATA",
     type=options.PathType(),
     help="Compute some masks of DATA again, and compare all their arrays.",
 )
-@options.option("--sample", default=16, show_default=True, help="Number of masks that --against computes.")
-@options.option("--seed", default=0, show_default=True, help="Random seed of the sample.")
+@options.option(
+    "--sample", heading="Checks", default=16, show_default=True, help="Number of masks that --against computes."
+)
+@options.option(
+    "--seed", heading="Checks", default=0, show_default=True, help="Random seed of the choice that --against makes."
+)
 @options.option(
     "--repair",
+    heading="Repair",
     metavar="DATA",
     type=options.PathType(),
-    help="Verify as with --deep, and write what is damaged again from DATA.",
+    help="Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
 )
 @options.running
 @options.output
@@ -44,6 +52,8 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
 
     if repair is not None and "against" in chosen:
         raise click.UsageError("--repair and --against exclude each other; repair first")
+    if unused := [f"--{name}" for name in ("sample", "seed") if name in chosen and "against" not in chosen]:
+        raise click.UsageError(f"{' and '.join(unused)}: no effect without --against DATA")
     workers = options.workers(chosen)
     with ProgressBar() as progress:
         if repair is not None:

@@ -48,7 +48,7 @@ from .spelling import in_options
 )
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
-@options.split
+@options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
 @options.settings("Splits", SplitRule)
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
@@ -68,7 +68,7 @@ from .spelling import in_options
     "--part",
     heading="Running",
     metavar="I/N",
-    help="Write one of N parts of the shards, for runs side by side; when all have ended, a run without it completes STORE.",
+    help="Write only part I of N, in one of N runs side by side; when all have ended, run once without --part.",
 )
 @options.option(
     "--reread",
@@ -86,9 +86,11 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
+    if problems is not None:
+        render.check_writable(problems)
     with ProgressBar() as progress:
         info = preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
-    for line in render.warnings(info):
+    for line in (*render.warnings(info), *render.split_warnings(store, info)):
         print_message(f"warning: {in_options(line)}")
     if info.status != "complete":
         print_message("once all parts are written, run the same command without --part to complete the store")

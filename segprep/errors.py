@@ -1,7 +1,7 @@
 """Errors of segprep, one class for each kind of remedy.
 
-A message is one line: where, what, the value, the remedy. Parameters are written as in Python, ``sigma=-1``; the command
-line writes them as its options, ``--sigma -1``, prints the line, and ends with `exit_code`.
+A message is a line, rarely several: where, what, the value, the remedy. Parameters are written as in Python, ``sigma=-1``;
+the command line writes them as its options, ``--sigma -1``, prints the lines, and ends with `exit_code`.
 """
 
 from collections.abc import Iterable
@@ -12,9 +12,12 @@ IS_A_BUG = "this is a bug in segprep"
 
 
 class SegprepError(Exception):
-    """Base class of the errors that segprep foresees; never raised itself."""
+    """Base class of the errors that segprep foresees; never raised itself. Its arguments are the lines of the message."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
 
 
 class SegprepWarning(UserWarning):
@@ -55,6 +58,19 @@ class JobError(SegprepError):
     """A job failed in an unforeseen way: a bug in segprep."""
 
     exit_code = 70
+
+
+def some(items: Iterable[object], *, most: int = 20) -> str:
+    """Items with commas between, of which only the first are listed, so that no message grows with the data.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    shown = [*map(str, items)]
+    more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:

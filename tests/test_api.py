@@ -76,7 +76,10 @@ def test_targets_may_be_names_or_objects(targets, settings, made):
         (SplitRule((0.5, 0.5, 0.0), seed=1), SplitRule((0.5, 0.5, 0.0), seed=1)),
     ],
 )
-def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule):
+def test_a_split_may_be_shares_or_a_file_or_a_rule(split, rule, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("splits.csv", "splits.json"):
+        (tmp_path / name).touch()
     assert split_rule(split, {}) == rule
     assert split_rule(split, {"seed": 7}).seed == 7
 
@@ -109,7 +112,7 @@ def test_a_preset_brings_its_separation():
         ({"preset": "falk"}, "preset='falk': choose one of paper, deshpande2018, falk2019"),
         ({"targets": "weigths"}, "targets='weigths': choose one of .*; did you mean 'weights'?"),
         ({"targets": "labels"}, "targets='labels': always written; leave it out"),
-        ({"targets": "distance", "sigma": 3}, "sigma=3: belongs to the target weights; add 'weights' to targets"),
+        ({"targets": "distance", "sigma": 3}, "sigma=3: belongs to the target weights; use targets='distance,weights'"),
         ({"targets": Weights(), "sigma": 3}, r"sigma=3: belongs to the target weights; set it in Weights\(...\)"),
         ({"split": (1,)}, r"split=\(1,\): give the shares of train, val and test"),
         ({"part": "9/8"}, "part='9/8': must be of the form '2/8'"),

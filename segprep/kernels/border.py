@@ -6,17 +6,22 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import BoolArray, FloatArray, LabelArray
+from segprep.arrays import BoolArray, CountArray, FloatArray, LabelArray
 from segprep.errors import OptionError, check_choice
 from segprep.kernels.compiled import compiled
-from segprep.kernels.nearest import SquaredArray, nearest_two_bands
+from segprep.kernels.nearest import Integers, nearest_two_bands
 from segprep.kernels.planes import as_planes
 
 BorderOn: TypeAlias = Literal["background", "all"]
 SingleInstance: TypeAlias = Literal["zero", "d1"]
 
+DoubleArray: TypeAlias = NDArray[np.float64]
+
+LOG_2 = math.log(2)
 NEGLIGIBLE = 1e-7
 """Border terms below this are 0: it is about the smallest step of float16."""
+_BLOCK = 256
+"""Columns whose terms are computed at once, in scratch memory that fits the first cache."""
 
 
 def border_weights(
@@ -49,8 +54,8 @@ def border_weights(
     -------
     (H, W) float32 array
         In ``[0, w0]``. d1 and d2 are the Euclidean distances between pixel centres to the nearest and to the second nearest
-        distinct instance, in pixels. 0 without an instance, and beyond `reach`, where the term would be below `NEGLIGIBLE`.
-        The numbers of the instances have no influence.
+        distinct instance, in pixels. 0 without an instance, and where the term would be below 1e-7, about the smallest step
+        of float16. The numbers of the instances have no influence.
 
     Raises
     ------
@@ -78,8 +83,8 @@ def border_weights(
         if border_on == "background":
             border[(planes > 0).any(axis=0)] = 0
     else:
-        for rows, squared in nearest_two_bands(sites, reach=span):
-            _border_term(squared, float(w0), 2.0 * sigma * sigma, border_on == "all", border[rows])
+        for rows, first, other in nearest_two_bands(sites, reach=span, on_instances=border_on == "all"):
+            _border_term(first, other, float(w0), 2.0 * sigma * sigma, border[rows])
     return border
 
 
@@ -152,12 +157,40 @@ def _is_single(planes: LabelArray) -> bool:
 
 
 @compiled
-def _border_term(squared: SquaredArray, w0: float, width: float, inside: bool, out: FloatArray) -> None:
-    """Fill `out` with the border term of squared distances within reach; `inside`: also where d1 is 0."""
-    beyond = np.uint32(np.iinfo(np.uint32).max)
-    for y in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            first = squared[0, y, x]
-            if first != beyond and (inside or first > 0):
-                d = math.sqrt(first) + math.sqrt(squared[1, y, x])
-                out[y, x] = w0 * math.exp(-d * d / width)
+def _border_term(first: Integers, other: Integers, w0: float, width: float, out: FloatArray) -> None:
+    """Fill `out` with ``w0 exp(-(d1 + d2)^2 / width)`` of squared distances d1^2 and d2^2, where they are within reach."""
+    columns = first.shape[1]
+    exponent = np.empty(_BLOCK, np.float64)
+    power = np.empty(_BLOCK, np.int64)
+    scale = power.view(np.float64)
+    for y in range(first.shape[0]):
+        for x in range(0, columns, _BLOCK):
+            size = min(_BLOCK, columns - x)
+            p, q = first[y, x : x + size], other[y, x : x + size]
+            if p.max() >= 0:
+                _exponents(p, q, -1 / (width * LOG_2), exponent, power)
+                _powers(p, exponent, scale, w0, out[y, x : x + size])
+
+
+@compiled
+def _exponents(first: Integers, other: Integers, factor: float, exponent: DoubleArray, power: CountArray) -> None:
+    """Split ``factor (d1 + d2)^2`` into a fraction of at most a half and the bits of 2 to an integer power, as a float64."""
+    for i in range(np.uint64(first.size)):
+        a, b = np.float64(first[i]), np.float64(other[i])
+        t = (a + b + 2 * np.sqrt(a * b)) * factor
+        n = np.floor(t + 0.5)
+        exponent[i] = t - n
+        power[i] = (np.int64(n) + 1023) << 52
+
+
+@compiled
+def _powers(first: Integers, exponent: DoubleArray, scale: DoubleArray, w0: float, out: FloatArray) -> None:
+    """Fill `out` with w0 times 2 to a fraction, by its series, times an integer power of 2; 0 beyond reach.
+
+    The error of the series of 11 terms is below 1e-14 of the value.
+    """
+    for i in range(np.uint64(first.size)):
+        f = exponent[i] * LOG_2
+        s = 1 + f * (1 / 8) * (1 + f * (1 / 9 + f * (1 / 90 + f * (1 / 990))))
+        s = 1 + f * (1 + f * (1 / 2 + f * (1 / 6 + f * (1 / 24 + f * (1 / 120 + f * (1 / 720 + f * (1 / 5040) * s))))))
+        out[i] = np.float32(w0 * scale[i] * s) if first[i] >= 0 else np.float32(0)

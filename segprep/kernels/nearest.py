@@ -1,13 +1,13 @@
-"""The two smallest distances to distinct instances, at the cost of one distance transform.
+"""The two smallest distances to distinct instances, at less than the cost of one distance transform.
 
 One distance transform per instance costs as many passes over the image as it has instances. Here each pixel carries the
-nearest and the second nearest *distinct* instance at once, packed as integer keys, squared distance above instance
-number, so that `min` compares distances and an exclusive-or shows if two keys belong to the same instance:
+nearest and the second nearest *distinct* instance at once:
 
-1. per column, a downward and an upward sweep leave the two nearest instances within that column;
-2. per row, the columns at offset 1, 2, ... are merged in, nearest first, by branch-free minima and maxima that the
-   compiler vectorises. Two per column are enough: an instance that is third nearest in its own column is at most third
-   nearest anywhere.
+1. per column, a downward and an upward sweep leave the nearest instance within that column, its distance, and the distance
+   of the nearest other one;
+2. per row, the columns at offset 1, 2, ... are searched, first for the nearest instance of all, its *owner*; then for the
+   nearest other one: in each column it is the second where the nearest is the owner, else the nearest. Both loops are
+   minima without branches, which the compiler vectorises, in 16 bits where distances and numbers fit.
 
 A block of columns is skipped where fewer than two instances are within reach, and left as soon as no larger offset can
 improve any of its pixels. Work goes in bands of rows with a halo of `reach`, so scratch memory does not grow with the
@@ -27,14 +27,16 @@ from segprep.kernels.compiled import compiled
 from segprep.kernels.planes import as_planes
 
 SquaredArray: TypeAlias = NDArray[np.uint32]
-KeyArray: TypeAlias = NDArray[Any]
-"""int32 keys, or int64 where reach and instance numbers need more bits."""
+Integers: TypeAlias = NDArray[Any]
+"""Squared distances, or numbers of instances: int16, or int32 or int64 where these need more bits."""
 
 BEYOND = np.iinfo(np.uint32).max
 """Squared distance that stands for 'not within reach'."""
 
-_BLOCK = 256  # columns: fewer are left earlier, more amortise a merge; 64, 128 and 192 measured slower
-_BAND = 256  # rows: the halo costs little, and keys of a 2048 px wide band fit the cache
+_BLOCK = 512  # columns: fewer are left earlier, more amortise a search
+_CELL = 32  # columns that are skipped where fewer than two instances are within reach
+_BAND = 256  # rows, more if the image is narrow: the halo costs little, and the columns of a band fit the cache
+_PIXELS = 2**18
 
 
 def nearest_two(labels: NDArray[Any]) -> FloatArray:
@@ -89,210 +91,273 @@ def nearest_two_squared(planes: LabelArray, *, reach: int) -> SquaredArray:
     array([[ 0,  1,  4,  1,  0],
            [16,  9,  4,  9, 16]], dtype=uint32)
     """
-    height, width = planes.shape[1:]
-    squared = np.empty((2, height, width), np.uint32)
-    for rows, band in nearest_two_bands(planes, reach=reach):
-        squared[:, rows] = band
+    squared = np.empty((2, *planes.shape[1:]), np.uint32)
+    for rows, *bands in nearest_two_bands(planes, reach=reach):
+        for both, band in zip(squared, bands, strict=True):
+            both[rows] = np.where(band < 0, BEYOND, band)
     return squared
 
 
-def nearest_two_bands(planes: LabelArray, *, reach: int) -> Iterator[tuple[slice, SquaredArray]]:
-    """Rows and result of `nearest_two_squared`, a band of rows at a time, so that scratch memory stays small."""
+def nearest_two_bands(
+    planes: LabelArray, *, reach: int, on_instances: bool = True
+) -> Iterator[tuple[slice, Integers, Integers]]:
+    """Rows and both results of `nearest_two_squared`, a band of rows at a time; -1 stands for 'not within reach'.
+
+    The arrays of a band are valid until the next one is made. Without `on_instances`, pixels of instances are not within
+    reach either, which is quicker.
+    """
     planes = np.ascontiguousarray(planes)
     height, width = planes.shape[1:]
     reach = min(reach, 2 * (height + width))
-    far = reach * reach + 1
-    dtype, shift = _key_format(far, int(planes.max(initial=0)))
-    band = min(height, max(_BAND, 4 * reach))
-    keys = np.full((2, band, width + 2 * reach), far << shift, dtype)
-    for top in range(0, height, band):
-        rows = slice(top, min(top + band, height))
-        squared = np.empty((2, rows.stop - top, width), np.uint32)
-        near, second = keys[0, : rows.stop - top], keys[1, : rows.stop - top]
-        _sweep_columns(planes, top, near, second, reach, shift)
-        _merge_rows(near, second, squared, reach, shift)
-        yield rows, squared
+    dtype = _integers(reach, width, int(planes.max(initial=0)))
+    rows = min(height, max(_BAND, 4 * reach, _PIXELS // width))
+    near, second = np.full((2, rows, width + 2 * reach), (reach + 1) ** 2, dtype)
+    owner = np.zeros(near.shape, dtype)
+    first, other = np.empty((2, rows, width), dtype)
+    for top in range(0, height, rows):
+        size = min(rows, height - top)
+        _sweep_columns(planes, top, near[:size], second[:size], owner[:size], reach)
+        _search_rows(near[:size], second[:size], owner[:size], first[:size], other[:size], reach, on_instances)
+        yield slice(top, top + size), first[:size], other[:size]
 
 
-def _key_format(far: int, largest: int) -> tuple[type, int]:
-    """Integer type of the keys and the bit at which their distance begins.
-
-    Two distances are added before they are compared, so the distance needs the bits of ``2 * far``.
-    """
-    bits = (2 * far).bit_length()
-    narrow, wide = (np.iinfo(dtype).bits - 1 - bits for dtype in (np.int32, np.int64))
-    if narrow > 0 and largest < 1 << narrow:
-        return np.int32, narrow
-    return np.int64, wide
+def _integers(reach: int, width: int, largest: int) -> type:
+    """Narrowest type for sums of two squared distances and for the numbers of instances, which are compared for equality."""
+    most = (reach + 1) ** 2 + min(reach, width) ** 2
+    if most < 2**15 and largest < 2**16:
+        return np.int16
+    return np.int32 if most < 2**31 else np.int64
 
 
 @compiled
-def _sweep_columns(planes: LabelArray, top: int, near: KeyArray, second: KeyArray, reach: int, shift: int) -> None:
-    """Fill `near` and `second` with the two nearest instances of each column, from `top` on.
+def _sweep_columns(planes: LabelArray, top: int, near: Integers, second: Integers, owner: Integers, reach: int) -> None:
+    """Squared distances of the two nearest instances in each column, and the nearest one, of the rows from `top` on.
 
     The columns `reach` to the left and right of the image stay as they are: far.
     """
-    key = near.dtype.type
+    kind = near.dtype.type
     height, width = planes.shape[1:]
     bottom = top + near.shape[0]
-    far = key((reach * reach + 1) << shift)
-    number = key((1 << shift) - 1)
-    a1 = np.full(width, far, near.dtype)
-    a2 = np.full(width, far, near.dtype)
+    far = kind(reach + 1)
+    a1, a2, number = np.full(width, far, near.dtype), np.full(width, far, near.dtype), np.zeros(width, near.dtype)
     for y in range(max(0, top - reach), bottom):
-        _age(a1, a2, planes[:, y], reach, shift, far)
+        _age(a1, a2, number, planes[:, y], far)
         if y >= top:
             near[y - top, reach : reach + width] = a1
             second[y - top, reach : reach + width] = a2
+            owner[y - top, reach : reach + width] = number
     a1[:] = far
     a2[:] = far
+    number[:] = 0
     for y in range(min(height, bottom + reach) - 1, top - 1, -1):
-        _age(a1, a2, planes[:, y], reach, shift, far)
+        _age(a1, a2, number, planes[:, y], far)
         if y < bottom:
-            n = near[y - top, reach : reach + width]
-            s = second[y - top, reach : reach + width]
-            _merge(n, s, a1, a2, key(0), far, number, far)
-            _square(n, shift, far)
-            _square(s, shift, far)
+            _join(
+                near[y - top, reach : reach + width],
+                second[y - top, reach : reach + width],
+                owner[y - top, reach : reach + width],
+                a1,
+                a2,
+                number,
+            )
 
 
 @compiled
-def _age(a1: KeyArray, a2: KeyArray, sites: LabelArray, reach: int, shift: int, far: Any) -> None:
+def _age(near: Integers, second: Integers, owner: Integers, sites: LabelArray, far: Any) -> None:
     """Move one row on: known instances are a pixel farther away, and the instances of this row are at distance 0."""
-    key = a1.dtype.type
-    step = key(1 << shift)
-    lost = key((reach + 1) << shift)
-    number = key((1 << shift) - 1)
-    for x in range(a1.size):
-        p = key(a1[x] + step)
-        q = key(a2[x] + step)
-        a1[x] = p if p < lost else far
-        a2[x] = q if q < lost else far
+    kind = near.dtype.type
+    step = kind(1)
     for k in range(sites.shape[0]):
         row = sites[k]
-        for x in range(a1.size):
-            b = key(row[x]) if row[x] > 0 else far
-            p = a1[x]
-            worse = far if (p ^ b) & number == 0 else max(p, b)
-            a1[x] = min(p, b)
-            a2[x] = min(a2[x], worse)
+        for i in range(np.uint64(near.size)):
+            site, number = row[i], owner[i]
+            a, b = min(kind(near[i] + step), far), min(kind(second[i] + step), far)
+            is_other = site > 0 and kind(site) != number
+            near[i] = kind(0) if site > 0 else a
+            second[i] = a if is_other else b
+            owner[i] = kind(site) if site > 0 else number
+        step = kind(0)
 
 
 @compiled
-def _square(keys: KeyArray, shift: int, far: Any) -> None:
-    """Turn distances along a column into squared distances."""
-    key = keys.dtype.type
-    number = key((1 << shift) - 1)
-    for x in range(keys.size):
-        p = keys[x]
-        d = key(p >> shift)
-        keys[x] = key(((d * d) << shift) | (p & number)) if p < far else far
-
-
-@compiled
-def _merge(
-    a1: KeyArray, a2: KeyArray, left: KeyArray, right: KeyArray, add: Any, limit: Any, number: Any, far: Any
-) -> Any:
-    """Merge the candidates `left` and `right`, each `add` farther, into the two nearest distinct ones.
-
-    Returns the largest second key among the pixels whose first is below `limit`: those that can still change.
-    """
-    key = a1.dtype.type
-    worst = key(0)
-    for i in range(a1.size):
-        p = a1[i]
-        q = a2[i]
-        b = key(left[i] + add)  # the sum of two int32 would be int64, and half as many fit a vector
-        worse = far if (p ^ b) & number == 0 else max(p, b)
-        p = min(p, b)
-        q = min(q, worse)
-        b = key(right[i] + add)
-        worse = far if (p ^ b) & number == 0 else max(p, b)
-        p = min(p, b)
-        q = min(q, worse)
-        a1[i] = p
-        a2[i] = q
-        worst = max(worst, q if p < limit else key(0))
-    return worst
-
-
-@compiled
-def _merge_rows(near: KeyArray, second: KeyArray, squared: SquaredArray, reach: int, shift: int) -> None:
-    """Merge the neighbours within `reach` of every row, block by block, into `squared`."""
-    height, width = squared.shape[1:]
-    far = near.dtype.type((reach * reach + 1) << shift)
-    scratch = np.empty((2, _BLOCK), near.dtype)
-    for y in range(height):
-        for x in range(0, width, _BLOCK):
-            size = min(_BLOCK, width - x)
-            d1 = squared[0, y, x : x + size]
-            d2 = squared[1, y, x : x + size]
-            n = near[y, x : x + size + 2 * reach]
-            s = second[y, x : x + size + 2 * reach]
-            if _several(n, s, shift, far):
-                a1 = scratch[0, :size]
-                a2 = scratch[1, :size]
-                _merge_block(n, s, a1, a2, reach, shift, far)
-                _write(a1, a2, d1, d2, reach, shift)
-            else:
-                d1[:] = BEYOND
-                d2[:] = BEYOND
-
-
-@compiled
-def _several(near: KeyArray, second: KeyArray, shift: int, far: Any) -> bool:
-    """True if these columns hold two distinct instances."""
-    key = near.dtype.type
-    number = key((1 << shift) - 1)
-    lowest = number
-    highest = key(0)
-    nearest_second = far
-    for x in range(near.size):
-        p = near[x]
-        lowest = min(lowest, p & number if p < far else number)
-        highest = max(highest, p & number if p < far else key(0))
-        nearest_second = min(nearest_second, second[x])
-    return bool(lowest < highest or nearest_second < far)
-
-
-@compiled
-def _merge_block(
-    near: KeyArray, second: KeyArray, a1: KeyArray, a2: KeyArray, reach: int, shift: int, far: Any
+def _join(
+    near: Integers,
+    second: Integers,
+    owner: Integers,
+    near_below: Integers,
+    second_below: Integers,
+    owner_below: Integers,
 ) -> None:
-    """Two nearest distinct instances, as keys, of the columns `reach` inside `near` and `second`.
-
-    A candidate at offset `dx` is at least `dx` away. As the second nearest it matters only where d1 + dx <= reach. It
-    could become the nearest too, which matters only while 2 dx <= reach.
-    """
-    key = near.dtype.type
-    number = key((1 << shift) - 1)
-    size = a1.size
-    a1[:] = near[reach : reach + size]
-    a2[:] = second[reach : reach + size]
-    worst = a2.max()
-    first_bound = near.min() >> shift
-    second_bound = second.min() >> shift
-    for dx in range(1, reach + 1):
-        open_ = worst >> shift
-        if open_ <= dx * dx + first_bound:
-            break
-        add = key((dx * dx) << shift)
-        rest = reach - dx - 1
-        limit = key(far + 1) if 2 * (dx + 1) <= reach else key((rest * rest + 1) << shift)
-        left = reach - dx
-        right = reach + dx
-        worst = _merge(a1, a2, near[left : left + size], near[right : right + size], add, limit, number, far)
-        if open_ > dx * dx + second_bound:
-            worst = _merge(a1, a2, second[left : left + size], second[right : right + size], add, limit, number, far)
+    """Join the instances above with those below, and square the distances."""
+    kind = near.dtype.type
+    for x in range(np.uint64(near.size)):
+        a, b = near[x], near_below[x]
+        a2, b2 = second[x], second_below[x]
+        above, below = owner[x], owner_below[x]
+        is_above = a <= b
+        other = (b2 if is_above else a2) if above == below else max(a, b)
+        other = min(other, a2 if is_above else b2)
+        closest = min(a, b)
+        near[x] = kind(closest * closest)
+        second[x] = kind(other * other)
+        owner[x] = above if is_above else below
 
 
 @compiled
-def _write(a1: KeyArray, a2: KeyArray, d1: SquaredArray, d2: SquaredArray, reach: int, shift: int) -> None:
-    """Squared distances of keys; `BEYOND` where d1 + d2 > reach: in integers, 4 p q > (reach^2 - p - q)^2."""
-    for x in range(a1.size):
-        p = np.int64(a1[x] >> shift)
-        q = np.int64(a2[x] >> shift)
-        rest = np.int64(reach) * reach - p - q
-        within = rest >= 0 and 4 * p * q <= rest * rest
-        d1[x] = p if within else BEYOND
-        d2[x] = q if within else BEYOND
+def _search_rows(
+    near: Integers, second: Integers, owner: Integers, first: Integers, other: Integers, reach: int, on_instances: bool
+) -> None:
+    """Fill `first` and `other` row by row and block by block from the columns within `reach`."""
+    height, width = first.shape
+    numbers = np.empty(_BLOCK, near.dtype)
+    cells = np.empty((3, -(-width // _CELL)), near.dtype)
+    for y in range(height):
+        _summarise(near[y, reach:], second[y, reach:], owner[y, reach:], width, cells, (reach + 1) ** 2)
+        x = 0
+        while x < width:
+            start, stop = x, min(width, x + _BLOCK)
+            while x < stop and _several(cells, x // _CELL, -(-reach // _CELL), (reach + 1) ** 2):
+                x = min(x + _CELL, width)
+            if x > start:
+                columns, size = slice(start, x + 2 * reach), x - start
+                n, s, o = near[y, columns], second[y, columns], owner[y, columns]
+                p, q = first[y, start:x], other[y, start:x]
+                _search_first(n, o, p, numbers[:size], reach)
+                _search_other(n, s, o, p, q, numbers[:size], reach, on_instances)
+            else:
+                x = min(x + _CELL, width)
+                first[y, start:x] = -1
+                other[y, start:x] = -1
+
+
+@compiled
+def _summarise(near: Integers, second: Integers, owner: Integers, width: int, cells: Integers, far: int) -> None:
+    """Lowest and highest number of an instance in each cell of a row, and the smallest second distance."""
+    kind = near.dtype.type
+    far = kind(far)
+    for cell in range(cells.shape[1]):
+        lowest, highest, nearest_second = kind(np.iinfo(kind).max), kind(np.iinfo(kind).min), far
+        for i in range(np.uint64(cell * _CELL), np.uint64(min(width, (cell + 1) * _CELL))):
+            is_site = near[i] < far
+            number = owner[i]
+            lowest = min(lowest, number if is_site else lowest)
+            highest = max(highest, number if is_site else highest)
+            nearest_second = min(nearest_second, second[i])
+        cells[0, cell] = lowest
+        cells[1, cell] = highest
+        cells[2, cell] = nearest_second
+
+
+@compiled
+def _several(cells: Integers, cell: int, reach: int, far: int) -> bool:
+    """True if the cells up to `reach` from a cell hold two distinct instances."""
+    lowest, highest = cells[0, cell], cells[1, cell]
+    for near in range(max(0, cell - reach), min(cells.shape[1], cell + reach + 1)):
+        lowest = min(lowest, cells[0, near])
+        highest = max(highest, cells[1, near])
+        if lowest < highest or cells[2, near] < far:
+            return True
+    return False
+
+
+@compiled
+def _search_first(near: Integers, owner: Integers, first: Integers, numbers: Integers, reach: int) -> None:
+    """Squared distance and number of the nearest instance of each pixel, if that distance is at most half of `reach`."""
+    kind = near.dtype.type
+    for i in range(np.uint64(first.size)):
+        first[i] = near[i + np.uint64(reach)]
+        numbers[i] = owner[i + np.uint64(reach)]
+    most = np.int64((reach // 2 + 1) ** 2)
+    for dx in range(1, reach // 2 + 1):
+        if dx * dx >= most:
+            break
+        most = _nearer(first, numbers, near, owner, np.uint64(reach - dx), np.uint64(reach + dx), kind(dx * dx))
+
+
+@compiled
+def _nearer(
+    first: Integers, numbers: Integers, near: Integers, owner: Integers, left: Any, right: Any, add: Any
+) -> Any:
+    """Let two columns compete with each pixel's nearest; returns the largest squared distance.
+
+    Indices without a sign, here and below, spare the test for negative ones, which would prevent vectors.
+    """
+    kind = first.dtype.type
+    most = kind(0)
+    for i in range(np.uint64(first.size)):
+        p, number = first[i], numbers[i]
+        a, a_owner = kind(near[left + i] + add), owner[left + i]
+        b, b_owner = kind(near[right + i] + add), owner[right + i]
+        number = a_owner if a < p else number
+        p = min(p, a)
+        number = b_owner if b < p else number
+        p = min(p, b)
+        first[i] = p
+        numbers[i] = number
+        most = max(most, p)
+    return most
+
+
+@compiled
+def _search_other(
+    near: Integers,
+    second: Integers,
+    owner: Integers,
+    first: Integers,
+    other: Integers,
+    numbers: Integers,
+    reach: int,
+    on_instances: bool,
+) -> None:
+    """Squared distance of the nearest instance but the one of `numbers`; both distances are -1 where not within reach.
+
+    A pixel whose nearest instance is d1 away is searched up to ``reach - d1``.
+    """
+    kind = near.dtype.type
+    half = kind(reach * reach // 4)
+    least = kind(0) if on_instances else kind(1)
+    most = np.int64(0)
+    for i in range(np.uint64(first.size)):
+        p, n, s, o = first[i], near[i + np.uint64(reach)], second[i + np.uint64(reach)], owner[i + np.uint64(reach)]
+        q = s if o == numbers[i] else n
+        rest = np.float32(reach) - np.sqrt(np.float32(p))
+        q = min(q, kind(rest * rest + np.float32(2)))
+        q = q if least <= p <= half else kind(0)
+        other[i] = q
+        most = max(most, np.int64(q))
+    for dx in range(1, reach + 1):
+        if dx * dx >= most:
+            break
+        most = _other(other, numbers, near, second, owner, np.uint64(reach - dx), np.uint64(reach + dx), kind(dx * dx))
+    for i in range(np.uint64(first.size)):
+        p, q = np.float64(first[i]), np.float64(other[i])
+        rest = np.float64(reach) * reach - p - q
+        within = least <= first[i] <= half and rest >= 0 and 4 * p * q <= rest * rest  # d1 + d2 <= reach
+        first[i] = first[i] if within else kind(-1)
+        other[i] = other[i] if within else kind(-1)
+
+
+@compiled
+def _other(
+    other: Integers,
+    numbers: Integers,
+    near: Integers,
+    second: Integers,
+    owner: Integers,
+    left: Any,
+    right: Any,
+    add: Any,
+) -> Any:
+    """Let two columns compete for the nearest instance but the one of `numbers`; returns the largest squared distance."""
+    kind = other.dtype.type
+    most = kind(0)
+    for i in range(np.uint64(other.size)):
+        number, q = numbers[i], other[i]
+        a, a2, a_owner = near[left + i], second[left + i], owner[left + i]
+        b, b2, b_owner = near[right + i], second[right + i], owner[right + i]
+        a = a2 if a_owner == number else a
+        b = b2 if b_owner == number else b
+        q = min(q, kind(min(a, b) + add))
+        other[i] = q
+        most = max(most, q)
+    return most

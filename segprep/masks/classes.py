@@ -9,18 +9,9 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class ClassEntry:
-    """One class.
+    """One class: its number in segprep (0 is the background), its number in the source, or None, and its name.
 
-    Attributes
-    ----------
-    code : int
-        Its number in segprep; 0 is the background.
-    id : int or None
-        Its number in the source; None if the source has none.
-    name : str
-        Its name.
-    is_thing : bool
-        True for a class with instances (car, nucleus), False for stuff (sky, background).
+    `is_thing` is True for a class with instances (car, nucleus), False for stuff (sky, background).
     """
 
     code: int
@@ -49,17 +40,10 @@ class ClassTable:
 
 
 def class_table(classes: Iterable[tuple[int | None, str] | tuple[int | None, str, bool]]) -> ClassTable:
-    """Table of the background and of classes, in the order of their codes.
+    """Table of the background and of classes: number in the source, name, and True (the default) for one with instances.
 
     Class weights are given by name, so a class that is named as the background is gets another name.
 
-    Parameters
-    ----------
-    classes : iterable of (int or None, str) or (int or None, str, bool)
-        Number in the source, name, and True (the default) for a class with instances.
-
-    Examples
-    --------
     >>> table = class_table([(1, "background"), (2, "cell"), (7, "road", False)])
     >>> [(entry.code, entry.id, entry.name, entry.is_thing) for entry in table.entries[1:]]
     [(1, 1, 'background 2', True), (2, 2, 'cell', True), (3, 7, 'road', False)]

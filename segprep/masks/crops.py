@@ -41,16 +41,10 @@ def mask_from_crops(
     """Mask of instances that may overlap: each goes to the first plane that is free under it.
 
     `crops` and `classes` have the instances ``1..N``; `classes` and `problems` are read after the crops, so an iterator of
-    crops may extend them. `where` is the file, or file and image, for the message of an error.
+    crops may extend them. `where` is the file, or file and image, for the message of an error: InputError if too many
+    instances lie over each other, so that the planes would exceed `MAX_PLANES` or `MAX_PLANE_BYTES`. Growing copies the
+    planes, so that they take at most twice that memory.
 
-    Raises
-    ------
-    InputError
-        If too many instances lie over each other: the planes would exceed `MAX_PLANES` or `MAX_PLANE_BYTES`. Growing
-        copies the planes, so that they take at most twice that memory.
-
-    Examples
-    --------
     >>> both = [InstanceCrop(0, 0, np.ones((1, 2), bool)), InstanceCrop(0, 1, np.ones((1, 2), bool))]
     >>> mask_from_crops((1, 3), both, [1, 1]).planes
     array([[[1, 1, 0]],

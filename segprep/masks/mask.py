@@ -142,8 +142,6 @@ class InstanceMask:
 def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...]:
     """At most `most` problems of each kind; one more counts the rest of a kind.
 
-    Examples
-    --------
     >>> first_problems([Problem("empty", "a"), Problem("empty", "b"), Problem("empty", "c")], most=1)
     (Problem(kind='empty', where='a', left_out=True), Problem(kind='empty', where='and 2 more', left_out=True))
     """

@@ -41,8 +41,6 @@ def string_runs(text: str) -> Runs:
     another group follows. From the fourth number on it is the difference to the number two before. BadRegionError if a
     character is invalid, or a number is too long or cut off.
 
-    Examples
-    --------
     >>> string_runs("523N")
     array([5, 2, 3, 0])
     """
@@ -89,8 +87,6 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
 
     BadRegionError if the runs do not add up to the image, or no pixel is set.
 
-    Examples
-    --------
     >>> y, x, pixels = runs_crop(np.array([1, 2, 3]), (2, 3))
     >>> y, x, pixels.astype(int)
     (0, 0, array([[0, 1],
@@ -117,8 +113,6 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
 def bitmap_runs(pixels: NDArray[np.bool_]) -> Runs:
     """Runs of a bitmap of shape (h, w).
 
-    Examples
-    --------
     >>> bitmap_runs(np.array([[False, True], [True, False]]))
     array([1, 2, 1])
     """
@@ -130,8 +124,6 @@ def bitmap_runs(pixels: NDArray[np.bool_]) -> Runs:
 def runs_bitmap(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Bitmap of this height and width that has these runs; the inverse of `bitmap_runs`.
 
-    Examples
-    --------
     >>> runs_bitmap(np.array([1, 2, 1]), (2, 2)).astype(int)
     array([[0, 1],
            [1, 0]])
@@ -143,8 +135,6 @@ def runs_bitmap(runs: Runs, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def runs_string(runs: Runs) -> str:
     """Compressed string of runs, as COCO writes it; the inverse of `string_runs`.
 
-    Examples
-    --------
     >>> runs_string(np.array([5, 2, 3, 0]))
     '523N'
     """

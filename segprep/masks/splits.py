@@ -43,10 +43,11 @@ class SplitRule:
     seed : int
         Random seed.
     group : str or None
-        Keep masks together whose names match this regular expression equally, such as tiles of one slide. If it has groups,
-        these decide.
+        Regular expression for the part of a mask's name that its group has in common, such as ``slide[0-9]+``; the masks of a
+        group get the same split. If it has parentheses, only what they match counts.
     stratify : bool
-        Balance classes over the splits; adding masks later may then change the split of others.
+        Balance classes over the splits of given shares, and over the folds; adding masks later may then change the split
+        of others.
     folds : int or None
         Number of folds for cross-validation, at least 2; test masks belong to no fold.
     file : str or None
@@ -63,8 +64,8 @@ class SplitRule:
     def __post_init__(self) -> None:
         if self.fractions is not None:
             _check_fractions(self.fractions)
-        if self.stratify and self.fractions is None:
-            raise OptionError("stratify=True needs the shares to keep, such as split=(0.8, 0.1, 0.1)")
+        if self.stratify and self.fractions is None and self.folds is None:
+            raise OptionError("stratify=True: needs shares or folds to balance, as split=(0.8, 0.1, 0.1) or folds=5")
         if self.fractions is not None and self.file is not None:
             raise OptionError("split: give shares or a file, not both")
         if self.folds is not None and not 2 <= self.folds <= 254:  # noqa: PLR2004 - a byte, and one value for none
@@ -73,12 +74,12 @@ class SplitRule:
             try:
                 re.compile(self.group)
             except (re.error, OverflowError) as error:
-                raise OptionError(f"group={self.group!r} is not a regular expression: {error}") from None
+                raise OptionError(f"group={self.group!r}: not a regular expression: {error}") from None
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
     """Raise if the shares do not cut [0, 1)."""
-    shown = ",".join(f"{share:g}" for share in fractions)
+    shown = f"({', '.join(f'{share:g}' for share in fractions)})"
     if len(fractions) != len(SPLITS):
         raise OptionError(f"split={shown}: give three shares, of train, val and test")
     if not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:  # noqa: PLR2004 - rounding
@@ -90,8 +91,6 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     r"""Group of each key.
 
-    Examples
-    --------
     >>> groups_of(["slide1_a.png", "slide1_b.png", "slide2_a.png"], r"slide\d+")
     ['slide1', 'slide1', 'slide2']
     """
@@ -99,15 +98,13 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
         return list(keys)
     matches = [re.search(pattern, key) for key in keys]
     if None in matches:
-        raise OptionError(f"group={pattern!r} does not match {keys[matches.index(None)]!r}")
+        raise OptionError(f"group={pattern!r}: does not match {keys[matches.index(None)]!r}")
     return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
 
 
 def fraction_of(group: str, seed: int) -> float:
     """Number in [0, 1) that depends on the group and the seed alone.
 
-    Examples
-    --------
     >>> round(fraction_of("slide1", 0), 3)
     0.909
     """
@@ -121,10 +118,17 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
     return np.searchsorted(bounds, [fraction_of(group, seed) for group in groups], side="right").astype(np.uint8)
 
 
-def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int) -> SplitArray:
+def folds_of(
+    groups: Sequence[str],
+    splits: SplitArray,
+    folds: int | None,
+    seed: int,
+    counts: NDArray[np.int64] | None = None,
+) -> SplitArray:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
-    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order.
+    The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order. With
+    `counts`, shape (masks, columns), folds share these and the masks that have any of each column, as `stratified` does.
     """
     fold = np.full(len(groups), 255, np.uint8)
     if folds is None:
@@ -132,7 +136,11 @@ def folds_of(groups: Sequence[str], splits: SplitArray, folds: int | None, seed:
     outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
     sizes = Counter(groups[mask] for mask in outside)
     if len(sizes) < folds:
-        raise OptionError(f"folds={folds}: there are {len(sizes)} groups of masks outside test; use fewer folds")
+        raise OptionError(f"folds={folds}: more than the {len(sizes)} masks or groups outside test; use fewer")
+    if counts is not None:
+        columns = np.hstack([counts[outside], counts[outside] > 0])
+        fold[outside] = stratified([groups[mask] for mask in outside], columns, [1 / folds] * folds, seed)
+        return fold
     filled = [0] * folds
     fold_of: dict[str, int] = {}
     for group in sorted(sizes, key=lambda name: (-sizes[name], fraction_of(f"fold/{name}", seed))):
@@ -169,8 +177,6 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
 def folder_split(key: str) -> str | None:
     """Split of a mask by the first folder in its key that is named as a split; None if there is none.
 
-    Examples
-    --------
     >>> folder_split("images/Training/a.png"), folder_split("train.png")
     ('train', None)
     """
@@ -180,8 +186,6 @@ def folder_split(key: str) -> str | None:
 def by_layout(names: Sequence[str | None]) -> SplitArray | None:
     """Split of each mask by the layout of the data set, which gives a name or None for each; None unless all have one.
 
-    Examples
-    --------
     >>> by_layout(["train", "val"])
     array([0, 1], dtype=uint8)
     >>> by_layout(["train", None]) is None
@@ -195,15 +199,9 @@ def by_file(keys: Sequence[str], path: AnyPath) -> SplitArray:
     """Split of each mask by a file.
 
     JSON: ``{"train": [key, ...], "val": [...]}`` or ``{key: "train", ...}``. CSV: two columns, key and split, with such a head
-    or without.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, names an unknown split, or does not list a mask.
+    or without. InputError if the file cannot be read, names an unknown split, or does not list a mask.
     """
-    listed = _read_file(path)
-    listed = {key: split.strip().lower() for key, split in listed.items()}
+    listed = {key: split.strip().lower() for key, split in _read_file(path).items()}
     unknown = next((name for name in listed.values() if name not in FOLDERS), None)
     if unknown is not None:
         raise InputError(f"{path}: split {unknown!r} is unknown; use train, val or test")
@@ -242,15 +240,16 @@ def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return listed
 
 
-def check_filled(splits: SplitArray, rule: SplitRule) -> None:
-    """Raise an OptionError if a split with a share has no mask."""
-    for code, (name, share) in enumerate(zip(SPLITS, rule.fractions or (), strict=False)):
+def check_filled(splits: SplitArray, rule: SplitRule, groups: int) -> None:
+    """Raise an OptionError if a split with a share has no mask; `groups` is the number of groups."""
+    fractions = rule.fractions or ()
+    shown, wanted = f"split=({', '.join(f'{share:g}' for share in fractions)})", sum(share > 0 for share in fractions)
+    if groups < wanted:
+        raise OptionError(f"{shown}: {wanted} splits need at least {wanted} masks or groups; the data set has {groups}")
+    for code, share in enumerate(fractions):
         if share > 0 and not (splits == code).any():
-            remedy = "" if rule.stratify else "stratify=True, another seed, or "
-            raise OptionError(
-                f"split: no mask of {len(splits)} is in {name}, though its share is {share:g}: "
-                f"there are too few groups; try {remedy}other shares"
-            )
+            remedy = "" if rule.stratify else f"stratify=True, seed={rule.seed + 1}, or "
+            raise OptionError(f"{shown}: none of {len(splits)} masks is in {SPLITS[code]}; try {remedy}other shares")
 
 
 def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray) -> None:
@@ -261,7 +260,7 @@ def check_groups(keys: Sequence[str], groups: Sequence[str], splits: SplitArray)
         if splits[mask] != splits[other]:
             raise OptionError(
                 f"group: {keys[other]!r} is in {SPLITS[splits[other]]} and {keys[mask]!r}, of the same group, in "
-                f"{SPLITS[splits[mask]]} by the data set or the file of splits; correct that, or give no group"
+                f"{SPLITS[splits[mask]]} by the data set or the file of splits; correct that, or leave it out"
             )
 
 
@@ -278,8 +277,6 @@ def file_of(rule: SplitRule, data: AnyPath | None) -> AnyPath | None:
 def file_split(file: AnyPath) -> str | None:
     """Split in the name of a file, else that of its folder; None if there is none, or the name has several.
 
-    Examples
-    --------
     >>> file_split(Path("a/instances_train2017.json")), file_split(Path("valid/_annotations.coco.json"))
     ('train', 'val')
     """

@@ -21,8 +21,6 @@ AnyPath: TypeAlias = Path | BucketPath
 def parse_path(path: "str | os.PathLike[str] | BucketPath") -> AnyPath:
     """Path that a user gives, without credentials, of a disk or of one of the buckets that segprep knows.
 
-    Examples
-    --------
     >>> parse_path("data/a.png")
     PosixPath('data/a.png')
     >>> parse_path("ftp://host/a.png")
@@ -63,8 +61,6 @@ def is_within(path: AnyPath, folder: AnyPath) -> bool:
 def name_in(folder: AnyPath, path: AnyPath) -> str:
     """Path relative to a folder around it, with slashes.
 
-    Examples
-    --------
     >>> name_in(Path("data"), Path("data/train/a.png"))
     'train/a.png'
     """
@@ -74,8 +70,6 @@ def name_in(folder: AnyPath, path: AnyPath) -> str:
 def without_suffix(name: str) -> str:
     """Name without its suffix; folders stay.
 
-    Examples
-    --------
     >>> without_suffix("train/a.b.png")
     'train/a.b'
     """

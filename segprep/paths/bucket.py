@@ -5,18 +5,16 @@ and takes 128 and 4.3 s here (a server on the same machine), because each read b
 Its errors have no errno, a forked process waited for ever, and the lease needs obstore itself anyway.
 """
 
-import errno
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
-from segprep.paths.client import as_os_errors, client, interruptible, map_requests
+from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,8 +23,6 @@ _FETCHED = 256 << 20
 """Objects of up to this many bytes are fetched completely when they are opened; of larger ones only what is read."""
 _KEPT = 1 << 30
 """Limit of the bytes of objects that a listing keeps."""
-_REQUESTS = 32
-"""Requests at the same time: latency is most of the time that each takes."""
 
 
 class Tag(NamedTuple):
@@ -50,8 +46,6 @@ class BucketPath:
 
     `bucket` has its scheme: ``s3://name``; `key` is the name in it, ``.`` for the bucket itself.
 
-    Examples
-    --------
     >>> path = BucketPath("s3://cells", PurePosixPath("train/a.png"))
     >>> str(path), path.name, path.suffix, str(path.parent / "b.png")
     ('s3://cells/train/a.png', 'a.png', '.png', 's3://cells/train/b.png')
@@ -122,7 +116,7 @@ class BucketPath:
         except FileNotFoundError:
             pass
         if not self.is_dir():
-            raise _missing(self)
+            raise missing(self)
         return BucketStat(0, 0, None)
 
     lstat = stat
@@ -208,12 +202,8 @@ class BucketPath:
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Remove the object."""
-        with as_os_errors(self):
-            try:
-                interruptible(client(self.bucket).delete, str(self.key))
-            except FileNotFoundError:  # S3 does not raise it
-                if not missing_ok:
-                    raise
+        with suppress(*[FileNotFoundError] if missing_ok else []), as_os_errors(self):  # S3 does not raise it
+            interruptible(client(self.bucket).delete, str(self.key))
 
     @contextmanager
     def listed_once(self) -> Iterator[None]:
@@ -257,7 +247,7 @@ class BucketPath:
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
         """Results of a call that reads for each item, several at the same time."""
-        return map_requests(function, items, _REQUESTS)
+        return map_requests(function, items)
 
     def remove_tree(self) -> None:
         """Remove all objects in this folder and below."""
@@ -270,10 +260,9 @@ class BucketPath:
         return f"{self.key}/" if self.key.parts else None
 
     def _head(self) -> BucketStat:
-        """Status of the object."""
         if tree := _tree_of(self):
             if self.key not in tree.stats:
-                raise _missing(self)
+                raise missing(self)
             return tree.stats[self.key]
         with as_os_errors(self):
             return _stat(interruptible(client(self.bucket).head, str(self.key)))
@@ -346,10 +335,6 @@ class _Raw(io.RawIOBase):
             data = memoryview(interruptible(self._reader.read, len(buffer)))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _missing(path: BucketPath) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _stat(meta: Mapping[str, Any]) -> BucketStat:

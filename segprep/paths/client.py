@@ -27,6 +27,8 @@ _OBSTORE_READS = (
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
 """Environment variables by which obstore itself finds credentials."""
+_REQUESTS = 32
+"""Requests at the same time: latency is most of the time that each takes."""
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
@@ -55,16 +57,11 @@ _OWNER: dict[str, int] = {}
 def _connected(address: str) -> Any:
     from obstore.store import from_url  # noqa: PLC0415 - an extra
 
-    _check_endpoint(address)
-    return from_url(address, **_credentials(address))
-
-
-def _check_endpoint(address: str) -> None:
-    """Raise OptionError where the address of the server is invalid, which would end obstore by a panic."""
     for name in _ENDPOINTS.get(address.partition("://")[0], ()):
         value = os.environ.get(name)
-        if value and not value.lower().startswith(("http://", "https://")):
+        if value and not value.lower().startswith(("http://", "https://")):  # would end obstore by a panic
             raise OptionError(f"{name}: must begin with http:// or https://")
+    return from_url(address, **_credentials(address))
 
 
 def _credentials(address: str) -> dict[str, Any]:
@@ -95,11 +92,11 @@ def interruptible(function: Callable[..., Any], *arguments: Any, **options: Any)
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*arguments, **options)
-    return map_requests(lambda _: function(*arguments, **options), [None], 1)[0]
+    return map_requests(lambda _: function(*arguments, **options), [None])[0]
 
 
-def map_requests(function: Callable[[T], R], items: Sequence[T], most: int) -> list[R]:
-    """Results of a call for each item, at most `most` at the same time; signals can interrupt it.
+def map_requests(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Results of a call for each item, at most `_REQUESTS` at the same time; signals can interrupt it.
 
     The threads end with the process, whatever they wait for; it would wait for those of an executor.
     """
@@ -117,7 +114,7 @@ def map_requests(function: Callable[[T], R], items: Sequence[T], most: int) -> l
             except BaseException as error:  # noqa: BLE001 - the future carries it
                 future.set_exception(error)
 
-    for _ in range(min(most, len(calls))):
+    for _ in range(min(_REQUESTS, len(calls))):
         threading.Thread(target=call, daemon=True).start()
     return [future.result() for future, _ in calls]
 
@@ -133,20 +130,22 @@ def as_os_errors(path: object) -> Iterator[None]:
     except FileNotFoundError as error:
         if error.errno is not None:
             raise
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        raise missing(path) from None
     except Exception as error:
         if type(error).__module__ != "obstore.exceptions":
             raise
-        if type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}:
-            raise PermissionError(errno.EACCES, _reason(error), str(path)) from None
-        raise OSError(errno.EIO, _reason(error), str(path)) from None
+        is_denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
+        raise OSError(errno.EACCES if is_denied else errno.EIO, _reason(error), str(path)) from None
+
+
+def missing(path: object) -> FileNotFoundError:
+    """Error of the system for a file that is not there."""
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _reason(error: Exception) -> str:
     """Reason in a message of obstore, without queries, which may contain signatures, and without passwords of servers.
 
-    Examples
-    --------
     >>> _reason(Exception("Generic S3 error: Error performing PUT http://h/b in 9ms - Server returned non-2xx status code: "
     ...                   "404 Not Found: <?xml?><Error><Message>There is no such bucket</Message></Error>"))
     '404 Not Found: There is no such bucket'

@@ -90,9 +90,10 @@ def storage(path: AnyPath) -> DiskPath | BucketPath:
     return path if isinstance(path, BucketPath) else DiskPath(path)
 
 
-def put(path: AnyPath, data: bytes) -> None:
-    """Put a file or an object in place completely or not at all; it is stored when this returns."""
-    storage(path).put(data)
+def put(root: AnyPath, name: str, data: bytes) -> None:
+    """Put a file or an object in a store completely or not at all; it is stored when this returns."""
+    with storage_errors(root):
+        storage(root / name).put(data)
 
 
 def remove_partials(root: Path) -> None:

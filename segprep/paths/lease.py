@@ -24,6 +24,8 @@ RELEASE_TIMEOUT = 4
 """Seconds that a run waits for the bucket when it ends."""
 EXPIRY = 60
 """Seconds without renewal after which another run may take a lease over."""
+_RUNS: set[str] = set()
+"""Runs of this process."""
 
 
 @contextmanager
@@ -55,10 +57,6 @@ def _check_others(root: BucketPath, own: "_Lease", part_name: str) -> None:
             other.release()
 
 
-_RUNS: set[str] = set()
-"""Runs of this process."""
-
-
 class _Lease:
     """Object that names the run which may write; it changes with every renewal."""
 
@@ -73,14 +71,13 @@ class _Lease:
 
     def acquire(self) -> None:
         """Make the object, or take it over."""
-        self.tag = self._put(self.owner, None)
-        while self.tag is None:
+        while not (tag := self._put(self.owner, None)):
             with suppress(FileNotFoundError):  # released meanwhile
                 former = self.path.stat().tag
                 self._check_abandoned(former)
-                self.tag = self._put(self.owner, former)
-            if self.tag is None:
-                self.tag = self._put(self.owner, None)
+                if tag := self._put(self.owner, former):
+                    break
+        self.tag = tag
 
     def _put(self, owner: Owner, former: Tag | None) -> Tag | None:
         """Put the object in place of the one with the tag `former`; its new tag, or None if that one is not there."""
@@ -94,8 +91,11 @@ class _Lease:
     def _check_abandoned(self, tag: Tag | None) -> None:
         """Raise OutputError unless the run that owns the lease has ended."""
         owner = self._stored_owner()
-        if owner is not None and (owner.is_gone() or _had_this_number(owner)):
-            return
+        if owner is not None:
+            # A container that is restarted counts processes from the start: a former one may have had this number.
+            had_this_number = owner.is_of_here() and owner.process == os.getpid() and owner.run not in _RUNS
+            if had_this_number or owner.is_gone():
+                return
         message = is_being_written(self.root, owner, self.path)
         if time.time() - self.path.stat().st_mtime_ns / 1e9 < EXPIRY:
             raise OutputError(f"{message}; if it was killed, its lease expires after {EXPIRY} s")
@@ -148,8 +148,3 @@ class _Lease:
                 self._lost.set()
                 return
             self.owner, self.tag, self._renewed = owner, tag, time.monotonic()
-
-
-def _had_this_number(owner: Owner) -> bool:
-    """True if a former process had the number of this one: a container that is restarted counts from the start."""
-    return owner.is_of_here() and owner.process == os.getpid() and owner.run not in _RUNS

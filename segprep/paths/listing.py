@@ -10,8 +10,6 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes of image files."""
-
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers
 
 
@@ -48,10 +46,7 @@ def below(folder: AnyPath, depth: float = math.inf) -> list[Listing]:
 def nearest(
     path: AnyPath, choose: Callable[[Listing], list[AnyPath]], *, names: Sequence[str] = (), depth: float = math.inf
 ) -> list[AnyPath]:
-    """Paths that are chosen from a folder, else from each of those below, of these names if given, up to `depth` deep.
-
-    Of a file, it is the only one to choose from.
-    """
+    """Paths chosen from a folder, else from each one below (only of these `names`), to a `depth`; or from a single file."""
     inside = listing(path) if path.is_dir() else Listing([], [path])
     if (chosen := choose(inside)) or not depth:
         return chosen

@@ -23,14 +23,11 @@ class Owner(msgspec.Struct, frozen=True):
 
     def is_gone(self) -> bool:
         """True if it was a process of this machine and has ended."""
-        if not self.is_of_here():
-            return False
         try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return True
-        except OSError:  # a process of another user
-            return False
+            if self.is_of_here():
+                os.kill(self.process, 0)
+        except OSError as error:  # any other: a process of another user
+            return isinstance(error, ProcessLookupError)
         return False
 
     def is_of_here(self) -> bool:

@@ -5,36 +5,44 @@ any label image or any folder of files per instance, is asked only about data th
 """
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
-from segprep.paths.listing import Listing, listing
 from segprep.readers import (
     ade20k,
+    bdd100k,
     cellpose_npy,
     cityscapes,
     coco,
     colour_png,
     cvat_xml,
+    darwin,
     instance_png,
+    isat,
     kaggle_csv,
     kitti,
     kitti360,
     label_image,
+    label_studio,
     labelme,
+    labelme_xml,
     mapillary,
     mots,
     panoptic,
     qupath,
+    roboflow,
     segment_anything,
+    supervisely,
     via,
     voc,
     yolo,
 )
 from segprep.readers._reader import MAX_INSTANCES, MAX_PIXELS, Crowd, MaskSet, Reader, ReadOptions
+from segprep.readers._unrecognised import unrecognised
 
 __all__ = ["MAX_INSTANCES", "MAX_PIXELS", "READERS", "Crowd", "MaskSet", "ReadOptions", "Reader", "find"]
 
@@ -42,15 +50,16 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, kitti360, mots),
-        *(mapillary, kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
+        *(mapillary, kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
+        *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
         *(colour_png, instance_png, label_image),
     )
 }
 """The readers by the names of their formats."""
 
+CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "kitti360", "mots", "mapillary")
+"""Formats with crowds, or with groups of instances that are not separated."""
 _WITH_BOXES = (coco.READER.name, yolo.READER.name)
-_CHILDREN = 10
-"""Folders and files that are searched for a data set before the user reads that there is none."""
 
 
 def find(
@@ -107,6 +116,12 @@ def find(
             raise OptionError(
                 f"{name}={getattr(options, name)}: {path} is {masks.format}; only {label_image.READER.name} has such a value"
             )
+    if options.crowd != ReadOptions().crowd and masks.format not in CROWD_FORMATS:
+        warnings.warn(
+            f"crowd={options.crowd!r}: has no effect: {masks.format} has no crowds, only {', '.join(CROWD_FORMATS)}",
+            SegprepWarning,
+            stacklevel=2,
+        )
     _check_keys(path, [ref.key for ref in masks.refs])
     return masks
 
@@ -125,7 +140,7 @@ def _found(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> Ma
     found = [masks for reader in readers if not reader.is_general if (masks := reader.find(path, options)) is not None]
     found = found or _generally(path, [reader for reader in readers if reader.is_general], options)
     if not found:
-        raise InputError(f"{path}: no known layout{_advice(path, readers, options)}")
+        raise unrecognised(path, readers, lambda reader, inside: reader.find(inside, options))
     if len(found) > 1:
         names = [masks.format for masks in found]
         layouts = ", and ".join(reader.layout for reader in readers if reader.name in names)
@@ -148,33 +163,6 @@ def _generally(path: AnyPath, readers: Iterable[Reader], options: ReadOptions) -
         if masks is not None:
             answers.append(masks)
     return answers
-
-
-def _advice(path: AnyPath, readers: Sequence[Reader], options: ReadOptions) -> str:
-    """End of the message that nothing is recognised: the folder that may be meant, or the layouts that were tried."""
-    inside = listing(path) if path.is_dir() else Listing([], [])
-    special = [reader for reader in readers if not reader.is_general]
-    for child in inside.folders[:_CHILDREN]:
-        if names := [reader.name for reader in special if _recognises(reader, child, options)]:
-            return f", but {child.name}/ in it is {' or '.join(names)}; give {child}"
-    for file in [
-        file for part in (inside, *map(listing, inside.named("annotations"))) for file in part.with_suffix(".json")
-    ][:_CHILDREN]:
-        for reader in special:
-            if reader.reads_one_file:
-                try:
-                    reader.find(file, options)
-                except InputError as error:
-                    return f"; {error}"
-    return "; tried " + "; ".join(f"{reader.name} ({reader.layout})" for reader in readers)
-
-
-def _recognises(reader: Reader, path: AnyPath, options: ReadOptions) -> bool:
-    """True if a reader recognises a path without an error."""
-    try:
-        return reader.find(path, options) is not None
-    except InputError:
-        return False
 
 
 def _check_keys(path: AnyPath, keys: Iterable[str]) -> None:

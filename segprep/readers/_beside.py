@@ -14,11 +14,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import IMAGE_SUFFIXES, below, nearest
+from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, nearest
 from segprep.readers._image import PNG, TIFF, decode_errors
+from segprep.readers._json import is_json
 from segprep.readers._reader import key_in, with_split
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
@@ -165,8 +166,22 @@ def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kin
         return list(map(Source, files))
     splits = [file_split(file) for file in files]
     if None in splits or len(set(splits)) < len(splits):
-        names = ", ".join(name_in(path, file) for file in files)
+        names = some(name_in(path, file) for file in files)
         raise InputError(
             f"{path}: {len(files)} {kind} files: {names}; give one, or one for each of train, val and test"
         )
     return list(map(Source, files, splits))
+
+
+def files_of_images(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool]) -> list[AnyPath]:
+    """Files of annotations of one image each: itself, in the folder, or else in its ``annotations/`` or folders of splits.
+
+    Beside them, a damaged JSON file is one of them.
+    """
+
+    def choose(inside: Listing) -> list[AnyPath]:
+        files = inside.with_suffix(suffix)
+        ours = set(filter(is_ours, files))
+        return [file for file in files if file in ours or (ours and suffix == ".json" and not is_json(file))]
+
+    return nearest(path, choose, names=("annotations", *FOLDERS))

@@ -66,9 +66,8 @@ class CodedPngRef:
 
     def load(self) -> InstanceMask:
         """Read the PNG; values without a meaning are ignored and recorded as problems."""
-        values = label_values(self.file, max_pixels=self.options.max_pixels)
         return mask_of_values(
-            values,
+            label_values(self.file, max_pixels=self.options.max_pixels),
             self.meaning,
             crowd=self.options.crowd,
             max_instances=self.options.max_instances,

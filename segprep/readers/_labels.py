@@ -25,18 +25,7 @@ def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 def numbered(values: NDArray[Any]) -> tuple[LabelArray, NDArray[Any]]:
     """Labels without gaps, and the values that they stand for.
 
-    The distinct values other than 0, in ascending order, become ``1..N``.
-
-    Parameters
-    ----------
-    values : (H, W) integer or bool array
-        0 is background; none is negative.
-
-    Returns
-    -------
-    labels : (H, W) int32 array
-    distinct : (N,) array
-        Value of each label ``1..N``.
+    The distinct values other than 0, in ascending order, become ``1..N``, int32.
 
     Examples
     --------

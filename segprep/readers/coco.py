@@ -7,15 +7,12 @@ width and height in the file; it is compared with the header of the image if tha
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
@@ -30,6 +27,7 @@ from segprep.readers._coco import annotation_crop, box_crop, number, numbered, p
 from segprep.readers._coco_doubts import many_crowds, names_outside, other_size, repeated_ids
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
+    IGNORED_CODE,
     Instance,
     MaskSet,
     Reader,
@@ -43,10 +41,6 @@ from segprep.readers._text import check_utf8
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
-_NOT_OBJECTS = {b"": "an empty file", b'"': "a single string"} | {
-    bytes([character]): "a single number" for character in b"-0123456789"
-}
-"""Contents of JSON files by their first character."""
 _NO_ANNOTATION = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 _NO_SEGMENTATION = frozenset({b"null", b"[]", b"[[]]", b'""', b"{}"})
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
@@ -88,13 +82,10 @@ class CocoRef:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _coco.image_shape(where, self.sides)
-        crowds: list[BoolArray] = []
-        instances = self._instances(shape, crowds)
-        mask = mask_from_instances(where, shape, instances, self.options, listed=len(self.regions))
-        return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
+        return mask_from_instances(where, shape, self._instances(shape), self.options, listed=len(self.regions))
 
-    def _instances(self, shape: tuple[int, int], crowds: list[BoolArray]) -> Iterator[Instance]:
-        """Class code and pixels of each instance, or its problem; all crowds go to the one array in `crowds`, if any."""
+    def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
+        """Class code and pixels of each instance or ignored crowd, or its problem."""
         yield from self.problems
         yield from other_size(self.image, shape)
         for region in self.regions:
@@ -103,13 +94,8 @@ class CocoRef:
             except BadRegionError as error:
                 yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
                 continue
-            if region.is_crowd and self.options.crowd == "ignore":
-                if not crowds:
-                    crowds.append(np.zeros(shape, np.bool_))
-                y, x, pixels = crop
-                crowds[0][y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
-            else:
-                yield region.code, crop
+            is_ignored = region.is_crowd and self.options.crowd == "ignore"
+            yield IGNORED_CODE if is_ignored else region.code, crop
 
     def _crop(self, region: Region, shape: tuple[int, int]) -> InstanceCrop:
         """Pixels of an annotation, or of its box if it has no segmentation and `options` allow that."""
@@ -151,32 +137,21 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def _checked_file(path: AnyPath, options: ReadOptions) -> list[Source]:
-    """`path` if it is a COCO file; other contents than those of any format are refused."""
+    """`path` if it is a COCO file; a list of results is refused, and so are boxes unless `options` fill them."""
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
     check_utf8(path, text[:4])
-    if wrong := _wrong_start(text):
-        raise InputError(f"{path}: {wrong}; a COCO file is an object with images, annotations and categories")
-    lacking = [key for key in ("images", "annotations") if not has_keys(text, key)]
-    if len(lacking) == 1 and has_keys(text, "categories") and not has_keys(text, "segments_info"):
-        raise InputError(f"{path}: has no {lacking[0]}; add them (an empty list if there are none)")
-    has_segmentation = has_keys(text, "segmentation")
-    if lacking or (not has_segmentation and has_keys(text, "segments_info")):
+    if first_character(text) == b"[" and not has_keys(text, "annotations"):
+        raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
+    if not is_object_with(text, "images", "annotations"):
         return []
-    if not has_segmentation and has_keys(text, "bbox") and not options.boxes_as_masks:
-        raise InputError(f"{path}: has boxes, but no segmentation; boxes_as_masks=True fills boxes")
+    if not has_keys(text, "segmentation"):
+        if has_keys(text, "segments_info"):
+            return []
+        if has_keys(text, "bbox") and not options.boxes_as_masks:
+            raise InputError(f"{path}: has boxes, but no segmentation; boxes_as_masks=True fills boxes")
     return [Source(path)]
-
-
-def _wrong_start(text: mmap | bytes) -> str:
-    """Description of a JSON text that is no object; empty if it is one."""
-    start = first_character(text)
-    if start == b"[":
-        return "a list, as detectors write their results, is not ground truth; give the annotations"
-    if start in _NOT_OBJECTS:
-        return _NOT_OBJECTS[start]
-    return "" if start == b"{" else f"begins with {text[:20].lstrip()!r}, so it is no object"
 
 
 def _sources_in(folder: AnyPath, options: ReadOptions) -> list[Source]:

@@ -18,12 +18,12 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import Listing, nearest
-from segprep.readers._json import decode_file, is_json, is_object_with, mapped
+from segprep.readers._beside import files_of_images
+from segprep.readers._json import decode_file, is_object_with, mapped
 from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
+    IGNORED_CODE,
     Instance,
     MaskSet,
     Reader,
@@ -33,11 +33,13 @@ from segprep.readers._reader import (
     read_all_or_raise,
     with_split,
 )
-from segprep.readers._shapes import Point, box_crop, circle_crop, polygon_crop, trimmed, union
+from segprep.readers._shapes import Point, box_crop, circle_crop, erase, not_erased, polygon_crop, trimmed, union
 from segprep.readers._text import decodable, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
+_IGNORE, _BACKGROUND = "__ignore__", "_background_"
+"""Labels that labelme's own tools give no class."""
 
 Points = list[Point]
 
@@ -81,39 +83,46 @@ class LabelmeRef:
 
     def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each instance, in the order of their first shapes, or the problem of a shape."""
-        groups: dict[tuple[str, object], list[tuple[str, _Shape]]] = {}
+        groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
-            where = f"shape {number}"
-            decoded = drawn(where, decode_region, text, _Shape, "shape cannot be understood")
+            decoded = drawn(f"shape {number}", decode_region, text, _Shape, "shape cannot be understood")
             if isinstance(decoded, Problem):
                 yield decoded
                 continue
             group = ("alone", number) if decoded.group_id is None else ("group", decoded.group_id)
-            groups.setdefault((decoded.label, group), []).append((where, decoded))
-        for (label, _), shapes in groups.items():
+            groups.setdefault((decoded.label, group), []).append((number, decoded))
+        top = np.full(shape, -1, np.int32)
+        for (label, _), shapes in sorted(groups.items(), key=lambda item: item[0][0] != _BACKGROUND):
             instance: InstanceCrop | None = None
-            for where, entry in shapes:
+            for number, entry in shapes:
+                where = f"shape {number}"
                 crop = drawn(where, shape_crop, entry.shape_type or "polygon", entry.points, shape, mask=entry.mask)
+                if label == _BACKGROUND and not isinstance(crop, Problem):
+                    erase(crop, number, top)
+                    continue
+                crop = crop if isinstance(crop, Problem) else drawn(where, not_erased, crop, number, top)
                 if isinstance(crop, Problem):
                     yield crop
                 else:
                     instance = crop if instance is None else union([instance, crop])
             if instance is not None:
-                yield 1 + self.labels.index(label), instance
+                yield IGNORED_CODE if label == _IGNORE else 1 + self.labels.index(label), instance
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find labelme's .json files, one per image: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
-    Lines and points have no area and are left out. The classes are the labels of all files, sorted.
+    Lines and points have no area and are left out. The classes are the labels of all files, sorted. As in labelme's own
+    conversions, ``_background_`` erases the shapes before it, and regions of ``__ignore__`` are ignored where no instance
+    is.
     """
     root = path if path.is_dir() else path.parent
-    files = nearest(path, _files_in, names=("annotations", *FOLDERS))
+    files = files_of_images(path, ".json", _is_labelme)
     if not files:
         return None
     found = read_all_or_raise(files, _labels)
-    labels = tuple(sorted(set().union(*filter(None, found))))
+    labels = tuple(sorted(set().union(*filter(None, found)) - {_IGNORE, _BACKGROUND}))
     refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
@@ -175,12 +184,6 @@ def _two(points: Points) -> tuple[Point, Point]:
     if wrong:
         raise BadRegionError("shape with a coordinate that is not finite or far off", wrong[0])
     return points[0], points[1]
-
-
-def _files_in(inside: Listing) -> list[AnyPath]:
-    """Files of labelme in a folder; a damaged file beside them is one of them."""
-    files = {file for file in inside.files if _is_labelme(file)}
-    return [file for file in inside.with_suffix(".json") if file in files or not is_json(file)] if files else []
 
 
 def _is_labelme(file: AnyPath) -> bool:

@@ -19,7 +19,6 @@ from segprep.readers._json import has_keys, mapped
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 from segprep.readers._text import decode, read_bytes
 
-_BASE = 256
 _CONFIG = re.compile(r"config(_(?P<version>v[0-9.]+))?\.json", re.IGNORECASE)
 _MAX_BYTES = 2**24
 """Bytes of the largest configuration; real ones have 30 kB."""
@@ -55,7 +54,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
             classes = dict.fromkeys(range(len(labels)), IGNORED)
             for code, (id_, _, is_thing) in enumerate(evaluated, start=1):
                 classes[id_] = Meaning("thing" if is_thing else "stuff", code)
-            meaning = CodedValues(_BASE, classes, "class is not in the configuration")
+            meaning = CodedValues(256, classes, "class is not in the configuration")
             return MaskSet("mapillary", class_table(evaluated), coded_refs(root, files, meaning, options))
     return None
 

@@ -14,8 +14,6 @@ from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 from segprep.readers._text import read_lines
 
-_BASE = 1000
-_IGNORED = 10000
 _CLASSES = ("car", "pedestrian")
 _NAMES = "labels.txt"
 _MAX_BYTES = 2**20
@@ -37,7 +35,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     names = _names(folders)
     things = {code: Meaning("thing", code) for code in range(1, len(names) + 1)}
-    meaning = CodedValues(_BASE, things, "class is unknown", others={0: BACKGROUND, _IGNORED: IGNORED})
+    meaning = CodedValues(1000, things, "class is unknown", others={0: BACKGROUND, 10000: IGNORED})
     fitting = [_fits(file, meaning, options) for file in files[:_LOOK]]
     if False in fitting or True not in fitting:
         return None

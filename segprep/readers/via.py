@@ -3,7 +3,6 @@
 The file has no sizes, so the header of each image is read; no pixel of it is decoded.
 """
 
-import mmap
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 from msgspec.structs import asdict
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
@@ -29,6 +28,8 @@ _CLASS = ("class", "label", "category", "object", "name", "type")
 """Attributes that are the class if there are several, the first one first."""
 _KINDS = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline", 7: "polygon"}
 """Shapes by their numbers in VIA 3."""
+_KEYS_3 = ("config", "attribute", "file", "metadata", "view", "fid_list")
+"""Keys by which a file of VIA 3 is recognised."""
 _NUMBERS = {
     "rect": ("x", "y", "width", "height"),
     "circle": ("cx", "cy", "r"),
@@ -206,27 +207,21 @@ def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | N
     for name in _CLASS:
         if named := [attribute for attribute in attributes if attribute.lower() == name]:
             return named[0]
-    shown = ", ".join(repr(attribute[:40]) for attribute in attributes[:5])
+    shown = some((repr(attribute[:40]) for attribute in attributes), most=5)
     raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
 
 
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like VIA's; much cheaper than decoding it."""
     text = mapped(file)
-    return first_character(text) == b"{" and (
-        _is_version_3(text) or has_keys(text, "filename", "regions", "file_attributes")
-    )
-
-
-def _is_version_3(text: mmap.mmap | bytes) -> bool:
-    """True if a file looks like that of VIA 3."""
-    return has_keys(text, "config", "attribute", "file", "metadata", "view", "fid_list")
+    is_ours = has_keys(text, *_KEYS_3) or has_keys(text, "filename", "regions", "file_attributes")
+    return is_ours and first_character(text) == b"{"
 
 
 def _images_of(file: AnyPath) -> dict[str, list[Described]]:
     """Regions of each image of a file, and their problems."""
     text = mapped(file)
-    if _is_version_3(text):
+    if has_keys(text, *_KEYS_3):
         return _third(file, decode_file(file, _Document3, "VIA 3 project"))
     if has_keys(text, "_via_img_metadata"):
         files = decode_file(file, _Project, "VIA project").files

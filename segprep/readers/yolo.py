@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
@@ -164,7 +164,7 @@ def _names(tables: list[AnyPath], inside: Listing, labels: list[AnyPath]) -> dic
     lists += [file for folder in labels for file in listing(folder).files if file.name.lower() == _CLASSES]
     found = named or lists[:1]
     if len(found) > 1:
-        shown = ", ".join(file.name for file in found)
+        shown = some(file.name for file in found)
         raise InputError(f"{found[0].parent}: names of classes in {shown}; give one of these files")
     if not found:
         return None

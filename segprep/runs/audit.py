@@ -14,11 +14,11 @@ from segprep.errors import IntegrityError
 from segprep.masks.splits import SplitArray
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
-from segprep.store.layout import Bucket, Layout, Shard
+from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import MANIFEST, ROOT_COPY, decode_info, open_existing, read_info
 from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
 from segprep.store.shards import TargetShard, target_shards
-from segprep.store.tables import TABLES, decode_keys, decode_table, layout_of, read_table
+from segprep.store.tables import TABLES, bucket_of, decode_keys, decode_table, layout_of, read_table
 from segprep.targets import Target
 
 T = TypeVar("T")
@@ -80,8 +80,7 @@ class StoreState:
             with suppress(IntegrityError):
                 keys, bucket, row = map(self.table, names)
                 return layout_of(self.info.buckets, bucket, row), decode_keys(keys)
-        buckets = self.info.buckets
-        return Layout(tuple(Bucket((item.height, item.width), tuple(range(item.rows))) for item in buckets)), None
+        return Layout(tuple(map(bucket_of, self.info.buckets))), None
 
     def splits(self) -> KeptSplits:
         """Split and fold of each mask; None where the table is damaged or belongs to another rule."""
@@ -101,7 +100,7 @@ class StoreState:
             if target is None:
                 raise IntegrityError(
                     f"{self.root}: has a target {info.name!r} that is not part of segprep {self.info.segprep}: "
-                    "pass its class, as targets=[...]"
+                    "from Python, pass its class in targets=[...]"
                 )
         return tuple(target for target in self.targets if target is not None)
 

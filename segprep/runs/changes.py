@@ -1,22 +1,25 @@
 """Differences between a store and a plan, in words, and what of the store a plan keeps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, some
 from segprep.masks.splits import SplitRule
 from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
+from segprep.runs.settings import setting_names
 from segprep.store.schema import target_info
 from segprep.store.tables import Tables, decode_keys
 from segprep.targets import in_order
 
 NAMED = 3
 """Number of masks that a message names."""
+LONGEST = 60
+"""Length of a setting that a message quotes."""
 
 
 class Diff(NamedTuple):
@@ -45,7 +48,7 @@ def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
 def diff(state: StoreState, plan: Plan) -> Diff:
     """Differences between a store and a plan that has all its targets."""
     before, now = state.info, plan.info
-    other_rule = _differing(vars(before.instance_rule), vars(now.instance_rule))
+    other_rule = _differing(before.instance_rule, now.instance_rule)
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})
     if before.input != now.input:
@@ -54,19 +57,25 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
         return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
-    canvases = [",".join(bucket.name for bucket in info.buckets) for info in (before, now)]
+    canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
-        *(_differing(vars(before.split_rule), vars(now.split_rule)) or _other_splits(state, plan.tables)),
-        *_differing({"canvas sizes": canvases[0]}, {"canvas sizes": canvases[1]}),
+        *(_differing(before.split_rule, now.split_rule) or _other_splits(state, plan.tables)),
+        *([f"canvases {' instead of '.join(canvases)}"] if canvases[0] != canvases[1] else []),
     ]
+    targets_before = {info.name: (info, target) for info, target in zip(before.targets, state.bound(), strict=True)}
     of_targets = {}
-    for had, has in ((had, has) for had in before.targets for has in now.targets if had.name == has.name):
-        words_of = _differing(had.parameters, has.parameters, f"{had.name} ")
+    for has, target in zip(now.targets, plan.targets, strict=True):
+        if has.name not in targets_before:
+            continue
+        had, target_before = targets_before[has.name]
+        words_of = _differing(target_before, target)
         if not words_of and had.version != has.version:
-            words_of = [f"{had.name} was version {had.version}, now {has.version}"]
+            words_of = [f"{had.name} is version {has.version} instead of {had.version}"]
+        if not words_of and target_before != target and not of_masks:
+            words_of = [f"{had.name} was fitted to another train split"]
         if not words_of and not of_masks and had.fingerprint != has.fingerprint:
-            words_of = [f"{had.name} was written by segprep {before.segprep}, now {now.segprep}"]
+            words_of = [f"{had.name} is of segprep {now.segprep} instead of {before.segprep}"]
         of_targets[had.name] = words_of
     return Diff(of_masks, {name: words_of for name, words_of in of_targets.items() if words_of})
 
@@ -83,8 +92,7 @@ def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
         ([key for key in has if key in had and has[key] != had[key]], "changed"),
     ):
         if keys:
-            more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
-            yield f"{len(keys)} {kind} ({', '.join(keys[:NAMED])}{more})"
+            yield f"{len(keys)} {kind} ({some(keys, most=NAMED)})"
     if list(had) != list(has) and set(had) == set(has):
         yield "in another order"
 
@@ -98,15 +106,19 @@ def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:
             yield f"{other.size} masks are in another split (first: {decode_keys(tables['key'])[other[0]]!r})"
 
 
-def _differing(before: Mapping[str, object], now: Mapping[str, object], what: str = "") -> list[str]:
-    """One phrase for each name whose values differ."""
+def _differing(before: object, now: object) -> list[str]:
+    """One phrase for each setting whose values differ in two targets or rules of one type."""
+    had, has = _settings(before), _settings(now)
+    return [_phrase(name, had[name], has[name]) for name in sorted(had) if had[name] != has[name]]
 
-    def shortened(value: object) -> str:
-        text = str(value)
-        return text if len(text) <= 40 else f"{text[:37]}..."  # noqa: PLR2004 - of a line
 
-    return [
-        f"{what}{name} was {shortened(before.get(name))}, now {shortened(now.get(name))}"
-        for name in sorted({**before, **now})
-        if before.get(name) != now.get(name)
-    ]
+def _settings(rule: object) -> dict[str, object]:
+    """Settings of a target or rule as they are given: shares and file of a split are one."""
+    settings: dict[str, object] = {name: getattr(rule, name) for name in setting_names(type(rule))}
+    return settings | ({"split": rule.fractions or rule.file} if isinstance(rule, SplitRule) else {})
+
+
+def _phrase(name: str, before: object, now: object) -> str:
+    """Both values of a setting, if a line has room for them."""
+    values = [f"{name}={value!r}" for value in (now, before)]
+    return f"other {name}" if any(len(value) > LONGEST for value in values) else " instead of ".join(values)

@@ -6,7 +6,7 @@ from segprep.paths.anypath import AnyPath, parse_path
 from segprep.runs.settings import made_of
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, train_counts
-from segprep.targets.class_weights import AbsentClass, ClassVector, Shaping
+from segprep.targets.class_weights import BETA, AbsentClass, ClassVector, Shaping
 from segprep.targets.class_weights import class_weights as weights_of
 
 
@@ -28,6 +28,7 @@ def class_weights(
     absent_class: AbsentClass = "zero",
     normalise: bool = False,
     clip_class_weights: str | tuple[float, float] | None = None,
+    beta: float = BETA,
 ) -> ClassVector:
     """Class weights for a loss, by the counts of the train split.
 
@@ -37,7 +38,7 @@ def class_weights(
         The store, or its description.
     formula : str
         Name of a formula in `segprep.targets.class_weights.FORMULAS`.
-    absent_class, normalise, clip_class_weights
+    absent_class, normalise, clip_class_weights, beta
         As in `segprep.targets.class_weights.Shaping`.
 
     Returns
@@ -46,7 +47,6 @@ def class_weights(
         In the order of the class codes; class 0 is the background.
     """
     info = store if isinstance(store, StoreInfo) else describe(store)
-    shaping = made_of(
-        Shaping, {"absent_class": absent_class, "normalise": normalise, "clip_class_weights": clip_class_weights}
-    )
+    given = {"normalise": normalise, "clip_class_weights": clip_class_weights, "beta": beta}
+    shaping = made_of(Shaping, given | {"absent_class": absent_class})
     return weights_of(formula, train_counts(info), shaping)

@@ -62,7 +62,7 @@ def scan_resolved(
 
     Raises
     ------
-    BadMasksError, InputError
+    InputError
         See `require_readable`; also if some masks look like foreground masks and others contradict.
     """
     rule = rules.instances

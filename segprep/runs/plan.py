@@ -97,30 +97,32 @@ def split_masks(
     if split_of is not None and fold_of is not None:
         return split_of, fold_of
     groups = splits.groups_of(keys, rule.group)
+    counts = (
+        np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64) if rule.stratify else None
+    )
     if split_of is None:
-        split_of = _new_splits(keys, groups, stats, rule, splits.file_of(rule, data), layout_splits)
-        splits.check_filled(split_of, rule)
-    return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed)
+        split_of = _new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits)
+        splits.check_filled(split_of, rule, len(set(groups)))
+    return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed, counts)
 
 
 def _new_splits(
     keys: Sequence[str],
     groups: Sequence[str],
-    stats: Sequence[MaskStats],
+    counts: NDArray[np.int64] | None,
     rule: SplitRule,
     file: AnyPath | None,
     layout_splits: Sequence[str | None],
 ) -> SplitArray:
     """Split of each mask by the shares of the rule, or by a file or folders."""
-    if rule.fractions is not None and rule.stratify:
-        counts = np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64)
+    if rule.fractions is not None and counts is not None:
         return splits.stratified(groups, counts, rule.fractions, rule.seed)
     if rule.fractions is not None:
         return splits.by_hash(groups, rule.fractions, rule.seed)
     given = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
     if given is None and rule.folds is None and (rule.group or rule.seed):
         option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
-        raise OptionError(f"{option}: there is nothing to split; add split or folds")
+        raise OptionError(f"{option}: there is nothing to split; add shares, as split=(0.8, 0.1, 0.1), or folds=5")
     split_of = np.zeros(len(keys), np.uint8) if given is None else given
     splits.check_groups(keys, groups, split_of)
     return split_of

@@ -165,7 +165,7 @@ def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, ru
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
-    """Progress that first checks, at every step, that this run may continue."""
+    """Progress that first calls `check`, which raises if another run has taken over the store."""
 
     def checked_progress(stage: Stage, done: int, masks: int) -> None:
         check()
@@ -181,8 +181,8 @@ def _reconciled(state: StoreState, planned: Plan, overwrite: bool) -> tuple[Plan
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
         raise OutputError(
-            f"{state.root}: exists with other settings: {'; '.join(words)}; choose another name, or overwrite=True "
-            "replaces it"
+            f"{state.root}: exists with other settings: {'; '.join(dict.fromkeys(words))}; choose another name, or "
+            "overwrite=True replaces it"
         )
     if changed.of_masks:
         delete(state.root, state.info)

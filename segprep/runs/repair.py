@@ -58,7 +58,9 @@ def repair(
         If there is no store, or this version of segprep computes other values.
     """
     workers = Workers.of(workers)
-    root = workers.place(store)
+    root, source = workers.place(store), workers.place(data)
+    if not exists(source):
+        raise InputError(f"{source}: no such file or folder")
     if not exists(root / ROOT_COPY):
         read_info(root)  # raises where there is no store, before a lock is put there
     with write_lock(root):
@@ -66,7 +68,7 @@ def repair(
         damaged = check_state(state, deep=True, workers=workers, progress=progress)
         if not damaged.findings:
             return damaged
-        other = _rewrite(state, workers.place(data), damaged.findings, workers, progress)
+        other = _rewrite(state, source, damaged.findings, workers, progress)
     after = verify(store, deep=True, targets=targets, workers=workers, progress=progress)
     return msgspec.structs.replace(after, findings=after.findings + other, repaired=damaged.findings)
 

@@ -1,6 +1,7 @@
 """New splits for a store, and class weights fitted to them, without the input."""
 
 import os
+import warnings
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Unpack
@@ -8,7 +9,7 @@ from typing import Unpack
 import msgspec
 import numpy as np
 
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import IntegrityError, OptionError, SegprepWarning
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import total
@@ -87,6 +88,12 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     tables = {name: state.table(name) for name in TABLES if name not in ("split", "fold")}
     stats = list(stats_in(tables, len(info.classes)))
     rule, kept = _kept_splits(state, rule)
+    if info.status != "complete":
+        if exact(rule) != info.split_rule:
+            raise IntegrityError(
+                f"{root}: is incomplete; first run weights again to complete it, or the split that was interrupted"
+            )
+        warnings.warn(f"{root}: was incomplete; this run completes it", SegprepWarning, stacklevel=3)
     split_of, fold_of = split_masks(keys, stats, rule, kept=kept)
     all_counts = total(stats, info.class_table)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], info.class_table)
@@ -115,14 +122,19 @@ def _kept_splits(state: StoreState, rule: SplitRule) -> tuple[SplitRule, KeptSpl
     if rule.fractions is not None or rule.file is not None:
         return rule, (None, None)
     before = state.info.split_rule
-    for name in ("group", "seed"):
+    for name in ("group", "seed", *(("stratify",) if before.fractions else ())):
         value = getattr(rule, name)
         if value and value != getattr(before, name):
-            raise OptionError(f"{name}={value!r}: takes effect only with new splits; add split")
+            raise OptionError(
+                f"{name}={value!r}: takes effect only with new splits; add shares, as split=(0.8, 0.1, 0.1)"
+            )
     split_of, fold_of = state.splits()
     if split_of is None and before.fractions is None and before.file is None:
-        raise IntegrityError(f"{state.root}: the table of splits is damaged, and no rule gives them; add split")
-    rule = replace(before, folds=rule.folds or before.folds)
+        raise IntegrityError(
+            f"{state.root}: the table of splits is damaged, and no rule gives them; "
+            "add shares, as split=(0.8, 0.1, 0.1)"
+        )
+    rule = replace(before, folds=rule.folds or before.folds, stratify=rule.stratify or before.stratify)
     return rule, (split_of, fold_of if rule == before else None)
 
 

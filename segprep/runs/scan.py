@@ -1,8 +1,9 @@
 """Scan: every mask is loaded once, for the statistics that a plan needs before the first pixel is written."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from segprep.errors import InputError, OptionError
@@ -22,17 +23,10 @@ OWN_REFS = "refs"
 """Format of a data set that is given as a sequence of refs."""
 SCAN_BATCH = 8
 """Masks in one job of the scan: enough that the work outweighs the message."""
-
+MOST_REASONS = 10
+"""Masks that cannot be read whose reasons are printed."""
 
 Classes: TypeAlias = ClassTable | Sequence[str] | None
-
-
-class BadMasksError(InputError):
-    """Problems that end a run before anything is written: a message for each, and one remedy for all."""
-
-    def __init__(self, messages: Sequence[str], remedy: str) -> None:
-        super().__init__("; ".join([*messages, remedy]))
-        self.messages, self.remedy = tuple(messages), remedy
 
 
 class Scan(NamedTuple):
@@ -145,10 +139,10 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
     if found.unreadable and on_error != "skip-mask":
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         remedy = "fix them, or use on_error='skip-mask' to leave them out"
-        raise BadMasksError(tuple(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
+        raise _bad_masks(found.unreadable.values(), f"{share}, nothing was written; {remedy}")
     lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
-        raise BadMasksError(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
+        raise _bad_masks(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found
@@ -157,3 +151,11 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
 def key_range(refs: Sequence[MaskRef]) -> str:
     """First and last key."""
     return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"
+
+
+def _bad_masks(reasons: Collection[str], remedy: str) -> InputError:
+    """Error that ends a run before anything is written: the first reasons, and one remedy for all."""
+    first, count = list(islice(reasons, MOST_REASONS)), len(reasons)
+    if count == 1:
+        return InputError(f"{first[0]}; {remedy}")
+    return InputError(*first, *[f"and {count - len(first)} more"] * (count > len(first)), remedy)

@@ -7,6 +7,7 @@ checkers alone. So a new field is a new setting, and a new option of the command
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_or
 import msgspec
 import numpy as np
 
-from segprep.errors import OptionError, check_choice
+from segprep.errors import InputError, OptionError, SegprepError, SegprepWarning, check_choice
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
@@ -82,6 +83,7 @@ class Settings(ReadSettings, SplitSettings, total=False):
     absent_class: AbsentClass
     normalise: bool
     clip_class_weights: str | tuple[float, float] | None
+    beta: float
     dtype: Dtype
     distance_per: DistancePer
     distance_clip: float | None
@@ -122,7 +124,7 @@ class Rules:
         if self.format is not None:
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
-            raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel")
+            raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel each")
 
 
 ALWAYS = ("labels", "classes")
@@ -154,6 +156,14 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
         targets = [name.strip() for name in targets.split(",") if name.strip()]
     items = targets if isinstance(targets, Sequence) else [targets]
     _check_used(settings, items)
+    names = [item for item in items if isinstance(item, str)]
+    if settings.get("preset") not in (None, "falk2019") and not {"weights", "border"}.intersection(names):
+        preset = settings["preset"]
+        warnings.warn(
+            f"preset={preset!r}: has no effect without weights or border among the targets",
+            SegprepWarning,
+            stacklevel=3,
+        )
     settings = _with_preset(settings)
     chosen = [made_of(_kind(item), settings) if isinstance(item, str) else item for item in items]
     return chosen, _rules(settings, split_rule(split, settings))
@@ -176,21 +186,40 @@ def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
         return replace(split, **given)
     if split is None:
         return SplitRule(**given)
-    if isinstance(split, os.PathLike):
-        return SplitRule(file=os.fspath(split), **given)
     try:
-        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]
-    except ValueError:
-        return SplitRule(file=str(split), **given)
+        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]  # type: ignore[union-attr]
+    except (TypeError, ValueError):  # of a path
+        return SplitRule(file=_readable("split", str(split)), **given)
     if len(numbers) not in (2, 3):
         raise OptionError(f"split={split!r}: give the shares of train, val and test, as in '0.8,0.1,0.1', or a file")
     train, val, test = [*numbers, 0.0][:3]
     return SplitRule((train, val, test), **given)
 
 
+def _readable(name: str, file: str) -> str:
+    """File of a setting, if it can be opened."""
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        raise OptionError(f"{name}={file!r}: cannot be read: {error.strerror}") from error
+    return file
+
+
 def chosen_data(data: Data, workers: Workers) -> AnyPath | tuple[MaskRef, ...]:
-    """Path of a data set as the workers need it, or refs."""
-    return workers.place(data) if isinstance(data, str | os.PathLike | BucketPath) else tuple(data)
+    """Path of a data set as the workers need it, or refs; InputError for a segprep store."""
+    from segprep.store.metadata import read_info  # noqa: PLC0415 - Zarr is slow to import
+
+    if not isinstance(data, str | os.PathLike | BucketPath):
+        return tuple(data)
+    path = workers.place(data)
+    try:
+        info = read_info(path)
+    except SegprepError:
+        return path
+    raise InputError(
+        f"{path}: is a segprep store, made from {info.source}, not a data set; a command names the data set first, and "
+        "the store second"
+    )
 
 
 def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
@@ -222,7 +251,8 @@ def _check_used(settings: Mapping[str, Any], items: Sequence[str | Target]) -> N
         for name in setting_names(kind):
             if name in settings and name not in used:
                 has_object = any(isinstance(item, kind) for item in items)
-                remedy = f"set it in {kind.__name__}(...)" if has_object else f"add {kind.name!r} to targets"
+                names = ",".join([*(item for item in items if isinstance(item, str)), kind.name])
+                remedy = f"set it in {kind.__name__}(...)" if has_object else f"use targets={names!r}"
                 raise OptionError(f"{name}={settings[name]!r}: belongs to the target {kind.name}; {remedy}")
 
 
@@ -259,6 +289,10 @@ def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed_value(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
 
 
+_PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10)}
+"""Examples of settings that are pairs."""
+
+
 def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
     if name == "class_weights":
@@ -271,7 +305,8 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
     except msgspec.ValidationError:
         if get_origin(annotation) is Literal:
             check_choice(name, value, get_args(annotation))
-        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}") from None
+        example = f", as {name}={_PAIRS[name]}" if name in _PAIRS else ""
+        raise OptionError(f"{name}={value!r}: must be {_words(annotation)}{example}") from None
 
 
 def _words(annotation: Any) -> str:

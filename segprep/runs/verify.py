@@ -108,9 +108,9 @@ def verify(
         layout, _ = state.places()
         shards = [item for shard in layout.shards() for item in state.shards(layout, shard)]
         missing = are_written(root, shards).count(False)
+        state_of_shards = f"{missing} of {len(shards)} shards are missing" if missing else "all shards are written"
         raise IntegrityError(
-            f"{root}: is incomplete: {missing} of {len(shards)} shards are missing; rerun the command that writes it "
-            "to resume"
+            f"{root}: is incomplete: {state_of_shards}; rerun the command that writes it, without a part, to complete it"
         )
     again = [] if against is None else _sampled(state, workers.place(against), sample, seed)
     return check_state(state, deep=deep, again=again, workers=workers, progress=progress)
@@ -227,7 +227,7 @@ def find_masks_again(data: AnyPath, info: StoreInfo) -> MaskSet:
 
 
 def _sampled(state: StoreState, source: AnyPath, sample: int, seed: int) -> list[_Again]:
-    """Masks to compute again; none if the tables that say where they lie are damaged."""
+    """Masks to compute again; none if the tables of their names, sizes and places are damaged."""
     layout, keys = state.places()
     if keys is None or not state.is_intact("height", "width"):
         return []

@@ -17,8 +17,8 @@ from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.store.metadata import read_info
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
-from segprep.store.shards import shard_name
-from segprep.store.tables import MISSING, decode_keys, read_table, reading_errors, require_form, zarr_store
+from segprep.store.shards import array_spec, shard_name
+from segprep.store.tables import MISSING, bucket_of, decode_keys, read_table, reading_errors, require_form, zarr_store
 
 NO_FOLD = 255
 
@@ -152,10 +152,8 @@ class Dataset:
 
     def __repr__(self) -> str:
         selected = "" if len(self) == self.info.masks else f" ({len(self):,} selected)"
-        splits = ", ".join(
-            f"{name} {count:,}"
-            for name, count in zip(self.info.splits, np.bincount(self._splits, minlength=3), strict=False)
-        )
+        counts = zip(self.info.splits, np.bincount(self._table("split"), minlength=3), strict=False)
+        splits = ", ".join(f"{name} {count:,}" for name, count in counts)
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -176,8 +174,8 @@ class Dataset:
         if info is None:
             names = ", ".join(item.name for item in self.info.targets)
             raise OptionError(f"{self.root}: has no target {target!r}, only {names}")
-        mask = int(self.rows[index])
-        number, row, height, width = (int(self._places[name][mask]) for name in ("bucket", "row", "height", "width"))
+        mask = self.rows[index]
+        number, row, height, width = (int(self._table(name)[mask]) for name in ("bucket", "row", "height", "width"))
         bucket = self.info.buckets[number]
         with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
             array = self._array(bucket, info)
@@ -186,12 +184,11 @@ class Dataset:
             return np.asarray(array[row, ..., :height, :width])
 
     def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
-        """Array of one target in one bucket."""
         path = f"{bucket.name}/{target.name}"
         if path not in self._arrays:
             array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r", zarr_format=3)
-            channels = (target.channels,) if target.channels else ()
-            require_form(array, (bucket.rows, *channels, bucket.height, bucket.width), target.dtype)
+            spec = array_spec(bucket_of(bucket), target)
+            require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
             self._arrays[path] = array
         return self._arrays[path]
 
@@ -224,28 +221,35 @@ class Dataset:
         if split is not None:
             if split not in self.info.splits:
                 raise OptionError(f"{self.root}: has no split {split!r}, only {', '.join(self.info.splits)}")
-            chosen = self._splits[self.rows] == self.info.splits.index(split)
+            chosen = self._table("split")[self.rows] == self.info.splits.index(split)
         if fold is not None and split != "test":
             count = self.info.split_rule.folds
             if count is None or not 0 <= fold < count:
                 raise OptionError(f"{self.root}: has no fold {fold}: {count or 'no'} folds, counted from 0")
-            folds = read_table(self.root, self.info, "fold")[self.rows]
+            folds = self._table("fold")[self.rows]
             chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
         return replace(self, rows=self.rows[chosen])
 
     def instances(self, index: int) -> Instances:
         """Complete instances of one mask, bit for bit as they were read."""
-        mask = int(self.rows[index])
-        table = self._table
+        mask = self.rows[index]
         start, stop = self._starts[mask : mask + 2]
         labels = self.array(index, "labels")
+        runs, run_starts = self._table("instances/runs"), self._run_starts
+        columns = [self._table(f"instances/{name}")[start:stop] for name in ("y", "x", "height", "width", "number")]
         crops = []
-        for row in range(start, stop):
-            y, x, height, width, number = (int(table[name][row]) for name in ("y", "x", "height", "width", "number"))
-            runs = table["runs"][self._run_starts[row] : self._run_starts[row + 1]]
+        for row, (y, x, height, width, number) in enumerate(zip(*map(np.ndarray.tolist, columns), strict=True), start):
+            if not (0 <= y <= y + height <= labels.shape[0] and 0 <= x <= x + width <= labels.shape[1]):
+                box = f"{height} x {width} pixels from ({y}, {x}), in an image of {labels.shape[0]} x {labels.shape[1]}"
+                raise IntegrityError(f"{self.root}: instances: instance {number} has {box}")
+            own = runs[run_starts[row] : run_starts[row + 1]]
+            if len(own) and (pixels := int(own.sum(dtype=np.uint64))) != height * width:
+                wrong = f"those of instance {number} have {pixels} pixels instead of {height} x {width}"
+                raise IntegrityError(f"{self.root}: instances/runs: {wrong}")
             shown = labels[y : y + height, x : x + width] == number
-            crops.append(InstanceCrop(y, x, runs_bitmap(runs, (height, width)) if len(runs) else shown))
-        return Instances(labels.shape, tuple(crops), table["class"][start:stop], table["plane"][start:stop])
+            crops.append(InstanceCrop(y, x, runs_bitmap(own, (height, width)) if len(own) else shown))
+        classes, planes = (self._table(f"instances/{name}")[start:stop] for name in ("class", "plane"))
+        return Instances(labels.shape, tuple(crops), classes, planes)
 
     def mask(self, index: int) -> InstanceMask:
         """Ground truth of one mask, as it was read."""
@@ -267,23 +271,33 @@ class Dataset:
     @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
-        return decode_keys(read_table(self.root, self.info, "key")[self.rows])
+        return decode_keys(self._table("key")[self.rows])
 
     @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
-        return read_table(self.root, self.info, "class_pixels")[self.rows].astype(np.int64)
+        return self._table("class_pixels")[self.rows].astype(np.int64)
 
     @property
     def class_instances(self) -> CountArray:
         """Instances of each class in each mask, shape (n, C)."""
         counts = np.zeros((self.info.masks, len(self.info.classes)), np.int64)
-        np.add.at(counts, (self._table["mask"], self._table["class"]), 1)
+        np.add.at(counts, (self._table("instances/mask"), self._table("instances/class")), 1)
         return counts[self.rows]
+
+    def _table(self, name: str) -> NDArray[Any]:
+        """One table of the store, read once."""
+        if name not in self._tables:
+            self._tables[name] = read_table(self.root, self.info, name)
+        return self._tables[name]
+
+    @cached_property
+    def _tables(self) -> dict[str, NDArray[Any]]:
+        """Tables read so far, by their names."""
+        return {}
 
     @cached_property
     def _index_of(self) -> dict[str, int]:
-        """Index of each key."""
         return {key: index for index, key in enumerate(self.keys)}
 
     @cached_property
@@ -297,30 +311,19 @@ class Dataset:
         return set()
 
     @cached_property
-    def _splits(self) -> NDArray[np.uint8]:
-        """Split of every mask of the store."""
-        return read_table(self.root, self.info, "split")
-
-    @cached_property
-    def _places(self) -> dict[str, NDArray[Any]]:
-        """Bucket, row and size of every mask of the store."""
-        return {name: read_table(self.root, self.info, name) for name in ("bucket", "row", "height", "width")}
-
-    @cached_property
-    def _table(self) -> dict[str, NDArray[Any]]:
-        """Instance table of the store."""
-        names = ("mask", "number", "class", "y", "x", "height", "width", "plane", "run_count", "runs")
-        return {name: read_table(self.root, self.info, f"instances/{name}") for name in names}
-
-    @cached_property
     def _starts(self) -> CountArray:
         """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
-        return np.append(0, np.cumsum(read_table(self.root, self.info, "instance_count"), dtype=np.int64))
+        return np.append(0, np.cumsum(self._table("instance_count"), dtype=np.int64))
 
     @cached_property
     def _run_starts(self) -> CountArray:
         """Start of the runs of each instance, shape (instances + 1,)."""
-        return np.append(0, np.cumsum(self._table["run_count"], dtype=np.int64))
+        starts = np.append(0, np.cumsum(self._table("instances/run_count"), dtype=np.int64))
+        if starts[-1] != (rows := len(self._table("instances/runs"))):
+            raise IntegrityError(
+                f"{self.root}: instances/run_count: sums to {starts[-1]}, but instances/runs has {rows} rows"
+            )
+        return starts
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Layout:
         """
         height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
         if canvas and (height > canvas[0] or width > canvas[1]):
-            raise OptionError(f"canvas={canvas}: too small; the masks need {height} x {width} pixels")
+            raise OptionError(f"canvas={canvas}: too small for the masks; use at least canvas={(height, width)}")
         rows: dict[Size, list[int]] = {}
         for mask, (height, width) in enumerate(sizes):
             rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)

@@ -23,13 +23,10 @@ saves loading the same masks again; it may be removed at any time.
 The attributes name no version but that of segprep: the same input gives the same bytes under any zarr-python.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 import zarr
-from numpy.typing import NDArray
 from zarr.abc.buffer import Buffer
 from zarr.storage import MemoryStore
 
@@ -50,15 +47,15 @@ from segprep.store.schema import (
     is_target_name,
     manifest_digest,
     parameters_of,
+    sha256,
 )
 from segprep.store.shards import array_spec, encode_array
-from segprep.store.tables import MASK_COLUMNS, MISSING, encode_table
+from segprep.store.tables import MASK_COLUMNS, MISSING, Tables, encode_table
 from segprep.targets import Target
 
 INPUT_STAMP = "key/records/.input"
 """Path of the `InputStamp`, taken when the masks were loaded."""
 MANIFEST = "key/records/manifest.json"
-"""Path of the `Manifest`."""
 ROOT_COPY = "key/records/root.json"
 """Path of the copy of the root's metadata, which identifies a store whose zarr.json is lost."""
 
@@ -67,13 +64,7 @@ class FormatError(IntegrityError):
     """A store of another format."""
 
 
-def create(
-    root: AnyPath,
-    info: StoreInfo,
-    layout: Layout,
-    targets: Iterable[Target],
-    tables: Mapping[str, NDArray[Any]],
-) -> None:
+def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target], tables: Tables) -> None:
     """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
 
     The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
@@ -90,14 +81,11 @@ def create(
             encode_array(memory, array_spec(bucket, target), attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
     contents = {path: data.to_bytes() for path, data in sorted(objects.items())} | {"zarr.json": complete}
-    entries = {
-        path: ManifestEntry(len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(contents.items())
-    }
+    entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in sorted(contents.items())}
     put_info(root, info)
-    with storage_errors(root):
-        for path, data in contents.items():
-            put(root / (ROOT_COPY if path == "zarr.json" else path), data)
-        put(root / MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
+    for path, data in contents.items():
+        put(root, ROOT_COPY if path == "zarr.json" else path, data)
+    put(root, MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
 
 
 def _encode_root(info: StoreInfo) -> bytes:
@@ -134,16 +122,13 @@ def _is_transient(path: AnyPath) -> bool:
 
 def put_info(root: AnyPath, info: StoreInfo) -> None:
     """Replace the root attributes. With the status complete, this is the last write of a run."""
-    data = _encode_root(info)
-    with storage_errors(root):
-        put(root / "zarr.json", data)
+    put(root, "zarr.json", _encode_root(info))
 
 
 def put_stamp(root: AnyPath, stamp: InputStamp) -> None:
     """Write the input stamp, unless it is there already."""
     if read_stamp(root) != stamp:
-        with storage_errors(root):
-            put(root / INPUT_STAMP, msgspec.json.encode(stamp))
+        put(root, INPUT_STAMP, msgspec.json.encode(stamp))
 
 
 def read_stamp(root: AnyPath) -> InputStamp | None:

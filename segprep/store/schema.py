@@ -23,7 +23,6 @@ from segprep.targets.target import channels_of, version_of
 FORMAT = 2
 """Version of the store's layout; stores of any other are refused."""
 VERSION = version("segprep")
-"""Version of segprep."""
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Errors of msgspec for bytes that are not JSON of the expected type."""
 
@@ -173,9 +172,14 @@ class RootMetadata(msgspec.Struct, Generic[A]):
     attributes: A
 
 
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def manifest_digest(objects: dict[str, ManifestEntry]) -> str:
     """SHA-256 of the list of objects."""
-    return hashlib.sha256(msgspec.json.encode(objects)).hexdigest()
+    return sha256(msgspec.json.encode(objects))
 
 
 def decode_exactly(data: bytes, kind: type[D]) -> D | None:
@@ -232,7 +236,7 @@ def target_info(target: Target, layout: Layout, instances: InstanceRule, digest:
     """Target with the fingerprint of everything that its values and their places depend on."""
     parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
     parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
-    fingerprint = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
+    fingerprint = sha256(msgspec.json.encode(parts, order="sorted"))
     return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
 
 

@@ -1,6 +1,5 @@
 """Shards of a store's arrays, encoded by Zarr, and the record of each."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +16,12 @@ from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put, storage, storage_errors
 from segprep.store.layout import Bucket, Layout, Shard
-from segprep.store.schema import NO_JSON, Record, TargetInfo
+from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
+
+CODECS = (ZstdCodec(level=3), Crc32cCodec())
+"""Codecs that compress these arrays well and fast; the checksum turns bit flips into errors."""
 
 
 class ArraySpec(NamedTuple):
@@ -92,11 +94,10 @@ def empty_shard(shard: TargetShard) -> NDArray[Any]:
 def write_shard(root: AnyPath, shard: TargetShard, rows: NDArray[Any]) -> None:
     """Write one complete shard from all its rows, then its record."""
     data = encode_shard(shard.spec, rows)
-    record = Record(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), fingerprint=shard.fingerprint)
+    record = Record(bytes=len(data), sha256=sha256(data), fingerprint=shard.fingerprint)
     drop_record(root, shard)
-    with storage_errors(root):
-        put(root / shard.path, data)
-        put(root / shard.record_path, msgspec.json.encode(record))
+    put(root, shard.path, data)
+    put(root, shard.record_path, msgspec.json.encode(record))
 
 
 def drop_record(root: AnyPath, shard: TargetShard) -> None:
@@ -154,13 +155,8 @@ def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any
         chunks=spec.chunk,
         dtype=spec.dtype,
         fill_value=spec.fill,
-        compressors=codecs(),
+        compressors=CODECS,
         dimension_names=("row", "class", "y", "x") if len(spec.shape) == 4 else ("row", "y", "x"),  # noqa: PLR2004
         attributes=attributes,
         config={"write_empty_chunks": True},
     )
-
-
-def codecs() -> list[ZstdCodec | Crc32cCodec]:
-    """Codecs that compress these arrays well and fast; the checksum turns bit flips into errors."""
-    return [ZstdCodec(level=3), Crc32cCodec()]

@@ -1,5 +1,6 @@
 """Tables of a store, one row per mask or per instance: every column, how it is made and how it is read."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ObjectStore
 
-from segprep.errors import IntegrityError, StorageError
+from segprep.errors import InputError, IntegrityError, StorageError
+from segprep.masks.rle import Runs
 from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
@@ -20,12 +22,14 @@ from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import BucketInfo, StoreInfo
-from segprep.store.shards import codecs, shard_name
+from segprep.store.shards import CODECS, shard_name
 
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """Errors for an object that is not there."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
+MAX_KEY_BYTES = 4096
+"""Longest key in UTF-8: the longest path of Linux."""
 
 Tables = Mapping[str, NDArray[Any]]
 
@@ -54,25 +58,18 @@ class MaskRows:
         return np.concatenate([mask.instances for mask in self.stats])
 
     @property
-    def runs(self) -> list[NDArray[np.int64]]:
+    def runs(self) -> list[Runs]:
         """Runs of each instance of all masks."""
         return [runs for mask in self.stats for runs in mask.runs]
 
 
 class Column(NamedTuple):
-    """One table: its path, its type and its values; and how a row of it becomes a field of `MaskStats`, if it is one."""
+    """One table: its path, its type, its values and its dimensions."""
 
     name: str
     dtype: DTypeLike
     make: Callable[[MaskRows], ArrayLike]
     dimensions: tuple[str, ...] = ("mask",)
-    field: str | None = None
-    read: Callable[[Any], Any] = int
-
-
-def _per_mask(value: Callable[[MaskStats], Any]) -> Callable[[MaskRows], ArrayLike]:
-    """Values that follow from the statistics of each mask alone."""
-    return lambda rows: [value(mask) for mask in rows.stats]
 
 
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
@@ -82,6 +79,9 @@ def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     ['a', '\u00fc.png']
     """
     names = np.array([key.encode() for key in keys])
+    if names.itemsize > MAX_KEY_BYTES:
+        key = max(keys, key=lambda key: len(key.encode()))
+        raise InputError(f"key {key[:40]!r}... has {names.itemsize:,} bytes; keys have at most {MAX_KEY_BYTES:,}")
     return names.view(np.uint8).reshape(len(keys), names.itemsize)
 
 
@@ -94,24 +94,19 @@ MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
     Column("bucket", np.uint32, lambda rows: rows.places[:, 0]),
     Column("row", np.uint32, lambda rows: rows.places[:, 1]),
-    Column("height", np.uint32, _per_mask(lambda mask: mask.shape[0])),
-    Column("width", np.uint32, _per_mask(lambda mask: mask.shape[1])),
+    Column("height", np.uint32, lambda rows: [mask.shape[0] for mask in rows.stats]),
+    Column("width", np.uint32, lambda rows: [mask.shape[1] for mask in rows.stats]),
     Column("split", np.uint8, lambda rows: rows.split),
     Column("fold", np.uint8, lambda rows: rows.fold),
-    Column("instance_count", np.uint32, _per_mask(lambda mask: len(mask.instances))),
+    Column("instance_count", np.uint32, lambda rows: [len(mask.instances) for mask in rows.stats]),
+    Column("class_pixels", np.uint64, lambda rows: [mask.class_pixels for mask in rows.stats], ("mask", "class")),
+    Column("ignored", np.uint64, lambda rows: [mask.ignored for mask in rows.stats]),
+    Column("hidden", np.uint64, lambda rows: [mask.hidden for mask in rows.stats]),
+    Column("digest", np.uint8, lambda rows: [list(mask.digest) for mask in rows.stats], ("mask", "digest_byte")),
+    Column("filled_foreground", np.bool_, lambda rows: [mask.filled for mask in rows.stats]),
     Column(
-        "class_pixels",
-        np.uint64,
-        _per_mask(lambda mask: mask.class_pixels),
-        ("mask", "class"),
-        "class_pixels",
-        lambda row: row.astype(np.int64),
+        "filled_class", np.bool_, lambda rows: [mask.class_pixels.max() == math.prod(mask.shape) for mask in rows.stats]
     ),
-    Column("ignored", np.uint64, _per_mask(lambda mask: mask.ignored), field="ignored"),
-    Column("hidden", np.uint64, _per_mask(lambda mask: mask.hidden), field="hidden"),
-    Column("digest", np.uint8, _per_mask(lambda mask: list(mask.digest)), ("mask", "digest_byte"), "digest", bytes),
-    Column("filled_foreground", np.bool_, _per_mask(lambda mask: mask.filled), field="filled", read=bool),
-    Column("filled_class", np.bool_, _per_mask(lambda mask: mask.class_pixels.max() == mask.shape[0] * mask.shape[1])),
 )
 """Tables with one row per mask."""
 
@@ -130,17 +125,11 @@ COLUMNS = (
         ("instance",),
     ),
     Column("instances/run_count", np.uint32, lambda rows: [len(runs) for runs in rows.runs], ("instance",)),
-    Column(
-        "instances/runs",
-        np.uint32,
-        lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]),
-        ("run",),
-    ),
+    Column("instances/runs", np.uint32, lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]), ("run",)),
 )
 """All tables of a store."""
 
 TABLES = tuple(column.name for column in COLUMNS)
-"""Names of all tables."""
 _COLUMN_OF = {column.name: column for column in COLUMNS}
 
 
@@ -167,19 +156,24 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
             instances=rows[start:stop],
             runs=tuple(runs[start:stop]),
             problems=(),
-            **{column.field: column.read(tables[column.name][mask]) for column in MASK_COLUMNS if column.field},
+            class_pixels=tables["class_pixels"][mask].astype(np.int64),
+            ignored=int(tables["ignored"][mask]),
+            hidden=int(tables["hidden"][mask]),
+            filled=bool(tables["filled_foreground"][mask]),
+            digest=bytes(tables["digest"][mask]),
         )
+
+
+def bucket_of(info: BucketInfo) -> Bucket:
+    """Bucket of a store, whose masks count from 0."""
+    return Bucket((info.height, info.width), tuple(range(info.rows)))
 
 
 def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[Any]) -> Layout:
     """Layout of a store from its attributes and two of its tables."""
-    members = [np.flatnonzero(bucket == number) for number in range(len(buckets))]
-    return Layout(
-        tuple(
-            Bucket((info.height, info.width), tuple(masks[np.argsort(row[masks])].tolist()))
-            for info, masks in zip(buckets, members, strict=True)
-        )
-    )
+    members = (np.flatnonzero(bucket == number) for number in range(len(buckets)))
+    masks = (tuple(rows[np.argsort(row[rows])].tolist()) for rows in members)
+    return Layout(tuple(Bucket((info.height, info.width), own) for info, own in zip(buckets, masks, strict=True)))
 
 
 # --- in Zarr ---------------------------------------------------------------------------------------------------------
@@ -191,9 +185,9 @@ def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
         memory,
         name=name,
         shape=table.shape,
-        chunks=(min(max(1, len(table)), TABLE_CHUNK), *table.shape[1:]),
+        chunks=_table_chunk(table.shape),
         dtype=table.dtype,
-        compressors=codecs(),
+        compressors=CODECS,
         dimension_names=_COLUMN_OF[name].dimensions,
         config={"write_empty_chunks": True},
     )
@@ -224,19 +218,34 @@ def read_table(root: AnyPath, info: StoreInfo, name: str) -> NDArray[Any]:
 
 
 def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
-    """Array of a table."""
+    """Array of a table; ValueError for one that is larger than it can be, before any of it is decoded."""
     column = _COLUMN_OF[name]
-    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes)}
     array: Any = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+    largest = max((bucket.height * bucket.width for bucket in info.buckets), default=0)
+    limits = {"byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
+    for dimension, side in zip(column.dimensions, array.shape, strict=False):
+        if side > limits.get(dimension, side):
+            raise ValueError(f"its dimension {dimension!r} has length {side:,}; the limit is {limits[dimension]:,}")
+    lengths = {"mask": info.masks, "instance": info.instances, "class": len(info.classes), "digest_byte": 16}
     sides = zip(column.dimensions, (*array.shape, 0), strict=False)
-    require_form(array, tuple(lengths.get(dimension, side) for dimension, side in sides), column.dtype)
+    shape = tuple(lengths.get(dimension, side) for dimension, side in sides)
+    require_form(array, shape, column.dtype, _table_chunk(shape))
     return array
 
 
-def require_form(array: Any, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Raise ValueError unless an array has the shape and type that the attributes of its store imply."""
+def _table_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the chunks of a table of this shape."""
+    return (min(max(1, shape[0]), TABLE_CHUNK), *shape[1:])
+
+
+def require_form(
+    array: Any, shape: tuple[int, ...], dtype: DTypeLike, chunk: tuple[int, ...], shard: tuple[int, ...] | None = None
+) -> None:
+    """Raise ValueError unless an array has the shape, type and chunks that the attributes of its store imply."""
     if array.shape != shape or array.dtype != np.dtype(dtype):
         raise ValueError(f"has shape {array.shape} and type {array.dtype} instead of {shape} and {np.dtype(dtype)}")
+    if (array.chunks, array.shards) != (chunk, shard):
+        raise ValueError(f"has chunks {array.chunks} and shards {array.shards} instead of {chunk} and {shard}")
 
 
 @contextmanager
@@ -245,13 +254,7 @@ def reading_errors(root: AnyPath, what: str) -> Iterator[None]:
     try:
         with as_os_errors(root):
             yield
-    except (
-        *MISSING,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-    ) as error:  # the latter: JSON that is no metadata
+    except (*MISSING, ValueError, RuntimeError, LookupError, TypeError) as error:  # the last: JSON that is no metadata
         raise IntegrityError(f"{root}: {what} cannot be read: {error}") from error
     except OSError as error:
         raise StorageError(f"{root}: {what} cannot be read: {error.strerror or error}") from error

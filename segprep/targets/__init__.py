@@ -14,17 +14,7 @@ from segprep.targets.labels import Labels
 from segprep.targets.target import Target
 from segprep.targets.weights import Weights
 
-__all__ = [
-    "TARGETS",
-    "Border",
-    "Boundaries",
-    "Classes",
-    "Distance",
-    "Labels",
-    "Target",
-    "Weights",
-    "in_order",
-]
+__all__ = ["TARGETS", "Border", "Boundaries", "Classes", "Distance", "Labels", "Target", "Weights", "in_order"]
 
 TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundaries, Distance)
 """All targets of segprep, in the order in which they are written."""
@@ -33,8 +23,6 @@ TARGETS: tuple[type[Target], ...] = (Labels, Classes, Weights, Border, Boundarie
 def in_order(targets: Iterable[Target]) -> tuple[Target, ...]:
     """Targets in the order of `TARGETS`, then those from outside of segprep by name.
 
-    Examples
-    --------
     >>> [target.name for target in in_order([Distance(), Labels()])]
     ['labels', 'distance']
     """

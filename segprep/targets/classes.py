@@ -33,10 +33,7 @@ class Classes:
         """Maximum of the type: ignore."""
         return int(np.iinfo(self.dtype).max)
 
-    @property
-    def pad(self) -> float:
-        """Maximum of the type: ignore."""
-        return self.fill
+    pad = fill
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - the split has no influence
         """Widen the type if there are too many classes for it; raise InputError if there are too many for any."""

@@ -44,8 +44,6 @@ class Labels:
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if the instances do not have the pixels that the instance table lists.
 
-        Examples
-        --------
         >>> facts = MaskFacts("a", (1, 3), np.array([2]), np.array([0]), n_classes=2)
         >>> Labels().check(np.array([[1, 0, 0]], np.uint16), facts)
         'instance 1 has 1 pixels instead of 2'

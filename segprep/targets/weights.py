@@ -14,7 +14,7 @@ from segprep.kernels.border import BorderOn, SingleInstance, falloff
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, class_pixels
 from segprep.targets.border import Border, BorderBetween, class_planes
-from segprep.targets.class_weights import FORMULAS, AbsentClass, Shaping, class_weights, inverse
+from segprep.targets.class_weights import BETA, FORMULAS, AbsentClass, Shaping, check_beta, class_weights, inverse
 from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
 
 
@@ -30,12 +30,8 @@ def deshpande2018(mask: InstanceMask) -> FloatArray:
     Both are clipped to [0, 1]: instances that overlap may have more area than the image. A pixel where they overlap has the
     same weight as any other pixel of an instance.
 
-    References
-    ----------
     A. Deshpande: Weighted Loss Functions for Instance Segmentation, 2018.
 
-    Examples
-    --------
     >>> deshpande2018(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32)))
     array([[0.75, 0.25, 0.25, 0.25]], dtype=float32)
     """
@@ -48,12 +44,8 @@ def falk2019(mask: InstanceMask) -> FloatArray:
 
     d1c is the distance to the nearest instance of class c: the weight of the background grows towards the instances.
 
-    References
-    ----------
     T. Falk et al.: U-Net: deep learning for cell counting, detection, and morphometry, Nature Methods 2019, and its plug-in.
 
-    Examples
-    --------
     >>> falk2019(InstanceMask(np.array([[[1, 0, 0, 0]]], np.int32), np.array([0, 1], np.int32))).round(3)
     array([[1.   , 0.996, 0.982, 0.96 ]], dtype=float32)
     """
@@ -95,12 +87,15 @@ class Weights:
 
         The formulas are those of `segprep.targets.class_weights.FORMULAS`, the rules those of `IMAGE_RULES`.
     absent_class : str
-        Weight of a class without a pixel in the train split: ``zero`` (unless given by name, or 1 by the formula ``none``),
-        the largest weight of the others (``cap``), or an ``error``.
+        Weight of a class without a pixel in the train split: ``zero``, or the largest weight of the others (``cap``); or stop
+        with an ``error``. With ``zero``, weights given by name and those of the formula ``none`` stay.
     normalise : bool
         Scale the class weights to a mean of 1 over the pixels of the train split.
     clip_class_weights : tuple of float or None
         Smallest and largest weight of the classes that have pixels.
+    beta : float
+        Parameter of the class weights ``effective-number``, at least 0 and less than 1: the larger, the more do further
+        instances count.
     dtype : str
         Type of weights, border and distance: ``float16`` (relative precision 2^-11) or ``float32``.
     vector : tuple of float
@@ -116,6 +111,7 @@ class Weights:
     absent_class: AbsentClass = "zero"
     normalise: bool = False
     clip_class_weights: tuple[float, float] | None = None
+    beta: float = BETA
     dtype: Dtype = "float16"
     vector: tuple[float, ...] = field(default=(), metadata=BOUND)
 
@@ -127,11 +123,14 @@ class Weights:
         self._shaping()
         if isinstance(self.class_weights, str):
             check_choice("class_weights", self.class_weights, [*FORMULAS, *IMAGE_RULES])
-        if self._image_rule() is not None and self._shaping() != Shaping():
+        given = [
+            f"{name}={value!r}" for name, value in vars(self._shaping()).items() if value != getattr(Shaping(), name)
+        ]
+        if self._image_rule() is not None and given:
             raise OptionError(
-                f"class_weights={self.class_weights!r}: computes weights from each image alone: absent_class, normalise and "
-                "clip_class_weights do not apply; leave them out"
+                f"class_weights={self.class_weights!r}: takes weights from each image alone; leave out {' and '.join(given)}"
             )
+        check_beta(self.class_weights, self.beta)
 
     def fit(self, train: Counts, everything: Counts) -> Self:
         """Bind the class weights of the train split."""
@@ -170,11 +169,10 @@ class Weights:
         return outside(values, 0, most)
 
     def _border(self) -> Border:
-        """The second term."""
         return Border(self.w0, self.sigma, self.border_on, self.single_instance, self.border_between, self.dtype)
 
     def _shaping(self) -> Shaping:
-        return Shaping(self.absent_class, self.normalise, self.clip_class_weights)
+        return Shaping(self.absent_class, self.normalise, self.clip_class_weights, self.beta)
 
     def _image_rule(self) -> Callable[[InstanceMask], FloatArray] | None:
         """Rule that needs no counts, if there is one."""
@@ -185,7 +183,9 @@ class Weights:
         limits = np.finfo(self.dtype)
         end, step = float(limits.max), float(limits.smallest_normal)  # below, a weight would lose digits
         largest, smallest = float(weights.max(initial=0)) + self.w0, float(weights.min(initial=np.inf))
-        remedy = "use dtype='float32'" + ("" if self._image_rule() else ", normalise=True or clip_class_weights")
+        remedy = "use dtype='float32'" + (
+            "" if self._image_rule() else ", normalise=True or clip_class_weights=(0.1, 10)"
+        )
         if largest > end:
             raise OptionError(f"weights reach {largest:g}, and {self.dtype} ends at {end:g}: {remedy}")
         if smallest < step:

@@ -171,8 +171,6 @@ def _check_security(address: str) -> None:
 def is_exposed(address: str) -> bool:
     """True if others could read or change the traffic to a scheduler.
 
-    Examples
-    --------
     >>> [is_exposed(address) for address in ("tcp://192.0.2.1:8786", "tls://192.0.2.1:8786", "tcp://127.0.0.1:8786")]
     [True, False, False]
     """

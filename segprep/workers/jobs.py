@@ -76,7 +76,6 @@ class Workers:
 
 
 Stage: TypeAlias = Literal["scan", "write", "verify"]
-"""Stage of a run."""
 
 
 class Progress(Protocol):
@@ -203,7 +202,8 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
-    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else _cores())
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else cores)
     if count > 1 and not can_spawn():
         # Workers import the main script again.
         warnings.warn(
@@ -238,8 +238,3 @@ class InProcess:
     def explain_death(self, error: BaseException) -> str | None:  # noqa: ARG002 - the worker is this process
         """Return None: this process would have died too."""
         return None
-
-
-def _cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

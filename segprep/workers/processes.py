@@ -21,9 +21,6 @@ from segprep.errors import OptionError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end."""
-NO_MAIN_GUARD = (
-    "worker processes could not import your script; put the call under if __name__ == '__main__':, or use workers=1"
-)
 
 
 def can_spawn() -> bool:
@@ -63,7 +60,10 @@ class Processes:
         if not self._has_started:
             self._has_started = True
             if self.submit(os.getpid).exception() is not None:
-                raise OptionError(NO_MAIN_GUARD) from error
+                raise OptionError(
+                    "worker processes could not import your script; put the call under if __name__ == '__main__':, "
+                    "or use workers=1"
+                ) from error
         return "a worker process died (out of memory?); use fewer workers"
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:

@@ -23,6 +23,7 @@ from PIL import Image
 
 import segprep
 from segprep.cli.commands import COMMANDS, main
+from segprep.readers import READERS
 from segprep.store.metadata import INPUT_STAMP, read_info
 from segprep.targets import Weights
 
@@ -117,7 +118,7 @@ def test_info_shows_what_a_store_contains(varied_store):
         "varied (coco)",
         "64 ignored",
         "108 hidden",
-        "sigma=5.0",
+        "--sigma 5 ",
         "warning: ",
         *(each.name for each in (*info.classes, *info.targets, *info.buckets)),
         *(f"{each.all.pixels:,}" for each in info.classes),
@@ -215,15 +216,15 @@ def test_every_command_has_json_and_debug(command):
     ("arguments", "named"),
     [
         (["--nonsense"], "--nonsense"),
-        (["--canvas", "512"], "--canvas"),
-        (["--canvas", "0x512"], "--canvas"),
+        (["--canvas", "512"], "--canvas 512: must be a pair of numbers, as --canvas 512x512"),
+        (["--canvas", "0x512"], "--canvas 0x512: height and width must be at least 1 pixel each"),
         (["--canvas", "axb"], "--canvas"),
-        (["--canvas", "300x300"], "--canvas 300x300"),
+        (["--canvas", "300x300"], "--canvas 300x300: too small for the masks; use at least --canvas 303x384"),
         (["--sigma", "wide"], "--sigma"),
-        (["--sigma", "0"], "--sigma 0.0"),
+        (["--sigma", "0"], "--sigma 0: must be"),
         (["--sigma", "nan"], "--sigma nan"),
-        (["--sigma", "-1"], "--sigma -1.0"),
-        (["--w0", "-1"], "--w0 -1.0"),
+        (["--sigma", "-1"], "--sigma -1: must be"),
+        (["--w0", "-1"], "--w0 -1: must be"),
         (["--w0", "inf"], "--w0 inf"),
         (["--w0", "70000"], "float16"),
         (["--dtype", "float64"], "--dtype"),
@@ -235,31 +236,45 @@ def test_every_command_has_json_and_debug(command):
         (["--max-pixels", "0"], "max"),
         (["--max-instances", "0"], "--max-instances 0"),
         (["--targets", "weights,labels"], "--targets labels"),
-        (["--targets", "weights,weights"], "weights is named twice"),
+        (["--targets", "weights,weights"], "--targets: weights is named twice"),
         (["--preset", "mine"], "--preset"),
         (["--class-weights", "mine.json"], "--class-weights mine.json: cannot be read"),
-        (["--clip-class-weights", "1"], "--clip-class-weights"),
-        (["--clip-class-weights", "2,1"], "--clip-class-weights 2.0,1.0"),
+        (["--clip-class-weights", "1"], "a pair of numbers, as --clip-class-weights 0.1,10"),
+        (
+            ["--clip-class-weights", "2,1"],
+            "--clip-class-weights 2,1: must be finite and at least 0, the smaller one first",
+        ),
         (["--separate", "-1"], "--separate"),
         (["--instances-from", "watershed", "--min-distance", "0"], "--min-distance 0"),
         (["--min-distance", "9"], "--min-distance 9: needs --instances-from components or --instances-from watershed"),
         (
             ["--targets", "weights", "--distance-clip", "20"],
-            "--distance-clip 20.0: belongs to the target distance; add",
+            "--distance-clip 20: belongs to the target distance; use --targets weights,distance",
         ),
-        (["--targets", "distance", "--w0", "5"], "--w0 5.0: belongs to the target weights; add 'weights' to targets"),
-        (["--group", "a{99999999999999}", "--folds", "2"], "is not a regular expression"),
-        (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0.0"),
+        (
+            ["--targets", "distance", "--w0", "5"],
+            "--w0 5: belongs to the target weights; use --targets distance,weights",
+        ),
+        (["--group", "a{99999999999999}", "--folds", "2"], "not a regular expression"),
+        (["--targets", "distance", "--distance-clip", "0"], "--distance-clip 0: must be"),
         (["--targets", "boundaries", "--boundary-width", "0"], "--boundary-width 0"),
-        (["--split", "0.5,0.4,0.2"], "the shares sum to 1.1"),
+        (["--split", "0.5,0.4,0.2"], "--split 0.5,0.4,0.2: the shares sum to 1.1"),
         (["--split", "0.5"], "--split 0.5"),
         (["--split", "0,1"], "nothing would be left for training"),
-        (["--split", "0.5,0.5"], "no mask of 1 is in "),
-        (["--stratify"], "--stratify needs the shares"),
+        (["--split", "0.5,0.5"], "--split 0.5,0.5,0: 2 splits need at least 2 masks or groups; the data set has 1"),
+        (["--stratify"], "--stratify: needs shares or folds"),
         (["--folds", "1"], "--folds 1"),
+        (["--split", "missing.csv"], "--split missing.csv: cannot be read: No such file"),
+        (["--beta", "0.9"], "--beta 0.9: belongs to the formula effective-number, not to inverse"),
+        (["--class-weights", "effective-number", "--beta", "1"], "--beta 1: must be at least 0 and less than 1"),
         (["--group", "("], "--group"),
-        (["--folds", "2"], "--folds 2: there are 1 groups of masks outside test"),
-        (["--group", "slide"], "does not match 'labels/coins.png'"),
+        (["--folds", "2"], "--folds 2: more than the 1 masks or groups outside test"),
+        (["--seed", "3"], "there is nothing to split; add shares, as --split 0.8,0.1,0.1, or --folds 5"),
+        (
+            ["--class-weights", "falk2019", "--normalise"],
+            "takes weights from each image alone; leave out --normalise",
+        ),
+        (["--group", "slide"], "--group slide: does not match 'labels/coins.png'"),
         (["one too many"], "one too many"),
     ],
     ids=spelled,
@@ -303,12 +318,23 @@ def test_a_missing_input_is_one_line_that_names_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_input_without_masks_is_one_line_that_names_it(tmp_path):
+def test_an_input_without_masks_is_named_and_described(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "notes.txt").touch()
-    line = assert_one_line(segprep_("weights", tmp_path / "data", tmp_path / "out.zarr"), 3)
-    assert line.startswith(f"segprep: {tmp_path / 'data'}: ")
+    ended = segprep_("weights", tmp_path / "data", tmp_path / "out.zarr")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.splitlines() == [
+        f"segprep: {tmp_path / 'data'}: no known layout: 1 TXT",
+        "segprep: the command 'segprep formats' lists all layouts that are read",
+    ]
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_formats_lists_every_reader():
+    ended = segprep_("formats", "--json")
+    assert list(json.loads(ended.stdout)) == list(READERS)
+    text = segprep_("formats").stdout
+    assert all(name in text for name in READERS)
 
 
 @pytest.mark.parametrize("workers", mostly_slow(["1", "2"], "1"))
@@ -574,3 +600,115 @@ def test_a_result_that_cannot_be_written_is_a_storage_error(coins_store):
     ended = in_bash('segprep info "$1" > /dev/full', coins_store)
     assert ended.returncode == 6
     assert ended.stderr == "segprep: standard output: cannot be written: No space left on device\n"
+
+
+# --- notices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def classed(tmp_path):
+    """Semantic masks in folders of splits: class 1 in train and val, class 2 in train alone, class 3 in val alone."""
+    for name, values in (("train/a", [1, 0, 2]), ("train/b", [1, 1, 0]), ("val/c", [0, 1, 3])):
+        file = tmp_path / "masks" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array([values] * 4, np.uint8)).save(file)
+    return tmp_path / "masks"
+
+
+def test_classes_that_train_or_val_lacks_are_warned_about(classed, tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    ended = segprep_here("weights", classed, root, "--instances-from", "components", "--workers", "1")
+    assert ended.returncode == 0
+    lines = ["1 class of val without a pixel in train: class 3", "1 class of train without a pixel in val: class 2"]
+    assert all(f"segprep: warning: {line}\n" in ended.stderr for line in lines)
+    shown = segprep_here("info", root).stdout
+    assert all(f"warning: {line}\n" in shown for line in lines)
+    assert "splits     train 2, val 1, test 0\n" in shown
+    folded = segprep_here("split", root, "--folds", "3", "--stratify", "--workers", "1")
+    assert folded.stdout == f"{root}: train 2, val 1, test 0; folds 1, 1, 1\n"
+
+
+def test_an_error_of_a_store_is_spelled_in_the_options_that_made_it(classed, tmp_path, segprep_here):
+    root, together, apart = tmp_path / "out.zarr", tmp_path / "together.json", tmp_path / "apart.json"
+    together.write_text('{"train": ["train/a.png", "train/b.png", "val/c.png"]}')
+    apart.write_text('{"train": ["train/a.png", "train/b.png"], "val": ["val/c.png"]}')
+    options = ["--instances-from", "components", "--absent-class", "error", "--workers", "1"]
+    assert segprep_here("weights", classed, root, "--split", together, *options).returncode == 0
+    line = assert_one_line(segprep_here("split", root, "--split", apart, "--refit"), 2)
+    remedy = "use --absent-class zero or --absent-class cap"
+    assert line == f"segprep: --absent-class error: no pixel of class 3 in the train split; {remedy}"
+
+
+def test_info_shows_the_options_that_make_the_targets_again(tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    (tmp_path / "mine.json").write_text('{"background": 0.5, "instance": 3}')
+    options = [
+        "--sigma",
+        "2.5",
+        "--class-weights",
+        str(tmp_path / "mine.json"),
+        "--normalise",
+        "--distance-per",
+        "class",
+    ]
+    segprep_here("weights", EXAMPLES / "coins", root, "--clip-class-weights", "0.1,4", *options)
+    shown = segprep_here("info", root).stdout
+    for line in (
+        "--sigma 2.5 ",
+        "--class-weights {background: 0.5, instance: 3} --absent-class zero --normalise --clip-class-weights 0.1,4",
+        "distance   --distance-per class --dtype float16\n",
+        "labels\n",
+    ):
+        assert line in shown
+    assert "vector" not in shown
+    assert "channels" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "notice"),
+    [
+        (["--crowd", "instance"], "--crowd instance: has no effect: label-image has no crowds"),
+        (["--targets", "distance", "--preset", "paper"], "--preset paper: has no effect without weights or border"),
+    ],
+)
+def test_an_option_without_effect_is_a_warning(tmp_path, arguments, notice):
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
+    assert ended.returncode == 0
+    assert f"segprep: warning: {notice}" in ended.stderr
+
+
+def test_a_store_in_place_of_the_data_is_named_with_the_order(coins_store, tmp_path, segprep_here):
+    for arguments in (["weights", coins_store, tmp_path / "data"], ["check", coins_store]):
+        line = assert_one_line(segprep_here(*arguments), 3)
+        assert line.startswith(f"segprep: {coins_store}: is a segprep store, made from coins, not a data set; ")
+        assert "names the data set first" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_problems_is_tried_before_the_run(tmp_path, segprep_here):
+    file = tmp_path / "no" / "problems.jsonl"
+    ended = segprep_here("weights", EXAMPLES / "coins", tmp_path / "out.zarr", "--problems", file)
+    assert f"--problems {file}: cannot be written" in assert_one_line(ended, 6)
+    assert list(tmp_path.iterdir()) == []
+    kept = tmp_path / "problems.jsonl"
+    kept.write_text("former")
+    assert segprep_here("weights", "nowhere", tmp_path / "out.zarr", "--problems", kept).returncode == 3
+    assert kept.read_text() == "former"
+
+
+def test_masks_that_are_left_out_are_counted_once(tmp_path, segprep_here):
+    shutil.copytree(EXAMPLES / "coins", tmp_path / "data")
+    (tmp_path / "data/labels/bad.png").write_bytes(b"no image")
+    ended = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", "--on-error", "skip-mask")
+    assert ended.returncode == 1
+    assert "segprep: warning: 1 mask left out: " in ended.stderr
+
+
+def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
+    (tmp_path / "data").mkdir()
+    for size in range(1, 60):
+        Image.fromarray(np.ones((1, size), np.uint8)).save(tmp_path / "data" / f"{size}.png")
+    (line,) = [
+        line for line in segprep_here("check", tmp_path / "data").stdout.splitlines() if line.startswith("sizes ")
+    ]
+    assert line.endswith(" and 39 more")

@@ -85,7 +85,7 @@ def test_a_new_target_is_one_to_name_and_has_its_settings():
     assert "toy" in target_kinds()
     (toy,), _ = settings.run_rules({"toy_size": "5", "toy_colour": "blue"}, "toy", None)
     assert toy == Toy(5, "blue")
-    with pytest.raises(segprep.OptionError, match="toy_size=5: belongs to the target toy; add 'toy' to targets"):
+    with pytest.raises(segprep.OptionError, match="toy_size=5: belongs to the target toy; use targets='weights,toy'"):
         settings.run_rules({"toy_size": 5}, "weights", None)
 
 

@@ -18,11 +18,19 @@ def test_every_reader_has_a_seed():
     assert set(seeds.SEEDS) == set(READERS)
 
 
-@pytest.mark.parametrize(
+EACH_SEED = pytest.mark.parametrize(
     ("name", "seed"),
     [(name, seed) for name, own in seeds.SEEDS.items() for seed in own],
     ids=[f"{name} {next(iter(seed.files))}" for name, own in seeds.SEEDS.items() for seed in own],
 )
+
+
+@EACH_SEED
+def test_a_seed_is_recognised_by_its_own_reader_alone(tmp_path, name, seed):
+    assert find(seeds.write_seed(seed, tmp_path)).format == name
+
+
+@EACH_SEED
 def test_a_seed_is_read_without_a_problem(tmp_path, name, seed):
     path = seeds.write_seed(seed, tmp_path)
     (mask,) = (ref.load() for ref in find(path, format=name).refs)

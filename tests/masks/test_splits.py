@@ -151,17 +151,19 @@ def test_no_images_have_no_splits():
     [([0, 0], (0.8, 0.1, 0.1), "val"), ([0, 1], (0.8, 0.1, 0.1), "test"), ([1, 2], (0.8, 0.1, 0.1), "train")],
 )
 def test_a_split_that_was_asked_for_and_got_no_mask_is_refused(codes, fractions, empty):
-    with pytest.raises(OptionError, match=rf"no mask of 2 is in {empty}, though its share is 0\.[18].*stratify=True"):
-        check_filled(np.array(codes, np.uint8), SplitRule(fractions))
-    with pytest.raises(OptionError, match="too few groups; try other shares"):
-        check_filled(np.array(codes, np.uint8), SplitRule(fractions, stratify=True))
+    with pytest.raises(OptionError, match=rf"0.1\): none of 2 masks is in {empty}; try stratify=True, seed=1"):
+        check_filled(np.array(codes, np.uint8), SplitRule(fractions), 3)
+    with pytest.raises(OptionError, match=f"is in {empty}; try other shares"):
+        check_filled(np.array(codes, np.uint8), SplitRule(fractions, stratify=True), 3)
+    with pytest.raises(OptionError, match="3 splits need at least 3 masks or groups; the data set has 2"):
+        check_filled(np.array(codes, np.uint8), SplitRule(fractions), 2)
 
 
 @pytest.mark.parametrize(
     ("codes", "fractions"), [([0], (1, 0, 0)), ([0, 1], (0.5, 0.5, 0)), ([0, 1, 2], (0.8, 0.1, 0.1))]
 )
 def test_a_split_of_no_share_may_be_empty(codes, fractions):
-    check_filled(np.array(codes, np.uint8), SplitRule(fractions))
+    check_filled(np.array(codes, np.uint8), SplitRule(fractions), len(codes))
 
 
 @unhurried
@@ -187,7 +189,7 @@ def test_masks_whose_keys_match_alike_are_of_one_group(pattern, keys, groups):
 
 
 def test_a_key_that_does_not_match_is_refused_by_name():
-    with pytest.raises(OptionError, match=re.escape(r"group='slide\\d' does not match 'other.png'")):
+    with pytest.raises(OptionError, match=re.escape(r"group='slide\\d': does not match 'other.png'")):
         groups_of(["slide1.png", "other.png", "third.png"], r"slide\d")
 
 
@@ -202,11 +204,34 @@ def test_folds_of_single_masks_are_of_one_size_and_hold_no_test_mask():
 
 
 @unhurried
+@given(st.lists(st.integers(0, 4), min_size=20, max_size=120), st.integers(2, 7), SEEDS)
+def test_stratified_folds_have_as_many_masks_of_each_class_within_1(classes, folds, seed):
+    counts = np.zeros((len(classes), 10), np.int64)
+    counts[np.arange(len(classes)), classes], counts[np.arange(len(classes)), np.add(classes, 5)] = 100, 1
+    found = folds_of(keys_of(len(classes)), np.zeros(len(classes), np.uint8), folds, seed, counts)
+    table = np.histogram2d(classes, found, bins=(range(6), range(folds + 1)))[0]
+    assert (table.max(axis=1) - table.min(axis=1)).max() <= 1
+
+
+@unhurried
+@given(GROUPINGS, st.integers(2, 4), SEEDS)
+def test_stratified_folds_keep_groups_together_and_hold_no_test_mask(groups, folds, seed):
+    rng = np.random.default_rng(seed)
+    splits = np.array([int(group[5:]) % 3 for group in groups], np.uint8)
+    if len({group for group, code in zip(groups, splits, strict=True) if code < 2}) < folds:
+        return
+    found = folds_of(groups, splits, folds, seed, rng.integers(0, 100, (len(groups), 3)))
+    assert ((found == 255) == (splits == 2)).all()
+    assert set(found[splits < 2].tolist()) == set(range(folds))
+    assert len(set(zip(groups, found.tolist(), strict=True))) == len(set(groups))
+
+
+@unhurried
 @given(GROUPINGS, st.integers(2, 12), SEEDS)
 def test_folds_keep_groups_together_and_do_not_depend_on_the_order(groups, folds, seed):
     train = np.zeros(len(groups), np.uint8)
     if len(set(groups)) < folds:
-        with pytest.raises(OptionError, match=f"folds={folds}: there are {len(set(groups))} groups"):
+        with pytest.raises(OptionError, match=f"folds={folds}: more than the {len(set(groups))} masks"):
             folds_of(groups, train, folds, seed)
         return
     found = folds_of(groups, train, folds, seed)
@@ -333,17 +358,17 @@ def test_the_rules_file_comes_before_one_in_the_folder_of_the_data(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fractions": (0.8, 0.1, 0.2)}, r"split=0.8,0.1,0.2: the shares sum to 1.1"),
-        ({"fractions": (0.5, 0.4, 0.0)}, r"split=0.5,0.4,0: the shares sum to 0.9"),
+        ({"fractions": (0.8, 0.1, 0.2)}, r"split=\(0.8, 0.1, 0.2\): the shares sum to 1.1"),
+        ({"fractions": (0.5, 0.4, 0.0)}, r"split=\(0.5, 0.4, 0\): the shares sum to 0.9"),
         ({"fractions": (1.2, -0.2, 0.0)}, r"must be at least 0"),
-        ({"fractions": (float("nan"), 0.5, 0.5)}, r"split=nan"),
+        ({"fractions": (float("nan"), 0.5, 0.5)}, r"split=\(nan"),
         ({"fractions": (0.0, 0.5, 0.5)}, r"nothing would be left for training"),
-        ({"stratify": True}, r"stratify=True needs the shares"),
+        ({"stratify": True}, r"stratify=True: needs shares or folds"),
         ({"fractions": (0.8, 0.1, 0.1), "file": "a.json"}, r"shares or a file, not both"),
         ({"folds": 1}, r"folds=1: must be from 2 to 254"),
         ({"folds": 255}, r"folds=255: must be from 2 to 254"),
-        ({"group": "("}, r"group='\(' is not a regular expression: .*unterminated"),
-        ({"group": "*"}, r"is not a regular expression"),
+        ({"group": "("}, r"group='\(': not a regular expression: .*unterminated"),
+        ({"group": "*"}, r"not a regular expression"),
     ],
 )
 def test_refuses_options_that_make_no_sense(options, message):

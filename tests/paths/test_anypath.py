@@ -31,7 +31,7 @@ def twins(object_store, tmp_path_factory):  # noqa: ARG001 - a fixture needs ano
 
 @pytest.fixture(params=[False, True], ids=["asked", "listed-once"])
 def both(twins, request):
-    """The twins, asked for each thing anew, or listed once."""
+    """The twins, asked again for each thing, or listed once."""
     if not request.param:
         yield twins
         return

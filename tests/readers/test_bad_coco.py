@@ -80,7 +80,7 @@ NOT_A_REGION = "segmentation is neither polygons nor runs"
 NO_RUNS = "run lengths do not fit the image"
 FAR_OFF = "polygon with a coordinate that is not finite or far off"
 OUTSIDE = "leads out of the data set and is not followed"
-MEND = "fix it or export it again"
+REMEDY = "fix it or export it again"
 
 SEGMENTATIONS = {
     "list of polygons": Row(second([SQUARE]), FINE, instances=2),
@@ -160,46 +160,48 @@ FILES = {
     "byte order mark": Row("\ufeff" + json.dumps(document()), FINE),
     "UTF-16": Row(json.dumps(document()).encode("utf-16"), REFUSED, ("a.json: ", "UTF-16", "save it as UTF-8")),
     "UTF-16 without mark": Row(json.dumps(document()).encode("utf-16-le"), REFUSED, ("a.json: ", "save it as UTF-8")),
-    "Latin-1": Row(json.dumps(name("ä.jpg"), ensure_ascii=False).encode("latin-1"), REFUSED, ("a.json: ", MEND)),
-    "NUL after the end": Row(json.dumps(document()) + "\0" * 512, REFUSED, ("a.json: ", "trailing characters", MEND)),
+    "Latin-1": Row(json.dumps(name("ä.jpg"), ensure_ascii=False).encode("latin-1"), REFUSED, ("a.json: ", REMEDY)),
+    "NUL after the end": Row(json.dumps(document()) + "\0" * 512, REFUSED, ("a.json: ", "trailing characters", REMEDY)),
     "NUL before the start": Row("\0" * 512 + json.dumps(document()), REFUSED, ("a.json: ", r"\x00")),
-    "truncated": Row(json.dumps(document())[:-5], REFUSED, ("a.json: ", "truncated", MEND)),
-    "empty": Row("", REFUSED, ("a.json: an empty file", "an object with images")),
-    "blanks alone": Row(" \n\t", REFUSED, ("a.json: an empty file",)),
-    **{
-        f"{content} alone": Row(content, REFUSED, ("a.json: begins with", content, "an object with images"))
-        for content in ("true", "null", "hello")
-    },
-    **{
-        f"{content} alone": Row(content, REFUSED, ("a.json: a single number; a COCO file is",))
-        for content in ("7", "-1.5")
-    },
-    "text alone": Row('"images"', REFUSED, ("a.json: a single string; a COCO file is",)),
+    "truncated": Row(json.dumps(document())[:-5], REFUSED, ("a.json: ", "truncated", REMEDY)),
+    "empty": Row("", REFUSED, ("a.json: the file is empty",)),
+    "blanks alone": Row(" \n\t", REFUSED, ("a.json: the file is empty",)),
+    "a number alone": Row("7", REFUSED, ("a.json: JSON of no known layout: a number, not an object",)),
+    "a negative number alone": Row("-1.5", REFUSED, ("a.json: JSON of no known layout: a number, not an object",)),
+    "a string alone": Row('"images"', REFUSED, ("a.json: JSON of no known layout: a string, not an object",)),
+    "null alone": Row("null", REFUSED, ("a.json: JSON of no known layout: null, not an object",)),
+    "a word alone": Row("hello", REFUSED, ("a.json: ", "malformed")),
     "list of results": Row([GOOD | {"score": 0.5}], REFUSED, ("a.json: a list", "give the annotations")),
-    "no annotations": Row(without("annotations", document()), REFUSED, ("a.json: has no annotations; add them",)),
-    "no images": Row(without("images", document()), REFUSED, ("a.json: has no images; add them",)),
-    "no categories": Row(without("categories", document()), REFUSED, ("a.json: ", "`categories`", MEND)),
+    "no annotations": Row(
+        without("annotations", document()), REFUSED, ("a.json: has images and categories as coco, but no annotations",)
+    ),
+    "no images": Row(
+        without("images", document()), REFUSED, ("a.json: has annotations and categories as coco, but no images",)
+    ),
+    "no categories": Row(without("categories", document()), REFUSED, ("a.json: ", "`categories`", REMEDY)),
     "no category": Row(document(categories=[]), WARNED, ("category that the file does not list", "annotation 1"), 0),
     "no image": Row(document(images=[]), REFUSED, ("a.json: ", "at least one image")),
-    "images as an object": Row(document(images={}), REFUSED, ("a.json: ", "$.images", MEND)),
+    "images as an object": Row(document(images={}), REFUSED, ("a.json: ", "$.images", REMEDY)),
     "null for annotations": Row(
-        document() | {"annotations": None, "": "segmentation"}, REFUSED, ("$.annotations", MEND)
+        document() | {"annotations": None, "": "segmentation"}, REFUSED, ("$.annotations", REMEDY)
     ),
-    "annotation that is null": Row(document(None), REFUSED, ("a.json: ", "$.annotations", MEND)),
+    "annotation that is null": Row(document(None), REFUSED, ("a.json: ", "$.annotations", REMEDY)),
     "NaN": Row(
         second([[*SQUARE, float("nan"), 1]]),
         REFUSED,
-        ("a.json: ", "NaN at line 1, column 2", "is no JSON number", MEND),
+        ("a.json: ", "NaN at line 1, column 2", "is no JSON number", REMEDY),
     ),
-    "Infinity": Row(second([[*SQUARE, float("inf"), 1]]), REFUSED, (" Infinity at line 1, column", MEND)),
-    "-Infinity": Row(second([[*SQUARE, float("-inf"), 1]]), REFUSED, (" -Infinity at line 1, column", MEND)),
+    "Infinity": Row(second([[*SQUARE, float("inf"), 1]]), REFUSED, (" Infinity at line 1, column", REMEDY)),
+    "-Infinity": Row(second([[*SQUARE, float("-inf"), 1]]), REFUSED, (" -Infinity at line 1, column", REMEDY)),
     "NaN on a later line": Row(
-        json.dumps(second(iscrowd=float("nan")), indent=1), REFUSED, ("a.json: ", "NaN at line 4", "column 15 is", MEND)
+        json.dumps(second(iscrowd=float("nan")), indent=1),
+        REFUSED,
+        ("a.json: ", "NaN at line 4", "column 15 is", REMEDY),
     ),
-    "nested segmentation": Row(text("?", "[" * 200_000), REFUSED, ("a.json: ", "recursion", MEND)),
-    "nested and closed": Row(text("?", "[" * 200_000 + "]" * 200_000), REFUSED, ("a.json: ", "recursion", MEND)),
+    "nested segmentation": Row(text("?", "[" * 200_000), REFUSED, ("a.json: ", "recursion", REMEDY)),
+    "nested and closed": Row(text("?", "[" * 200_000 + "]" * 200_000), REFUSED, ("a.json: ", "recursion", REMEDY)),
     "nested at the top": Row("[" * 200_000, REFUSED, ("a.json: a list",)),
-    "nested objects": Row('{"images":' * 200_000 + '"annotations" "segmentation"', REFUSED, ("a.json: ", MEND)),
+    "nested objects": Row('{"images":' * 200_000 + '"annotations" "segmentation"', REFUSED, ("a.json: ", REMEDY)),
     "duplicate keys, of which the last counts": Row('{"images": [], ' + json.dumps(document())[1:], FINE),
     "unknown keys": Row(document() | {"info": {"year": None}, "licenses": "none"}, FINE),
 }
@@ -230,7 +232,7 @@ IDS = {
     "image id beyond any number": Row(
         json.dumps(ids("?")).replace('"?"', "1" * 5000),
         REFUSED,
-        ("a.json: ", "out of range - at `$.images[0].id`", MEND),
+        ("a.json: ", "out of range - at `$.images[0].id`", REMEDY),
     ),
     "image id as text": Row(ids("img_001"), FINE),
     "image id as digits": Row(ids("7", 7), FINE),
@@ -239,9 +241,9 @@ IDS = {
     "image id that is a float elsewhere": Row(ids(1, 1.0), FINE),
     "image id with zeros before, which is another": Row(ids("01", 1), WARNED, ("image_id 1",), 0),
     "image id as a fraction": Row(ids(1.5), REFUSED, ("a.json: images: the id 1.5", "must be integers or text")),
-    "image id null": Row(image(id=None), REFUSED, ("a.json: ", "$.images", MEND)),
-    "image id true": Row(image(id=True), REFUSED, ("a.json: ", "$.images", MEND)),
-    "image id missing": Row(document(images=[without("id", IMAGE)]), REFUSED, ("a.json: ", "`id`", MEND)),
+    "image id null": Row(image(id=None), REFUSED, ("a.json: ", "$.images", REMEDY)),
+    "image id true": Row(image(id=True), REFUSED, ("a.json: ", "$.images", REMEDY)),
+    "image id missing": Row(document(images=[without("id", IMAGE)]), REFUSED, ("a.json: ", "`id`", REMEDY)),
     "category id 0": Row(class_ids(0), FINE),
     "category id negative": Row(class_ids(-1), FINE),
     "category id of 64 bits": Row(class_ids(2**63 - 1), FINE),
@@ -264,7 +266,7 @@ IDS = {
     "image_id missing": Row(
         document(without("image_id", GOOD) | {"id": 17}), WARNED, ("annotation 17: image_id None",)
     ),
-    "image_id as a list": Row(second(image_id=[1]), REFUSED, ("a.json: ", ".image_id", MEND)),
+    "image_id as a list": Row(second(image_id=[1]), REFUSED, ("a.json: ", ".image_id", REMEDY)),
     "unknown category": Row(second(category_id=9), WARNED, ("a.jpg: annotation 17: category_id 9", "does not list")),
     "category_id null": Row(second(category_id=None), WARNED, ("annotation 17: category_id None", "does not list")),
     "category_id missing": Row(document(without("category_id", GOOD) | {"id": 17}), WARNED, ("category_id None",)),
@@ -276,7 +278,7 @@ IDS = {
     "category without name": Row(document(categories=[{"id": 1}]), FINE),
     "category with null for a name": Row(document(categories=[{"id": 1, "name": None}]), FINE),
     "category with a number for a name": Row(
-        document(categories=[{"id": 1, "name": 5}]), REFUSED, ("categories", MEND)
+        document(categories=[{"id": 1, "name": 5}]), REFUSED, ("categories", REMEDY)
     ),
 }
 
@@ -287,7 +289,7 @@ CROWDS = {
         f"iscrowd {value!r}": Row(second(iscrowd=value), WARNED, ("annotation 17: ", repr(value), "neither 0 nor 1"))
         for value in (2, -1, 0.5, "yes", "")
     },
-    "iscrowd as a list": Row(second(iscrowd=[]), REFUSED, ("a.json: ", ".iscrowd", MEND)),
+    "iscrowd as a list": Row(second(iscrowd=[]), REFUSED, ("a.json: ", ".iscrowd", REMEDY)),
 }
 
 SIZES = {
@@ -305,7 +307,7 @@ SIZES = {
     "width as a word": Row(image(width="wide"), UNREADABLE, ("a.json: image a.jpg: width is 'wide'", "integer")),
     "width of 5000 digits": Row(image(width="1" * 5000), UNREADABLE, ("width is '111", "1...;", "integer")),
     "height 1e300": Row(image(height=1e300), UNREADABLE, ("a.json: image a.jpg: ", "raise the limit")),
-    "height as a list": Row(image(height=[4]), REFUSED, ("a.json: ", ".height", MEND)),
+    "height as a list": Row(image(height=[4]), REFUSED, ("a.json: ", ".height", REMEDY)),
 }
 
 NAMES = {
@@ -318,7 +320,7 @@ NAMES = {
     "same name but for the slash": Row(two_images("b/a.jpg", "b\\a.jpg"), REFUSED, ("'b/a.jpg'", "unique")),
     "name empty": Row(name(""), REFUSED, ("a.json: image 1 has no file_name", "add it")),
     "name null": Row(name(None), REFUSED, ("a.json: image 1 has no file_name", "add it")),
-    "name as a number": Row(name(7), REFUSED, ("a.json: ", ".file_name", MEND)),
+    "name as a number": Row(name(7), REFUSED, ("a.json: ", ".file_name", REMEDY)),
     "name with control characters": Row(name("a\x1b[31m\n.jpg"), REFUSED, (r"'a\x1b[31m\n.jpg'", "rename")),
     "name with half a surrogate": Row(name("a\ud800.jpg"), REFUSED, ("a.json: ",)),
     "name of 5000 characters": Row(name("a" * 5000), REFUSED, ("a.json: image 1: ", "5000 characters", "shorten it")),
@@ -350,7 +352,7 @@ def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write,
     assert code == RUN_ENDS[row.outcome], stderr
     assert [word for word in row.words if word not in stderr] == [], stderr
     assert "Traceback" not in stderr
-    assert max(map(len, stderr.splitlines()), default=0) < 2000
+    assert max(map(len, stderr.splitlines()), default=0) < 3000
     if code:
         assert [line for line in stderr.splitlines() if not line.startswith("segprep: ")] == []
         assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -32,34 +32,83 @@ def test_what_is_missing_is_named(tmp_path):
         find(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["", "notes.txt"])
-def test_an_unknown_layout_lists_what_was_tried(tmp_path, name):
-    (tmp_path / "notes.txt").write_text("nothing here")
-    with pytest.raises(InputError, match="no known layout; tried ") as caught:
-        find(tmp_path / name)
-    assert all(f"{reader} (" in str(caught.value) for reader in READERS)
-    assert "\n" not in str(caught.value)
+UNRECOGNISED = {
+    "nothing": ({}, ": no known layout: the folder is empty", None),
+    "files": ({"a.txt": "", "b/c.docx": "", "b/d.docx": ""}, ": no known layout: 2 DOCX in b/, 1 TXT", None),
+    "truncated": (
+        {"x.json": '{"images": [], "annot'},
+        ": 1 JSON",
+        "x.json: not valid JSON: ends at byte 21; copy or export it again",
+    ),
+    "empty file": ({"x.json": ""}, ": 1 JSON", "x.json: the file is empty"),
+    "number": ({"x.json": "5"}, ": 1 JSON", "x.json: JSON of no known layout: a number, not an object"),
+    "results": (
+        {"x.json": '[{"segmentation": []}]'},
+        ": 1 JSON",
+        "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; "
+        "give the annotations",
+    ),
+    "no annotations": (
+        {"x.json": '{"images": [], "categories": []}'},
+        ": 1 JSON",
+        "x.json: has images and categories as coco, but no annotations",
+    ),
+    "unknown": ({"x.json": '{"a": 1}'}, ": 1 JSON", "x.json: JSON of no known layout: an object with the keys a"),
+    "archive": ({"a/b.zip": ""}, ": 1 ZIP in a/", "a/b.zip: an archive; unpack it and give the folder"),
+    "volume": (
+        {"labelsTr/a.nii.gz": "", "dataset.json": '{"labels": {}}'},
+        ": 1 JSON, 1 NIfTI in labelsTr/",
+        "labelsTr/a.nii.gz: a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF",
+    ),
+    "voc boxes": (
+        {"JPEGImages/a.jpg": "", "Annotations/a.xml": "<annotation/>"},
+        ": 1 XML in Annotations/, 1 JPG in JPEGImages/",
+        "nearest is voc: Annotations/*.xml has boxes alone; there is no SegmentationClass/ with masks",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "contents", "reason"), UNRECOGNISED.values(), ids=UNRECOGNISED)
+def test_data_of_no_known_layout_are_described(tmp_path, files, contents, reason):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as caught:
+        find(tmp_path)
+    first, *reasons, last = caught.value.args
+    assert first.startswith(f"{tmp_path}: no known layout")
+    assert first.endswith(contents)
+    assert reasons == ([] if reason is None else [reason.format(tmp_path)])
+    assert "segprep formats" in last
+
+
+def test_a_single_file_of_no_known_layout_is_described(tmp_path):
+    (tmp_path / "export.zip").touch()
+    with pytest.raises(InputError, match=r"export\.zip: no known layout; export\.zip: an archive; unpack it"):
+        find(tmp_path / "export.zip")
+
+
+def test_kinds_of_files_beyond_three_are_counted(tmp_path):
+    for number in range(100):
+        (tmp_path / f"a.x{number}").touch()
+    with pytest.raises(InputError, match=r"no known layout: 1 X0, 1 X1, 1 X10 and 97 more kinds; the command"):
+        find(tmp_path)
 
 
 def test_a_data_set_in_a_folder_of_the_given_one_is_pointed_out(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+    (tmp_path / "c/b").mkdir(parents=True)
     Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "a/photo.png")
-    (tmp_path / "b/a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
-    with pytest.raises(InputError, match=r": no known layout, but b/ in it is coco; give .*/b$"):
+    (tmp_path / "c/b/a.json").write_text(json.dumps(COCO | {"info": {"segmentation": "none"}}))
+    with pytest.raises(InputError, match=r"no known layout.*; c/b/ in it is coco; give .*/c/b;"):
         find(tmp_path)
 
 
-def test_a_folder_of_the_given_one_that_is_broken_is_not_pointed_out(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/a.json").write_text('{"images": [], "annotations": [], "segmentation": 1')
-    with pytest.raises(InputError, match="no known layout; tried coco "):
-        find(tmp_path)
-
-
-def test_a_folder_of_results_alone_is_refused_as_such(tmp_path):
-    (tmp_path / "results.json").write_text('[{"segmentation": []}]')
-    with pytest.raises(InputError, match=r"no known layout; .*results\.json: a list, as detectors write their results"):
+def test_a_folder_of_masks_beside_images_is_pointed_out(tmp_path):
+    for name in ("Urban/images_png", "Urban/masks_png"):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        Image.fromarray(np.ones((2, 2), np.uint8)).save(tmp_path / "deep" / name / "1.png")
+    with pytest.raises(InputError, match=r"in it is label-image; give .*deep/Urban"):
         find(tmp_path)
 
 
@@ -76,7 +125,7 @@ PARENTS = {
 
 @pytest.mark.parametrize(("path", "message"), PARENTS.items())
 def test_of_folders_of_data_sets_one_is_pointed_out(data_dir, path, message):
-    with pytest.raises(InputError, match=f"no known layout, but {message}"):
+    with pytest.raises(InputError, match=f"no known layout.*; {message}"):
         find(data_dir / path)
 
 

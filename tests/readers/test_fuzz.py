@@ -79,7 +79,7 @@ def assert_clear(error, file):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Folder whose one file each example writes anew."""
+    """Folder whose one file each example writes again."""
     return tmp_path_factory.mktemp("fuzz")
 
 

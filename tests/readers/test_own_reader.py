@@ -84,9 +84,16 @@ def test_it_wins_over_general_readers(drawings):
     assert find(drawings, format="label-image").format == "label-image"
 
 
-def test_its_layout_is_told_where_nothing_is_recognised(tmp_path):
-    with pytest.raises(InputError, match=r"drawing \(\*\.drawing with one digit for each pixel, the number of its"):
-        find(tmp_path)
+def test_its_layout_is_described_where_it_does_not_recognise_the_data(tmp_path):
+    with pytest.raises(
+        InputError, match=r"; drawing reads \*\.drawing with one digit for each pixel, the number of its"
+    ):
+        find(tmp_path, format="drawing")
+
+
+def test_it_is_named_where_a_folder_within_the_data_has_its_layout(drawings):
+    with pytest.raises(InputError, match=rf"{drawings.name}/ in it is drawing; give {drawings}"):
+        find(drawings.parent)
 
 
 def test_its_masks_are_verified_against_the_data(store, drawings):

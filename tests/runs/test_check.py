@@ -12,7 +12,7 @@ from PIL import Image
 import segprep
 from segprep.errors import InputError, OptionError
 from segprep.runs.check import check
-from segprep.runs.scan import LEFT_OUT, BadMasksError
+from segprep.runs.scan import LEFT_OUT
 from segprep.store.metadata import read_info
 from segprep.workers.jobs import Workers
 
@@ -65,12 +65,11 @@ def test_check_counts_overlapping_and_ignored_pixels(varied):
 
 
 def test_a_run_names_every_mask_that_cannot_be_read_and_writes_nothing(data, anywhere, tmp_path):
-    with pytest.raises(BadMasksError) as caught:
+    with pytest.raises(InputError) as caught:
         segprep.preprocess(data, tmp_path / "out.zarr", workers=anywhere)
-    assert [message.partition(":")[0] for message in caught.value.messages] == [
-        f"{data}/d/masks/1.png",
-        f"{data}/h/masks/1.png",
-    ]
+    *reasons, remedy = caught.value.args
+    assert [reason.partition(":")[0] for reason in reasons] == [f"{data}/d/masks/1.png", f"{data}/h/masks/1.png"]
+    assert remedy.startswith("2 of 10 masks cannot be read, nothing was written; ")
     assert not (tmp_path / "out.zarr").exists()
 
 
@@ -86,9 +85,9 @@ def test_masks_that_cannot_be_read_are_left_out_on_request(data, anywhere, tmp_p
 
 
 def test_a_bad_annotation_ends_the_run_on_request(varied, tmp_path):
-    with pytest.raises(BadMasksError, match="annotation None: 3") as caught:
+    with pytest.raises(InputError, match="annotation None: 3") as caught:
         segprep.preprocess(varied, tmp_path / "out.zarr", on_error="fail", workers=ONE)
-    assert len(caught.value.messages) == 1
+    assert len(caught.value.args) == 1
     assert not (tmp_path / "out.zarr").exists()
 
 

@@ -118,7 +118,7 @@ def test_it_is_added_to_others(labels, tmp_path):
 
 
 def test_other_parameters_are_refused_and_replaced_on_request(root, labels):
-    with pytest.raises(OutputError, match=r"centre power was 2\.0, now 3\.0.*overwrite=True"):
+    with pytest.raises(OutputError, match=r"settings: power=3 instead of power=2\.0; .*overwrite=True"):
         segprep.preprocess(labels, root, targets=[Centre(power=3)], workers=ONE)
     segprep.preprocess(labels, root, targets=[Centre(power=3)], overwrite=True, workers=ONE)
     assert verify(root, against=labels, targets=[Centre], workers=ONE).findings == ()
@@ -172,7 +172,7 @@ def test_without_its_class_a_store_is_opened_described_and_verified(root):
 )
 def test_what_needs_its_class_says_so(root, labels, call, files_of):
     before = files_of(root)
-    with pytest.raises(IntegrityError, match=r"target 'centre' .*: pass its class, as targets=\[\.\.\.\]"):
+    with pytest.raises(IntegrityError, match=r"target 'centre' .*: from Python, pass its class in targets=\[\.\.\.\]"):
         call(root, labels)
     assert files_of(root) == before
 

@@ -302,10 +302,10 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"targets": (Weights(sigma=4),)}, r"weights sigma was 5\.0, now 4\.0; choose"),
-        ({"separate": 1}, "separate was 0, now 1; choose"),
-        ({"canvas": (500, 500)}, "canvas sizes was "),
-        ({"split": SplitRule((1.0, 0.0, 0.0))}, "fractions was None, now "),
+        ({"targets": (Weights(sigma=4),)}, r"sigma=4 instead of sigma=5\.0; choose"),
+        ({"separate": 1}, "separate=1 instead of separate=0; choose"),
+        ({"canvas": (500, 500)}, "canvases 500x500 instead of 320x384; choose"),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, r"split=\(1\.0, 0\.0, 0\.0\) instead of split=None; choose"),
     ],
 )
 def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store, files_of, changed, said):
@@ -582,7 +582,9 @@ def test_overwrite_replaces_a_target_of_other_parameters_alone(varied, tmp_path,
     wide, whole = segprep.Distance(), segprep.Distance(distance_per="class")
     segprep.preprocess(varied, root, targets=[segprep.Weights(), wide], workers=ONE)
     times = {path: path.stat().st_mtime_ns for path in root.glob("*/weights/c/**/*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"distance distance_per was foreground, now class.*overwrite=True"):
+    with pytest.raises(
+        OutputError, match=r"settings: distance_per='class' instead of distance_per='foreground'; choose"
+    ):
         segprep.preprocess(varied, root, targets=[whole], workers=ONE)
     segprep.preprocess(varied, root, targets=[whole], workers=ONE, overwrite=True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
@@ -722,7 +724,7 @@ def test_a_stored_target_of_other_code_is_refused_even_if_not_requested(three, t
     segprep.preprocess(three, root, targets=[Distance()], workers=ONE)
     monkeypatch.setattr(Distance, "version", 2, raising=False)
     before = files_of(root)
-    with pytest.raises(OutputError, match=r"distance was version 1, now 2.*overwrite=True"):
+    with pytest.raises(OutputError, match=r"distance is version 2 instead of 1; choose"):
         segprep.preprocess(three, root, workers=ONE)
     assert files_of(root) == before
     segprep.preprocess(three, root, workers=ONE, overwrite=True)

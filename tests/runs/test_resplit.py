@@ -1,4 +1,4 @@
-"""Splitting a store anew, with and without fitting the class weights again."""
+"""Splitting a store again, with and without fitting the class weights again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 
 import segprep
 from segprep.cli.commands import main
-from segprep.errors import IntegrityError, OptionError, OutputError
+from segprep.errors import IntegrityError, OptionError, OutputError, SegprepWarning
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.runs.preprocess import preprocess
@@ -48,11 +48,11 @@ def files(root: Path) -> dict[str, bytes]:
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
     targets = (Weights(), Border(), Distance(distance_per="instance"))
     instances = InstanceRule(separate=separate)
-    for name, rule in (("anew", HALVES), ("direct", OTHER_HALVES)):
+    for name, rule in (("again", HALVES), ("direct", OTHER_HALVES)):
         preprocess(labels, tmp_path / name, targets=targets, **vars(instances), split=rule, workers=ONE)
-    before = files(tmp_path / "anew")
-    resplit(tmp_path / "anew", OTHER_HALVES, refit=True, workers=ONE)
-    after = files(tmp_path / "anew")
+    before = files(tmp_path / "again")
+    resplit(tmp_path / "again", OTHER_HALVES, refit=True, workers=ONE)
+    after = files(tmp_path / "again")
     assert after == files(tmp_path / "direct")
     assert {path for path in after if after[path] != before[path]} > {"zarr.json", "24x32/weights/c/0/0/0"}
     unchanged = ("labels/c/0/0/0", "classes/c/0/0/0", "border/c/0/0/0", "distance/c/0/0/0")
@@ -130,9 +130,9 @@ def test_split_options_that_are_not_given_keep_their_values(labels: Path, tmp_pa
 @pytest.mark.parametrize("rule", [SplitRule(group="x"), SplitRule(seed=4)])
 def test_options_of_splits_need_a_split(labels: Path, tmp_path: Path, rule: SplitRule) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
-    with pytest.raises(OptionError, match="takes effect only with new splits; add split"):
+    with pytest.raises(OptionError, match="takes effect only with new splits; add shares"):
         resplit(tmp_path / "out.zarr", rule, workers=ONE)
-    with pytest.raises(OptionError, match="there is nothing to split; add split or folds"):
+    with pytest.raises(OptionError, match="there is nothing to split; add shares, as split="):
         preprocess(labels, tmp_path / "other.zarr", split=SplitRule(seed=4), workers=ONE)
 
 
@@ -179,12 +179,35 @@ def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path
     for path, rule in ((root, HALVES), (other, OTHER_HALVES)):
         preprocess(labels, path, split=rule, workers=ONE)
     put_info(root, structs.replace(read_info(other), status="incomplete"))  # the tables are still the former ones
-    resplit(root, SplitRule(), refit=True, workers=ONE)
+    with pytest.warns(SegprepWarning, match="was incomplete; this run completes it"):
+        resplit(root, SplitRule(), refit=True, workers=ONE)
     assert files(root) == files(other)
+
+
+def test_an_incomplete_store_is_not_split_in_another_way(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    put_info(root, structs.replace(preprocess(labels, root, split=HALVES, workers=ONE), status="incomplete"))
+    before = files(root)
+    with pytest.raises(IntegrityError, match="is incomplete; first run weights again to complete it"):
+        resplit(root, OTHER_HALVES, workers=ONE)
+    assert files(root) == before
+
+
+def test_folds_of_a_store_are_stratified_on_request(labels: Path, tmp_path: Path) -> None:
+    root = tmp_path / "out.zarr"
+    preprocess(labels, root, workers=ONE)
+    resplit(root, folds=4, stratify=True, workers=ONE)
+    assert read_info(root).split_rule == SplitRule(folds=4, stratify=True)
+    pixels = segprep.open(root).class_pixels[:, 1]
+    in_folds = [int(pixels[read_table(root, read_info(root), "fold") == fold].sum()) for fold in range(4)]
+    assert max(in_folds) < 1.2 * min(in_folds)
+    resplit(root, HALVES, workers=ONE)
+    with pytest.raises(OptionError, match="stratify=True: takes effect only with new splits"):
+        resplit(root, folds=4, stratify=True, workers=ONE)
 
 
 def test_splits_that_are_damaged_and_of_no_rule_are_refused(labels: Path, tmp_path: Path) -> None:
     preprocess(labels, tmp_path / "out.zarr", workers=ONE)
     (tmp_path / "out.zarr/split/c/0").write_bytes(b"")
-    with pytest.raises(IntegrityError, match="the table of splits is damaged, and no rule gives them; add split"):
+    with pytest.raises(IntegrityError, match="the table of splits is damaged, and no rule gives them; add shares"):
         resplit(tmp_path / "out.zarr", SplitRule(folds=2), workers=ONE)

@@ -445,11 +445,11 @@ def test_the_stamp_of_other_masks_is_not_trusted(cells, made):
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ({"separate": 1}, "separate was 0, now 1"),
-        ({"overlap": "last"}, "overlap was smallest, now last"),
+        ({"separate": 1}, "separate=1 instead of separate=0"),
+        ({"overlap": "last"}, "overlap='last' instead of overlap='smallest'"),
         ({"crowd": "instance"}, r"1 changed \(größe/05\.jpg\)"),
-        ({"canvas": (1500, 1500)}, "canvas sizes was "),
-        ({"split": SplitRule((1.0, 0.0, 0.0))}, "fractions was None, now "),
+        ({"canvas": (1500, 1500)}, "canvases 1500x1500 instead of 64x56, 1280x1536"),
+        ({"split": SplitRule((1.0, 0.0, 0.0))}, r"split=\(1\.0, 0\.0, 0\.0\) instead of split=None"),
     ],
     ids=["separate", "overlap", "crowd", "canvas", "split"],
 )

@@ -3,11 +3,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.stats import mask_stats
 from segprep.readers import MaskSet
-from segprep.runs.scan import BadMasksError, Scan, require_readable
+from segprep.runs.scan import Scan, require_readable
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,5 @@ def test_a_mere_warning_does_not_fail_a_run_that_is_to_leave_nothing_out():
 
 
 def test_something_left_out_fails_such_a_run():
-    with pytest.raises(BadMasksError, match=r"a\.json: no foreground: 1\.png"):
+    with pytest.raises(InputError, match=r"a\.json: no foreground: 1\.png"):
         require_readable(found(Problem("no foreground", "1.png")), "fail")

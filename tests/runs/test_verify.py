@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import zarr
 from click.testing import CliRunner
 from helpers.commands import commands_by_name
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
@@ -178,6 +179,15 @@ def test_a_fault_is_found_and_repaired_to_the_byte(copy, labels, kind, problem, 
     assert files_of(copy) == before
 
 
+def test_newer_attributes_of_another_program_are_damage_that_a_repair_removes(copy, labels, files_of):
+    before = files_of(copy)
+    bucket = next(copy.glob("*x*"))
+    zarr.open_group(bucket, mode="r+").attrs["note"] = "mine"
+    assert damaged_of(copy) == {f"{bucket.name}/zarr.json"}
+    assert repair(copy, labels, workers=ONE).findings == ()
+    assert files_of(copy) == before
+
+
 @pytest.mark.parametrize("target", ["labels", "classes", "weights"])
 def test_two_shards_of_an_array_that_were_swapped_are_found_and_repaired(
     varied_store, varied, tmp_path, target, files_of
@@ -338,8 +348,8 @@ def test_an_incomplete_store_is_an_error_with_the_way_to_resume(copy, lost):
     (copy / lost).unlink(missing_ok=True)
     info = read_info(copy)
     put_info(copy, msgspec.structs.replace(info, status="incomplete"))
-    count = int(lost != "none")
-    with pytest.raises(IntegrityError, match=f"is incomplete: {count} of 12 shards are missing; rerun"):
+    missing = "all shards are written" if lost == "none" else "1 of 12 shards are missing"
+    with pytest.raises(IntegrityError, match=f"is incomplete: {missing}; rerun"):
         verify(copy)
 
 
@@ -529,3 +539,14 @@ def test_the_command_does_not_repair_and_compare_at_once(whole, labels):
     ended = CliRunner().invoke(main, ["verify", str(whole), "--repair", str(labels), "--against", str(labels)])
     assert ended.exit_code == 2
     assert "exclude each other" in ended.output
+
+
+def test_the_command_refuses_a_sample_without_data_to_compare(whole):
+    ended = CliRunner().invoke(main, ["verify", str(whole), "--sample", "3", "--seed", "1"])
+    assert ended.exit_code == 2
+    assert "--sample and --seed: no effect without --against DATA" in ended.output
+
+
+def test_a_repair_needs_its_data_set_also_where_nothing_is_damaged(whole, tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such file or folder"):
+        repair(whole, tmp_path / "nowhere", workers=ONE)

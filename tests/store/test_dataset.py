@@ -13,7 +13,7 @@ import zarr
 from PIL import Image
 
 import segprep
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import InputError, IntegrityError, OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import runs_bitmap, string_runs
@@ -22,6 +22,7 @@ from segprep.readers import find
 from segprep.runs.describe import describe
 from segprep.runs.preprocess import preprocess
 from segprep.store.dataset import Dataset
+from segprep.store.tables import encode_keys
 
 
 def whole_instances(mask: InstanceMask) -> np.ndarray:
@@ -216,6 +217,61 @@ def test_a_table_of_another_shape_or_type_is_damaged(coins_copy: Path, shape: li
 def test_an_array_of_another_shape_or_type_than_its_bucket_is_damaged(coins_copy: Path, change: dict) -> None:
     changed(coins_copy / "320x384/labels/zarr.json", **change)
     with pytest.raises(IntegrityError, match=r"has shape .* instead of \(1, 320, 384\) and uint16"):
+        segprep.open(coins_copy)[0]
+
+
+def test_keys_longer_than_any_path_are_refused_before_they_are_read(coins_copy: Path) -> None:
+    grid = {"name": "regular", "configuration": {"chunk_shape": [1, 1 << 40]}}
+    changed(coins_copy / "key/zarr.json", shape=[1, 1 << 40], chunk_grid=grid)
+    with pytest.raises(
+        IntegrityError, match=r"table key .* dimension 'byte' has length 1,099,511,627,776; the limit is 4,096"
+    ):
+        segprep.open(coins_copy)[0]
+
+
+def test_keys_that_could_not_be_read_back_are_not_written() -> None:
+    with pytest.raises(InputError, match=r"key 'aaa.*has 4,097 bytes; .* at most 4,096"):
+        encode_keys(["b", "a" * 4097])
+    assert encode_keys(["b", "a" * 4096]).shape == (2, 4096)
+
+
+def test_more_runs_than_pixels_are_refused_before_they_are_read(coins_copy: Path) -> None:
+    grid = {"name": "regular", "configuration": {"chunk_shape": [65536]}}
+    changed(coins_copy / "instances/runs/zarr.json", shape=[1 << 40], chunk_grid=grid)
+    with pytest.raises(
+        IntegrityError, match=r"table instances/runs .* dimension 'run' has length 1,099,511,627,776; the"
+    ):
+        segprep.open(coins_copy).instances(0)
+
+
+@pytest.mark.parametrize(
+    ("table", "value", "message"),
+    [
+        ("runs", 2**32 - 1, r"instances/runs: those of instance \d+ have \d{10,} pixels instead of \d+ x \d+"),
+        ("height", 2**30, r"instances: instance \d+ has 1073741824 x \d+ pixels from .*, in an image of 1100 x 1300"),
+        ("width", -1, r"instances: instance \d+ has \d+ x -1 pixels from \(\d+, \d+\), in an image of 1100 x 1300"),
+        ("run_count", 2**31, r"instances/run_count: sums to \d+, but instances/runs has \d+ rows"),
+    ],
+)
+def test_instances_that_do_not_fit_their_image_are_refused(
+    varied_store: Path, tmp_path: Path, table: str, value: int, message: str
+) -> None:
+    copy = Path(shutil.copytree(varied_store, tmp_path / "copy.zarr"))
+    counts = zarr.open_array(copy / "instances/run_count", mode="r")[:]
+    array = zarr.open_array(copy / "instances" / table, mode="r+")
+    first = int(np.argmax(counts > 0))
+    array[0 if table == "runs" else first] = value
+    mask = int(zarr.open_array(copy / "instances/mask", mode="r")[first])
+    with pytest.raises(IntegrityError, match=message):
+        segprep.open(copy).instances(mask)
+
+
+@pytest.mark.parametrize("path", ["height", "320x384/labels"])
+def test_an_array_whose_chunks_are_not_those_of_its_store_is_refused(coins_copy: Path, path: str) -> None:
+    file = coins_copy / path / "zarr.json"
+    chunks = [1 << 40, *([320, 384] if "/" in path else [])]
+    changed(file, chunk_grid={"name": "regular", "configuration": {"chunk_shape": chunks}})
+    with pytest.raises(IntegrityError, match=rf"{path}.* cannot be read: has chunks .*{1 << 40}.* instead of "):
         segprep.open(coins_copy)[0]
 
 

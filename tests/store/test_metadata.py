@@ -270,7 +270,7 @@ def test_a_missing_shard_reads_as_the_fill_value(coins_copy, read):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Store of one mask of 6 x 7 pixels, to be damaged and mended."""
+    """Store of one mask of 6 x 7 pixels, to be damaged and repaired."""
     folder = tmp_path_factory.mktemp("tiny")
     labels = np.zeros((6, 7), np.uint8)
     labels[1:3, 1:3], labels[1:3, 4:6] = 1, 2

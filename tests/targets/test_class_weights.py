@@ -163,6 +163,21 @@ def test_effective_number_is_exact_for_one_instance_and_for_very_many(instances,
     np.testing.assert_allclose(class_weights("effective-number", counts), [0, *weights], rtol=1e-9)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.99, 0.999999])
+def test_effective_number_with_another_beta_is_the_formula_of_the_paper(beta):
+    numbers = np.array([1, 2, 10, 1000])
+    counts = Counts.of_images(np.full((1, 4), 5), numbers[np.newaxis])
+    expected = np.array([(1 - beta) / (1 - beta**number) for number in numbers.tolist()])
+    found = class_weights("effective-number", counts, Shaping(beta=beta))
+    np.testing.assert_allclose(found, expected * 4 / expected.sum(), rtol=1e-9)
+
+
+def test_a_beta_belongs_to_effective_number_alone():
+    for rule, name in (("inverse", "inverse"), ({"background": 1.0}, "given weights")):
+        with pytest.raises(OptionError, match=f"beta=0.5: belongs to the formula effective-number, not to {name}"):
+            class_weights(rule, THREE_IMAGES, Shaping(beta=0.5))
+
+
 def test_effective_number_does_not_count_hidden_instances():
     hidden, without = (Counts.of_images(np.array([[9, 0, 4]]), np.array([[0, n, 2]])) for n in (3, 0))
     np.testing.assert_array_equal(class_weights("effective-number", hidden), class_weights("effective-number", without))
@@ -254,10 +269,10 @@ def test_weights_by_name_go_to_the_classes_of_these_names():
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, r"missing \['background', 'cell', 'debris', 'ghost'\], unknown none"),
-        ({"background": 1, "cell": 1, "debris": 1}, r"missing \['ghost'\], unknown none"),
-        ({"background": 1, "cell": 1, "debris": 1, "ghost": 1, "car": 2}, r"missing none, unknown \['car'\]"),
-        ({"background": 1, "Cell": 1, "debris": 1, "ghost": 1}, r"missing \['cell'\], unknown \['Cell'\]"),
+        ({}, "missing: background, cell, debris, ghost; unknown: none"),
+        ({"background": 1, "cell": 1, "debris": 1}, "missing: ghost; unknown: none"),
+        ({"background": 1, "cell": 1, "debris": 1, "ghost": 1, "car": 2}, "missing: none; unknown: car"),
+        ({"background": 1, "Cell": 1, "debris": 1, "ghost": 1}, "missing: cell; unknown: Cell"),
         ({"background": 1, "cell": -1, "debris": 1, "ghost": 1}, r"at least 0"),
         ({"background": 1, "cell": math.nan, "debris": 1, "ghost": 1}, r"finite"),
         ({"background": 1, "cell": math.inf, "debris": 1, "ghost": 1}, r"finite"),
@@ -278,10 +293,16 @@ def test_refuses_an_unknown_formula_and_lists_the_known_ones(name):
     ("options", "message"),
     [
         ({"absent_class": "one"}, r"absent_class='one': choose one of zero, cap, error"),
-        ({"clip_class_weights": (2.0, 1.0)}, r"clip_class_weights=\(2.0, 1.0\): must be \(LO, HI\) with 0 <= LO <= HI"),
+        (
+            {"clip_class_weights": (2.0, 1.0)},
+            r"clip_class_weights=\(2.0, 1.0\): must be finite and at least 0",
+        ),
         ({"clip_class_weights": (-1.0, 1.0)}, r"clip_class_weights=\(-1.0"),
         ({"clip_class_weights": (0.0, math.inf)}, r"clip_class_weights=\(0.0, inf"),
         ({"clip_class_weights": (math.nan, 1.0)}, r"clip_class_weights=\(nan"),
+        ({"beta": 1.0}, r"beta=1\.0: must be at least 0 and less than 1"),
+        ({"beta": -0.1}, r"beta=-0\.1: must be"),
+        ({"beta": math.nan}, r"beta=nan: must be"),
     ],
 )
 def test_refuses_shapings_that_make_no_sense(options, message):

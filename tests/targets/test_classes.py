@@ -12,7 +12,7 @@ from segprep.targets.target import pad_of
 
 
 def fitted(n_classes):
-    """Target for a data set with so many classes."""
+    """Target for a data set with this number of classes."""
     return Classes().fit(Counts.of_pixels([1]), Counts.of_pixels([1] * n_classes))
 
 

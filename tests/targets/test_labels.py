@@ -11,7 +11,7 @@ from segprep.targets.target import pad_of
 
 
 def fitted(most_instances):
-    """Target for a data set whose fullest mask has so many instances."""
+    """Target for a data set whose fullest mask has this number of instances."""
     counts = Counts.of_images(np.array([[1, 1], [1, 1]]), np.array([[0, most_instances], [0, 1]]))
     return Labels().fit(counts, counts)
 
