@@ -58,7 +58,7 @@ READERS: dict[str, Reader] = {
 }
 """The readers by the names of their formats."""
 
-CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "mots", "mapillary")
+CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "kitti360", "mots", "mapillary")
 """Formats with crowds, or with groups of instances that are not separated."""
 _WITH_BOXES = (coco.READER.name, yolo.READER.name)
 

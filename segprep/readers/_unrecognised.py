@@ -141,12 +141,19 @@ def _keys(file: AnyPath) -> list[str]:
     return [*msgspec.json.decode(text, type=dict[str, msgspec.Raw])] if bytes(text)[:1] == b"{" else []
 
 
+def _value(file: AnyPath) -> str:
+    """Kind of a JSON value without keys, by its first character."""
+    first = first_character(mapped(file)).decode()
+    kinds = {"{": "an object without keys", "[": "a list", '"': "a string", "t": "true", "f": "false", "n": "null"}
+    return kinds.get(first, "a number") + ("" if first == "{" else ", not an object")
+
+
 def _unknown_json(top: AnyPath, files: list[AnyPath]) -> str | None:
     """Content of the first JSON file, which is sound but of no known layout."""
     file = next((file for file in files if file.suffix.lower() in _JSON), None)
     if file is None:
         return None
-    what = f"an object with the keys {some(keys, most=5)}" if (keys := _keys(file)) else "no object"
+    what = f"an object with the keys {some(keys, most=5)}" if (keys := _keys(file)) else _value(file)
     return f"{_name(top, file)}: JSON of no known layout: {what}"
 
 

@@ -41,16 +41,12 @@ UNRECOGNISED = {
         "x.json: not valid JSON: ends at byte 21; copy or export it again",
     ),
     "empty file": ({"x.json": ""}, ": 1 JSON", "x.json: the file is empty"),
-    "number": (
-        {"x.json": "5"},
-        ": 1 JSON",
-        "nearest is coco: {}/x.json: a single number; a COCO file is an object with images, annotations and categories",
-    ),
+    "number": ({"x.json": "5"}, ": 1 JSON", "x.json: JSON of no known layout: a number, not an object"),
     "results": (
         {"x.json": '[{"segmentation": []}]'},
         ": 1 JSON",
         "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; "
-        "give the annotations; a COCO file is an object with images, annotations and categories",
+        "give the annotations",
     ),
     "no annotations": (
         {"x.json": '{"images": [], "categories": []}'},
