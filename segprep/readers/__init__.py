@@ -13,21 +13,28 @@ from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
 from segprep.readers import (
     ade20k,
+    bdd100k,
     cellpose_npy,
     cityscapes,
     coco,
     colour_png,
     cvat_xml,
+    darwin,
     instance_png,
+    isat,
     kaggle_csv,
     kitti,
     label_image,
+    label_studio,
     labelme,
+    labelme_xml,
     mapillary,
     mots,
     panoptic,
     qupath,
+    roboflow,
     segment_anything,
+    supervisely,
     via,
     voc,
     yolo,
@@ -41,7 +48,8 @@ READERS: dict[str, Reader] = {
     module.READER.name: module.READER
     for module in (
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
-        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy),
+        *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
+        *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
         *(colour_png, instance_png, label_image),
     )
 }

@@ -16,8 +16,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from segprep.errors import InputError
 from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.paths.listing import IMAGE_SUFFIXES, below, nearest
+from segprep.paths.listing import IMAGE_SUFFIXES, below, listing, nearest
 from segprep.readers._image import PNG, TIFF, decode_errors
+from segprep.readers._json import is_json
 from segprep.readers._reader import key_in, with_split
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
@@ -128,3 +129,16 @@ def files_at(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool], kin
             f"{path}: {len(files)} {kind} files: {names}; give one, or one for each of train, val and test"
         )
     return list(map(Source, files, splits))
+
+
+def files_of_images(folder: AnyPath, suffix: str, is_ours: Callable[[AnyPath], bool]) -> list[AnyPath]:
+    """Files of annotations of one image each, in a folder, else in its ``annotations/`` or folders of splits.
+
+    Beside them, a damaged JSON file is one of them.
+    """
+    inside = listing(folder)
+    files = inside.with_suffix(suffix)
+    if ours := set(filter(is_ours, files)):
+        return [file for file in files if file in ours or (suffix == ".json" and not is_json(file))]
+    folders = inside.named("annotations", *FOLDERS)
+    return [file for child in folders for file in files_of_images(child, suffix, is_ours)]

@@ -1,4 +1,4 @@
-"""Which files are the instances of which image, in folders with one file per instance.
+"""Files that are the instances of one image each, and which image they belong to.
 
 The layout must be inferred from names alone. So all layouts but ``<image>/masks/*.png`` are recognised only beside
 ``images/``, whose files tell images from classes.
@@ -7,11 +7,16 @@ The layout must be inferred from names alone. So all layouts but ``<image>/masks
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from segprep.errors import InputError
+from segprep.masks.crops import InstanceCrop
+from segprep.masks.mask import InstanceMask, Problem
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
-from segprep.readers._image import JPEG, PNG
+from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
+from segprep.readers._reader import ReadOptions, mask_from_instances
 
 NO_CLASS = "instance"
 """Name of the class of instances whose class is not given."""
@@ -20,6 +25,46 @@ _DEPTH = 4
 _NUMBERED = re.compile(r"_(?:(?P<name>.+)_)?[0-9]+")
 """End of the name of a file, after that of the image: a number, before it perhaps a class."""
 _SUFFIXES = (*PNG, *JPEG)
+
+
+@dataclass(frozen=True)
+class InstancePngRef:
+    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance.
+
+    `problems` are those of the image that its files do not show.
+    """
+
+    key: str
+    split: str | None
+    folder: AnyPath
+    files: tuple[tuple[str, int], ...]
+    options: ReadOptions
+    problems: tuple[Problem, ...] = ()
+
+    def load(self) -> InstanceMask:
+        """Read the instances in the order of their files; a file without foreground is left out."""
+        if not any((self.folder / name).is_file() for name, _ in self.files):
+            raise InputError(f"{self.folder}: its files are gone; it had some when the data set was searched")
+        first = self._foreground(self.files[0][0])
+        return mask_from_instances(str(self.folder), first.shape, self._found(first), self.options)
+
+    def _found(self, first: Foreground) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+        """Class code and pixels of each file, or its problem; the first file is already read."""
+        yield from self.problems
+        for number, (name, code) in enumerate(self.files):
+            size, crop = self._foreground(name) if number else first
+            if size != first.shape:
+                raise InputError(
+                    f"{self.folder / name}: {size[0]} x {size[1]} pixels, but {self.files[0][0]} has "
+                    f"{first.shape[0]} x {first.shape[1]}; all must be of one size"
+                )
+            yield (code, crop) if crop is not None else Problem("no foreground", name)
+
+    def _foreground(self, name: str) -> Foreground:
+        """Pixels of the instance in a file."""
+        file = self.folder / name
+        read = jpeg_foreground if file.suffix.lower() in JPEG else png_foreground
+        return read(file, max_pixels=self.options.max_pixels)
 
 
 class ImageFiles(NamedTuple):

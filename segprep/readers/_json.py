@@ -16,6 +16,9 @@ from segprep.readers._text import BOM, decode
 
 T = TypeVar("T")
 
+_ONE_IMAGE = 2**26
+"""Bytes of the largest file about one image; a search of every COCO file for the keys of each format would take seconds."""
+
 
 def mapped(path: AnyPath) -> mmap.mmap | bytes:
     """Content of a file, not yet read; of an object in a bucket, read."""
@@ -38,6 +41,14 @@ def has_keys(text: mmap.mmap | bytes, *keys: str) -> bool:
 def is_object_with(text: mmap.mmap | bytes, *keys: str) -> bool:
     """True if a JSON text looks like an object in which all of these keys occur; much cheaper than decoding it."""
     return first_character(text) == b"{" and has_keys(text, *keys)
+
+
+def is_image_with(path: AnyPath, *keys: str) -> bool:
+    """True if a file looks like a JSON object about one image in which all of these keys occur; larger files are not read."""
+    if path.suffix.lower() != ".json":
+        return False
+    text = mapped(path)
+    return len(text) <= _ONE_IMAGE and is_object_with(text, *keys)
 
 
 def is_json(path: AnyPath) -> bool:

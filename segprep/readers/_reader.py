@@ -3,9 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, ParamSpec, TypeAlias, TypeVar, get_args
 
+import numpy as np
+
+from segprep.arrays import BoolArray
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
@@ -28,6 +31,9 @@ MAX_PIXELS = 2**28
 """Default limit of the pixels of an image: 268 Mpx, 16384 x 16384."""
 MAX_INSTANCES = 2**20
 """Default limit of the instances of an image; real ones have some ten thousands at most."""
+
+IGNORED_CODE = -1
+"""In place of a class code: pixels of a region that are ignored where no instance covers them."""
 
 
 @dataclass(frozen=True)
@@ -128,24 +134,33 @@ def mask_from_instances(
 ) -> InstanceMask:
     """Mask of instances that are drawn one by one; each is pasted into the planes before the next is drawn.
 
+    `instances` gives the class code and pixels of each instance, in order, and problems; the code may be `IGNORED_CODE`.
     `where` is the file, for messages; `listed` is the number of instances if it is known before any is drawn.
     """
     check_size(where, shape, options.max_pixels)
     check_instances(where, listed, options.max_instances)
     codes: list[int] = []
     problems: list[Problem] = []
+    ignore: BoolArray | None = None
 
     def crops() -> Iterator[InstanceCrop]:
+        nonlocal ignore
         for item in instances:
             code, crop = (0, item) if isinstance(item, Problem) else item
             if isinstance(crop, Problem):
                 problems.append(crop)
                 continue
+            if code == IGNORED_CODE:
+                ignore = np.zeros(shape, np.bool_) if ignore is None else ignore
+                y, x, pixels = crop
+                ignore[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
+                continue
             codes.append(code)
             check_instances(where, len(codes), options.max_instances)
             yield crop
 
-    return mask_from_crops(shape, crops(), codes, problems=problems, where=where)
+    mask = mask_from_crops(shape, crops(), codes, problems=problems, where=where)
+    return mask if ignore is None else replace(mask, ignore=ignore & ~(mask.planes > 0).any(axis=0))
 
 
 def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:

@@ -1,11 +1,12 @@
 """Shapes that annotation programs draw, as pixels within their bounding box."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import LabelArray
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.readers._polygon import FAR, polygon_runs
@@ -19,6 +20,25 @@ Point = tuple[float, float]
 def polygon_crop(points: Sequence[Point], shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of a polygon of corners (x, y), by COCO's rule, in an image of this height and width."""
     return runs_crop(polygon_runs([[number for point in points for number in point]], shape), shape)
+
+
+def holed_crop(outline: Sequence[Point], holes: Iterable[Sequence[Point]], shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of a polygon that are in none of its holes; otherwise as `polygon_crop`.
+
+    Examples
+    --------
+    >>> square, hole = [(0, 0), (3, 0), (3, 3), (0, 3)], [(1, 1), (2, 1), (2, 2), (1, 2)]
+    >>> holed_crop(square, [hole], (4, 5)).pixels.sum()
+    np.int64(8)
+    """
+    crop = polygon_crop(outline, shape)
+    for hole in holes:
+        try:
+            crop = without(crop, polygon_crop(hole, shape))
+        except BadRegionError as error:
+            if error.kind != NO_PIXEL:
+                raise
+    return trimmed(crop, shape)
 
 
 def box_crop(first: Point, last: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:
@@ -89,8 +109,8 @@ def trimmed(crop: InstanceCrop, shape: tuple[int, int]) -> InstanceCrop:
     return InstanceCrop(crop.y + int(rows[0]), crop.x + int(columns[0]), own)
 
 
-def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
-    """Pixels of all crops, as one.
+def union(crops: Sequence[InstanceCrop], *, even_odd: bool = False) -> InstanceCrop:
+    """Pixels of all crops, as one; if `even_odd`, only those that are in an odd number of them.
 
     Examples
     --------
@@ -106,7 +126,8 @@ def union(crops: Sequence[InstanceCrop]) -> InstanceCrop:
     right = max(crop.x + crop.pixels.shape[1] for crop in crops)
     pixels = np.zeros((below - top, right - left), np.bool_)
     for y, x, own in crops:
-        pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]] |= own
+        part = pixels[y - top : y - top + own.shape[0], x - left : x - left + own.shape[1]]
+        np.logical_xor(part, own, out=part) if even_odd else np.logical_or(part, own, out=part)
     return InstanceCrop(top, left, pixels)
 
 
@@ -126,3 +147,27 @@ def without(crop: InstanceCrop, hole: InstanceCrop) -> InstanceCrop:
         removed = hole.pixels[top - hole.y : below - hole.y, left - hole.x : right - hole.x]
         pixels[top - crop.y : below - crop.y, left - crop.x : right - crop.x] &= ~removed
     return InstanceCrop(crop.y, crop.x, pixels)
+
+
+def erase(crop: InstanceCrop, rank: int, top: LabelArray) -> None:
+    """Let a crop erase what has a lower rank: set `top`, the highest rank that erases at each pixel, (H, W), from -1 on."""
+    y, x, pixels = crop
+    part = top[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+    np.maximum(part, np.where(pixels, rank, -1), out=part)
+
+
+def not_erased(crop: InstanceCrop, rank: int, top: LabelArray) -> InstanceCrop:
+    """Pixels of a crop of this rank that nothing erases; raise if there is none.
+
+    Examples
+    --------
+    >>> top = np.full((1, 3), -1, np.int32)
+    >>> erase(InstanceCrop(0, 1, np.ones((1, 1), bool)), 5, top)
+    >>> not_erased(InstanceCrop(0, 0, np.ones((1, 3), bool)), 4, top).pixels
+    array([[ True, False,  True]])
+    """
+    y, x, pixels = crop
+    kept = pixels & (top[y : y + pixels.shape[0], x : x + pixels.shape[1]] <= rank)
+    if not kept.any():
+        raise BadRegionError("region that background over it hides", f"{pixels.sum()} pixels")
+    return trimmed(InstanceCrop(y, x, kept), (top.shape[0], top.shape[1]))

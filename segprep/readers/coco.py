@@ -6,13 +6,10 @@ opened: the size is the width and height in the file.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from segprep.arrays import BoolArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask, Problem
@@ -25,6 +22,7 @@ from segprep.readers._beside import LONGEST_NAME, Source
 from segprep.readers._coco import annotation_crop, number, numbered, plain, shown
 from segprep.readers._json import decode_file, first_character, has_keys, is_object_with, mapped
 from segprep.readers._reader import (
+    IGNORED_CODE,
     Instance,
     MaskSet,
     Reader,
@@ -71,13 +69,10 @@ class CocoRef:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _coco.image_shape(where, self.sides)
-        crowds: list[BoolArray] = []
-        instances = self._instances(shape, crowds)
-        mask = mask_from_instances(where, shape, instances, self.options, listed=len(self.regions))
-        return replace(mask, ignore=crowds[0] & ~(mask.planes > 0).any(axis=0)) if crowds else mask
+        return mask_from_instances(where, shape, self._instances(shape), self.options, listed=len(self.regions))
 
-    def _instances(self, shape: tuple[int, int], crowds: list[BoolArray]) -> Iterator[Instance]:
-        """Class code and pixels of each instance, or its problem; all crowds go to the one array in `crowds`, if any."""
+    def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
+        """Class code and pixels of each instance or ignored crowd, or its problem."""
         yield from self.problems
         for region in self.regions:
             try:
@@ -85,13 +80,8 @@ class CocoRef:
             except BadRegionError as error:
                 yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
                 continue
-            if region.is_crowd and self.options.crowd == "ignore":
-                if not crowds:
-                    crowds.append(np.zeros(shape, np.bool_))
-                y, x, pixels = crop
-                crowds[0][y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
-            else:
-                yield region.code, crop
+            is_ignored = region.is_crowd and self.options.crowd == "ignore"
+            yield IGNORED_CODE if is_ignored else region.code, crop
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -126,7 +116,7 @@ def _checked_file(path: AnyPath) -> list[Source]:
         return []
     text = mapped(path)
     check_utf8(path, text[:4])
-    if first_character(text) == b"[":
+    if first_character(text) == b"[" and not has_keys(text, "annotations"):
         raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
     if not is_object_with(text, "images", "annotations"):
         return []

@@ -1,52 +1,12 @@
 """One PNG or JPEG per instance, as in the Data Science Bowl 2018: <image>/masks/*.png, and similar layouts."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import OptionError
 from segprep.masks.classes import class_table
-from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
 from segprep.paths.anypath import AnyPath
-from segprep.readers._image import JPEG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._instance_files import NO_CLASS, ImageFiles, images_in
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
-
-
-@dataclass(frozen=True)
-class InstancePngRef:
-    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance."""
-
-    key: str
-    split: str | None
-    folder: AnyPath
-    files: tuple[tuple[str, int], ...]
-    options: ReadOptions
-
-    def load(self) -> InstanceMask:
-        """Read the instances in the order of their files; a file without foreground is left out."""
-        if not any((self.folder / name).is_file() for name, _ in self.files):
-            raise InputError(f"{self.folder}: its files are gone; it had some when the data set was searched")
-        first = self._foreground(self.files[0][0])
-        return mask_from_instances(str(self.folder), first.shape, self._found(first), self.options)
-
-    def _found(self, first: Foreground) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each file, or its problem; the first file is already read."""
-        for number, (name, code) in enumerate(self.files):
-            size, crop = self._foreground(name) if number else first
-            if size != first.shape:
-                raise InputError(
-                    f"{self.folder / name}: {size[0]} x {size[1]} pixels, but {self.files[0][0]} has "
-                    f"{first.shape[0]} x {first.shape[1]}; all must be of one size"
-                )
-            yield (code, crop) if crop is not None else Problem("no foreground", name)
-
-    def _foreground(self, name: str) -> Foreground:
-        """Pixels of the instance in a file."""
-        file = self.folder / name
-        read = jpeg_foreground if file.suffix.lower() in JPEG else png_foreground
-        return read(file, max_pixels=self.options.max_pixels)
+from segprep.readers._instance_files import NO_CLASS, ImageFiles, InstancePngRef, images_in
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
-from segprep.arrays import BoolArray
+from segprep.arrays import BoolArray, LabelArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
@@ -24,6 +24,7 @@ from segprep.paths.listing import Listing, nearest
 from segprep.readers._json import decode_file, is_json, is_object_with, mapped
 from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
+    IGNORED_CODE,
     Instance,
     MaskSet,
     Reader,
@@ -33,11 +34,13 @@ from segprep.readers._reader import (
     read_all_or_raise,
     with_split,
 )
-from segprep.readers._shapes import Point, box_crop, circle_crop, polygon_crop, trimmed, union
+from segprep.readers._shapes import Point, box_crop, circle_crop, erase, not_erased, polygon_crop, trimmed, union
 from segprep.readers._text import decodable, decode_region
 
 _CORNERS = 2
 """Points of a rectangle or a mask, at opposite corners, and of a circle, its centre and a point on it."""
+_IGNORE, _BACKGROUND = "__ignore__", "_background_"
+"""Labels that labelme's own tools give no class."""
 
 Points = list[Point]
 
@@ -81,39 +84,49 @@ class LabelmeRef:
 
     def _instances(self, document: _Document, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each instance, in the order of their first shapes, or the problem of a shape."""
-        groups: dict[tuple[str, object], list[tuple[str, _Shape]]] = {}
+        groups: dict[tuple[str, object], list[tuple[int, _Shape]]] = {}
         for number, text in enumerate(document.shapes):
-            where = f"shape {number}"
-            decoded = drawn(where, decode_region, text, _Shape, "shape cannot be understood")
+            decoded = drawn(f"shape {number}", decode_region, text, _Shape, "shape cannot be understood")
             if isinstance(decoded, Problem):
                 yield decoded
                 continue
             group = ("alone", number) if decoded.group_id is None else ("group", decoded.group_id)
-            groups.setdefault((decoded.label, group), []).append((where, decoded))
-        for (label, _), shapes in groups.items():
+            groups.setdefault((decoded.label, group), []).append((number, decoded))
+        top = np.full(shape, -1, np.int32)
+        for (label, _), shapes in sorted(groups.items(), key=lambda item: item[0][0] != _BACKGROUND):
             instance: InstanceCrop | None = None
-            for where, entry in shapes:
-                crop = drawn(where, shape_crop, entry.shape_type or "polygon", entry.points, shape, mask=entry.mask)
+            for number, entry in shapes:
+                crop = drawn(f"shape {number}", self._crop, entry, number, top)
                 if isinstance(crop, Problem):
                     yield crop
+                elif label == _BACKGROUND:
+                    erase(crop, number, top)
                 else:
                     instance = crop if instance is None else union([instance, crop])
             if instance is not None:
-                yield 1 + self.labels.index(label), instance
+                yield IGNORED_CODE if label == _IGNORE else 1 + self.labels.index(label), instance
+
+    @staticmethod
+    def _crop(entry: _Shape, number: int, top: LabelArray) -> InstanceCrop:
+        """Pixels of one shape that no background over it erases."""
+        crop = shape_crop(entry.shape_type or "polygon", entry.points, (top.shape[0], top.shape[1]), mask=entry.mask)
+        return crop if entry.label == _BACKGROUND else not_erased(crop, number, top)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find labelme's .json files, one per image: itself, in the folder, or in its train/, val/, test/ or annotations/.
 
     Polygons, rectangles, circles and masks are instances; those of one label and ``group_id`` are parts of a single one.
-    Lines and points have no area and are left out. The classes are the labels of all files, sorted.
+    Lines and points have no area and are left out. The classes are the labels of all files, sorted. As in labelme's own
+    conversions, ``_background_`` erases the shapes before it, and regions of ``__ignore__`` are ignored where no instance
+    is.
     """
     root = path if path.is_dir() else path.parent
     files = nearest(path, _files_in, names=("annotations", *FOLDERS))
     if not files:
         return None
     found = read_all_or_raise(files, _labels)
-    labels = tuple(sorted(set().union(*filter(None, found))))
+    labels = tuple(sorted(set().union(*filter(None, found)) - {_IGNORE, _BACKGROUND}))
     refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 

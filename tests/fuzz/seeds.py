@@ -3,9 +3,11 @@
 ``python tests/fuzz/seeds.py FOLDER`` writes one folder for each reader, and the main file of each to ``FOLDER/main``.
 """
 
+import base64
 import io
 import json
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -127,6 +129,88 @@ _QUPATH = {
         },
     ],
 }
+_LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"image": "/data/upload/1/0123abcd-a.png"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "type": "polygonlabels",
+                        "value": {"points": [[0, 0], [80, 0], [80, 80]], "polygonlabels": ["cell"]},
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                    {
+                        "type": "brushlabels",
+                        # 120 values of 8 bits: a run of 60 zeros, and one of 60 times 255.
+                        "value": {
+                            "rle": [0, 0, 0, 120, 57, 27, 254, 59, 0, 199, 127, 224],
+                            "brushlabels": ["cell"],
+                        },
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                    {
+                        "type": "ellipselabels",
+                        "value": {"x": 50, "y": 50, "radiusX": 30, "radiusY": 20, "ellipselabels": ["cell"]},
+                        "original_width": 5,
+                        "original_height": 6,
+                    },
+                ]
+            }
+        ],
+    }
+]
+_SUPERVISELY = {
+    "size": SIZE,
+    "objects": [
+        {
+            "classTitle": "cell",
+            "geometryType": "polygon",
+            "points": {"exterior": [[0, 0], [4, 0], [4, 4]], "interior": [[[2, 1], [3, 1], [3, 2]]]},
+        },
+        {
+            "classTitle": "cell",
+            "geometryType": "bitmap",
+            "bitmap": {"data": base64.b64encode(zlib.compress(png([[1, 0], [1, 1]]))).decode(), "origin": [1, 4]},
+        },
+    ],
+}
+_CORNERS = [{"x": 0, "y": 0}, {"x": 4, "y": 0}, {"x": 4, "y": 4}]
+_DARWIN = {
+    "version": "2.0",
+    "item": {"name": "a.png", "slots": [{"slot_name": "0", **SIZE}]},
+    "annotations": [
+        {"id": "1", "name": "cell", "polygon": {"paths": [_CORNERS, _CORNERS[::-1], _CORNERS]}, "slot_names": ["0"]},
+        {"id": "2", "name": "wall", "mask": {}},
+        {
+            "name": "__raster_layer__",
+            "raster_layer": {"dense_rle": [0, 9, 1, 21], "mask_annotation_ids_mapping": {"2": 1}},
+        },
+    ],
+}
+_DARWIN_1 = {
+    "dataset": "a",
+    "image": {"filename": "a.png", **SIZE},
+    "annotations": [
+        {"name": "cell", "polygon": {"path": _CORNERS, "additional_paths": [_CORNERS, _CORNERS]}},
+        {"name": "cell", "complex_polygon": {"path": [_CORNERS]}},
+    ],
+}
+_ISAT = {
+    "info": {"description": "ISAT", "name": "a.png", **SIZE},
+    "objects": [
+        {"category": "cell", "group": 1, "segmentation": [[0, 0], [4, 0], [4, 4]], "layer": 1.0, "iscrowd": False},
+        {"category": "__background__", "group": 2, "segmentation": [[1, 1], [3, 1], [3, 3]], "layer": 2.0},
+        {"category": "cell", "group": 3, "segmentation": [[0, 0], [4, 0], [4, 4]], "layer": 3.0, "iscrowd": True},
+    ],
+}
+_LABELME_XML = b"""<annotation><filename>a.jpg</filename><source><sourceAnnotation>LabelMe</sourceAnnotation></source>
+<object><name>cell</name><deleted>0</deleted><polygon><pt><x>0</x><y>0</y></pt><pt><x>4</x><y>0</y></pt><pt><x>4</x><y>4</y>
+</pt></polygon></object><object><name>wall</name><deleted>1</deleted></object>
+<imagesize><nrows>6</nrows><ncols>5</ncols></imagesize></annotation>"""
 _CELLPOSE = np.array({"masks": np.eye(5, dtype=np.uint16), "flows": [np.zeros(3)], "filename": "a.png"}, object)
 _ADE = {
     "annotation": {
@@ -185,6 +269,22 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"a.geojson": text(_QUPATH["features"]), "a.png": block(9)}),
     ),
     "cellpose-npy": (Seed({"a_seg.npy": npy(_CELLPOSE)}),),
+    "label-studio": (
+        Seed({"a.json": text(_LABEL_STUDIO)}),
+        Seed({"task-1-annotation-2-by-3-tag-cell-0.png": block(255)}),
+    ),
+    "supervisely": (
+        Seed({"a/ann/a.png.json": text(_SUPERVISELY), "meta.json": text({"classes": [{"title": "cell"}]})}),
+        Seed({"meta.json": text({"classes": [{"title": "cell"}]}), "a/ann/a.png.json": text(_SUPERVISELY)}),
+    ),
+    "darwin": (Seed({"a.json": text(_DARWIN)}), Seed({"a.json": text(_DARWIN_1)})),
+    "isat": (Seed({"a.json": text(_ISAT)}),),
+    "labelme-xml": (Seed({"a.xml": _LABELME_XML}),),
+    "bdd100k": (Seed({"bitmasks/train/a.png": block((3, 0, 0, 1))}),),
+    "roboflow": (
+        Seed({"train/a_mask.png": block(1), "train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n"}),
+        Seed({"train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n", "train/a_mask.png": block(1)}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),

@@ -107,6 +107,25 @@ def test_an_image_without_shapes_is_a_mask_without_instances(load):
     assert (mask.shape, mask.classes.tolist(), mask.problems) == ((4, 6), [0], ())
 
 
+def test_regions_to_ignore_are_ignored_where_no_instance_is(write):
+    wide = [[0, 1], [6, 1], [6, 3], [0, 3]]
+    masks = found(
+        write(document(shape(wide, label="__ignore__"), shape(), shape(wide, label="__ignore__", group_id=1)))
+    )
+    mask = masks.refs[0].load()
+    assert [entry.name for entry in masks.classes.entries] == ["background", "cell"]
+    assert (mask.areas.tolist(), mask.problems) == ([0, 4], ())
+    assert np.argwhere(mask.ignore).tolist() == [[y, x] for y in (1, 2) for x in (0, 3, 4, 5)]
+
+
+def test_background_erases_the_shapes_before_it(write):
+    hole = shape([[1, 1], [2, 1], [2, 2], [1, 2]], label="_background_")
+    masks = found(write(document(shape(), hole, shape())))
+    mask = masks.refs[0].load()
+    assert [entry.name for entry in masks.classes.entries] == ["background", "cell"]
+    assert (mask.areas.tolist(), mask.ignore, mask.problems) == ([0, 3, 4], None, ())
+
+
 BAD = {
     "line": (shape([[0, 0], [5, 3]], "line"), "shape is not a polygon, rectangle, circle or mask", "line"),
     "unknown": (shape(kind="spline"), "shape is not a polygon, rectangle, circle or mask", "spline"),
