@@ -30,11 +30,14 @@ from segprep.readers import (
     labelme_xml,
     mapillary,
     mots,
+    pannuke,
     panoptic,
     qupath,
     roboflow,
     segment_anything,
     supervisely,
+    tissuenet,
+    tissuenet_nuclear,
     via,
     voc,
     yolo,
@@ -50,7 +53,8 @@ READERS: dict[str, Reader] = {
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
         *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
-        *(colour_png, instance_png, label_image),
+        *(pannuke, tissuenet),
+        *(colour_png, instance_png, label_image, tissuenet_nuclear),
     )
 }
 """The readers by the names of their formats."""

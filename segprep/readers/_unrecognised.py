@@ -32,7 +32,7 @@ _NOT_READ = (
     ((".h5", ".hdf5", ".hdf", ".ilp"), "HDF5, which is not read; export label images as TIFF or NPY"),
     ((".mat",), "MATLAB's format, which is not read; save each label image as NPY or TIFF, with scipy.io.loadmat"),
     ((".roi",), "ImageJ's regions, which are not read; save them in Fiji as a label image"),
-    ((".npz",), "a NumPy archive of no known content; save each label image as NPY or TIFF"),
+    ((".npz",), "a NumPy archive without images X and masks y; save both in it, or each label image as NPY or TIFF"),
     ((".tfrecord", ".tfrecords", ".lmdb", ".mdb", ".parquet", ".arrow", ".pkl", ".pickle", ".pt", ".pth"),
      "a container that is not read; save each label image as NPY or TIFF"),
     ((".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".lif", ".nd2", ".oib", ".oir", ".vsi"),
@@ -103,7 +103,7 @@ def _broken(
     top: AnyPath, files: list[AnyPath], readers: Sequence[Reader], find: Callable[[Reader, AnyPath], MaskSet | None]
 ) -> str | None:
     """Reason why a file of a format that describes itself cannot be read."""
-    texts = [file for file in files if file.suffix.lower() in {*_JSON, ".xml", ".csv"}]
+    texts = [file for file in files if file.suffix.lower() in {*_JSON, ".xml", ".csv", ".npz"}]
     for file in texts[:_FILES]:
         for reader in readers:
             if not reader.is_general:

@@ -57,6 +57,13 @@ def npy(values):
     return out.getvalue()
 
 
+def npz(labels, save=np.savez_compressed):
+    """Bytes of an archive of labels y and images X."""
+    out = io.BytesIO()
+    save(out, X=np.zeros(labels.shape, np.uint8), y=labels)
+    return out.getvalue()
+
+
 def text(document):
     """Bytes of JSON."""
     return json.dumps(document).encode()
@@ -221,6 +228,9 @@ _ADE = {
 }
 _MAPILLARY = {"labels": [{"name": "sky", "instances": False}, {"name": "car", "instances": True}]}
 
+_CHANNELS = np.zeros((1, 6, 5, 6), np.int32)
+_CHANNELS[0, 1:4, 1:4] = [3, 2, 0, 0, 0, 1]
+
 SEEDS: dict[str, tuple[Seed, ...]] = {
     "coco": (Seed({"a.json": text(_COCO)}, "a.json"),),
     "panoptic": (
@@ -285,6 +295,9 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"train/a_mask.png": block(1), "train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n"}),
         Seed({"train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n", "train/a_mask.png": block(1)}),
     ),
+    "pannuke": (Seed({"fold1/masks.npy": npy(_CHANNELS)}),),
+    "tissuenet": (Seed({"a.npz": npz(_CHANNELS[..., :2])}), Seed({"a.npz": npz(_CHANNELS[..., :2], np.savez)})),
+    "tissuenet-nuclear": (Seed({"a.npz": npz(_CHANNELS[..., :2])}),),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
@@ -295,6 +308,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "label-image": (
         Seed({"a.png": block(3)}, "a.png"),
         Seed({"a.npy": npy(np.array([[0, 1, 1, 70000]]))}, "a.npy"),
+        Seed({"masks.npy": npy(_CHANNELS[..., 0]), "images.npy": npy(_CHANNELS[..., :3])}),
     ),
 }
 """Data sets by the reader's name, one for each file that the reader depends on."""
