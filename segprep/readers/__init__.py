@@ -18,9 +18,11 @@ from segprep.readers import (
     cityscapes,
     coco,
     colour_png,
+    ctc,
     cvat_xml,
     darwin,
     instance_png,
+    isaid,
     isat,
     kaggle_csv,
     kitti,
@@ -53,7 +55,7 @@ READERS: dict[str, Reader] = {
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
         *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
-        *(pannuke, tissuenet),
+        *(pannuke, tissuenet, ctc, isaid),
         *(colour_png, instance_png, label_image, tissuenet_nuclear),
     )
 }

@@ -1,7 +1,8 @@
 """Arrays in NPY and NPZ files, read one item along the first axis at a time.
 
 The header is checked first, and nothing is unpickled. An item of an NPY file, or of an NPZ that is not compressed, is read
-from its place. In a compressed NPZ everything before it must be inflated, so each thread keeps the entry that it read last open: masks in order cost one pass over the file.
+from its place. In a compressed NPZ everything before it must be inflated, so each thread keeps the entry that it read last
+open: masks in order cost one pass over the file.
 """
 
 import math

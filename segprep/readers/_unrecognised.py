@@ -26,7 +26,7 @@ _MASK_WORDS = ("annotation", "gt", "label", "mask", "seg")
 """Words in the name of a folder of masks, whose layout is too general to be looked for in each folder."""
 
 _NOT_READ = (
-    ((".nii", ".nii.gz", ".mha", ".nrrd"), "a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF"),
+    ((".nii", ".nii.gz", ".mha", ".nrrd"), "a volume; volumes are not supported yet, export 2-D slices as PNG or TIFF"),
     ((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"), "an archive; unpack it and give the folder"),
     ((".dcm",), "DICOM, which is not read; export 2-D label images as PNG or TIFF"),
     ((".h5", ".hdf5", ".hdf", ".ilp"), "HDF5, which is not read; export label images as TIFF or NPY"),

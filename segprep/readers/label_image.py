@@ -284,13 +284,11 @@ def _other_kind(file: AnyPath) -> str:
         shape, dtype = npy_header(file)
     except InputError:  # loading the file raises it again
         return ""
-    is_other = len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width
-    volume = ", and volumes are not supported yet; beside images.npy of as many images, masks.npy is read as a stack"
-    return (
-        f"an array of shape {shape} and type {dtype}" + volume * (len(shape) == 3 and min(shape) > 1)
-        if is_other
-        else ""
-    )
+    is_volume = len(shape) > 2 and min(shape) > 1  # noqa: PLR2004 - height and width
+    if len(shape) == 2 and dtype.kind in "bui":  # noqa: PLR2004
+        return ""
+    volume = "; volumes are not supported yet, and a stack of masks is masks.npy beside images.npy of as many images"
+    return f"an array of shape {shape} and type {dtype}{volume * is_volume}"
 
 
 READER = Reader("label-image", find, is_general=True, reads_one_file=True)

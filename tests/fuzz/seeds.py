@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -54,6 +55,13 @@ def npy(values):
     """Bytes of an array."""
     out = io.BytesIO()
     np.save(out, values)
+    return out.getvalue()
+
+
+def tiff(values):
+    """Bytes of a TIFF."""
+    out = io.BytesIO()
+    tifffile.imwrite(out, values)
     return out.getvalue()
 
 
@@ -298,6 +306,11 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "pannuke": (Seed({"fold1/masks.npy": npy(_CHANNELS)}),),
     "tissuenet": (Seed({"a.npz": npz(_CHANNELS[..., :2])}), Seed({"a.npz": npz(_CHANNELS[..., :2], np.savez)})),
     "tissuenet-nuclear": (Seed({"a.npz": npz(_CHANNELS[..., :2])}),),
+    "ctc": (Seed({"01_GT/SEG/man_seg000.tif": tiff(_CHANNELS[0, ..., 0].astype(np.uint16))}),),
+    "isaid": (
+        Seed({"a_instance_id_RGB.png": block((7, 1, 0)), "a_instance_color_RGB.png": block((0, 0, 63))}),
+        Seed({"a_instance_color_RGB.png": block((0, 0, 63)), "a_instance_id_RGB.png": block((7, 1, 0))}),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
