@@ -32,6 +32,7 @@ from segprep.readers import (
     labelme_xml,
     mapillary,
     mots,
+    ome_zarr,
     pannuke,
     panoptic,
     qupath,
@@ -55,7 +56,7 @@ READERS: dict[str, Reader] = {
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, mots, mapillary),
         *(kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
-        *(pannuke, tissuenet, ctc, isaid),
+        *(pannuke, tissuenet, ctc, isaid, ome_zarr),
         *(colour_png, instance_png, label_image, tissuenet_nuclear),
     )
 }

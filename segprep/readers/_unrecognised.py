@@ -37,7 +37,7 @@ _NOT_READ = (
      "a container that is not read; save each label image as NPY or TIFF"),
     ((".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".lif", ".nd2", ".oib", ".oir", ".vsi"),
      "an image of a microscope; give the label images that were made from it"),
-    ((".zarr",), "a Zarr group of no known content; OME-Zarr has its masks in labels/"),
+    ((".zarr",), "a Zarr group of no known content; OME-Zarr has its masks in labels/, whose metadata list them"),
 )  # fmt: skip
 """Ends of names, and what such a file or folder is."""
 

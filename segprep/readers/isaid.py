@@ -99,9 +99,9 @@ def _colours_in(file: AnyPath, max_pixels: int) -> NDArray[np.uint32]:
     with png_pixels(file, max_pixels=max_pixels) as image:
         if image.mode not in {"RGB", "RGBA"}:
             raise InputError(f"{file}: an image in {image.mode}; iSAID's colours are RGB, so do not convert the file")
-        pixels = np.asarray(image.convert("RGB"), np.uint32)
-    numbers: NDArray[np.uint32] = pixels[..., 0] | pixels[..., 1] << 8 | pixels[..., 2] << 16
-    return numbers
+        pixels = np.zeros((image.height, image.width, 4), np.uint8)
+        pixels[..., :3] = np.asarray(image.convert("RGB"))
+    return pixels.view("<u4")[..., 0].astype(np.uint32, copy=False)
 
 
 @cache

@@ -239,6 +239,33 @@ _MAPILLARY = {"labels": [{"name": "sky", "instances": False}, {"name": "car", "i
 _CHANNELS = np.zeros((1, 6, 5, 6), np.int32)
 _CHANNELS[0, 1:4, 1:4] = [3, 2, 0, 0, 0, 1]
 
+
+def _ome_zarr(first):
+    """Files of an image with one label image, this one first."""
+
+    def group(**ome):
+        return text({"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", **ome}}})
+
+    array = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [6, 5],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [6, 5]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes"}],
+    }
+    scales = [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]
+    files = {
+        "a.zarr/labels/zarr.json": group(labels=["cells"]),
+        "a.zarr/labels/cells/zarr.json": group(multiscales=scales),
+        "a.zarr/labels/cells/0/zarr.json": text(array),
+        "a.zarr/labels/cells/0/c/0/0": _CHANNELS[0, ..., 0].astype(np.uint8).tobytes(),
+    }
+    return {first: files[first], **files}
+
+
 SEEDS: dict[str, tuple[Seed, ...]] = {
     "coco": (Seed({"a.json": text(_COCO)}, "a.json"),),
     "panoptic": (
@@ -310,6 +337,11 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "isaid": (
         Seed({"a_instance_id_RGB.png": block((7, 1, 0)), "a_instance_color_RGB.png": block((0, 0, 63))}),
         Seed({"a_instance_color_RGB.png": block((0, 0, 63)), "a_instance_id_RGB.png": block((7, 1, 0))}),
+    ),
+    "ome-zarr": (
+        Seed(_ome_zarr("a.zarr/labels/cells/zarr.json")),
+        Seed(_ome_zarr("a.zarr/labels/cells/0/zarr.json")),
+        Seed(_ome_zarr("a.zarr/labels/zarr.json")),
     ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
