@@ -30,7 +30,7 @@ _MOST = 2**20
 _ENTRIES = 2**10
 """Entries of an NPZ."""
 _EXACT = 2**53
-"""Floating-point numbers up to which all whole numbers differ."""
+"""Floating-point numbers up to which all integers differ."""
 
 
 class Array(NamedTuple):
@@ -137,7 +137,7 @@ def check_count(array: Array) -> None:
 
 
 def item(array: Array, index: int, *, max_pixels: int) -> NDArray[Any]:
-    """Values of one item, whose shape begins with a height and a width: whole numbers, none negative.
+    """Values of one item, whose shape begins with a height and a width: integers, none negative.
 
     Raises
     ------
@@ -151,19 +151,19 @@ def item(array: Array, index: int, *, max_pixels: int) -> NDArray[Any]:
         data = _bytes(array, array.start + index * count, count)
         if len(data) < count:
             raise InputError(f"{where}: the file ends before it does; copy or save it again")
-    return whole(where, np.frombuffer(data, array.dtype).reshape(array.shape[1:]))
+    return integers(where, np.frombuffer(data, array.dtype).reshape(array.shape[1:]))
 
 
-def whole(where: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return values as integers or bool; raise an InputError if one is negative or not a whole number.
+def integers(where: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return values as integers or bool; raise an InputError if one is negative or has a fraction.
 
     Examples
     --------
-    >>> whole("masks.npy", np.array([0.0, 3.0]))
+    >>> integers("masks.npy", np.array([0.0, 3.0]))
     array([0, 3])
-    >>> whole("masks.npy", np.array([0.0, 0.5]))
+    >>> integers("masks.npy", np.array([0.0, 0.5]))
     Traceback (most recent call last):
-    segprep.errors.InputError: masks.npy: the value 0.5; labels are whole numbers from 0 on
+    segprep.errors.InputError: masks.npy: the value 0.5; labels are integers from 0 on
     """
     if values.dtype.kind in "bu":
         return values
@@ -171,7 +171,7 @@ def whole(where: str, values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "f":
         is_bad = ~((values >= 0) & (values < _EXACT) & (np.floor(values) == values))
     if is_bad.any():
-        raise InputError(f"{where}: the value {values[is_bad][0]}; labels are whole numbers from 0 on")
+        raise InputError(f"{where}: the value {values[is_bad][0]}; labels are integers from 0 on")
     return values.astype(np.int64) if values.dtype.kind == "f" else values
 
 

@@ -1,10 +1,9 @@
-"""TissueNet: one NPZ per split, with images X and labels y of (N, H, W, 2), whole cells and nuclei.
+"""TissueNet: one NPZ per split, with images X and labels y of (N, H, W, 2), cells and nuclei.
 
-Both are complete ground truth of the same images, so one of them is read at a time: whole cells by ``tissuenet``, and nuclei
+Both are complete ground truth of the same images, so one of them is read at a time: cells by ``tissuenet``, and nuclei
 by ``tissuenet-nuclear``.
 
-Reference: N. F. Greenwald et al.: Whole-cell segmentation of tissue images with human-level performance using large-scale
-data annotation and deep learning, Nature Biotechnology 2022.
+Reference: N. F. Greenwald et al., Nature Biotechnology 2022, doi:10.1038/s41587-021-01094-0.
 """
 
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from segprep.readers._arrays import NPZ, Array, arrays_in, beside_images, check_
 from segprep.readers._labels import numbered
 from segprep.readers._reader import MaskSet, ReadOptions, check_instances, with_split
 
-COMPARTMENTS = ("whole-cell", "nuclear")
-"""Labels of the two channels, in their order."""
+COMPARTMENTS = ("cell", "nucleus")
+"""Classes of the two channels of labels, in their order."""
 _DIMENSIONS = 4
 
 

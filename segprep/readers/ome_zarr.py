@@ -22,7 +22,7 @@ from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import client
 from segprep.paths.listing import nearest
-from segprep.readers._arrays import whole
+from segprep.readers._arrays import integers
 from segprep.readers._image import check_size, decode_errors
 from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file
@@ -108,7 +108,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         if group is not None
     ]
     problem = Problem("image without label images", "labels/ lists none")
-    problems = tuple((name_in(path, image), problem) for image, group in groups.items() if group is None and _image_attributes(image))
+    without = [image for image, group in groups.items() if group is None and _image_attributes(image) is not None]
+    problems = tuple((name_in(path, image), problem) for image in without)
     return _mask_set(refs, problems) if refs else None
 
 
@@ -194,7 +195,7 @@ def _values_of(folder: AnyPath, max_pixels: int) -> NDArray[Any]:
         raise InputError(f"{folder}: pixels are of type {array.dtype}; labels are integers")
     with decode_errors(folder, "OME-Zarr"):
         values = np.asarray(array[...]).reshape(height, width)
-    return whole(str(folder), values)
+    return integers(str(folder), values)
 
 
 def _opened(path: AnyPath, version: int) -> Any:
@@ -208,4 +209,4 @@ def _opened(path: AnyPath, version: int) -> Any:
         return zarr.open_array(store, mode="r", zarr_format=3 if version > 2 else 2)  # noqa: PLR2004 - Zarr 2 and 3
 
 
-READER = Reader("ome-zarr", find)
+READER = Reader("ome-zarr", find, opens_hidden=True)

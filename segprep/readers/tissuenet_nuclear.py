@@ -8,7 +8,7 @@ from segprep.readers._reader import MaskSet, Reader, ReadOptions
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find the files of TissueNet (.npz with X and y), and read the nuclei; only if it is chosen by name.
 
-    Without a choice, ``tissuenet`` reads the whole cells.
+    Without a choice, ``tissuenet`` reads the cells.
     """
     return find_compartment(path, options, 1, "tissuenet-nuclear")
 

@@ -70,8 +70,8 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
 
 
 def covers_all_files(data: AnyPath, form: str) -> bool:
-    """True if `stat_fingerprint` covers all files that the reader opens: it does not cover those beside a single file."""
-    return data.is_dir() or READERS[form].reads_one_file
+    """True if `stat_fingerprint` covers all files that the reader opens: none is hidden or beside a single file."""
+    return not READERS[form].opens_hidden and (data.is_dir() or READERS[form].reads_one_file)
 
 
 def stats_from_store(

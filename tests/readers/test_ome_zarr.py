@@ -6,7 +6,7 @@ import pytest
 import zarr
 
 import segprep
-from segprep.errors import InputError
+from segprep.errors import InputError, OutputError
 from segprep.readers import ReadOptions, ome_zarr
 from segprep.readers import find as find_any
 
@@ -101,7 +101,7 @@ def test_sizes_are_checked_before_pixels_are_read(write, limit):
     ("settings", "message"),
     [
         ({"axes": "zyx"}, "labels/cells: axes z, y, x, but an array of 2 dimensions"),
-        ({"values": labels(np.int16) - 1}, "labels/cells: the value -1; labels are whole numbers"),
+        ({"values": labels(np.int16) - 1}, "labels/cells: the value -1; labels are integers"),
         ({"values": labels().astype(complex)}, "labels/cells: pixels are of type complex128; labels are integers"),
         ({"path": "../../../b"}, r"labels/cells: the name '../../../b' leads out of the folder"),
         ({"path": "2"}, "labels/cells/2: cannot be read as OME-Zarr"),
@@ -143,3 +143,12 @@ def test_other_groups_and_segprep_stores_are_not_recognised(write, tmp_path):
     buckets = [path for path in (tmp_path / "store/out.zarr").iterdir() if path.is_dir()]
     for path in (tmp_path / "store", *(tmp_path / "store").iterdir(), *buckets):
         assert ome_zarr.find(path, ReadOptions()) is None
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_changed_label_image_is_noticed(write, tmp_path, version):
+    data = write("data/a.zarr", version=version) / "data"
+    segprep.preprocess(data, tmp_path / "out.zarr")
+    zarr.open_group(data / "a.zarr", mode="r+")["labels/cells/0"][5, 0] = 9
+    with pytest.raises(OutputError, match=r"has 1 masks of .*; "):
+        segprep.preprocess(data, tmp_path / "out.zarr")

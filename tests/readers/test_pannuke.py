@@ -70,7 +70,7 @@ def test_a_value_that_is_no_label_is_named(write, value, shown):
     values = masks()
     values[0, 0, 0, 0] = value
     bad, good = find_any(write(values)).refs
-    with pytest.raises(InputError, match=rf"masks.npy: item 0: the value {shown}; labels are whole numbers"):
+    with pytest.raises(InputError, match=rf"masks.npy: item 0: the value {shown}; labels are integers"):
         bad.load()
     assert good.load().areas.sum() == 31
 

@@ -70,5 +70,5 @@ def test_an_array_without_its_images_may_be_a_volume(tmp_path, images):
 
 def test_a_value_that_is_no_label_is_named(tmp_path):
     np.savez(tmp_path / "a.npz", X=IMAGES, y=stack(np.float32) / 2)
-    with pytest.raises(InputError, match=r"a\.npz: item 2: the value 0.5; labels are whole numbers from 0 on"):
+    with pytest.raises(InputError, match=r"a\.npz: item 2: the value 0.5; labels are integers from 0 on"):
         areas(find(tmp_path))

@@ -33,12 +33,12 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_whole_cells_are_read(write, save):
+def test_cells_are_read(write, save):
     found = find_any(write(labels(), save=save))
     masks = [ref.load() for ref in pickle.loads(pickle.dumps(found.refs))]  # noqa: S301
     assert (found.format, [entry.name for entry in found.classes.entries]) == (
         "tissuenet",
-        ["background", "whole-cell"],
+        ["background", "cell"],
     )
     assert [ref.key for ref in found.refs] == [f"tissuenet_v1.1_val/0000{index}" for index in range(3)]
     assert [mask.areas.tolist() for mask in masks] == [[0, 12, 4], [0, 9, 4], [0, 12, 4]]
@@ -48,7 +48,7 @@ def test_whole_cells_are_read(write, save):
 
 def test_nuclei_are_read_on_request(write):
     found = find_any(write(labels()), format="tissuenet-nuclear")
-    assert (found.format, found.classes.entries[1].name) == ("tissuenet-nuclear", "nuclear")
+    assert (found.format, found.classes.entries[1].name) == ("tissuenet-nuclear", "nucleus")
     assert [ref.load().areas.tolist() for ref in found.refs] == [[0, 2]] * 3
 
 
