@@ -14,7 +14,7 @@ from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import nearest
-from segprep.readers._arrays import Array, arrays_in, check_count, item
+from segprep.readers._arrays import Array, arrays_in, check_count, item, npy_header
 from segprep.readers._labels import numbered
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
@@ -71,18 +71,18 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def _array(file: AnyPath) -> Array | None:
-    """Array of a file, by its header; None if it is of another shape, or damaged in its header."""
+    """Array of a file, by its header; None if it is of another shape, or its header is damaged."""
     try:
-        found = arrays_in(file)
-    except InputError as error:
-        if "ends before" in str(error):
-            raise
+        shape, _ = npy_header(file)
+    except InputError:
         return None
-    for array in found.values():
-        if len(array.shape) == _DIMENSIONS and array.shape[3] == _CHANNELS:
-            check_count(array)
-            return array
-    return None
+    if len(shape) != _DIMENSIONS or shape[3] != _CHANNELS:
+        return None
+    found = list(arrays_in(file).values())
+    if not found:
+        raise InputError(f"{file}: no array of numbers in C order; save it again with numpy.ascontiguousarray")
+    check_count(found[0])
+    return found[0]
 
 
 READER = Reader("pannuke", find, reads_one_file=True)

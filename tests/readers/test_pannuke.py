@@ -83,6 +83,11 @@ def test_a_file_that_ends_early_is_refused(write):
         find_any(folder)
 
 
+def test_an_array_by_columns_is_refused(write):
+    with pytest.raises(InputError, match=r"masks\.npy: no array of numbers in C order; save it again"):
+        find_any(write(np.asfortranarray(masks())))
+
+
 def test_a_large_mask_is_refused_before_it_is_read(write):
     with pytest.raises(InputError, match=r"masks\.npy: item 0: 8 x 9 pixels are more than max_pixels=71"):
         find_any(write(masks()), options=ReadOptions(max_pixels=71)).refs[0].load()
