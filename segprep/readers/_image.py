@@ -169,7 +169,9 @@ def _tiff_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
         page = tiff.pages[0]
         if len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
             size = " x ".join(map(str, tiff.series[0].shape))
-            raise InputError(f"{path}: a stack of {size}; a label image is one 2-D page, so write one file per slice")
+            raise InputError(
+                f"{path}: a stack of {size}; volumes are not supported yet, so write one 2-D file per slice"
+            )
         if _channels(tiff) > 1:
             raise InputError(f"{path}: {_channels(tiff)} channels; a label image has one channel")
         check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)

@@ -220,12 +220,15 @@ class Reader:
         True if the layout is so plain that any other reader which recognises the data knows more of them.
     reads_one_file : bool
         True if the reader, given a single file, opens no other.
+    opens_hidden : bool
+        True if the reader opens hidden files, or files of Zarr groups, which are no part of other data sets.
     """
 
     name: str
     find: Callable[[AnyPath, ReadOptions], MaskSet | None]
     is_general: bool = False
     reads_one_file: bool = False
+    opens_hidden: bool = False
 
     @property
     def layout(self) -> str:

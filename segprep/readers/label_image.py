@@ -1,6 +1,10 @@
-"""Label images: one PNG, TIFF or NPY per image, in which every value except 0 is an instance."""
+"""Label images: one PNG, TIFF or NPY per image, in which every value except 0 is an instance; or a stack of them.
 
-from dataclasses import dataclass
+An array of three dimensions may be a stack of masks or a volume. It is a stack only where the array of its images lies beside
+it, with as many images of the same height and width.
+"""
+
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +14,26 @@ from segprep.arrays import BoolArray, LabelArray
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import LISTED_VALUES, InstanceMask, SourceValues
-from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import AnyPath, name_in
+from segprep.masks.splits import FOLDERS, file_split
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
+from segprep.readers._arrays import (
+    NPY,
+    NPZ,
+    STACK_NAMES,
+    Array,
+    arrays_in,
+    beside_images,
+    check_count,
+    item,
+    npy_header,
+)
 from segprep.readers._greys import check_labels
 from segprep.readers._image import PNG, TIFF, check_size, has_channels, label_values
 from segprep.readers._instance_files import holds_instances
 from segprep.readers._labels import numbered
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
-NPY = (".npy",)
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-"""Functions that read NPY headers, by version; the third is for arrays with named fields, which are not labels."""
 _TRAIN_IDS = ("_instanceTrainIds", "_labelTrainIds")
 """Ends of names of Cityscapes files that no reader knows, because their values depend on a training set-up."""
 _MASKS = "_masks"
@@ -37,6 +48,8 @@ class LabelImageRef:
     ----------
     values : tuple of int
         Values that are classes, in the order of their codes; empty if each is an instance.
+    stack : Array or None
+        Array of several masks, of which this is the one with number `index`.
     """
 
     key: str
@@ -44,10 +57,12 @@ class LabelImageRef:
     file: AnyPath
     options: ReadOptions
     values: tuple[int, ...] = ()
+    stack: Array | None = None
+    index: int = 0
 
     def load(self) -> InstanceMask:
         """Read the labels and number them without gaps."""
-        found = _values_of(self.file, self.options.max_pixels)
+        found = self.source_values()
         labels, ignore, values = _meaning(found, self.options)
         check_instances(str(self.file), len(values), self.options.max_instances)
         check_labels(self.file, labels, values)
@@ -56,6 +71,15 @@ class LabelImageRef:
         if self.values:
             classes[1:] = 1 + np.searchsorted(self.values, values)
         return InstanceMask(labels[np.newaxis], classes, ignore, source=_source(labels, values))
+
+    def source_values(self) -> NDArray[Any]:
+        """Values of the label image, shape (H, W), none negative."""
+        if self.stack is not None:
+            values = item(self.stack, self.index, max_pixels=self.options.max_pixels)
+            return values.reshape(values.shape[:2])
+        if _is_npy(self.file):
+            return npy_values(self.file, max_pixels=self.options.max_pixels)
+        return label_values(self.file, max_pixels=self.options.max_pixels)
 
 
 def _meaning(found: NDArray[Any], options: ReadOptions) -> tuple[LabelArray, BoolArray | None, NDArray[Any]]:
@@ -84,28 +108,65 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     masks/ or inside of them. Beside ``labels/`` or ``masks/`` there may be ``images/``; if that holds one file and
     ``masks/`` several, these are its instances and not label images. NPY of pickled objects, in which some programs save
     their state, and images beside a ``.json`` of the same name are not label images.
+
+    A stack of label images is an array (N, H, W) called ``masks``, ``labels`` or ``y``, with ``images`` or ``X`` of as many
+    images of the same height and width: two NPY files, or arrays of one NPZ.
     """
-    files = _label_files(path)
-    if not files:
-        return None
     root = path if path.is_dir() else path.parent
-    values = _classes_in(files, options) if options.values == "classes" else ()
-    refs = tuple(LabelImageRef(*with_split(name_in(root, file)), file, options, values) for file in files)
+    refs = _stacked(path, root, options) or [
+        LabelImageRef(*with_split(name_in(root, file)), file, options) for file in _label_files(path)
+    ]
+    if not refs:
+        return None
+    values = _classes_in(refs, options) if options.values == "classes" else ()
     names = [(value, f"class {value}") for value in values] if len(values) > 1 else [(None, values and "foreground")]
-    return MaskSet("label-image", class_table([(id_, name or "instance") for id_, name in names]), refs)
+    classes = class_table([(id_, name or "instance") for id_, name in names])
+    return MaskSet("label-image", classes, tuple(replace(ref, values=values) for ref in refs))
 
 
-def _classes_in(files: list[AnyPath], options: ReadOptions) -> tuple[int, ...]:
+def _classes_in(refs: list[LabelImageRef], options: ReadOptions) -> tuple[int, ...]:
     """All values except 0 in label images whose values are classes."""
     found: set[int] = set()
-    for file in files:
-        found.update(_meaning(_values_of(file, options.max_pixels), options)[2].tolist())
+    for ref in refs:
+        found.update(_meaning(ref.source_values(), options)[2].tolist())
     return tuple(sorted(found))
 
 
-def _values_of(file: AnyPath, max_pixels: int) -> NDArray[Any]:
-    """Values of a label image of any kind, shape (H, W), none negative."""
-    return npy_values(file, max_pixels=max_pixels) if _is_npy(file) else label_values(file, max_pixels=max_pixels)
+def _stacked(path: AnyPath, root: AnyPath, options: ReadOptions) -> list[LabelImageRef]:
+    """Masks of arrays (N, H, W) beside their images: in an NPZ, or NPY files of one folder, or in folders of splits."""
+    if not path.is_dir() and path.suffix.lower() not in NPY + NPZ:
+        return []
+    folders = [root, *(listing(root).named(*FOLDERS) if path.is_dir() else [])]
+    found = [array for folder in folders for array in _stacks_in(path, listing(folder))]
+    refs = []
+    for array in found:
+        entry = array.entry or ""
+        named = array.file.with_name(f"{array.file.stem}_{entry}")
+        check_count(array)
+        for index in range(array.shape[0]):
+            name = "/".join(filter(None, [without_suffix(name_in(root, array.file)), entry, f"{index:05d}"]))
+            key, split = with_split(name)
+            split = split or (file_split(named) if len(found) > 1 else None)
+            refs.append(LabelImageRef(key, split, array.file, options, (), array, index))
+    return refs
+
+
+def _stacks_in(path: AnyPath, inside: Listing) -> list[Array]:
+    """Arrays of masks (N, H, W) or (N, H, W, 1) of a folder; only those in `path` if that is a file."""
+    files = [file for file in inside.with_suffix(*NPY, *NPZ) if not _is_npy(file) or file.stem.lower() in STACK_NAMES]
+    archives = [file for file in files if file.suffix.lower() in NPZ and (path.is_dir() or file == path)]
+    groups = [_arrays_of(archive) for archive in archives]
+    groups.append({name: array for file in files if _is_npy(file) for name, array in _arrays_of(file).items()})
+    found = [array for group in groups for array in beside_images(group) if path.is_dir() or array.file == path]
+    return [array for array in found if array.shape[3:] in {(), (1,)} and array.dtype.kind in "buif"]
+
+
+def _arrays_of(file: AnyPath) -> dict[str, Array]:
+    """Arrays of a file; none if it is damaged."""
+    try:
+        return arrays_in(file)
+    except InputError:
+        return {}
 
 
 def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
@@ -116,7 +177,7 @@ def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
     InputError
         If the file is damaged, too large, or not a 2-D array of integers.
     """
-    shape, dtype = _npy_header(path)
+    shape, dtype = npy_header(path)
     if len(shape) != 2 or dtype.kind not in "bui":  # noqa: PLR2004 - height and width
         raise InputError(f"{path}: an array of {_described(shape, dtype)}; labels are integers in two dimensions")
     check_size(str(path), (shape[0], shape[1]), max_pixels)
@@ -134,21 +195,6 @@ def _array(path: AnyPath) -> NDArray[Any]:
         return np.asarray(np.load(file, allow_pickle=False))
 
 
-def _npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, by its header."""
-    try:
-        with path.open("rb") as file:
-            shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except KeyError as error:
-        raise InputError(f"{path}: NPY of version {error}, for arrays with named fields; labels are integers") from None
-    except Exception as error:  # the header is Python code, whose parser raises errors of many types
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read as NPY: {reason[:200]}; save it again") from error
-    return shape, dtype
-
-
 def _described(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     """Shape and type of an array, for a message."""
     return f"{' x '.join(map(str, shape)) or 'no'} numbers of type {dtype}"
@@ -162,7 +208,7 @@ def _is_npy(file: AnyPath) -> bool:
 def _is_pickled(file: AnyPath) -> bool:
     """True if a file is an array of Python objects, which cannot be read safely."""
     try:
-        return _is_npy(file) and _npy_header(file)[1].hasobject
+        return _is_npy(file) and npy_header(file)[1].hasobject
     except InputError:  # loading the file raises it again
         return False
 
@@ -235,11 +281,14 @@ def _other_kind(file: AnyPath) -> str:
             return f"a {file.suffix[1:].upper()} image, whose compression changes values"
         return "an image of several channels" if has_channels(file) else ""
     try:
-        shape, dtype = _npy_header(file)
+        shape, dtype = npy_header(file)
     except InputError:  # loading the file raises it again
         return ""
-    is_other = len(shape) != 2 or dtype.kind not in "bui"  # noqa: PLR2004 - height and width
-    return f"an array of shape {shape} and type {dtype}" if is_other else ""
+    is_volume = len(shape) > 2 and min(shape) > 1  # noqa: PLR2004 - height and width
+    if len(shape) == 2 and dtype.kind in "bui":  # noqa: PLR2004
+        return ""
+    volume = "; volumes are not supported yet, and a stack of masks is masks.npy beside images.npy of as many images"
+    return f"an array of shape {shape} and type {dtype}{volume * is_volume}"
 
 
 READER = Reader("label-image", find, is_general=True, reads_one_file=True)

@@ -47,7 +47,7 @@ def test_label_tiffs_have_the_counts_and_a_stack_is_refused(data_dir):
         (ref,) = find(data_dir / "stardist" / name).refs
         if fact["pages"] > 1:
             size = " x ".join(map(str, fact["shape"]))
-            with pytest.raises(InputError, match=f"a stack of {size}; a label image is one 2-D page"):
+            with pytest.raises(InputError, match=f"a stack of {size}; volumes are not supported yet"):
                 ref.load()
             labels += fact["labels_without_0"]
             continue

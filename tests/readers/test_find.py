@@ -58,7 +58,7 @@ UNRECOGNISED = {
     "volume": (
         {"labelsTr/a.nii.gz": "", "dataset.json": '{"labels": {}}'},
         ": 1 JSON, 1 NIfTI in labelsTr/",
-        "labelsTr/a.nii.gz: a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF",
+        "labelsTr/a.nii.gz: a volume; volumes are not supported yet, export 2-D slices as PNG or TIFF",
     ),
     "voc boxes": (
         {"JPEGImages/a.jpg": "", "Annotations/a.xml": "<annotation/>"},

@@ -127,7 +127,7 @@ def test_stardist_labels_have_the_counts_of_an_independent_reader(data_dir):
 
 def test_a_stack_is_refused(data_dir):
     (ref,) = find(data_dir / "stardist/stardist/data/images/mask3d.tif").refs
-    with pytest.raises(InputError, match="a stack of 31 x 61 x 57; a label image is one 2-D page"):
+    with pytest.raises(InputError, match="a stack of 31 x 61 x 57; volumes are not supported yet"):
         ref.load()
 
 
