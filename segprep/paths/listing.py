@@ -57,3 +57,16 @@ def start_of(file: AnyPath, count: int) -> bytes:
             return opened.read(count)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def named_few(names: Sequence[str], *, most: int = 3) -> str:
+    """Number of names, and the first of them, for a message.
+
+    Examples
+    --------
+    >>> named_few(["a.png"]), named_few(["a", "b", "c", "d"])
+    ('a.png', '4 (a, b, c, ...)')
+    """
+    if len(names) == 1:
+        return names[0]
+    return f"{len(names)} ({', '.join(names[:most])}{', ...' if len(names) > most else ''})"

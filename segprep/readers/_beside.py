@@ -9,10 +9,12 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from segprep.errors import InputError
 from segprep.masks.splits import FOLDERS, file_split, folder_split
@@ -20,7 +22,7 @@ from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listing
 from segprep.readers._image import PNG, TIFF, decode_errors
 
-IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
+IMAGES = (*PNG, *TIFF, ".bmp", ".gif", ".jpeg", ".jpg", ".webp")
 """Suffixes of images whose size can be read."""
 LONGEST_NAME = 1000
 """Characters of a mask's name, about as many as a path may have."""
@@ -30,6 +32,8 @@ _OPENERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
     b"BM": BmpImageFile,
+    b"GIF8": GifImageFile,
+    b"RIFF": WebPImageFile,
     b"II*\0": TiffImageFile,
     b"MM\0*": TiffImageFile,
     b"II+\0": TiffImageFile,
@@ -115,7 +119,7 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
             start = file.read(4)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
         if opener is None:
-            raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
+            raise InputError(f"{path}: neither PNG, JPEG, TIFF, BMP, GIF nor WebP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by its own limit.
         with path.open("rb") as file, opener(file) as image:
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED

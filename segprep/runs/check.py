@@ -76,9 +76,11 @@ def check(
     with open_executor(workers, len(masks.refs)) as executor:
         found, rule = scan_resolved(executor, masks, rules, progress)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
-    notices = (NOTICE,) if is_decided else ()
     masks = found.masks
-    counts, problems = total(found.stats, masks.classes), found.problems()
+    kinds = {notice.kind for _, notice in masks.notices}
+    lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]
+    problems = tuple(item for item in found.problems() if item.kind not in kinds)
+    counts = total(found.stats, masks.classes)
     columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
         source=OWN_REFS if isinstance(source, tuple) else str(data),
@@ -91,5 +93,5 @@ def check(
         ignored_pixels=sum(stats.ignored for stats in found.stats),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
-        notices=notices,
+        notices=(*([NOTICE] if is_decided else []), *lines),
     )

@@ -52,13 +52,13 @@ class Scan(NamedTuple):
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def problems(self) -> tuple[ProblemInfo, ...]:
-        """All problems, printable, each with the key of its mask or the name of its file."""
+        """All problems and notices, printable, each with the key of its mask or the name of its file."""
         pairs = zip(self.masks.refs, self.stats, strict=True)
         within = [(ref.key, problem) for ref, stats in pairs for problem in stats.problems]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return tuple(
             ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
-            for key, problem in (*self.masks.problems, *within, *unreadable)
+            for key, problem in (*self.masks.problems, *self.masks.notices, *within, *unreadable)
         )
 
 
