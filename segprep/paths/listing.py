@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 from segprep.paths.files import storage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -36,6 +37,13 @@ def listing(folder: AnyPath) -> Listing:
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
     return Listing(_visible(folders), _visible(files))
+
+
+def irregular(folder: AnyPath) -> list[AnyPath]:
+    """Visible entries of `folder` that `listing` skips: links and pipes; a bucket has none."""
+    if isinstance(folder, BucketPath):
+        return []
+    return _visible([path for path in folder.iterdir() if path.is_symlink() or not (path.is_dir() or path.is_file())])
 
 
 def below(folder: AnyPath) -> list[Listing]:

@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.masks.splits import FOLDERS, file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listing
@@ -104,6 +105,20 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
             "as PNG, JPEG, TIFF or BMP"
         )
     return image_shape(image)
+
+
+def size_problems(image: AnyPath | None, shape: tuple[int, int]) -> list[Problem]:
+    """Problem of a mask of this height and width whose image has another size, or cannot be read."""
+    if image is None or image.suffix.lower() not in IMAGES:
+        return []
+    try:
+        size = image_shape(image)
+    except InputError as error:
+        return [Problem("image beside the mask cannot be read", str(error), left_out=False)]
+    if size == shape:
+        return []
+    where = f"{shape[0]} x {shape[1]} pixels, but {image.name} has {size[0]} x {size[1]}"
+    return [Problem("size differs from the image's", where + " (transposed)" * (size == shape[::-1]), left_out=False)]
 
 
 def image_shape(path: AnyPath) -> tuple[int, int]:

@@ -1,35 +1,47 @@
-"""One PNG or JPEG per instance, as in the Data Science Bowl 2018: <image>/masks/*.png, and similar layouts."""
+"""One image file per instance, as in the Data Science Bowl 2018: <image>/masks/*.png, and similar layouts."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.paths.anypath import AnyPath
-from segprep.readers._image import JPEG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._instance_files import NO_CLASS, ImageFiles, images_in
+from segprep.paths.listing import named_few
+from segprep.readers._beside import image_shape, size_problems
+from segprep.readers._image import Foreground, check_size
+from segprep.readers._instance_files import ImageFiles, images_in
+from segprep.readers._mask_folders import NO_MASK, OTHERS, folder_name, others, unread
+from segprep.readers._mask_image import file_foreground
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, mask_from_instances, with_split
 
 
 @dataclass(frozen=True)
 class InstancePngRef:
-    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance."""
+    """Files of one image, relative to its folder, each with the class code of its instance, and the image for its size."""
 
     key: str
     split: str | None
     folder: AnyPath
     files: tuple[tuple[str, int], ...]
     options: ReadOptions
+    image: AnyPath | None = None
 
     def load(self) -> InstanceMask:
         """Read the instances in the order of their files; a file without foreground is left out."""
+        if not self.files and self.image is not None:
+            shape = image_shape(self.image)
+            check_size(str(self.image), shape, self.options.max_pixels)
+            return mask_from_instances(str(self.folder), shape, (), self.options)
         if not any((self.folder / name).is_file() for name, _ in self.files):
             raise InputError(f"{self.folder}: its files are gone; it had some when the data set was searched")
         first = self._foreground(self.files[0][0])
-        return mask_from_instances(str(self.folder), first.shape, self._found(first), self.options)
+        found = chain(size_problems(self.image, first.shape), self._found(first))
+        return mask_from_instances(str(self.folder), first.shape, found, self.options)
 
     def _found(self, first: Foreground) -> Iterator[tuple[int, InstanceCrop] | Problem]:
         """Class code and pixels of each file, or its problem; the first file is already read."""
@@ -44,24 +56,24 @@ class InstancePngRef:
 
     def _foreground(self, name: str) -> Foreground:
         """Pixels of the instance in a file."""
-        file = self.folder / name
-        read = jpeg_foreground if file.suffix.lower() in JPEG else png_foreground
-        return read(file, max_pixels=self.options.max_pixels)
+        return file_foreground(self.folder / name, max_pixels=self.options.max_pixels)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     """Find folders <image>/masks/*.png with one PNG per instance, or masks/<image>/*.png beside images/.
 
-    Images may lie up to four folders deep. The pixels of a PNG that are not 0 are its instance; an alpha channel does not
-    count, and of a palette the index does. Of a grey JPEG (.jpg, .jpeg) they are those of at least 128.
+    Images may lie up to four folders deep. The pixels of a PNG, BMP or GIF that are not 0 are its instance; an alpha channel
+    does not count, and of a palette the index does. Of a grey JPEG (.jpg, .jpeg) they are those of at least 128.
 
     A folder whose ``images/`` holds several files is not an image (its ``masks/`` holds label images); the given folder
     itself is an image if ``images/`` holds one file and ``masks/`` several. Beside ``images/`` with that one file,
     ``masks/<class>/*.png`` gives the classes. Beside ``images/<image>.*`` there may also be
 
     - ``masks/<image>/*.png`` or ``masks/<image>/<class>/*.png``,
-    - ``masks/<image>_<number>.png``, ``<image>_mask_<number>.png`` or ``<image>_<class>_<number>.png``, if each belongs
+    - ``masks/<image>_<number>.png``, ``<image>_<class>_<number>.png``, ``<image>_<class>.png`` and the like, if most belong
       to an image (that of the longest name that fits), and at least one image has several.
+
+    Masks of Label Studio, ``task-1-annotation-2-by-3-tag-<class>-0.png``, need no images.
     """
     images = images_in(path) if path.is_dir() else []
     if not images:
@@ -71,10 +83,32 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     names = sorted({name for image in images for _, name in image.files})
     code_of = {name: code for code, name in enumerate(names, start=1)}
     refs = [
-        InstancePngRef(*with_split(key), folder, tuple((file, code_of[name]) for file, name in files), options)
-        for key, folder, files in sorted(images)
+        InstancePngRef(*with_split(key), folder, tuple((file, code_of[name]) for file, name in files), options, image)
+        for key, folder, files, image in sorted(images, key=lambda image: image.key)
+        if folder is not None
     ]
-    return MaskSet("instance-png", class_table([(None, name) for name in names]), tuple(refs))
+    classes = class_table([(None, name) for name in names])
+    return MaskSet("instance-png", classes, tuple(refs), tuple(_problems(path, images)), _notices(path, images))
+
+
+def _problems(root: AnyPath, images: list[ImageFiles]) -> Iterator[tuple[str, Problem]]:
+    """Images without a folder of masks, and what is not read in those folders."""
+    if bare := [image.key for image in images if image.folder is None]:
+        yield folder_name(root, root), Problem(NO_MASK, named_few(bare), left_out=False)
+    taken: dict[AnyPath, set[AnyPath]] = {}
+    for file in (image.folder / name for image in images if image.folder is not None for name, _ in image.files):
+        taken.setdefault(file.parent, set()).add(file)
+    for folder, files in taken.items():
+        yield from ((folder_name(root, folder), problem) for problem in unread(folder, files))
+
+
+def _notices(root: AnyPath, images: list[ImageFiles]) -> tuple[tuple[str, Problem], ...]:
+    """Notices of images with an empty folder of masks, and of other files among the masks."""
+    empty = [image.key for image in images if image.folder is not None and not image.files]
+    folders = {(image.folder / name).parent for image in images if image.folder is not None for name, _ in image.files}
+    unread_files = [name for folder in sorted(folders) for name in others(folder)]
+    found = (("images without instances are empty masks", empty), (OTHERS, unread_files))
+    return tuple((folder_name(root, root), Problem(kind, named_few(names), False)) for kind, names in found if names)
 
 
 def _named(images: list[ImageFiles], pattern: str) -> list[ImageFiles]:
