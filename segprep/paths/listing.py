@@ -1,5 +1,6 @@
 """Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -43,7 +44,11 @@ def irregular(folder: AnyPath) -> list[AnyPath]:
     """Visible entries of `folder` that `listing` skips: links and pipes; a bucket has none."""
     if isinstance(folder, BucketPath):
         return []
-    return _visible([path for path in folder.iterdir() if path.is_symlink() or not (path.is_dir() or path.is_file())])
+    with os.scandir(folder) as scan:
+        entries = [
+            entry for entry in scan if not (entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False))
+        ]
+    return _visible([folder / entry.name for entry in entries])
 
 
 def below(folder: AnyPath) -> list[Listing]:

@@ -98,6 +98,8 @@ def _problems(root: AnyPath, images: list[ImageFiles]) -> Iterator[tuple[str, Pr
     taken: dict[AnyPath, set[AnyPath]] = {}
     for file in (image.folder / name for image in images if image.folder is not None for name, _ in image.files):
         taken.setdefault(file.parent, set()).add(file)
+    for file in (image.image for image in images if image.image is not None):
+        taken.get(file.parent, set()).add(file)  # images may lie beside their masks
     for folder, files in taken.items():
         yield from ((folder_name(root, folder), problem) for problem in unread(folder, files))
 

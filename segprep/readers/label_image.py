@@ -154,23 +154,26 @@ def _folders(path: AnyPath) -> list[MaskFolder]:
     """Folders of label images at `path`; none if the layout is another one."""
     inside = listing(path)
     found = [folder for folder in map(_without_pickles, mask_folders(inside)) if folder.files]
-    is_suffixed = any(folder.folder.parent == path and "_" in folder.folder.name for folder in found)
+    names = [folder.folder.name for folder in found if folder.folder.parent == path]
+    bases = {name: name.rpartition("_")[0].lower() for name in names}  # train of train_masks/
     parts = [folder for folder in inside.folders if folder.name.lower() in FOLDERS]
-    if parts and not is_suffixed:
+    if parts and FOLDERS.keys().isdisjoint(bases.values()):
         return [folder for part in parts for folder in _folders(part)]
-    names = [folder.folder.name for folder in found if folder.folder.parent == path and not is_suffixed]
-    if len(names) > 1:
+    if len(names) > 1 and not all(inside.named(base) for base in bases.values()):
         raise InputError(f"{path}: label images in both {names[0]}/ and {names[1]}/; give one of them")
-    found = found or [area for child in inside.folders for area in _areas(child)]
+    found = found or _areas(inside)
     if not found:
         return [_in_one_folder(path, inside)]
     return [] if holds_instances(path) else [replace(folder, files=_only_labels(folder.files)) for folder in found]
 
 
-def _areas(folder: AnyPath) -> list[MaskFolder]:
-    """Folders of label images in a folder of an area or a site, which is not that of one image and its instances."""
-    found = [] if holds_instances(folder) else map(_without_pickles, mask_folders(listing(folder)))
-    return [area for area in found if area.images and (area.folder.name.lower() not in MASKS or len(area.images) > 1)]
+def _areas(inside: Listing) -> list[MaskFolder]:
+    """Folders of label images in folders of areas or sites; none if a folder is not one, or is of one image's instances."""
+    areas = []
+    for folder in inside.folders:
+        found = [] if holds_instances(folder) else map(_without_pickles, mask_folders(listing(folder)))
+        areas.append([area for area in found if len(area.images) > (area.folder.name.lower() in MASKS)])
+    return [folder for area in areas for folder in area] if len(areas) > 1 and all(areas) else []
 
 
 def _without_pickles(folder: MaskFolder) -> MaskFolder:
@@ -220,10 +223,11 @@ def _only_labels(files: list[AnyPath]) -> list[AnyPath]:
             )
     looked = 0
     for file in files:
-        is_decoded = not is_npy(file) and (file.suffix.lower() not in PNG + TIFF or has_channels(file))
-        looked += is_decoded
-        # Loading those that are not looked at raises the same error.
-        if (not is_decoded or looked <= _LOOK) and (error := _other_kind(file)):
+        if not is_npy(file):
+            if file.suffix.lower() in PNG + TIFF and not has_channels(file):
+                continue
+            looked += 1  # loading those that are not looked at raises the same error
+        if looked <= _LOOK and (error := _other_kind(file)):
             raise error
     return files
 

@@ -7,6 +7,7 @@ nothing of any class, by the rule of the format, so it has an empty mask.
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
@@ -147,14 +148,18 @@ def _parts(inside: Listing) -> list[_Part]:
     images_of = {
         images: _image_files(below(images), images) for parent in parents for images in parent.named("images")[:1]
     }
-    return [
-        _Part(
-            labels,
-            {without_suffix(name_in(labels, file)): file for file in _texts(labels)},
-            next((images_of[images] for images in parent.named("images")), {}),
-        )
-        for parent, labels in pairs
-    ]
+    parts = []
+    for parent, labels in pairs:
+        images = next((images_of[images] for images in parent.named("images")), {})
+        texts = {without_suffix(name_in(labels, file)): file for file in _texts(labels)}
+        parts.append(_Part(labels, {_image_name(stem, images): file for stem, file in texts.items()}, images))
+    return parts
+
+
+def _image_name(stem: str, images: dict[str, AnyPath]) -> str:
+    """Name of the image of a text: its own, or that without an address's quotes, as in Label Studio's ``a%201.txt``."""
+    plain = unquote(stem)
+    return plain if stem not in images and plain in images else stem
 
 
 def _flat(inside: Listing) -> _Part | None:

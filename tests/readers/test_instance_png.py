@@ -207,6 +207,7 @@ def test_folders_and_names_give_the_images_and_classes(tmp_path, files, expected
     assert {ref.key: [names[code] for code in ref.load().classes[1:]] for ref in masks.refs} == expected
     assert names == ["background", *sorted({name for classes in expected.values() for name in classes})]
     assert all((ref.load().areas[1:] == 4).all() for ref in masks.refs)
+    assert {problem.kind for _, problem in masks.problems} <= {"image without a mask"}
 
 
 @pytest.mark.parametrize(

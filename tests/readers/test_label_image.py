@@ -356,7 +356,10 @@ FOLDERS = {
     "ADE challenge": (["images/training/a.jpg"], ["annotations/training/a.png", "annotations/validation/b.png"]),
     "Pytorch-UNet": (["imgs/a.jpg", "imgs/b.jpg"], ["masks/a_mask.gif", "masks/b_mask.gif"]),
     "LoveDA": (["Train/Urban/images_png/1.png"], ["Train/Rural/masks_png/1.png", "Train/Urban/masks_png/1.png"]),
-    "sites": (["x/images/a.jpg", "x/images/b.jpg"], ["x/masks/a.png", "x/masks/b.png"]),
+    "sites": (
+        [f"{site}/images/{name}.jpg" for site in "xy" for name in "ab"],
+        [f"{site}/masks/{name}.png" for site in "xy" for name in "ab"],
+    ),
     "Carvana": (["train/a.jpg"], ["train_masks/a_mask.gif"]),
     "beside images": (["a.jpg", "b.jpg"], ["a.png", "b.png"]),
     "beside images by name": (["a.png", "b.png"], ["a_gt.png", "b_gt.png"]),
@@ -423,3 +426,14 @@ def test_a_damaged_image_beside_a_mask_is_named(tmp_path):
     (problem,) = find(tmp_path).refs[0].load().problems
     assert problem.kind == "image beside the mask cannot be read"
     assert problem.where.startswith(f"{tmp_path}/images/a.jpg: ")
+
+
+def test_a_folder_of_a_data_set_and_of_others_is_not_taken_for_one_of_sites(tmp_path):
+    for site in "xy":
+        for name in "ab":
+            write(tmp_path / f"{site}/images/{name}.png", PHOTOGRAPH)
+            write(tmp_path / f"{site}/masks/{name}.png", np.eye(16, 24, dtype=np.uint8))
+    assert len(find(tmp_path).refs) == 4
+    write(tmp_path / "z/a.png")
+    with pytest.raises(InputError, match="no known layout"):
+        find(tmp_path)

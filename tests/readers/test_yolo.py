@@ -286,3 +286,8 @@ def test_a_name_in_place_of_the_class_number_is_named(write, name):
 @pytest.mark.parametrize("picture", ["a.gif", "a.webp"])
 def test_gif_and_webp_give_the_size(write, picture):
     assert found(write(picture=f"images/{picture}")).refs[0].load().shape == (4, 5)
+
+
+def test_the_name_of_a_text_may_be_quoted_as_in_an_address(write):
+    (ref,) = found(write(label="labels/a%201.txt", picture="images/a 1.png")).refs
+    assert (ref.key, ref.load().areas.tolist()) == ("labels/a%201.txt", [0, 4])
