@@ -194,12 +194,15 @@ class MaskSet:
         The masks, in an order that does not depend on the file system.
     problems : tuple of (str, Problem)
         Name of the file, and problem, where it belongs to none of the masks.
+    notices : tuple of (str, Problem)
+        The same for decisions about the data that a user should know, where nothing is wrong.
     """
 
     format: str
     classes: ClassTable
     refs: tuple[MaskRef, ...]
     problems: tuple[tuple[str, Problem], ...] = ()
+    notices: tuple[tuple[str, Problem], ...] = ()
 
     def __repr__(self) -> str:
         return f"<MaskSet of {self.format}: {len(self.refs):,} masks, {len(self.classes):,} classes>"

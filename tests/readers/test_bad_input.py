@@ -221,9 +221,9 @@ ROWS = [
     label("16 bits.png", png([[0, 300, 301, 44]], dtype=np.uint16), FINE, instances=3),
     label("palette.png", palette_png([[0, 1, 2, 1]]), FINE, instances=2),
     label("1 bit.png", png([[0, 255, 255, 0]], "1"), FINE, instances=1),
-    label("LA.png", png(LABELS, "LA"), REFUSED, "LA.png: not a label image", "one channel"),
-    label("RGB.png", png(LABELS, "RGB"), REFUSED, "RGB.png: not a label image", "one channel"),
-    label("RGBA.png", png(LABELS, "RGBA"), REFUSED, "RGBA.png: not a label image", "one channel"),
+    label("LA.png", png(LABELS, "LA"), FINE, instances=2),
+    label("RGB.png", png(LABELS, "RGB"), FINE, instances=2),
+    label("RGBA.png", png(LABELS, "RGBA"), FINE, instances=2),
     label(
         "animated.png", animated_png([[0, 1]], [[2, 3]]), UNREADABLE, "animated.png: an animation of 2", "one file per"
     ),
@@ -302,7 +302,8 @@ ROWS = [
     Row(
         "link out of the folder beside",
         {"a.png": GOOD, "b.png": Link("../out.png"), "../out.png": GOOD},
-        FINE,
+        WARNED,
+        ("b.png (a link or no file)",),
         instances=2,
     ),
     Row(

@@ -252,7 +252,7 @@ def test_every_reader_is_independent_of_the_others():
 
 
 def test_images_that_no_reader_knows_are_refused_as_label_images(tmp_path):
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo\.png: not a label image"):
         find(tmp_path)
 
