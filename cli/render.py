@@ -135,7 +135,7 @@ def report_text(report: CheckReport) -> str:
     lines = [
         f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
         f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
-        f"sizes    {some([f'{size} ({count:,})' for size, count in report.sizes.items()])}",
+        f"sizes    {some([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
         f"classes  {some(classes) or 'no instance of any class'}",
     ]
     lines += report.notices

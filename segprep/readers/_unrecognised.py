@@ -194,7 +194,8 @@ def _inside(
 ) -> str | None:
     """Folder that can be read."""
     for folder in folders:
-        is_of_masks = any(word in folder.path.name.lower() for word in _MASK_WORDS)
+        here = [path.name.lower() for path in (folder.path, *folder.folders)]
+        is_of_masks = any(word in name for name in here for word in _MASK_WORDS)
         asked = [reader for reader in readers if not reader.is_general or is_of_masks]
         if names := [reader.name for reader in asked if _recognises(reader, folder.path, find)]:
             return f"{folder.name} in it is {' or '.join(names)}; give {folder.path}"
