@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
+import segprep
 from segprep.paths.anypath import AnyPath, parse_path
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -156,9 +157,7 @@ def _registered(name: str) -> list[str]:
 
 def workers(chosen: dict[str, Any]) -> Any:
     """Workers of the options in `running`, which are taken out of those that are given."""
-    from segprep import Workers  # noqa: PLC0415 - not for `segprep --help`
-
-    return Workers(chosen.pop("workers", None), chosen.pop("scheduler", None))
+    return segprep.Workers(chosen.pop("workers", None), chosen.pop("scheduler", None))
 
 
 data: Decorator = click.argument("data", type=PathType())

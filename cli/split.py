@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
@@ -28,13 +29,11 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from segprep import resplit  # noqa: PLC0415 - half a second, not for --help
-
-    from . import render  # noqa: PLC0415
+    from . import render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
-        info = resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
+        info = segprep.resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in (*render.stale(store, info), *render.split_warnings(store, info)):
         print_message(f"warning: {line}")
     print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 
@@ -44,10 +45,7 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
     The exit code is 5 if there is damage. Without --deep, the size of every shard and the checksum of everything else are
     checked.
     """
-    from segprep import repair as repair_store  # noqa: PLC0415 - half a second, not for --help
-    from segprep import verify as verify_store  # noqa: PLC0415
-
-    from . import render  # noqa: PLC0415
+    from . import render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     if repair is not None and "against" in chosen:
@@ -57,8 +55,8 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
     workers = options.workers(chosen)
     with ProgressBar() as progress:
         if repair is not None:
-            report = repair_store(store, repair, workers=workers, progress=progress)
+            report = segprep.repair(store, repair, workers=workers, progress=progress)
         else:
-            report = verify_store(store, workers=workers, progress=progress, **chosen)
+            report = segprep.verify(store, workers=workers, progress=progress, **chosen)
     print_result(render.as_json(report) if as_json else render.findings_text(report))
     return IntegrityError.exit_code if report.findings else 0

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
@@ -80,8 +81,7 @@ from .spelling import in_options
 @options.output
 def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path | None = None, **chosen: Any) -> int:
     """Write a store."""
-    from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
-    from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415
+    from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
     from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
@@ -89,7 +89,7 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     if problems is not None:
         render.check_writable(problems)
     with ProgressBar() as progress:
-        info = preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+        info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in (*render.warnings(info), *render.split_warnings(store, info)):
         print_message(f"warning: {in_options(line)}")
     if info.status != "complete":
