@@ -7,8 +7,8 @@ import msgspec
 
 from segprep.masks.stats import total
 from segprep.runs.foreground import NOTICE, scan_resolved
-from segprep.runs.scan import OWN_REFS, Classes, masks_of
-from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
+from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of
+from segprep.runs.settings import Data, ReadSettings, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -76,8 +76,6 @@ def check(
     with open_executor(workers, len(masks.refs)) as executor:
         found, rule = scan_resolved(executor, masks, rules, progress)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
-    notices = (NOTICE,) if is_decided else ()
-    masks = found.masks
     counts, problems = total(found.stats, masks.classes), found.problems()
     columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
@@ -91,5 +89,5 @@ def check(
         ignored_pixels=sum(stats.ignored for stats in found.stats),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
-        notices=notices,
+        notices=(NOTICE,) if is_decided else (),
     )
