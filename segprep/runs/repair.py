@@ -80,12 +80,7 @@ def repair(
 
 
 def _rewrite(
-    state: StoreState,
-    source: Source,
-    masks: MaskSet,
-    damage: tuple[Finding, ...],
-    workers: Workers,
-    progress: Progress,
+    state: StoreState, source: Source, masks: MaskSet, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
     """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
     with open_executor(workers, len(masks.refs)) as executor:
