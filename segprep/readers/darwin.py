@@ -14,19 +14,10 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError, listed_runs, runs_crop
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.readers._beside import files_of_images
+from segprep.paths.anypath import AnyPath
+from segprep.readers._beside import class_names, files_of_images, key_of
 from segprep.readers._json import decode_file, has_keys, is_image_with, mapped
-from segprep.readers._reader import (
-    Instance,
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import NO_PIXEL, covering, polygon_crop, trimmed, union
 from segprep.readers._text import decodable, decode_region
 
@@ -142,8 +133,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_ours)
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _names_in)))))
-    refs = [DarwinRef(*with_split(without_suffix(name_in(root, file))), file, names, options) for file in files]
+    names = class_names(files, _names_in)
+    refs = [DarwinRef(*key_of(root, file), file, names, options) for file in files]
     return MaskSet("darwin", class_table((None, name) for name in names), tuple(refs))
 
 

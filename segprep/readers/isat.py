@@ -15,20 +15,10 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.readers._beside import files_of_images
+from segprep.paths.anypath import AnyPath
+from segprep.readers._beside import class_names, files_of_images, key_of
 from segprep.readers._json import decode_file, is_image_with
-from segprep.readers._reader import (
-    IGNORED_CODE,
-    Instance,
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import IGNORED_CODE, Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, erase, not_erased, polygon_crop, union
 from segprep.readers._text import decodable, decode_region
 
@@ -115,8 +105,8 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_ours)
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _categories))) - {_BACKGROUND}))
-    refs = [IsatRef(*with_split(without_suffix(name_in(root, file))), file, names, options) for file in files]
+    names = class_names(files, _categories)
+    refs = [IsatRef(*key_of(root, file), file, names, options) for file in files]
     return MaskSet("isat", class_table((None, name) for name in names), tuple(refs))
 
 
@@ -132,8 +122,9 @@ def _crop(entry: _Object, rank: int, top: LabelArray) -> InstanceCrop:
 
 
 def _categories(file: AnyPath) -> set[str]:
-    """Categories of a file's objects."""
-    return {entry.category for entry in decodable(decode_file(file, _Document, _CONTENT).objects, _Named)}
+    """Categories of a file's objects, without the background."""
+    objects = decodable(decode_file(file, _Document, _CONTENT).objects, _Named)
+    return {entry.category for entry in objects} - {_BACKGROUND}
 
 
 def _is_ours(file: AnyPath) -> bool:

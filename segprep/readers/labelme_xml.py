@@ -11,20 +11,11 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing, start_of
-from segprep.readers._beside import Images, files_of_images, shape_beside
+from segprep.readers._beside import Images, class_names, files_of_images, key_of, shape_beside
 from segprep.readers._instance_files import NO_CLASS
-from segprep.readers._reader import (
-    Instance,
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import polygon_crop
 from segprep.readers._xml import Tags, parse_xml
 
@@ -119,12 +110,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_ours(file)]
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _names_in)))))
+    names = class_names(files, _names_in)
     images = Images(root)
-    refs = []
-    for file in files:
-        key, split = with_split(without_suffix(name_in(root, file)))
-        refs.append(LabelmeXmlRef(key, split, file, images.of(file.stem, file.parent), names, options))
+    refs = [
+        LabelmeXmlRef(*key_of(root, file), file, images.of(file.stem, file.parent), names, options) for file in files
+    ]
     return MaskSet("labelme-xml", class_table((None, name) for name in names), tuple(refs))
 
 

@@ -13,21 +13,13 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import nearest
-from segprep.readers._beside import Images, shape_beside
+from segprep.readers._beside import Images, class_names, key_of, shape_beside
 from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file, first_character, mapped
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import NO_PIXEL, covering, holed_crop, union
 from segprep.readers._text import decodable, decode_region
 
@@ -108,12 +100,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = nearest(path, lambda inside: inside.with_suffix(_GEOJSON), names=("annotations", *FOLDERS))
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _names_in))))) or (NO_CLASS,)
+    names = class_names(files, _names_in) or (NO_CLASS,)
     images = Images(root)
-    refs = []
-    for file in files:
-        key = without_suffix(name_in(root, file))
-        refs.append(QupathRef(*with_split(key), file, images.of(file.stem, file.parent), names, options))
+    refs = [QupathRef(*key_of(root, file), file, images.of(file.stem, file.parent), names, options) for file in files]
     return MaskSet("qupath", class_table((None, name) for name in names), tuple(refs))
 
 

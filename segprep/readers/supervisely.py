@@ -17,18 +17,11 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing, nearest
+from segprep.readers._beside import class_names, key_of
 from segprep.readers._json import decode_file, has_keys, is_image_with, is_json, mapped
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, holed_crop, trimmed
 from segprep.readers._text import decodable, decode_region
 
@@ -116,13 +109,12 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     listed = {
         entry.title: entry.shape for meta in metas for entry in decode_file(meta, _Meta, "Supervisely meta").classes
     }
-    used = set().union(*filter(None, read_all_or_raise(files, _titles)))
-    classes = (*listed.items(), *((name, "") for name in sorted(used - listed.keys())))
+    classes = (*listed.items(), *((name, "") for name in class_names(files, _titles) if name not in listed))
     refs = []
     for file in files:
         folder = file.parent.parent if file.parent.name == _FOLDER else file.parent
-        key = without_suffix(name_in(root, folder / file.name if file.parent != root else file))
-        refs.append(SuperviselyRef(*with_split(key), file, classes, options))
+        key = key_of(root, folder / file.name if file.parent != root else file)
+        refs.append(SuperviselyRef(*key, file, classes, options))
     return MaskSet("supervisely", class_table((None, name) for name, _ in classes), tuple(refs))
 
 
