@@ -35,13 +35,6 @@ class Shape(NamedTuple):
     attributes: Mapping[str, str]
 
 
-class _Image(NamedTuple):
-    """Image as in a file."""
-
-    attributes: dict[str, str]
-    shapes: list[Shape]
-
-
 @dataclass(frozen=True)
 class CvatXmlRef:
     """One image of a file, whose name there is the key; it begins with the image's subset if that is a split.
@@ -96,15 +89,15 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
         return None
     documents = [_Document(source.file) for source in found]
     listed = [label for document in documents for label in document.labels]
-    shapes = [shape for document in documents for image in document.images for shape in image.shapes]
+    shapes = [shape for document in documents for _, own in document.images for shape in own]
     used = sorted({shape.attributes.get("label", "") for shape in shapes if shape.kind in _WITH_AREA})
     labels = tuple(dict.fromkeys([*listed, *used]))
-    refs = tuple(
-        _ref(source, image, labels, options)
-        for source, document in zip(found, documents, strict=True)
-        for image in document.images
-    )
-    return MaskSet("cvat-xml", class_table((None, label) for label in labels), refs)
+    refs = []
+    for source, document in zip(found, documents, strict=True):
+        for attributes, own in document.images:
+            sides = attributes.get("height"), attributes.get("width")
+            refs.append(CvatXmlRef(*_key(source, attributes), str(source.file), sides, tuple(own), labels, options))
+    return MaskSet("cvat-xml", class_table((None, label) for label in labels), tuple(refs))
 
 
 def shape_crop(kind: str, attributes: Mapping[str, str], shape: tuple[int, int]) -> InstanceCrop:
@@ -182,15 +175,13 @@ def _depth(shape: Shape) -> float:
         return 0
 
 
-def _ref(source: Source, image: _Image, labels: tuple[str, ...], options: ReadOptions) -> CvatXmlRef:
-    """Ref of one image."""
-    raw, subset = image.attributes.get("name", ""), image.attributes.get("subset", "")
+def _key(source: Source, image: Mapping[str, str]) -> tuple[str, str | None]:
+    """Key and split of the mask of an image with these attributes."""
+    raw, subset = image.get("name", ""), image.get("subset", "")
     name = image_name(raw)
     if not name:
         raise InputError(f"{source.file}: the image name {raw[:_SHOWN]!r} is empty or too long; rename the image")
-    name = f"{subset}/{name}" if subset.lower() in FOLDERS else name
-    sides = image.attributes.get("height"), image.attributes.get("width")
-    return CvatXmlRef(*source.named(name), str(source.file), sides, tuple(image.shapes), labels, options)
+    return source.named(f"{subset}/{name}" if subset.lower() in FOLDERS else name)
 
 
 class _Document:
@@ -199,7 +190,7 @@ class _Document:
     def __init__(self, file: AnyPath) -> None:
         self.file = file
         self.labels: list[str] = []
-        self.images: list[_Image] = []
+        self.images: list[tuple[dict[str, str], list[Shape]]] = []
         parse_xml(file, start=self._start, end=self._end, max_bytes=_MAX_BYTES, content="annotations of CVAT")
 
     def _start(self, tags: Tags, attributes: dict[str, str]) -> None:
@@ -208,9 +199,9 @@ class _Document:
             case ("annotations", "track"):
                 raise InputError(f"{self.file}: CVAT for video; export the annotations as CVAT for images 1.1")
             case ("annotations", "image"):
-                self.images.append(_Image(attributes, []))
+                self.images.append((attributes, []))
             case ("annotations", "image", kind) if kind in _WITH_AREA | _WITHOUT_AREA:
-                shapes = self.images[-1].shapes
+                _, shapes = self.images[-1]
                 shapes.append(Shape(len(shapes), kind, attributes))
 
     def _end(self, tags: Tags, text: str) -> None:
