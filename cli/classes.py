@@ -16,10 +16,11 @@ from .output import print_message, print_result
 @options.store
 @options.option(
     "--formula",
+    "Options",
+    "Formula of the weights, applied to the counts of the train split.",
     type=click.Choice(list(FORMULAS)),
     default=next(iter(FORMULAS)),
     show_default=True,
-    help="Formula of the weights, applied to the counts of the train split.",
 )
 @options.settings("Options", Shaping)
 @options.output

@@ -17,10 +17,7 @@ from .output import print_message, print_result
 @options.split("splits of STORE as they are; only --folds may be added")
 @options.settings("Splits", SplitRule)
 @options.option(
-    "--refit",
-    heading="Splits",
-    is_flag=True,
-    help="Fit class weights to the new train split, and write the weights again.",
+    "--refit", "Splits", "Fit class weights to the new train split, and write the weights again.", is_flag=True
 )
 @options.running
 @options.output

@@ -14,28 +14,22 @@ from .output import print_result
 
 @click.command(cls=options.Command)
 @options.store
-@options.option(
-    "--deep", heading="Checks", is_flag=True, help="Decode every shard, to detect damage that keeps its size."
-)
+@options.option("--deep", "Checks", "Decode every shard, to detect damage that keeps its size.", is_flag=True)
 @options.option(
     "--against",
-    heading="Checks",
+    "Checks",
+    "Compute some masks of DATA again, and compare all their arrays.",
     metavar="DATA",
     type=options.PathType(),
-    help="Compute some masks of DATA again, and compare all their arrays.",
 )
-@options.option(
-    "--sample", heading="Checks", default=16, show_default=True, help="Number of masks that --against computes."
-)
-@options.option(
-    "--seed", heading="Checks", default=0, show_default=True, help="Random seed of the choice that --against makes."
-)
+@options.option("--sample", "Checks", "Number of masks that --against computes.", default=16, show_default=True)
+@options.option("--seed", "Checks", "Random seed of the choice that --against makes.", default=0, show_default=True)
 @options.option(
     "--repair",
-    heading="Repair",
+    "Repair",
+    "Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
     metavar="DATA",
     type=options.PathType(),
-    help="Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
 )
 @options.running
 @options.output
