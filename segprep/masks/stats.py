@@ -35,7 +35,8 @@ class MaskStats:
     `instances` has one `INSTANCE_ROW` for each complete instance ``1..N``. `runs` has the runs of each instance within its
     bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
     instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
-    complete instances. `source` has the values of a label image that was loaded, else none.
+    complete instances. `source` has the values of a label image that was loaded, else none. `touching` counts pairs of
+    instances that touch, where a scan looks for them.
     """
 
     shape: tuple[int, int]
@@ -49,6 +50,7 @@ class MaskStats:
     problems: tuple[Problem, ...]
     digest: bytes
     source: SourceValues | None = None
+    touching: int = 0
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:

@@ -1,12 +1,14 @@
 """Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 from segprep.paths.files import storage
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -35,6 +37,17 @@ def listing(folder: AnyPath) -> Listing:
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
     return Listing(_visible(folders), _visible(files))
+
+
+def irregular(folder: AnyPath) -> list[AnyPath]:
+    """Visible entries of `folder` that `listing` skips: links and pipes; a bucket has none."""
+    if isinstance(folder, BucketPath):
+        return []
+    with os.scandir(folder) as scan:
+        entries = [
+            entry for entry in scan if not (entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False))
+        ]
+    return _visible([folder / entry.name for entry in entries])
 
 
 def below(folder: AnyPath, depth: float = math.inf) -> list[Listing]:
@@ -67,3 +80,16 @@ def start_of(file: AnyPath, count: int) -> bytes:
             return opened.read(count)
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def named_few(names: Sequence[str], *, most: int = 3) -> str:
+    """Number of names, and the first of them, for a message.
+
+    Examples
+    --------
+    >>> named_few(["a.png"]), named_few(["a", "b", "c", "d"])
+    ('a.png', '4 (a, b, c, ...)')
+    """
+    if len(names) == 1:
+        return names[0]
+    return f"{len(names)} ({', '.join(names[:most])}{', ...' if len(names) > most else ''})"

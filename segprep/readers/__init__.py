@@ -20,9 +20,11 @@ from segprep.readers import (
     cityscapes,
     coco,
     colour_png,
+    ctc,
     cvat_xml,
     darwin,
     instance_png,
+    isaid,
     isat,
     kaggle_csv,
     kitti,
@@ -33,11 +35,15 @@ from segprep.readers import (
     labelme_xml,
     mapillary,
     mots,
+    ome_zarr,
+    pannuke,
     panoptic,
     qupath,
     roboflow,
     segment_anything,
     supervisely,
+    tissuenet,
+    tissuenet_nuclear,
     via,
     voc,
     yolo,
@@ -53,12 +59,13 @@ READERS: dict[str, Reader] = {
         *(coco, panoptic, labelme, yolo, segment_anything, voc, ade20k, cityscapes, kitti, kitti360, mots),
         *(mapillary, kaggle_csv, via, cvat_xml, qupath, cellpose_npy, label_studio),
         *(supervisely, darwin, isat, labelme_xml, bdd100k, roboflow),
-        *(colour_png, instance_png, label_image),
+        *(pannuke, tissuenet, ctc, isaid, ome_zarr),
+        *(colour_png, instance_png, label_image, tissuenet_nuclear),
     )
 }
 """The readers by the names of their formats."""
 
-CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "mots", "mapillary")
+CROWD_FORMATS = ("coco", "panoptic", "cityscapes", "kitti", "kitti360", "mots", "mapillary")
 """Formats with crowds, or with groups of instances that are not separated."""
 _WITH_BOXES = (coco.READER.name, yolo.READER.name)
 

@@ -9,12 +9,15 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from segprep.errors import InputError, some
+from segprep.masks.mask import Problem
 from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, nearest
@@ -22,7 +25,7 @@ from segprep.readers._image import PNG, TIFF, decode_errors
 from segprep.readers._json import is_json
 from segprep.readers._reader import key_in, read_all_or_raise, with_split
 
-IMAGES = (*PNG, *TIFF, ".bmp", ".jpeg", ".jpg")
+IMAGES = (*PNG, *TIFF, ".bmp", ".gif", ".jpeg", ".jpg", ".webp")
 """Suffixes of images whose size can be read."""
 LONGEST_NAME = 1000
 """Characters of a mask's name, about as many as a path may have."""
@@ -32,6 +35,8 @@ _OPENERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG": PngImageFile,
     b"\xff\xd8\xff": JpegImageFile,
     b"BM": BmpImageFile,
+    b"GIF8": GifImageFile,
+    b"RIFF": WebPImageFile,
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
 }
 """Pillow's readers by the first bytes of a file, whose suffix is often wrong."""
@@ -121,6 +126,20 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
     return image_shape(image)
 
 
+def size_problems(image: AnyPath | None, shape: tuple[int, int]) -> list[Problem]:
+    """Problem of a mask of this height and width whose image has another size, or cannot be read."""
+    if image is None or image.suffix.lower() not in IMAGES:
+        return []
+    try:
+        size = image_shape(image)
+    except InputError as error:
+        return [Problem("image beside the mask cannot be read", str(error), left_out=False)]
+    if size == shape:
+        return []
+    where = f"{shape[0]} x {shape[1]} pixels, but {image.name} has {size[0]} x {size[1]}"
+    return [Problem("size differs from the image's", where + " (transposed)" * (size == shape[::-1]), left_out=False)]
+
+
 def image_shape(path: AnyPath) -> tuple[int, int]:
     """Height and width of an image as viewers show it, by its header alone."""
     return image_shapes(path)[0]
@@ -133,7 +152,7 @@ def image_shapes(path: AnyPath) -> list[tuple[int, int]]:
             start = file.read(4)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
         if opener is None:
-            raise InputError(f"{path}: neither PNG, JPEG, TIFF nor BMP, so its size is unknown; convert it")
+            raise InputError(f"{path}: neither PNG, JPEG, TIFF, BMP, GIF nor WebP, so its size is unknown; convert it")
         # Not Image.open, which warns of, or refuses, large sizes by its own limit.
         with path.open("rb") as file, opener(file) as image:
             stored = image.height, image.width

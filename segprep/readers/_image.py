@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -48,6 +49,16 @@ _WHITE = [0] * 255 + [1]
 
 # Without a handler, its remarks on damaged files would go to stderr, beside our one line.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class NotLabelImageError(InputError):
+    """An image whose values cannot be labels."""
+
+    def __init__(self, path: AnyPath, seen: str) -> None:
+        super().__init__(
+            f"{path}: not a label image but {seen}; give PNG, TIFF or NPY files of one channel, in which each value is "
+            "an instance, or for colours that are classes the folder with their palette"
+        )
 
 
 class Foreground(NamedTuple):
@@ -85,11 +96,11 @@ def check_size(where: str, shape: tuple[int, int], max_pixels: int) -> None:
 def png_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a PNG that are not 0 in some channel; the alpha channel does not count, and of a palette the index does."""
     if png := common_png(path, max_pixels=max_pixels):
-        return _foreground(png.pixels[..., :-1] if png.has_alpha else png.pixels)
+        return image_foreground(png.pixels[..., :-1] if png.has_alpha else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         # Pillow turns RGBA to RGB and LA to L without a look at the alpha channel.
         colour = image.convert(image.mode.removesuffix("A")) if image.mode in {"LA", "RGBA"} else image
-        return _foreground(colour)
+        return image_foreground(colour)
 
 
 def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
@@ -98,20 +109,20 @@ def jpeg_foreground(path: AnyPath, *, max_pixels: int) -> Foreground:
         if image.mode != "L":
             raise InputError(f"{path}: an image in {image.mode}; a JPEG of an instance must be grey")
         check_size(str(path), (image.height, image.width), max_pixels)
-        return _foreground(image.point(_AT_LEAST_HALF))
+        return image_foreground(image.point(_AT_LEAST_HALF))
 
 
 def png_visible(path: AnyPath, *, max_pixels: int) -> Foreground:
     """Pixels of a grey PNG that are 255; if none is, those that are not 0. Values below 255 are hidden parts of an object."""
     if (png := common_png(path, max_pixels=max_pixels)) and (png.colour, png.depth) == (GREY, 8):
         is_white = png.pixels == len(_WHITE) - 1
-        return _foreground(is_white if is_white.any() else png.pixels)
+        return image_foreground(is_white if is_white.any() else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         grey = image.convert("L") if image.mode != "L" else image
-        return _foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
+        return image_foreground(grey.point(_WHITE) if grey.getextrema()[1] == len(_WHITE) - 1 else grey)
 
 
-def _foreground(image: Image | NDArray[Any]) -> Foreground:
+def image_foreground(image: Image | NDArray[Any]) -> Foreground:
     """Foreground of an image without alpha channel."""
     pixels = np.asarray(image)
     if pixels.ndim > 2:  # noqa: PLR2004 - channel by channel, because NumPy is slow along a short axis
@@ -121,15 +132,18 @@ def _foreground(image: Image | NDArray[Any]) -> Foreground:
     return Foreground((pixels.shape[0], pixels.shape[1]), crop if below else None)
 
 
-def label_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
+def label_values(path: AnyPath, *, max_pixels: int, allow_grey: bool = False) -> NDArray[Any]:
     """Values of a label image, shape (H, W), of any integer type or bool, none negative.
+
+    `allow_grey` also reads images of several channels, if these have the same values.
 
     Raises
     ------
     InputError
         If the file is damaged, too large, not an integer image of one channel, or a stack.
     """
-    values = _tiff_values(path, max_pixels) if path.suffix.lower() in TIFF else _png_values(path, max_pixels)
+    read = _tiff_values if path.suffix.lower() in TIFF else _png_values
+    values = read(path, max_pixels, allow_grey)
     if values.dtype.kind not in "bui":
         raise InputError(f"{path}: pixels are of type {values.dtype}; labels are integers")
     if values.dtype.kind == "i" and values.min() < 0:
@@ -152,31 +166,54 @@ def has_channels(path: AnyPath) -> bool:
         return False
 
 
-def _png_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
+def _png_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
     if (png := common_png(path, max_pixels=max_pixels)) and png.pixels.ndim == 2:  # noqa: PLR2004
         return np.ascontiguousarray(png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
-        if image.mode not in _ONE_CHANNEL:
+        if not allow_grey and image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
-        scale = _SCALES.get(image.tile[0].args, 1)
+        return image_values(path, image)
+
+
+def image_values(path: AnyPath, image: ImageFile) -> NDArray[Any]:
+    """Values of an image of one channel, or of several with the same values, shape (H, W)."""
+    raw = image.tile[0].args if image.tile else None
+    image.load()  # the first frame of a GIF may change the mode
+    if image.mode in _ONE_CHANNEL:
+        scale = _SCALES.get(raw, 1)
         return np.asarray(image) // scale if scale > 1 else np.asarray(image)
+    if str(raw).endswith("16B"):  # of which Pillow keeps the upper byte
+        raise NotLabelImageError(path, "an image of several channels of 16 bits")
+    return _equal(path, np.asarray(image.convert(image.mode.removesuffix("A"))))
 
 
-def _tiff_values(path: AnyPath, max_pixels: int) -> NDArray[Any]:
+def _equal(path: AnyPath, pixels: NDArray[Any]) -> NDArray[Any]:
+    """First of several channels, shape (H, W), if all have the same values."""
+    if pixels.ndim == 3 and (pixels != pixels[..., :1]).any():  # noqa: PLR2004 - rows, columns, channels
+        raise NotLabelImageError(path, "an image of several channels")
+    return pixels if pixels.ndim == 2 else pixels[..., 0]  # noqa: PLR2004
+
+
+def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[Any]:
     """Values of a TIFF of one page and channel, shape (H, W)."""
     with _tiff(path) as tiff:
         page = tiff.pages[0]
         if len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
             size = " x ".join(map(str, tiff.series[0].shape))
-            raise InputError(f"{path}: a stack of {size}; a label image is one 2-D page, so write one file per slice")
-        if _channels(tiff) > 1:
+            raise InputError(
+                f"{path}: a stack of {size}; volumes are not supported yet, so write one 2-D file per slice"
+            )
+        is_rgb = allow_grey and page.photometric.name == "RGB" and page.planarconfig == 1
+        if _channels(tiff) > 1 and allow_grey and not is_rgb:
+            raise NotLabelImageError(path, "an image of several channels")
+        if _channels(tiff) > 1 and not allow_grey:
             raise InputError(f"{path}: {_channels(tiff)} channels; a label image has one channel")
         check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)
         if page.is_tiled:
             check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
         values: NDArray[Any] = page.asarray(maxworkers=1)
-        return values
+        return _equal(path, values[..., :3]) if is_rgb else values
 
 
 def _channels(tiff: Any) -> int:

@@ -1,83 +1,52 @@
-"""Files that are the instances of one image each, and which image they belong to.
+"""Which files are the instances of which image, in folders with one file per instance.
 
-The layout must be inferred from names alone. So all layouts but ``<image>/masks/*.png`` are recognised only beside
-``images/``, whose files tell images from classes.
+The layout must be inferred from names alone. So all layouts but ``<image>/masks/*.png`` and those of Label Studio are
+recognised only beside images, whose names distinguish images from classes.
 """
 
-import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
-from segprep.errors import InputError
-from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing
-from segprep.readers._image import JPEG, PNG, Foreground, jpeg_foreground, png_foreground
-from segprep.readers._reader import ReadOptions, mask_from_instances
+from segprep.readers._image import JPEG, PNG, TIFF
+from segprep.readers._mask_folders import MASKS, MaskFolder, mask_files, mask_folders, masks_among_images
+from segprep.readers._mask_names import NO_CLASS, Names
 
-NO_CLASS = "instance"
-"""Name of the class of instances whose class is not given."""
+__all__ = ["NO_CLASS", "ImageFiles", "holds_instances", "images_in"]
+
 _DEPTH = 4
 """Folders below the given one in which images are searched."""
-_NUMBERED = re.compile(r"_(?:(?P<name>.+)_)?[0-9]+")
-"""End of the name of a file, after that of the image: a number, before it perhaps a class."""
-_SUFFIXES = (*PNG, *JPEG)
-
-
-@dataclass(frozen=True)
-class InstancePngRef:
-    """PNG or JPEG files of one image, relative to its folder, each with the class code of its instance.
-
-    `problems` are those of the image that its files do not show.
-    """
-
-    key: str
-    split: str | None
-    folder: AnyPath
-    files: tuple[tuple[str, int], ...]
-    options: ReadOptions
-    problems: tuple[Problem, ...] = ()
-
-    def load(self) -> InstanceMask:
-        """Read the instances in the order of their files; a file without foreground is left out."""
-        if not any((self.folder / name).is_file() for name, _ in self.files):
-            raise InputError(f"{self.folder}: its files are gone; it had some when the data set was searched")
-        first = self._foreground(self.files[0][0])
-        return mask_from_instances(str(self.folder), first.shape, self._found(first), self.options)
-
-    def _found(self, first: Foreground) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each file, or its problem; the first file is already read."""
-        yield from self.problems
-        for number, (name, code) in enumerate(self.files):
-            size, crop = self._foreground(name) if number else first
-            if size != first.shape:
-                raise InputError(
-                    f"{self.folder / name}: {size[0]} x {size[1]} pixels, but {self.files[0][0]} has "
-                    f"{first.shape[0]} x {first.shape[1]}; all must be of one size"
-                )
-            yield (code, crop) if crop is not None else Problem("no foreground", name)
-
-    def _foreground(self, name: str) -> Foreground:
-        """Pixels of the instance in a file."""
-        file = self.folder / name
-        read = jpeg_foreground if file.suffix.lower() in JPEG else png_foreground
-        return read(file, max_pixels=self.options.max_pixels)
+_KINDS = ((*PNG, *JPEG), (".bmp", ".gif", ".webp"))
+"""Suffixes of files; a folder with some of the first kind has none of the second."""
 
 
 class ImageFiles(NamedTuple):
-    """Files of one image: its key, its folder, and the name of each file with that of its class."""
+    """Files of one image: its key, its folder, the name of each file with that of its class, and the image if there is one.
+
+    An image without files has an empty folder of masks, or none.
+    """
 
     key: str
-    folder: AnyPath
+    folder: AnyPath | None
     files: tuple[tuple[str, str], ...]
+    image: AnyPath | None = None
 
 
 def images_in(folder: AnyPath) -> list[ImageFiles]:
-    """Images of the folder itself, else of the folders below."""
-    return list(_at(folder)) or list(_below(folder, folder, _DEPTH))
+    """Images of the folder itself, else of the folders below; none if no image has a file."""
+    found = list(_at(folder)) or list(_below(folder, folder, _DEPTH))
+    return found if any(image.files for image in found) else []
+
+
+def instance_folder(folder: MaskFolder) -> MaskFolder | None:
+    """Folder with all its files of instances, PNG and JPEG alike; None if they are label images."""
+    kinds = [files for kind in (*_KINDS, TIFF) if (files := listing(folder.folder).with_suffix(*kind))]
+    files = kinds[0] if kinds and folder.folder.name.lower() in MASKS else folder.files
+    found = replace(folder, files=files)
+    return found if len(folder.images) != 1 and found.has_instances else None
 
 
 def holds_instances(folder: AnyPath) -> bool:
@@ -88,100 +57,100 @@ def holds_instances(folder: AnyPath) -> bool:
 def _at(folder: AnyPath) -> Iterator[ImageFiles]:
     """Images of the folder itself."""
     inside = listing(folder)
-    if divided := _divided("", inside):
+    if divided := _divided("", folder, inside):
         yield from divided
-    elif len(_stems(inside)) == 1 and len(files := _files_of_one(inside)) > 1:
-        yield ImageFiles(folder.resolve().name, inside.named("masks")[0], files)
+    elif len(images := _images(inside)) == 1 and len(files := _files_of_one(inside)) > 1:
+        yield ImageFiles(folder.resolve().name, inside.named(*MASKS)[0], files, images[0])
 
 
 def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[ImageFiles]:
     """Images in folders below a folder."""
     for child in listing(folder).folders:
         inside, key = listing(child), name_in(root, child)
-        if divided := _divided(f"{key}/", inside):
+        images, masks = _images(inside), inside.named("masks")
+        if divided := _divided(f"{key}/", child, inside):
             yield from divided
-        elif len(_stems(inside)) <= 1 and (files := _files_of_one(inside)):
-            yield ImageFiles(key, inside.named("masks")[0], files)
+        elif len(images) <= 1 and (files := _files_of_one(inside)):
+            yield ImageFiles(key, masks[0], files, next(iter(images), None))
+        elif len(images) == 1 and not any(listing(empty) != ([], []) for empty in masks):
+            yield ImageFiles(key, next(iter(masks), None), (), images[0])
         elif depth > 1:
             yield from _below(root, child, depth - 1)
 
 
-def _divided(prefix: str, inside: Listing) -> list[ImageFiles]:
-    """Images of a folder with ``images/`` and with instances in ``masks/``, by folders or by names of files."""
-    stems, folders = set(_stems(inside)), inside.named("masks")
-    if not stems or not folders:
-        return []
-    masks = folders[0]
-    below = listing(masks)
-    files = below.with_suffix(*_SUFFIXES)
-    if not files:
-        return _by_folder(prefix, below, stems)
-    return _by_name(prefix, masks, files, stems) if len(stems) > 1 else []
+def _divided(prefix: str, folder: AnyPath, inside: Listing) -> list[ImageFiles]:
+    """Images of a folder whose masks are instances, by their names or by folders beside ``images/``."""
+    folders = mask_folders(inside)
+    if not folders:
+        masks, images = inside.named("masks"), _images(inside)
+        if masks and images:
+            return _by_folder(prefix, listing(masks[0]), images)
+        folders = [masks_among_images(folder, inside) or MaskFolder(folder, mask_files(inside), [])]
+    found = [instances for part in folders if (instances := instance_folder(part)) is not None]
+    return [image for part in found for image in _by_name(prefix, part)]
 
 
-def _by_folder(prefix: str, masks: Listing, stems: set[str]) -> list[ImageFiles]:
-    """Images of ``masks/<image>/``; none if a folder belongs to no image."""
-    held = {folder: _files_in(folder) for folder in masks.folders}
-    held = {folder: files for folder, files in held.items() if files}
-    if not all(folder.name in stems for folder in held):
-        return []
-    return [ImageFiles(f"{prefix}{folder.name}", folder, files) for folder, files in held.items()]
-
-
-def _by_name(prefix: str, masks: AnyPath, files: list[AnyPath], stems: set[str]) -> list[ImageFiles]:
-    """Images of ``masks/<image>_<number>.png``; none if a file belongs to no image, or no image has several."""
+def _by_name(prefix: str, masks: MaskFolder) -> list[ImageFiles]:
+    """Images of ``masks/<image>_<number>.png`` and the like; files that belong to no image are left out."""
+    by_stem = {image.stem: image for image in masks.images}
+    prefix += f"{masks.folder.name}/" if masks.folder.name.lower() in FOLDERS else ""
     found: dict[str, list[tuple[str, str]]] = {}
-    for file in files:
-        stem, name = _image_of(file.stem, stems)
-        if not stem:
-            return []
-        found.setdefault(stem, []).append((file.name, name))
-    if Counter(map(len, found.values())).keys() <= {1}:
+    for file, match in masks.matches.items():
+        if match is not None:
+            found.setdefault(match.image, []).append((file.name, match.class_name))
+    bare = [stem for stem in by_stem if stem not in found] if any(stem in by_stem for stem in found) else []
+    return [
+        *(
+            ImageFiles(f"{prefix}{stem}", masks.folder, tuple(named), by_stem.get(stem))
+            for stem, named in found.items()
+        ),
+        *(ImageFiles(f"{prefix}{stem}", None, (), by_stem[stem]) for stem in bare),
+    ]
+
+
+def _by_folder(prefix: str, masks: Listing, images: list[AnyPath]) -> list[ImageFiles]:
+    """Images of ``masks/<image>/``; none if a folder belongs to no image."""
+    by_stem = {image.stem: image for image in images}
+    held = {folder: files for folder in masks.folders if (files := _files_in(folder))}
+    if not all(folder.name in by_stem for folder in held):
         return []
-    return [ImageFiles(f"{prefix}{stem}", masks, tuple(named)) for stem, named in found.items()]
-
-
-def _image_of(name: str, stems: set[str]) -> tuple[str, str]:
-    """Image that a file belongs to by its name, and its class; empty if it belongs to none.
-
-    Examples
-    --------
-    >>> [_image_of(name, {"a", "a_1"}) for name in ("a_7", "a_1_7", "a_mask_7", "a_big_cell_7", "a_1", "b_7")]
-    [('a', 'instance'), ('a_1', 'instance'), ('a', 'instance'), ('a', 'big_cell'), ('', ''), ('', '')]
-    """
-    ends = [end for end, letter in enumerate(name) if letter == "_"]
-    stem = next((name[:end] for end in reversed(ends) if name[:end] in stems), "")
-    rest = _NUMBERED.fullmatch(name[len(stem) :])
-    if name in stems or not stem or rest is None:
-        return "", ""
-    name = rest["name"] or "mask"
-    return stem, NO_CLASS if name.lower() == "mask" else name
+    found = [
+        ImageFiles(f"{prefix}{folder.name}", folder, files, by_stem[folder.name]) for folder, files in held.items()
+    ]
+    missing = sorted(set(by_stem) - {folder.name for folder in held}) if held else []
+    return found + [ImageFiles(f"{prefix}{stem}", None, (), by_stem[stem]) for stem in missing]
 
 
 def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
     """Files of one image and the names of their classes; folders are classes only if ``images/`` has the image."""
-    folders, stems = inside.named("masks"), _stems(inside)
+    folders, images = inside.named("masks"), _images(inside)
     if not folders:
         return ()
-    files = listing(folders[0]).with_suffix(*_SUFFIXES)
+    files = _of_first_kind(listing(folders[0]))
     if not files:
-        return _files_in(folders[0]) if stems else ()
-    named = [(file.name, _image_of(file.stem, set(stems))[1]) for file in files]
-    return tuple(named) if all(name for _, name in named) else tuple((file.name, NO_CLASS) for file in files)
+        return _files_in(folders[0]) if images else ()
+    names = Names.of(image.stem for image in images)
+    matches = [names.match(file.stem) for file in files]
+    if all(match is not None and match.rest for match in matches):
+        return tuple((file.name, match.class_name) for file, match in zip(files, matches, strict=True) if match)
+    return tuple((file.name, NO_CLASS) for file in files)
 
 
 def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:
     """Files of a folder, or of its folders of classes, with the names of their classes."""
     below = listing(folder)
-    if files := below.with_suffix(*_SUFFIXES):
+    if files := _of_first_kind(below):
         return tuple((file.name, NO_CLASS) for file in files)
     return tuple(
-        (f"{part.name}/{file.name}", part.name)
-        for part in below.folders
-        for file in listing(part).with_suffix(*_SUFFIXES)
+        (f"{part.name}/{file.name}", part.name) for part in below.folders for file in _of_first_kind(listing(part))
     )
 
 
-def _stems(inside: Listing) -> list[str]:
-    """Names of the files in the ``images/`` of a folder, without their suffixes."""
-    return [file.stem for images in inside.named("images") for file in listing(images).with_suffix(*IMAGE_SUFFIXES)]
+def _of_first_kind(inside: Listing) -> list[AnyPath]:
+    """Files of instances in a folder."""
+    return next((files for kind in _KINDS if (files := inside.with_suffix(*kind))), [])
+
+
+def _images(inside: Listing) -> list[AnyPath]:
+    """Files in the ``images/`` of a folder."""
+    return [file for images in inside.named("images") for file in listing(images).with_suffix(*IMAGE_SUFFIXES)]

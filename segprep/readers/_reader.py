@@ -194,12 +194,15 @@ class MaskSet:
         The masks, in an order that does not depend on the file system.
     problems : tuple of (str, Problem)
         Name of the file, and problem, where it belongs to none of the masks.
+    notices : tuple of (str, Problem)
+        The same for decisions about the data that a user should know, where nothing is wrong.
     """
 
     format: str
     classes: ClassTable
     refs: tuple[MaskRef, ...]
     problems: tuple[tuple[str, Problem], ...] = ()
+    notices: tuple[tuple[str, Problem], ...] = ()
 
     def __repr__(self) -> str:
         return f"<MaskSet of {self.format}: {len(self.refs):,} masks, {len(self.classes):,} classes>"
@@ -220,12 +223,15 @@ class Reader:
         True if the layout is so plain that any other reader which recognises the data knows more of them.
     reads_one_file : bool
         True if the reader, given a single file, opens no other.
+    opens_hidden : bool
+        True if the reader opens hidden files, or files of Zarr groups, which are no part of other data sets.
     """
 
     name: str
     find: Callable[[AnyPath, ReadOptions], MaskSet | None]
     is_general: bool = False
     reads_one_file: bool = False
+    opens_hidden: bool = False
 
     @property
     def layout(self) -> str:

@@ -26,18 +26,18 @@ _MASK_WORDS = ("annotation", "gt", "label", "mask", "seg")
 """Words in the name of a folder of masks, whose layout is too general to be looked for in each folder."""
 
 _NOT_READ = (
-    ((".nii", ".nii.gz", ".mha", ".nrrd"), "a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF"),
+    ((".nii", ".nii.gz", ".mha", ".nrrd"), "a volume; volumes are not supported yet, export 2-D slices as PNG or TIFF"),
     ((".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"), "an archive; unpack it and give the folder"),
     ((".dcm",), "DICOM, which is not read; export 2-D label images as PNG or TIFF"),
     ((".h5", ".hdf5", ".hdf", ".ilp"), "HDF5, which is not read; export label images as TIFF or NPY"),
     ((".mat",), "MATLAB's format, which is not read; save each label image as NPY or TIFF, with scipy.io.loadmat"),
     ((".roi",), "ImageJ's regions, which are not read; save them in Fiji as a label image"),
-    ((".npz",), "a NumPy archive of no known content; save each label image as NPY or TIFF"),
+    ((".npz",), "a NumPy archive without images X and masks y; save both in it, or each label image as NPY or TIFF"),
     ((".tfrecord", ".tfrecords", ".lmdb", ".mdb", ".parquet", ".arrow", ".pkl", ".pickle", ".pt", ".pth"),
      "a container that is not read; save each label image as NPY or TIFF"),
     ((".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".lif", ".nd2", ".oib", ".oir", ".vsi"),
      "an image of a microscope; give the label images that were made from it"),
-    ((".zarr",), "a Zarr group of no known content; OME-Zarr has its masks in labels/"),
+    ((".zarr",), "a Zarr group of no known content; OME-Zarr has its masks in labels/, whose metadata list them"),
 )  # fmt: skip
 """Ends of names, and what such a file or folder is."""
 
@@ -103,7 +103,7 @@ def _broken(
     top: AnyPath, files: list[AnyPath], readers: Sequence[Reader], find: Callable[[Reader, AnyPath], MaskSet | None]
 ) -> str | None:
     """Reason why a file of a format that describes itself cannot be read."""
-    texts = [file for file in files if file.suffix.lower() in {*_JSON, ".xml", ".csv"}]
+    texts = [file for file in files if file.suffix.lower() in {*_JSON, ".xml", ".csv", ".npz"}]
     for file in texts[:_FILES]:
         if file.suffix.lower() in _JSON and (reason := _json_reason(file)) is not None:
             return f"{_name(top, file)}: {reason}"
@@ -141,12 +141,19 @@ def _keys(file: AnyPath) -> list[str]:
     return [*msgspec.json.decode(text, type=dict[str, msgspec.Raw])] if bytes(text)[:1] == b"{" else []
 
 
+def _value(file: AnyPath) -> str:
+    """Kind of a JSON value without keys, by its first character."""
+    first = first_character(mapped(file)).decode()
+    kinds = {"{": "an object without keys", "[": "a list", '"': "a string", "t": "true", "f": "false", "n": "null"}
+    return kinds.get(first, "a number") + ("" if first == "{" else ", not an object")
+
+
 def _unknown_json(top: AnyPath, files: list[AnyPath]) -> str | None:
     """Content of the first JSON file, which is sound but of no known layout."""
     file = next((file for file in files if file.suffix.lower() in _JSON), None)
     if file is None:
         return None
-    what = f"an object with the keys {some(keys, most=5)}" if (keys := _keys(file)) else "no object"
+    what = f"an object with the keys {some(keys, most=5)}" if (keys := _keys(file)) else _value(file)
     return f"{_name(top, file)}: JSON of no known layout: {what}"
 
 

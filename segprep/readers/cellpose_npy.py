@@ -109,7 +109,7 @@ def masks_of(file: AnyPath, *, max_pixels: int) -> NDArray[Any]:
         values = values[0]
     if values.ndim != 2:  # noqa: PLR2004
         size = " x ".join(map(str, values.shape))
-        raise InputError(f"{file}: masks of {size}; give one 2-D image, so save one file per slice")
+        raise InputError(f"{file}: masks of {size}; volumes are not supported yet, so save one 2-D image per slice")
     check_size(str(file), (values.shape[0], values.shape[1]), max_pixels)
     if values.dtype.kind == "i" and (least := int(values.min())) < 0:
         if least < -1:

@@ -41,10 +41,6 @@ from segprep.readers._text import check_utf8
 _INSTANCES = "instances_"
 _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
-_NOT_OBJECTS = {b"": "an empty file", b'"': "a single string"} | {
-    bytes([character]): "a single number" for character in b"-0123456789"
-}
-"""Contents of JSON files by their first character."""
 _NO_ANNOTATION = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 _NO_SEGMENTATION = frozenset({b"null", b"[]", b"[[]]", b'""', b"{}"})
 _CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
@@ -141,34 +137,21 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 
 def _checked_file(path: AnyPath, options: ReadOptions) -> list[Source]:
-    """`path` if it is a COCO file; other contents than those of any format are refused."""
+    """`path` if it is a COCO file; a list of results is refused, and so are boxes unless `options` fill them."""
     if path.suffix.lower() != ".json":
         return []
     text = mapped(path)
     check_utf8(path, text[:4])
-    if first_character(text) == b"[" and has_keys(text, "annotations"):
+    if first_character(text) == b"[" and not has_keys(text, "annotations"):
+        raise InputError(f"{path}: a list, as detectors write their results, is not ground truth; give the annotations")
+    if not is_object_with(text, "images", "annotations"):
         return []
-    if wrong := _wrong_start(text):
-        raise InputError(f"{path}: {wrong}; a COCO file is an object with images, annotations and categories")
-    lacking = [key for key in ("images", "annotations") if not has_keys(text, key)]
-    if len(lacking) == 1 and has_keys(text, "categories") and not has_keys(text, "segments_info"):
-        raise InputError(f"{path}: has no {lacking[0]}; add them (an empty list if there are none)")
-    has_segmentation = has_keys(text, "segmentation")
-    if lacking or (not has_segmentation and has_keys(text, "segments_info")):
-        return []
-    if not has_segmentation and has_keys(text, "bbox") and not options.boxes_as_masks:
-        raise InputError(f"{path}: has boxes, but no segmentation; boxes_as_masks=True fills boxes")
+    if not has_keys(text, "segmentation"):
+        if has_keys(text, "segments_info"):
+            return []
+        if has_keys(text, "bbox") and not options.boxes_as_masks:
+            raise InputError(f"{path}: has boxes, but no segmentation; boxes_as_masks=True fills boxes")
     return [Source(path)]
-
-
-def _wrong_start(text: mmap | bytes) -> str:
-    """Description of a JSON text that is no object; empty if it is one."""
-    start = first_character(text)
-    if start == b"[":
-        return "a list, as detectors write their results, is not ground truth; give the annotations"
-    if start in _NOT_OBJECTS:
-        return _NOT_OBJECTS[start]
-    return "" if start == b"{" else f"begins with {text[:20].lstrip()!r}, so it is no object"
 
 
 def _sources_in(folder: AnyPath, options: ReadOptions) -> list[Source]:

@@ -24,8 +24,9 @@ from segprep.paths.listing import IMAGE_SUFFIXES, listing
 from segprep.readers._beside import Images, Source, files_at, image_name, shape_beside
 from segprep.readers._brush import brush_bitmap
 from segprep.readers._image import PNG
-from segprep.readers._instance_files import NO_CLASS, InstancePngRef
+from segprep.readers._instance_ref import InstancePngRef
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._shapes import Point, ellipse_crop, polygon_crop, trimmed
 from segprep.readers._text import decodable, decode_region
@@ -250,7 +251,9 @@ def _of_pngs(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     refs = []
     for (folder, task), found in tasks.items():
         key, split = with_split(name_in(path, folder / task))
-        refs.append(InstancePngRef(key, split, folder, tuple(found[min(found)]), options, _several(len(found))))
+        refs.append(
+            InstancePngRef(key, split, folder, tuple(found[min(found)]), options, problems=_several(len(found)))
+        )
     return MaskSet("label-studio", class_table((None, name) for name in names), tuple(refs))
 
 

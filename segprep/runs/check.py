@@ -6,6 +6,7 @@ from typing import Unpack
 import msgspec
 
 from segprep.masks.stats import total
+from segprep.runs.findings import findings
 from segprep.runs.foreground import NOTICE, scan_resolved
 from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of
 from segprep.runs.settings import Data, ReadSettings, read_rules
@@ -26,7 +27,8 @@ class CheckReport(msgspec.Struct, frozen=True):
     """Contents and problems of a data set.
 
     `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` lists every
-    problem, also the masks that cannot be read; `kinds` counts them. `notices` are decisions that were taken.
+    problem, also the masks that cannot be read; `kinds` counts them. `notices` are decisions that were taken, and what may be
+    meant, such as identical masks or touching instances.
     """
 
     source: str
@@ -74,9 +76,13 @@ def check(
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
-        found, rule = scan_resolved(executor, masks, rules, progress)
+        found, rule = scan_resolved(executor, masks, rules, progress, count_touching=True)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
-    counts, problems = total(found.stats, masks.classes), found.problems()
+    kinds = {notice.kind for _, notice in masks.notices}
+    lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]
+    mistakes, more = findings(found, is_separated=rules.instances.separate != 0)
+    problems = (*(item for item in found.problems() if item.kind not in kinds), *mistakes)
+    counts = total(found.stats, masks.classes)
     columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
         source=OWN_REFS if isinstance(source, tuple) else str(data),
@@ -89,5 +95,5 @@ def check(
         ignored_pixels=sum(stats.ignored for stats in found.stats),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
-        notices=(NOTICE,) if is_decided else (),
+        notices=(*([NOTICE] if is_decided else []), *lines, *more),
     )

@@ -48,13 +48,15 @@ def scan_resolved(
     progress: Progress,
     known: dict[str, MaskStats] | None = None,
     on_error: OnError | None = None,
+    *,
+    count_touching: bool = False,
 ) -> tuple[Scan, InstanceRule]:
     """Scan, and the rule of instances without ``auto``; foreground masks are scanned a second time, for their components.
 
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
     rule = rules.instances
-    found = scan(executor, masks, rule, progress, known)
+    found = scan(executor, masks, rule, progress, known, count_touching=count_touching)
     if on_error is not None:
         require_readable(found, on_error)
     is_auto, sources = rule.instances_from == "auto", _sources(found)
@@ -65,7 +67,7 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress)
+        again = scan(executor, found.masks, rule, progress, count_touching=count_touching)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
     return _with_problems(found, list(problems.values())), rule
 

@@ -70,8 +70,10 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
 
 
 def covers_all_files(data: AnyPath, form: str) -> bool:
-    """True if `stat_fingerprint` covers all files that the reader opens: it does not cover those beside a single file."""
-    return data.is_dir() or (form in READERS and READERS[form].reads_one_file)
+    """True if `stat_fingerprint` covers all files that the reader opens: none is hidden or beside a single file."""
+    reader = READERS.get(form)
+    is_covered = data.is_dir() or (reader is not None and reader.reads_one_file)
+    return is_covered and not (reader is not None and reader.opens_hidden)
 
 
 def stats_from_store(

@@ -14,6 +14,7 @@ from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
+from segprep.masks.touching import touching_pairs
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet, find
@@ -51,13 +52,13 @@ class Scan(NamedTuple):
         return input_digest([ref.key for ref in self.masks.refs], self.digests)
 
     def problems(self) -> tuple[ProblemInfo, ...]:
-        """All problems, printable, each with the key of its mask or the name of its file."""
+        """All problems and notices, printable, each with the key of its mask or the name of its file."""
         pairs = zip(self.masks.refs, self.stats, strict=True)
         within = [(ref.key, problem) for ref, stats in pairs for problem in stats.problems]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return tuple(
             ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
-            for key, problem in (*self.masks.problems, *within, *unreadable)
+            for key, problem in (*self.masks.problems, *self.masks.notices, *within, *unreadable)
         )
 
 
@@ -125,8 +126,10 @@ def scan(
     instances: InstanceRule,
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
+    *,
+    count_touching: bool = False,
 ) -> Scan:
-    """Load every mask once, except those whose statistics are known by their keys."""
+    """Load every mask once, except those whose statistics are known by their keys; count touching instances on request."""
     known = known or {}
     found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
@@ -134,7 +137,8 @@ def scan(
     single = False
     while batches:
         jobs = [
-            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes))) for batch in batches
+            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), count_touching))
+            for batch in batches
         ]
         suspects: list[MaskRef] = []
         for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
@@ -155,7 +159,9 @@ def scan(
     )
 
 
-def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int) -> list[MaskStats | str]:
+def _scan_batch(
+    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, count_touching: bool
+) -> list[MaskStats | str]:
     """Statistics of a batch of masks, or the reason why one cannot be read."""
     results: list[MaskStats | str] = []
     for ref in refs:
@@ -167,7 +173,7 @@ def _scan_batch(refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int
         stats = mask_stats(complete, n_classes, separated)
         if stats.source is not None and instances.instances_from == "auto":
             stats = replace(stats, source=stats.source._replace(is_scattered=has_scattered_instance(complete)))
-        results.append(stats)
+        results.append(replace(stats, touching=touching_pairs(complete.planes)) if count_touching else stats)
     return results
 
 

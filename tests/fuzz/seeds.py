@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
@@ -54,6 +55,20 @@ def npy(values):
     """Bytes of an array."""
     out = io.BytesIO()
     np.save(out, values)
+    return out.getvalue()
+
+
+def tiff(values):
+    """Bytes of a TIFF."""
+    out = io.BytesIO()
+    tifffile.imwrite(out, values)
+    return out.getvalue()
+
+
+def npz(labels, save=np.savez_compressed):
+    """Bytes of an archive of labels y and images X."""
+    out = io.BytesIO()
+    save(out, X=np.zeros(labels.shape, np.uint8), y=labels)
     return out.getvalue()
 
 
@@ -221,6 +236,36 @@ _ADE = {
 }
 _MAPILLARY = {"labels": [{"name": "sky", "instances": False}, {"name": "car", "instances": True}]}
 
+_CHANNELS = np.zeros((1, 6, 5, 6), np.int32)
+_CHANNELS[0, 1:4, 1:4] = [3, 2, 0, 0, 0, 1]
+
+
+def _ome_zarr(first):
+    """Files of an image with one label image, this one first."""
+
+    def group(**ome):
+        return text({"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5", **ome}}})
+
+    array = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [6, 5],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [6, 5]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes"}],
+    }
+    scales = [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]
+    files = {
+        "a.zarr/labels/zarr.json": group(labels=["cells"]),
+        "a.zarr/labels/cells/zarr.json": group(multiscales=scales),
+        "a.zarr/labels/cells/0/zarr.json": text(array),
+        "a.zarr/labels/cells/0/c/0/0": _CHANNELS[0, ..., 0].astype(np.uint8).tobytes(),
+    }
+    return {first: files[first], **files}
+
+
 SEEDS: dict[str, tuple[Seed, ...]] = {
     "coco": (Seed({"a.json": text(_COCO)}, "a.json"),),
     "panoptic": (
@@ -286,6 +331,19 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
         Seed({"train/a_mask.png": block(1), "train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n"}),
         Seed({"train/_classes.csv": b"Pixel Value, Class\n0, background\n1, cell\n", "train/a_mask.png": block(1)}),
     ),
+    "pannuke": (Seed({"fold1/masks.npy": npy(_CHANNELS)}),),
+    "tissuenet": (Seed({"a.npz": npz(_CHANNELS[..., :2])}), Seed({"a.npz": npz(_CHANNELS[..., :2], np.savez)})),
+    "tissuenet-nuclear": (Seed({"a.npz": npz(_CHANNELS[..., :2])}),),
+    "ctc": (Seed({"01_GT/SEG/man_seg000.tif": tiff(_CHANNELS[0, ..., 0].astype(np.uint16))}),),
+    "isaid": (
+        Seed({"a_instance_id_RGB.png": block((7, 1, 0)), "a_instance_color_RGB.png": block((0, 0, 63))}),
+        Seed({"a_instance_color_RGB.png": block((0, 0, 63)), "a_instance_id_RGB.png": block((7, 1, 0))}),
+    ),
+    "ome-zarr": (
+        Seed(_ome_zarr("a.zarr/labels/cells/zarr.json")),
+        Seed(_ome_zarr("a.zarr/labels/cells/0/zarr.json")),
+        Seed(_ome_zarr("a.zarr/labels/zarr.json")),
+    ),
     "colour-png": (
         Seed({"masks/a.png": block((64, 0, 0)), "label_colors.txt": b"0 0 0 background\n64 0 0 cell\n"}),
         Seed({"label_colors.txt": b"0 0 0 void\n64 0 0 cell\n", "masks/a.png": block((64, 0, 0))}),
@@ -296,6 +354,7 @@ SEEDS: dict[str, tuple[Seed, ...]] = {
     "label-image": (
         Seed({"a.png": block(3)}, "a.png"),
         Seed({"a.npy": npy(np.array([[0, 1, 1, 70000]]))}, "a.npy"),
+        Seed({"masks.npy": npy(_CHANNELS[..., 0]), "images.npy": npy(_CHANNELS[..., :3])}),
     ),
 }
 """Data sets by the reader's name, one for each file that the reader depends on."""

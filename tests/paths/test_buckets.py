@@ -104,6 +104,23 @@ def test_tiffs_and_arrays_are_read_from_a_bucket_as_from_a_folder(bucket, data_d
             assert outcome(root / path.name, root) == outcome(path, folder)
 
 
+def test_stacks_and_ome_zarr_are_read_from_a_bucket_as_from_a_folder(bucket, tmp_path):
+    labels = np.zeros((3, 6, 7), np.uint16)
+    labels[1:, 2:, 3:] = 5
+    for name, save in (("plain", np.savez), ("compressed", np.savez_compressed)):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "a.npz", X=labels, y=labels)
+    (tmp_path / "ome").mkdir()
+    scales = {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]}
+    own = zarr.create_group(tmp_path / "ome/a.zarr").create_group("labels", attributes={"ome": {"labels": ["cells"]}})
+    own.create_group("cells", attributes={"ome": scales}).create_array("0", data=labels[1])
+    for folder in (tmp_path / "plain", tmp_path / "compressed", tmp_path / "ome"):
+        root = upload(folder, bucket / folder.name)
+        there = outcome(root, root)
+        assert there == outcome(folder, folder)
+        assert isinstance(there, tuple)
+
+
 def test_what_is_not_there_is_one_line_as_for_folders(bucket):
     with pytest.raises(InputError, match=f"{bucket}/nothing: no such file or folder"):
         preprocess(f"{bucket}/nothing", bucket / "out.zarr")

@@ -221,9 +221,9 @@ ROWS = [
     label("16 bits.png", png([[0, 300, 301, 44]], dtype=np.uint16), FINE, instances=3),
     label("palette.png", palette_png([[0, 1, 2, 1]]), FINE, instances=2),
     label("1 bit.png", png([[0, 255, 255, 0]], "1"), FINE, instances=1),
-    label("LA.png", png(LABELS, "LA"), REFUSED, "LA.png: not a label image", "one channel"),
-    label("RGB.png", png(LABELS, "RGB"), REFUSED, "RGB.png: not a label image", "one channel"),
-    label("RGBA.png", png(LABELS, "RGBA"), REFUSED, "RGBA.png: not a label image", "one channel"),
+    label("LA.png", png(LABELS, "LA"), FINE, instances=2),
+    label("RGB.png", png(LABELS, "RGB"), FINE, instances=2),
+    label("RGBA.png", png(LABELS, "RGBA"), FINE, instances=2),
     label(
         "animated.png", animated_png([[0, 1]], [[2, 3]]), UNREADABLE, "animated.png: an animation of 2", "one file per"
     ),
@@ -236,7 +236,14 @@ ROWS = [
     label("bomb.png", raw_png(30_000, 30_000, b"\0"), UNREADABLE, "bomb.png: 30000 x 30000 pixels", "raise the limit"),
     label("float.tif", tiff([[0.5, 1]], np.float32), UNREADABLE, "float.tif: pixels are of type float32", "integers"),
     label("negative.tif", tiff([[-3, 1]], np.int16), UNREADABLE, "negative.tif: the value -3", "not negative"),
-    label("pages.tif", tiff([LABELS, LABELS], np.uint8), UNREADABLE, "pages.tif: a stack of 2 x 3 x 4", "one file per"),
+    label(
+        "pages.tif",
+        tiff([LABELS, LABELS], np.uint8),
+        UNREADABLE,
+        "pages.tif: a stack of 2 x 3 x 4",
+        "volumes are not supported yet",
+        "file per",
+    ),
     label("large ids.tif", tiff([[0, 2**31 + 5, 2**32 - 1, 7]], np.uint32), FINE, instances=3),
     label("cut.tif", tiff(LABELS, np.uint8)[:-6], UNREADABLE, "cut.tif: cannot be read as TIFF"),
     label("no pages.tif", b"II*\0\0\0\0\0", UNREADABLE, "no_pages.tif: cannot be read as TIFF"),
@@ -295,7 +302,8 @@ ROWS = [
     Row(
         "link out of the folder beside",
         {"a.png": GOOD, "b.png": Link("../out.png"), "../out.png": GOOD},
-        FINE,
+        WARNED,
+        ("b.png (a link or no file)",),
         instances=2,
     ),
     Row(

@@ -125,7 +125,7 @@ def test_nothing_is_executed(tmp_path):
         ([1, 2], r"masks of Cellpose cannot be read: "),
         (state([[1, 2]]), r"masks of Cellpose cannot be read: TypeError not an array"),
         (state(MASKS.astype(float)), r"cannot be read: ValueError masks of type 'f8', not integers"),
-        (state(np.zeros((2, 4, 5), int)), r"masks of 2 x 4 x 5; give one 2-D image, so save one file per slice"),
+        (state(np.zeros((2, 4, 5), int)), r"masks of 2 x 4 x 5; volumes are not supported yet, so save one"),
         (state(MASKS.astype(int) - 9), r"the value -9; masks are not negative, and 0 is the background"),
         (state(np.zeros((0, 4), int)), r"0 x 4 pixels; height and width must be at least 1"),
         (state({(1, 2): 3}), r"cannot be read: TypeError a key that is not text"),

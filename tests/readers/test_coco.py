@@ -373,7 +373,7 @@ REFUSED = {
         "not a valid COCO file: maximum recursion",
     ),
     "results": ([annotation() | {"score": 0.5}], "a list, as detectors write their results, is not ground truth"),
-    "empty": ("", "an empty file; a COCO file is an object with images, annotations and categories"),
+    "empty": ("", "the file is empty"),
     "something else": ({"images": [], "shapes": []}, "no known layout"),
     "broken panoptic": (document({"id": 1, "segments_info": []}), "not a valid COCO panoptic file: .*`image_id`"),
 }

@@ -41,16 +41,12 @@ UNRECOGNISED = {
         "x.json: not valid JSON: ends at byte 21; copy or export it again",
     ),
     "empty file": ({"x.json": ""}, ": 1 JSON", "x.json: the file is empty"),
-    "number": (
-        {"x.json": "5"},
-        ": 1 JSON",
-        "nearest is coco: {}/x.json: a single number; a COCO file is an object with images, annotations and categories",
-    ),
+    "number": ({"x.json": "5"}, ": 1 JSON", "x.json: JSON of no known layout: a number, not an object"),
     "results": (
         {"x.json": '[{"segmentation": []}]'},
         ": 1 JSON",
         "nearest is coco: {}/x.json: a list, as detectors write their results, is not ground truth; "
-        "give the annotations; a COCO file is an object with images, annotations and categories",
+        "give the annotations",
     ),
     "no annotations": (
         {"x.json": '{"images": [], "categories": []}'},
@@ -62,7 +58,7 @@ UNRECOGNISED = {
     "volume": (
         {"labelsTr/a.nii.gz": "", "dataset.json": '{"labels": {}}'},
         ": 1 JSON, 1 NIfTI in labelsTr/",
-        "labelsTr/a.nii.gz: a volume; NIfTI and 3-D are not read yet, export 2-D slices as PNG or TIFF",
+        "labelsTr/a.nii.gz: a volume; volumes are not supported yet, export 2-D slices as PNG or TIFF",
     ),
     "voc boxes": (
         {"JPEGImages/a.jpg": "", "Annotations/a.xml": "<annotation/>"},
@@ -256,7 +252,7 @@ def test_every_reader_is_independent_of_the_others():
 
 
 def test_images_that_no_reader_knows_are_refused_as_label_images(tmp_path):
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo\.png: not a label image"):
         find(tmp_path)
 

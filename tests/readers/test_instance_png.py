@@ -145,6 +145,44 @@ LAYOUTS = {
         + [f"{part}/masks/a_{number}.png" for part in ("train", "test") for number in (1, 2)],
         {"test/a": ["instance", "instance"], "train/a": ["instance", "instance"]},
     ),
+    "names without a number": (
+        [
+            "images/a.jpg",
+            "images/b.jpg",
+            "masks/a_class_leaf.png",
+            "masks/a_stem.png",
+            "masks/b leaf.png",
+            "masks/b-1f2e.png",
+        ],
+        {"a": ["leaf", "stem"], "b": ["leaf", "instance"]},
+    ),
+    "labels in place of masks": (
+        ["images/a.jpg", "images/b.jpg", "labels/a_1.png", "labels/a_2.png", "labels/b_1.png"],
+        {"a": ["instance", "instance"], "b": ["instance"]},
+    ),
+    "splits inside of folders": (
+        [f"{part}/train/{name}" for part, name in (("imgs", "a.jpg"), ("imgs", "b.jpg"), ("masks", "a_1.png"))]
+        + ["masks/train/a_2.png", "masks/train/b_1.png"],
+        {"train/a": ["instance", "instance"], "train/b": ["instance"]},
+    ),
+    "beside their images": (
+        ["cell (1).png", "cell (2).png", "cell (1)_mask.png", "cell (1)_mask_1.png", "cell (2)_mask.png"],
+        {"cell (1)": ["instance", "instance"], "cell (2)": ["instance"]},
+    ),
+    "Label Studio beside images": (
+        [
+            "images/x.jpg",
+            "images/y.jpg",
+            *(f"masks/task-1-annotation-2-by-3-tag-leaf-{number}.png" for number in (0, 1)),
+        ],
+        {"task-1-annotation-2": ["leaf", "leaf"]},
+    ),
+    "BMP": (["a/masks/1.bmp", "a/masks/2.bmp"], {"a": ["instance", "instance"]}),
+    "GIF": (["a/masks/1.gif", "a/masks/2.gif"], {"a": ["instance", "instance"]}),
+    "TIFF by name": (
+        ["images/a.tif", "images/b.tif", "masks/a_1.tif", "masks/a_2.tif", "masks/b_1.tif"],
+        {"a": ["instance", "instance"], "b": ["instance"]},
+    ),
     "JPEG": (
         ["images/a.jpg", "images/b.jpg", "masks/a_1.jpg", "masks/a_2.JPEG", "masks/b_1.png"],
         {"a": ["instance", "instance"], "b": ["instance"]},
@@ -162,6 +200,7 @@ def test_folders_and_names_give_the_images_and_classes(tmp_path, files, expected
     assert {ref.key: [names[code] for code in ref.load().classes[1:]] for ref in masks.refs} == expected
     assert names == ["background", *sorted({name for classes in expected.values() for name in classes})]
     assert all((ref.load().areas[1:] == 4).all() for ref in masks.refs)
+    assert {problem.kind for _, problem in masks.problems} <= {"image without a mask"}
 
 
 @pytest.mark.parametrize(
@@ -209,8 +248,11 @@ def test_splits_around_folders_of_images_are_kept(tmp_path):
 OTHERS = {
     "one mask for each picture": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/b_1.png"],
     "masks named as the pictures": ["images/a.png", "images/a_1.png", "masks/a.png", "masks/a_1.png"],
-    "a mask of no picture": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/a_2.png", "masks/c_1.png"],
-    "a mask without number": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/a_2.png", "masks/b_x.png"],
+    "masks mostly of no picture": [
+        "images/a.png",
+        "images/b.png",
+        *(f"masks/{name}.png" for name in ("a_1", "a_2", "c", "d")),
+    ],
     "no pictures": ["masks/a_1.png", "masks/a_2.png"],
 }
 
@@ -317,3 +359,58 @@ def test_dsb2018_has_the_counts_of_an_independent_reader(data_dir):
     names = ("h", "w", "instances", "union_pixels", "sum_instance_pixels")
     assert found == {key: tuple(fact[name] for name in names) for key, fact in facts["per_image"].items()}
     assert (len(refs), sum(counts[2] for counts in found.values())) == (48, 2889)
+
+
+def test_a_mask_of_no_image_is_left_out_and_named(tmp_path):
+    for name in (
+        "images/a.png",
+        "images/b.png",
+        "images/d.png",
+        "masks/a_1.png",
+        "masks/a_2.png",
+        "masks/b_x.png",
+        "masks/c.png",
+    ):
+        write(tmp_path / name)
+    masks = find(tmp_path)
+    assert [ref.key for ref in masks.refs] == ["a", "b"]
+    assert masks.problems == (
+        (tmp_path.name, Problem("image without a mask", "d", left_out=False)),
+        ("masks", Problem("among the masks, but not read", "c.png")),
+    )
+
+
+def test_images_with_an_empty_folder_of_masks_are_empty_and_those_without_one_are_named(tmp_path):
+    write(tmp_path / "data/a/masks/1.png")
+    for name in "abc":
+        write(tmp_path / f"data/{name}/images/{name}.png")
+    (tmp_path / "data/b/masks").mkdir()
+    masks = find(tmp_path / "data")
+    assert [(ref.key, ref.load().areas.tolist(), ref.load().shape) for ref in masks.refs] == [
+        ("a", [0, 4], (4, 5)),
+        ("b", [0], (4, 5)),
+    ]
+    assert masks.problems == (("data", Problem("image without a mask", "c", left_out=False)),)
+    assert masks.notices == (("data", Problem("images without instances are empty masks", "b", left_out=False)),)
+
+
+def test_a_size_that_is_not_the_images_is_named(tmp_path):
+    write(tmp_path / "cell/images/a.png", shape=(5, 4))
+    write(tmp_path / "cell/masks/1.png")
+    where = "4 x 5 pixels, but a.png has 5 x 4 (transposed)"
+    assert find(tmp_path).refs[0].load().problems == (Problem("size differs from the image's", where, left_out=False),)
+
+
+def test_what_is_not_read_among_the_masks_is_named(tmp_path):
+    for name in ("1.png", "2.bmp"):
+        write(tmp_path / "cell/masks" / name)
+    (tmp_path / "cell/masks/3.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "cell/masks/4.png").mkdir()
+    (tmp_path / "cell/masks/notes.txt").write_text("none")
+    masks = find(tmp_path)
+    assert [ref.load().areas.tolist() for ref in masks.refs] == [[0, 4]]
+    where = "3 (2.bmp, 4.png/, 3.png (a link or no file))"
+    assert masks.problems == (("cell/masks", Problem("among the masks, but not read", where)),)
+    assert [notice for _, notice in masks.notices] == [
+        Problem("other files among the masks are not read", "notes.txt", left_out=False)
+    ]

@@ -12,13 +12,14 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions, find
 from segprep.readers._image import label_values
 from segprep.readers._labels import numbered
 from segprep.readers.label_image import READER
 
 LABELS = np.array([[0, 7, 7], [300, 0, 2]], np.uint16)
-PHOTOGRAPH = np.zeros((2, 3, 3), np.uint8)
+PHOTOGRAPH = np.arange(16 * 24 * 3).reshape(16, 24, 3).astype(np.uint8)
 
 
 def write(file, values=LABELS):
@@ -127,7 +128,7 @@ def test_stardist_labels_have_the_counts_of_an_independent_reader(data_dir):
 
 def test_a_stack_is_refused(data_dir):
     (ref,) = find(data_dir / "stardist/stardist/data/images/mask3d.tif").refs
-    with pytest.raises(InputError, match="a stack of 31 x 61 x 57; a label image is one 2-D page"):
+    with pytest.raises(InputError, match="a stack of 31 x 61 x 57; volumes are not supported yet"):
         ref.load()
 
 
@@ -260,4 +261,179 @@ def test_the_shape_of_an_array_that_is_no_label_image_is_named(tmp_path, shape):
     with pytest.raises(
         InputError, match=re.escape(f"a.npy: not a label image but an array of shape {shape} and type uint16")
     ):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".tif", ".webp"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+def test_every_exact_format_of_images_gives_the_values(tmp_path, suffix, mode):
+    values = np.array([[0, 0, 3, 3], [0, 9, 9, 3]], np.uint8)
+    image = Image.fromarray(values)
+    if mode == "P":
+        image.putpalette([value for index in range(256) for value in (index, 255 - index, 7)])
+    elif mode != "L":
+        image = image.convert(mode)
+    image.save(tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    if (suffix, mode) in {(".webp", "P"), (".gif", "RGB"), (".gif", "RGBA")}:
+        return  # colours, or a palette by the writer
+    mask = find(tmp_path).refs[0].load()
+    assert mask.labels.tolist() == [[0, 0, 1, 1], [0, 2, 2, 1]]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".bmp"])
+def test_a_palette_of_greys_gives_the_greys_in_whatever_order(tmp_path, suffix):
+    image = Image.frombytes("P", (3, 1), bytes([0, 1, 2]))
+    image.putpalette([255, 255, 255, 0, 0, 0, 90, 90, 90])
+    image.save(tmp_path / f"a{suffix}")
+    assert find(tmp_path).refs[0].load().labels.tolist() == [[2, 0, 1]]
+
+
+def test_an_animation_and_a_cut_file_are_refused(tmp_path):
+    frames = [Image.fromarray(np.full((9, 9), value, np.uint8)) for value in (0, 255)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    noise = np.random.default_rng(0).integers(0, 3, (99, 99)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "b.gif")
+    Image.fromarray(noise).save(tmp_path / "c.bmp")
+    for name in ("b.gif", "c.bmp"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:900])
+    messages = {"a.gif": "an animation of 2 frames", "b.gif": "cannot be read as GIF", "c.bmp": "cannot be read as BMP"}
+    for name, message in messages.items():
+        with pytest.raises(InputError, match=rf"{name}: {message}"):
+            find(tmp_path / name).refs[0].load()
+
+
+def test_a_bmp_that_pillow_would_misread_is_refused(tmp_path):
+    image = Image.frombytes("P", (3, 1), bytes([0, 1, 1]))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "a.bmp")
+    with pytest.raises(InputError, match=r"a\.bmp: several bits per pixel, but a palette of two colours"):
+        find(tmp_path / "a.bmp").refs[0].load()
+
+
+def test_channels_of_16_bits_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([LABELS] * 3), photometric="rgb")
+    assert find(tmp_path / "a.tif").refs[0].load().labels.max() == 3
+    rows = b"".join(b"\0" + np.repeat(row, 3).astype(">u2").tobytes() for row in LABELS)
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", 3, 2, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(InputError, match=r"b\.png: not a label image but an image of several channels of 16 bits"):
+        find(tmp_path / "b.png")
+
+
+def squares():
+    values = np.zeros((40, 60), np.uint8)
+    values[5:15, 5:15] = values[10:30, 30:45] = 255
+    return values
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".jpg", "L"), (".jpeg", "RGB"), (".webp", "RGB")])
+@pytest.mark.parametrize("quality", [60, 75, 95])
+def test_black_and_white_is_thresholded_after_lossy_compression_with_a_notice(tmp_path, suffix, mode, quality):
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(squares()).convert(mode).save(tmp_path / f"masks/a{suffix}", quality=quality)
+    masks = find(tmp_path)
+    np.testing.assert_array_equal(masks.refs[0].load().labels, squares() > 0)
+    kind = "JPEG and lossy WebP masks are thresholded at 128"
+    assert masks.notices == (("masks", Problem(kind, f"a{suffix}", left_out=False)),)
+
+
+@pytest.mark.parametrize(
+    "values", [squares() // 255 * 100, squares() // 2 + 60, np.arange(2400).reshape(40, 60).astype(np.uint8)]
+)
+def test_other_lossy_images_are_refused(tmp_path, values):
+    write(tmp_path / "masks/a.jpg", values)
+    with pytest.raises(
+        InputError, match=r"a\.jpg: not a label image but a JPG image, .* more greys than black and white"
+    ):
+        find(tmp_path)
+
+
+FOLDERS = {
+    "mmsegmentation": (["img_dir/train/a.jpg", "img_dir/val/b.jpg"], ["ann_dir/train/a.png", "ann_dir/val/b.png"]),
+    "ADE challenge": (["images/training/a.jpg"], ["annotations/training/a.png", "annotations/validation/b.png"]),
+    "Pytorch-UNet": (["imgs/a.jpg", "imgs/b.jpg"], ["masks/a_mask.gif", "masks/b_mask.gif"]),
+    "LoveDA": (["Train/Urban/images_png/1.png"], ["Train/Rural/masks_png/1.png", "Train/Urban/masks_png/1.png"]),
+    "sites": (
+        [f"{site}/images/{name}.jpg" for site in "xy" for name in "ab"],
+        [f"{site}/masks/{name}.png" for site in "xy" for name in "ab"],
+    ),
+    "Carvana": (["train/a.jpg"], ["train_masks/a_mask.gif"]),
+    "beside images": (["a.jpg", "b.jpg"], ["a.png", "b.png"]),
+    "beside images by name": (["a.png", "b.png"], ["a_gt.png", "b_gt.png"]),
+    "one file of several words": (["Original/1.tif", "Original/2.tif"], ["Ground Truth/1.tif", "Ground Truth/2.tif"]),
+}
+
+
+@pytest.mark.parametrize(("images", "masks"), FOLDERS.values(), ids=FOLDERS)
+def test_folders_of_many_names_are_known_with_their_images(tmp_path, images, masks):
+    for name in images:
+        write(tmp_path / name, np.arange(40 * 60 * 3).reshape(40, 60, 3).astype(np.uint8))
+    if "Rural" in masks[0]:
+        write(tmp_path / "Train/Rural/images_png/1.png", PHOTOGRAPH)
+    for name in masks:
+        write(tmp_path / name, squares())
+    found = find(tmp_path)
+    assert (found.format, [ref.key for ref in found.refs]) == ("label-image", masks)
+    assert all(np.count_nonzero(ref.load().labels) == 400 for ref in found.refs)
+    assert found.problems == ()
+    pairs = [ref.image.name for ref in found.refs if ref.image is not None and "Rural" not in ref.key]
+    assert pairs == [name.rpartition("/")[2] for name in images]
+    words = {"train": "train", "training": "train", "val": "val", "validation": "val", "train_masks": "train"}
+    assert [ref.split for ref in found.refs] == [
+        next((words[part.lower()] for part in name.split("/") if part.lower() in words), None) for name in masks
+    ]
+
+
+def test_what_does_not_fit_among_masks_and_images_is_named(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        write(tmp_path / f"images/{name}.png", PHOTOGRAPH)
+    for name in ("a.png", "b.png", "b.tif", "x.png"):
+        write(
+            tmp_path / "masks" / name,
+            np.eye(24, 16, dtype=np.uint8) if name == "b.png" else np.eye(16, 24, dtype=np.uint8),
+        )
+    for name in ("c.bmp", "notes.txt"):
+        (tmp_path / "masks" / name).write_bytes(b"-")
+    (tmp_path / "masks/d.png").symlink_to("nowhere")
+    masks = find(tmp_path)
+    assert masks.problems == tuple(
+        ("masks", problem)
+        for problem in (
+            Problem("mask without an image of its name", "x.png", left_out=False),
+            Problem("image without a mask", "2 (c.png, d.png)", left_out=False),
+            Problem("several masks of one image", "2 (b.png, b.tif)", left_out=False),
+            Problem("among the masks, but not read", "2 (c.bmp, d.png (a link or no file))"),
+        )
+    )
+    assert [notice.where for _, notice in masks.notices] == ["notes.txt"]
+    problems = {ref.key: ref.load().problems for ref in masks.refs}
+    where = "24 x 16 pixels, but b.png has 16 x 24 (transposed)"
+    assert problems == {
+        "masks/a.png": (),
+        "masks/b.png": (Problem("size differs from the image's", where, left_out=False),),
+        "masks/b.tif": (),
+        "masks/x.png": (),
+    }
+
+
+def test_a_damaged_image_beside_a_mask_is_named(tmp_path):
+    write(tmp_path / "masks/a.png")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(b"no image")
+    (problem,) = find(tmp_path).refs[0].load().problems
+    assert problem.kind == "image beside the mask cannot be read"
+    assert problem.where.startswith(f"{tmp_path}/images/a.jpg: ")
+
+
+def test_a_folder_of_a_data_set_and_of_others_is_not_taken_for_one_of_sites(tmp_path):
+    for site in "xy":
+        for name in "ab":
+            write(tmp_path / f"{site}/images/{name}.png", PHOTOGRAPH)
+            write(tmp_path / f"{site}/masks/{name}.png", np.eye(16, 24, dtype=np.uint8))
+    assert len(find(tmp_path).refs) == 4
+    write(tmp_path / "z/a.png")
+    with pytest.raises(InputError, match="no known layout"):
         find(tmp_path)

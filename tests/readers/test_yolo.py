@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segprep.errors import InputError
+from segprep.masks.mask import Problem
 from segprep.readers import ReadOptions
 from segprep.readers._beside import image_shape
 from segprep.readers.yolo import find
@@ -139,7 +140,7 @@ def test_a_text_without_an_image_does_not_hide_the_others(write):
         bad.load()
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n", b"\xff\xd8\xff"])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n", b"\xff\xd8\xff"])
 def test_a_damaged_image_is_named(write, content):
     (write() / "images/a.png").write_bytes(content)
     with pytest.raises(InputError, match=r"images/a\.png: ") as caught:
@@ -221,3 +222,72 @@ def test_boxes_of_a_real_data_set_are_faults(data_dir):
         ) as picture:
             assert mask.shape == (picture.height, picture.width)
         assert [problem.kind for problem in mask.problems] == ["a box, not a polygon"] * 2
+
+
+def test_an_image_without_a_text_is_an_empty_mask_with_a_notice(write):
+    write(label="labels/train/a.txt", picture="images/train/b.jpg")
+    masks = found(write(label="labels/train/a.txt", picture="images/train/a.jpg"))
+    assert [(ref.key, ref.split) for ref in masks.refs] == [
+        ("labels/train/a.txt", "train"),
+        ("labels/train/b.txt", "train"),
+    ]
+    assert [ref.load().areas.tolist() for ref in masks.refs] == [[0, 4], [0]]
+    assert masks.notices == (("labels", Problem("images without a text are empty masks", "b.jpg", False)),)
+
+
+def test_images_in_a_folder_without_any_text_are_not_read_but_named(write):
+    write(label="labels/train/a.txt", picture="images/test/b.jpg")
+    masks = found(write(label="labels/train/a.txt", picture="images/train/a.jpg"))
+    assert [ref.key for ref in masks.refs] == ["labels/train/a.txt"]
+    assert masks.notices == (("labels", Problem("images in folders without any text are not read", "b.jpg", False)),)
+
+
+def test_a_damaged_image_without_a_text_is_named(write):
+    (write() / "images/b.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(InputError, match=r"images/b\.png: cannot be read as an image"):
+        found(write()).refs[1].load()
+
+
+def test_a_byte_order_mark_in_the_first_text_is_no_part_of_it(write):
+    mask = found(write(f"\ufeff{SQUARE}\r\n")).refs[0].load()
+    assert (mask.areas.tolist(), mask.problems) == ([0, 4], ())
+
+
+def test_names_of_classes_may_lie_beside_each_folder_of_texts(write):
+    for part in ("train", "val"):
+        root = write(
+            label=f"labels/{part}/a.txt",
+            picture=f"images/{part}/a.png",
+            names=(f"labels/{part}/classes.txt", "x\ny\nz"),
+        )
+    assert [entry.name for entry in found(root).classes.entries] == ["background", "x", "y", "z"]
+    (root / "labels/val/classes.txt").write_text("x\nz\ny")
+    with pytest.raises(InputError, match=r"names of classes in train/classes\.txt, val/classes\.txt; give one"):
+        found(root)
+
+
+@pytest.mark.parametrize("folder", ["", "train/"])
+def test_texts_may_lie_beside_their_images(write, folder):
+    root = write(label=f"{folder}a.txt", picture=f"{folder}a.png", names=("classes.txt", "x\ny\nz"))
+    (root / folder / "notes.txt").write_text("0 1 2 3 4 5 6 7")
+    (ref,) = found(root).refs
+    assert (ref.key, ref.load().areas.tolist()) == (f"{folder}a.txt", [0, 4])
+
+
+@pytest.mark.parametrize("name", ["debris", "größe", "big leaf"])
+def test_a_name_in_place_of_the_class_number_is_named(write, name):
+    mask = found(write(f"{name}{SQUARE[1:]}\n{SQUARE}\n")).refs[0].load()
+    assert mask.areas.tolist() == [0, 4]
+    (problem,) = mask.problems
+    assert problem.kind == "a name in place of the class number"
+    assert problem.where.startswith(f"line 1: '{name} 0.2")
+
+
+@pytest.mark.parametrize("picture", ["a.gif", "a.webp"])
+def test_gif_and_webp_give_the_size(write, picture):
+    assert found(write(picture=f"images/{picture}")).refs[0].load().shape == (4, 5)
+
+
+def test_the_name_of_a_text_may_be_quoted_as_in_an_address(write):
+    (ref,) = found(write(label="labels/a%201.txt", picture="images/a 1.png")).refs
+    assert (ref.key, ref.load().areas.tolist()) == ("labels/a%201.txt", [0, 4])

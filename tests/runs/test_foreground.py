@@ -40,7 +40,11 @@ def test_one_value_over_the_data_set_means_foreground_masks(tmp_path, value):
     assert (info.instances, info.instance_rule.instances_from, notice(info)) == (4, "components", NOTICE)
     assert segprep.open(tmp_path / "a.zarr")[0]["border"].max() > 0
     report = segprep.check(data, workers=1)
-    assert (report.instances, report.problems, report.notices) == (4, (), (NOTICE,))
+    assert (report.instances, report.problems, report.notices) == (
+        4,
+        (),
+        (NOTICE, "masks without an annotation: m2.png"),
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
