@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.masks.instances import InstanceRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
@@ -25,12 +26,10 @@ def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:
 
     All masks are read. The exit code is 1 if there are problems.
     """
-    from segprep import check as check_data  # noqa: PLC0415 - half a second, not for --help
-
-    from . import render  # noqa: PLC0415
+    from . import render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
-        report = check_data(data, workers=options.workers(chosen), progress=progress, **chosen)
+        report = segprep.check(data, workers=options.workers(chosen), progress=progress, **chosen)
     print_result(render.as_json(report) if as_json else in_options(render.report_text(report)))
     return int(bool(report.problems))

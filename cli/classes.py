@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.paths.anypath import AnyPath
 from segprep.targets.class_weights import FORMULAS, Shaping
 
@@ -15,10 +16,11 @@ from .output import print_message, print_result
 @options.store
 @options.option(
     "--formula",
+    "Options",
+    "Formula of the weights, applied to the counts of the train split.",
     type=click.Choice(list(FORMULAS)),
     default=next(iter(FORMULAS)),
     show_default=True,
-    help="Formula of the weights, applied to the counts of the train split.",
 )
 @options.settings("Options", Shaping)
 @options.output
@@ -27,12 +29,10 @@ def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool =
 
     They are in the order of the class codes.
     """
-    from segprep import class_weights, describe  # noqa: PLC0415 - half a second, not for --help
+    from . import render  # noqa: PLC0415 - half a second, not for --help
 
-    from . import render  # noqa: PLC0415
-
-    info = describe(store)
-    vector = class_weights(info, formula, **shaping).tolist()
+    info = segprep.describe(store)
+    vector = segprep.class_weights(info, formula, **shaping).tolist()
     for line in render.class_warnings(info, vector, "--formula"):
         print_message(f"warning: {line}")
     print_result(render.vector_json(info, formula, vector) if as_json else render.vector_text(info, vector))

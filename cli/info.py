@@ -2,6 +2,7 @@
 
 import click
 
+import segprep
 from segprep.paths.anypath import AnyPath
 
 from . import options
@@ -13,9 +14,7 @@ from .output import print_result
 @options.output
 def info(store: AnyPath, as_json: bool = False) -> None:
     """Summarise STORE: masks, classes, splits, targets."""
-    from segprep import describe  # noqa: PLC0415 - half a second, not for --help
+    from . import render  # noqa: PLC0415 - half a second, not for --help
 
-    from . import render  # noqa: PLC0415
-
-    contents = describe(store)
+    contents = segprep.describe(store)
     print_result(render.store_json(store, contents) if as_json else render.store_text(store, contents))

@@ -62,10 +62,22 @@ def _open_streams() -> None:
 
 
 def _status() -> int:
-    """Exit code of the command, after running it."""
-    from .commands import main  # noqa: PLC0415 - see the module
+    """Exit code of the command, after running it; warnings of segprep are shown in one line, others as before."""
+    from segprep.errors import SegprepWarning  # noqa: PLC0415 - see the module
 
-    warnings.showwarning = _warner(warnings.showwarning)
+    from .commands import main  # noqa: PLC0415
+    from .output import print_message  # noqa: PLC0415
+    from .spelling import in_options  # noqa: PLC0415
+
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, SegprepWarning):
+            print_message(f"warning: {in_options(str(message))}")
+        else:
+            show_others(message, category, *where)
+
+    warnings.showwarning = show
     status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
@@ -123,22 +135,6 @@ def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
-
-
-def _warner(others: Callable[..., None]) -> Callable[..., None]:
-    """Function that shows warnings: those of segprep in one line, others as before."""
-    from segprep.errors import SegprepWarning  # noqa: PLC0415
-
-    from .output import print_message  # noqa: PLC0415
-    from .spelling import in_options  # noqa: PLC0415
-
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, SegprepWarning):
-            print_message(f"warning: {in_options(str(message))}")
-        else:
-            others(message, category, *where)
-
-    return show
 
 
 def _fail(message: str, status: int) -> NoReturn:

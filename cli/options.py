@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
+import segprep
 from segprep.paths.anypath import AnyPath, parse_path
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -65,9 +66,9 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return parse_path(value)
 
 
-def option(*names: str, **settings: Any) -> Decorator:
-    """Option that is not a field of a target or rule."""
-    return click.option(*names, cls=Option, **settings)
+def option(name: str, heading: str, text: str, **settings: Any) -> Decorator:
+    """Option with a heading and a help text."""
+    return click.option(name, cls=Option, heading=heading, help=text, **settings)
 
 
 def group(*decorators: Decorator) -> Decorator:
@@ -127,11 +128,10 @@ def _entries(kind: Any) -> list[tuple[list[str], str]]:
 
 def _field_option(name: str, annotation: Any, default: object, text: str, heading: str) -> Decorator:
     """Option for a field."""
-    how: dict[str, Any] = {"default": default, "help": text, "heading": heading}
     spelled = f"--{name.replace('_', '-')}"
     types = [kind for kind in get_args(annotation) if kind is not NoneType]
     if annotation is bool:
-        return option(spelled, is_flag=True, **how)
+        return option(spelled, heading, text, is_flag=True, default=default)
     if get_origin(annotation) is not Literal and len(types) == 1:
         (annotation,) = types
     choices = list(get_args(annotation)) if get_origin(annotation) is Literal else _registered(name)
@@ -139,10 +139,12 @@ def _field_option(name: str, annotation: Any, default: object, text: str, headin
         kind: Any = click.Choice(choices)
     else:
         kind = annotation if annotation in (int, float) else str
-        how["help"] += f" Names: {', '.join(choices)}." if choices else ""
-    if name not in METAVARS and len(types) > 1 and kind is str:
-        how["metavar"] = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
-    return option(spelled, type=kind, show_default=default is not None, **{"metavar": METAVARS.get(name)} | how)
+        text += f" Names: {', '.join(choices)}." if choices else ""
+    metavar = METAVARS.get(name)
+    if metavar is None and len(types) > 1 and kind is str:
+        metavar = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
+    has_default = default is not None
+    return option(spelled, heading, text, type=kind, default=default, show_default=has_default, metavar=metavar)
 
 
 def _registered(name: str) -> list[str]:
@@ -156,9 +158,7 @@ def _registered(name: str) -> list[str]:
 
 def workers(chosen: dict[str, Any]) -> Any:
     """Workers of the options in `running`, which are taken out of those that are given."""
-    from segprep import Workers  # noqa: PLC0415 - not for `segprep --help`
-
-    return Workers(chosen.pop("workers", None), chosen.pop("scheduler", None))
+    return segprep.Workers(chosen.pop("workers", None), chosen.pop("scheduler", None))
 
 
 data: Decorator = click.argument("data", type=PathType())
@@ -168,25 +168,19 @@ store: Decorator = click.argument("store", type=PathType())
 def split(default: str) -> Decorator:
     """Option for the splits, with the words for its default."""
     text = f"Shares, or a JSON or CSV file.  [default: {default}]"
-    return option("--split", heading="Splits", metavar="TRAIN,VAL,TEST|FILE", help=text)
+    return option("--split", "Splits", text, metavar="TRAIN,VAL,TEST|FILE")
 
 
 running = group(
-    option(
-        "--workers",
-        heading="Running",
-        type=int,
-        metavar="N",
-        help="Processes on this machine.  [default: one per core]",
-    ),
+    option("--workers", "Running", "Processes on this machine.  [default: one per core]", type=int, metavar="N"),
     option(
         "--scheduler",
-        heading="Running",
+        "Running",
+        "Use the Dask cluster of this scheduler, a tcp:// or tls:// address or its file.",
         metavar="ADDRESS|FILE",
-        help="Use the Dask cluster of this scheduler, a tcp:// or tls:// address or its file.",
     ),
 )
 output = group(
-    option("--json", "as_json", is_flag=True, help="Print JSON."),
-    option("--debug", is_flag=True, expose_value=False, help="Show a traceback for an error."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    option("--debug", "Options", "Show a traceback for an error.", is_flag=True, expose_value=False),
 )

@@ -252,12 +252,11 @@ def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
 
 def _target_line(target: TargetInfo) -> str:
     """Name and options of a target; the parameters of one that is not part of segprep are no options."""
-    kind = target_types().get(target.name)
-    if kind is not None:
-        return f"{target.name:<10} {_options(target.parameters, setting_names(kind))}".rstrip()
-    return (
-        f"{target.name:<10} {' '.join(f'{name}={_value(value)}' for name, value in target.parameters.items())}".rstrip()
-    )
+    if (kind := target_types().get(target.name)) is not None:
+        parameters = _options(target.parameters, setting_names(kind))
+    else:
+        parameters = " ".join(f"{name}={_value(value)}" for name, value in target.parameters.items())
+    return f"{target.name:<10} {parameters}".rstrip()
 
 
 def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -279,9 +278,8 @@ def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:
 def _value(value: object) -> str:
     """Value of a setting, of which a long list is cut."""
     if isinstance(value, dict):
-        return (
-            "{" + some((f"{escape_controls(name)}: {_value(item)}" for name, item in value.items()), most=NAMED) + "}"
-        )
+        items = some((f"{escape_controls(name)}: {_value(item)}" for name, item in value.items()), most=NAMED)
+        return f"{{{items}}}"
     if isinstance(value, list | tuple):
         return some(map(_value, value), most=NAMED).replace(", ", ",")
     return f"{value:g}" if isinstance(value, float) else f"{value}"

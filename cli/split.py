@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
@@ -16,10 +17,7 @@ from .output import print_message, print_result
 @options.split("splits of STORE as they are; only --folds may be added")
 @options.settings("Splits", SplitRule)
 @options.option(
-    "--refit",
-    heading="Splits",
-    is_flag=True,
-    help="Fit class weights to the new train split, and write the weights again.",
+    "--refit", "Splits", "Fit class weights to the new train split, and write the weights again.", is_flag=True
 )
 @options.running
 @options.output
@@ -28,13 +26,11 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from segprep import resplit  # noqa: PLC0415 - half a second, not for --help
-
-    from . import render  # noqa: PLC0415
+    from . import render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
-        info = resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
+        info = segprep.resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in (*render.stale(store, info), *render.split_warnings(store, info)):
         print_message(f"warning: {line}")
     print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 
@@ -13,28 +14,22 @@ from .output import print_result
 
 @click.command(cls=options.Command)
 @options.store
-@options.option(
-    "--deep", heading="Checks", is_flag=True, help="Decode every shard, to detect damage that keeps its size."
-)
+@options.option("--deep", "Checks", "Decode every shard, to detect damage that keeps its size.", is_flag=True)
 @options.option(
     "--against",
-    heading="Checks",
+    "Checks",
+    "Compute some masks of DATA again, and compare all their arrays.",
     metavar="DATA",
     type=options.PathType(),
-    help="Compute some masks of DATA again, and compare all their arrays.",
 )
-@options.option(
-    "--sample", heading="Checks", default=16, show_default=True, help="Number of masks that --against computes."
-)
-@options.option(
-    "--seed", heading="Checks", default=0, show_default=True, help="Random seed of the choice that --against makes."
-)
+@options.option("--sample", "Checks", "Number of masks that --against computes.", default=16, show_default=True)
+@options.option("--seed", "Checks", "Random seed of the choice that --against makes.", default=0, show_default=True)
 @options.option(
     "--repair",
-    heading="Repair",
+    "Repair",
+    "Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
     metavar="DATA",
     type=options.PathType(),
-    help="Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
 )
 @options.running
 @options.output
@@ -44,10 +39,7 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
     The exit code is 5 if there is damage. Without --deep, the size of every shard and the checksum of everything else are
     checked.
     """
-    from segprep import repair as repair_store  # noqa: PLC0415 - half a second, not for --help
-    from segprep import verify as verify_store  # noqa: PLC0415
-
-    from . import render  # noqa: PLC0415
+    from . import render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     if repair is not None and "against" in chosen:
@@ -57,8 +49,8 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
     workers = options.workers(chosen)
     with ProgressBar() as progress:
         if repair is not None:
-            report = repair_store(store, repair, workers=workers, progress=progress)
+            report = segprep.repair(store, repair, workers=workers, progress=progress)
         else:
-            report = verify_store(store, workers=workers, progress=progress, **chosen)
+            report = segprep.verify(store, workers=workers, progress=progress, **chosen)
     print_result(render.as_json(report) if as_json else render.findings_text(report))
     return IntegrityError.exit_code if report.findings else 0

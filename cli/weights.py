@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+import segprep
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
@@ -34,17 +35,17 @@ from .spelling import in_options
 @options.store
 @options.option(
     "--targets",
-    heading="Targets",
+    "Targets",
+    f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
     metavar="NAME,...",
     default="weights,distance",
     show_default=True,
-    help=f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
 )
 @options.option(
     "--preset",
-    heading="Targets",
+    "Targets",
+    "Published parameters of the weights, for the options that are not given.",
     type=click.Choice(list(PRESETS)),
-    help="Published parameters of the weights, for the options that are not given.",
 )
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
@@ -53,35 +54,31 @@ from .spelling import in_options
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
     "--problems",
-    heading="Input",
+    "Input",
+    "Write all problems of DATA to this file, as JSON lines.",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write all problems of DATA to this file, as JSON lines.",
 )
 @options.option(
-    "--overwrite",
-    heading="Running",
-    is_flag=True,
-    help="Replace a STORE made from other masks or settings (default: refuse).",
+    "--overwrite", "Running", "Replace a STORE made from other masks or settings (default: refuse).", is_flag=True
 )
 @options.option(
     "--part",
-    heading="Running",
+    "Running",
+    "Write only part I of N, in one of N runs side by side; when all have ended, run once without --part.",
     metavar="I/N",
-    help="Write only part I of N, in one of N runs side by side; when all have ended, run once without --part.",
 )
 @options.option(
     "--reread",
-    heading="Running",
+    "Running",
+    "Read all masks again, to detect files edited in place without a change of size or time.",
     is_flag=True,
-    help="Read all masks again, to detect files edited in place without a change of size or time.",
 )
 @options.running
 @options.output
 def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path | None = None, **chosen: Any) -> int:
     """Write a store."""
-    from segprep import preprocess  # noqa: PLC0415 - half a second, not for --help
-    from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415
+    from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
     from . import render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
@@ -89,7 +86,7 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     if problems is not None:
         render.check_writable(problems)
     with ProgressBar() as progress:
-        info = preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+        info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in (*render.warnings(info), *render.split_warnings(store, info)):
         print_message(f"warning: {in_options(line)}")
     if info.status != "complete":

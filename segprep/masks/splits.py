@@ -120,11 +120,7 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
 
 
 def folds_of(
-    groups: Sequence[str],
-    splits: SplitArray,
-    folds: int | None,
-    seed: int,
-    counts: NDArray[np.int64] | None = None,
+    groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int, counts: NDArray[np.int64] | None = None
 ) -> SplitArray:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 

@@ -4,7 +4,7 @@ Names in a file of annotations are only looked up among the files of the data se
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 from segprep.errors import InputError, some
 from segprep.masks.mask import Problem
 from segprep.masks.splits import FOLDERS, file_split
-from segprep.paths.anypath import AnyPath, name_in
+from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, nearest
 from segprep.readers._image import PNG, TIFF, decode_errors
 from segprep.readers._json import is_json
-from segprep.readers._reader import key_in, with_split
+from segprep.readers._reader import key_in, read_all_or_raise, with_split
 
 IMAGES = (*PNG, *TIFF, ".bmp", ".gif", ".jpeg", ".jpg", ".webp")
 """Suffixes of images whose size can be read."""
@@ -204,3 +204,13 @@ def files_of_images(path: AnyPath, suffix: str, is_ours: Callable[[AnyPath], boo
         return [file for file in files if file in ours or (ours and suffix == ".json" and not is_json(file))]
 
     return nearest(path, choose, names=("annotations", *FOLDERS))
+
+
+def key_of(root: AnyPath, file: AnyPath) -> tuple[str, str | None]:
+    """Key of the mask of a file about one image, its path without the suffix, and the split that its folders give."""
+    return with_split(without_suffix(name_in(root, file)))
+
+
+def class_names(files: Sequence[AnyPath], names_in: Callable[[AnyPath], set[str]]) -> tuple[str, ...]:
+    """Names of the classes in files about one image each, sorted; without those of damaged files."""
+    return tuple(sorted(set().union(*filter(None, read_all_or_raise(files, names_in)))))

@@ -1,7 +1,8 @@
 """Shapes that annotation programs draw, as pixels within their bounding box."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from segprep.readers._polygon import FAR, polygon_runs
 NO_PIXEL = "no pixel inside the image"
 """Kind of the error of a shape that covers no pixel."""
 
+T = TypeVar("T")
 Point = tuple[float, float]
 
 
@@ -32,13 +34,21 @@ def holed_crop(outline: Sequence[Point], holes: Iterable[Sequence[Point]], shape
     np.int64(8)
     """
     crop = polygon_crop(outline, shape)
-    for hole in holes:
+    for hole in covering(polygon_crop, holes, shape):
+        crop = without(crop, hole)
+    return trimmed(crop, shape)
+
+
+def covering(
+    draw: Callable[[T, tuple[int, int]], InstanceCrop], parts: Iterable[T], shape: tuple[int, int]
+) -> Iterator[InstanceCrop]:
+    """Pixels of those parts that cover a pixel of the image."""
+    for part in parts:
         try:
-            crop = without(crop, polygon_crop(hole, shape))
+            yield draw(part, shape)
         except BadRegionError as error:
             if error.kind != NO_PIXEL:
                 raise
-    return trimmed(crop, shape)
 
 
 def box_crop(first: Point, last: Point, shape: tuple[int, int], *, turned: float = 0) -> InstanceCrop:

@@ -1,15 +1,10 @@
-"""CVAT for images 1.1: an XML file that lists images, their sizes, and shapes that have a label each.
-
-It is parsed by expat alone, which builds no tree and opens no other file. A document type is refused, since only there
-can entities be defined; defusedxml does the same, but a dependency for one handler is not worth it.
-"""
+"""CVAT for images 1.1: an XML file that lists images, their sizes, and shapes that have a label each."""
 
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-from xml.parsers import expat
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
@@ -22,11 +17,9 @@ from segprep.paths.listing import start_of
 from segprep.readers._beside import Source, files_at, image_name
 from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, box_crop, ellipse_crop, polygon_crop, trimmed, union
-from segprep.readers._text import read_bytes
+from segprep.readers._xml import Tags, parse_xml
 
 _MAX_BYTES = 2**28
-_DEPTH = 32
-"""Largest depth of elements; those of CVAT have 8."""
 _START = 2**16
 _ROOT = re.compile(rb"<annotations\b[^>]*>\s*<(version|meta|image|track)\b")
 _WITH_AREA = frozenset({"polygon", "box", "ellipse", "mask"})
@@ -40,13 +33,6 @@ class Shape(NamedTuple):
     number: int
     kind: str
     attributes: Mapping[str, str]
-
-
-class _Image(NamedTuple):
-    """Image as in a file."""
-
-    attributes: dict[str, str]
-    shapes: list[Shape]
 
 
 @dataclass(frozen=True)
@@ -101,17 +87,17 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     found = files_at(path, ".xml", lambda file: _ROOT.search(start_of(file, _START)) is not None, "CVAT")
     if not found:
         return None
-    documents = [_read(source.file) for source in found]
+    documents = [_Document(source.file) for source in found]
     listed = [label for document in documents for label in document.labels]
-    shapes = [shape for document in documents for image in document.images for shape in image.shapes]
+    shapes = [shape for document in documents for _, own in document.images for shape in own]
     used = sorted({shape.attributes.get("label", "") for shape in shapes if shape.kind in _WITH_AREA})
     labels = tuple(dict.fromkeys([*listed, *used]))
-    refs = tuple(
-        _ref(source, image, labels, options)
-        for source, document in zip(found, documents, strict=True)
-        for image in document.images
-    )
-    return MaskSet("cvat-xml", class_table((None, label) for label in labels), refs)
+    refs = []
+    for source, document in zip(found, documents, strict=True):
+        for attributes, own in document.images:
+            sides = attributes.get("height"), attributes.get("width")
+            refs.append(CvatXmlRef(*_key(source, attributes), str(source.file), sides, tuple(own), labels, options))
+    return MaskSet("cvat-xml", class_table((None, label) for label in labels), tuple(refs))
 
 
 def shape_crop(kind: str, attributes: Mapping[str, str], shape: tuple[int, int]) -> InstanceCrop:
@@ -189,69 +175,39 @@ def _depth(shape: Shape) -> float:
         return 0
 
 
-def _ref(source: Source, image: _Image, labels: tuple[str, ...], options: ReadOptions) -> CvatXmlRef:
-    """Ref of one image."""
-    raw, subset = image.attributes.get("name", ""), image.attributes.get("subset", "")
+def _key(source: Source, image: Mapping[str, str]) -> tuple[str, str | None]:
+    """Key and split of the mask of an image with these attributes."""
+    raw, subset = image.get("name", ""), image.get("subset", "")
     name = image_name(raw)
     if not name:
         raise InputError(f"{source.file}: the image name {raw[:_SHOWN]!r} is empty or too long; rename the image")
-    name = f"{subset}/{name}" if subset.lower() in FOLDERS else name
-    sides = image.attributes.get("height"), image.attributes.get("width")
-    return CvatXmlRef(*source.named(name), str(source.file), sides, tuple(image.shapes), labels, options)
+    return source.named(f"{subset}/{name}" if subset.lower() in FOLDERS else name)
 
 
 class _Document:
-    """Labels and images of a file, filled in by the events of its parser."""
+    """Labels and images of a file."""
 
     def __init__(self, file: AnyPath) -> None:
         self.file = file
         self.labels: list[str] = []
-        self.images: list[_Image] = []
-        self._open: list[str] = []
+        self.images: list[tuple[dict[str, str], list[Shape]]] = []
+        parse_xml(file, start=self._start, end=self._end, max_bytes=_MAX_BYTES, content="annotations of CVAT")
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
+    def _start(self, tags: Tags, attributes: dict[str, str]) -> None:
         """Take the start of an element."""
-        if len(self._open) == _DEPTH:
-            raise InputError(f"{self.file}: elements are nested deeper than {_DEPTH}; export it again")
-        if self._open == ["annotations"] and tag == "track":
-            raise InputError(f"{self.file}: CVAT for video; export the annotations as CVAT for images 1.1")
-        if self._open == ["annotations"] and tag == "image":
-            self.images.append(_Image(attributes, []))
-        elif self._open == ["annotations", "image"] and tag in _WITH_AREA | _WITHOUT_AREA:
-            shapes = self.images[-1].shapes
-            shapes.append(Shape(len(shapes), tag, attributes))
-        elif self._open[-1:] == ["label"] and tag == "name":
-            self.labels.append("")
-        self._open.append(tag)
+        match tags:
+            case ("annotations", "track"):
+                raise InputError(f"{self.file}: CVAT for video; export the annotations as CVAT for images 1.1")
+            case ("annotations", "image"):
+                self.images.append((attributes, []))
+            case ("annotations", "image", kind) if kind in _WITH_AREA | _WITHOUT_AREA:
+                _, shapes = self.images[-1]
+                shapes.append(Shape(len(shapes), kind, attributes))
 
-    def end(self, _: str) -> None:
+    def _end(self, tags: Tags, text: str) -> None:
         """Take the end of an element."""
-        self._open.pop()
-
-    def text(self, text: str) -> None:
-        """Take text, which only names of labels need."""
-        if self._open[-2:] == ["label", "name"]:
-            self.labels[-1] += text
-
-    def document_type(self, *_: object) -> None:
-        """Refuse a document type."""
-        raise InputError(f"{self.file}: has a document type, which may define entities; remove <!DOCTYPE ...>")
-
-
-def _read(file: AnyPath) -> _Document:
-    """Labels and images of a file."""
-    document = _Document(file)
-    parser = expat.ParserCreate("utf-8")
-    parser.buffer_text = True
-    parser.StartElementHandler = document.start
-    parser.EndElementHandler = document.end
-    parser.CharacterDataHandler = document.text
-    parser.StartDoctypeDeclHandler = document.document_type
-    try:
-        parser.Parse(read_bytes(file, _MAX_BYTES, "annotations of CVAT"), True)
-    except expat.ExpatError as error:
-        raise InputError(f"{file}: not valid XML: {error}; fix it or export it again") from error
-    return document
+        if tags[-2:] == ("label", "name"):
+            self.labels.append(text)
 
 
 READER = Reader("cvat-xml", find, reads_one_file=True)

@@ -4,7 +4,6 @@ A raster layer has the runs of one label image, row by row; each of its masks is
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -15,21 +14,12 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError, listed_runs, runs_crop
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.readers._beside import files_of_images
-from segprep.readers._image import check_size
+from segprep.paths.anypath import AnyPath
+from segprep.readers._beside import class_names, files_of_images, key_of
 from segprep.readers._json import decode_file, has_keys, is_image_with, mapped
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    check_instances,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
-from segprep.readers._shapes import NO_PIXEL, polygon_crop, trimmed, union
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
+from segprep.readers._shapes import NO_PIXEL, covering, polygon_crop, trimmed, union
+from segprep.readers._text import decodable, decode_region
 
 _CONTENT = "Darwin file"
 
@@ -109,33 +99,26 @@ class DarwinRef:
         if slot.height is None or slot.width is None:
             raise InputError(f"{where}: no width and height of the image; export it again")
         shape = slot.height, slot.width
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(document.annotations), self.options.max_instances)
-        found = self._instances(document.annotations, shape, slot.slot_name)
-        return mask_from_instances(where, shape, found, self.options)
+        instances = self._instances(document.annotations, shape, slot.slot_name)
+        return mask_from_instances(where, shape, instances, self.options, listed=len(document.annotations))
 
-    def _instances(
-        self, texts: list[msgspec.Raw], shape: tuple[int, int], slot: str | None
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, texts: list[msgspec.Raw], shape: tuple[int, int], slot: str | None) -> Iterator[Instance]:
         """Class code and pixels of each annotation, or its problem."""
         annotations: list[tuple[int, _Annotation]] = []
         masks: dict[str, list[int]] = {}
         for number, text in enumerate(texts):
             try:
-                found = decode_region(text, _Annotation, "annotation cannot be understood")
-                _check_slot(found, slot)
-                if (layer := found.raster_layer) is not None:
+                entry = decode_region(text, _Annotation, "annotation cannot be understood")
+                _check_slot(entry, slot)
+                if (layer := entry.raster_layer) is not None:
                     masks |= layer_edges(layer.dense_rle, layer.mask_annotation_ids_mapping, shape)
-                elif found.tag is None:
-                    annotations.append((number, found))
+                elif entry.tag is None:
+                    annotations.append((number, entry))
             except BadRegionError as error:
                 yield Problem(error.kind, f"annotation {number}: {error.value}")
-        for number, found in annotations:
-            try:
-                crop = _crop(found, masks, shape)
-                yield 1 + self.names.index(found.name.strip()), crop
-            except BadRegionError as error:
-                yield Problem(error.kind, f"annotation {number}: {error.value}")
+        for number, entry in annotations:
+            crop = drawn(f"annotation {number}", _crop, entry, masks, shape)
+            yield crop if isinstance(crop, Problem) else (1 + self.names.index(entry.name.strip()), crop)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -150,30 +133,16 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_ours)
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _names_in)))))
-    refs = [DarwinRef(*with_split(without_suffix(name_in(root, file))), file, names, options) for file in files]
+    names = class_names(files, _names_in)
+    refs = [DarwinRef(*key_of(root, file), file, names, options) for file in files]
     return MaskSet("darwin", class_table((None, name) for name in names), tuple(refs))
 
 
 def layer_edges(dense: list[int], values: dict[str, int], shape: tuple[int, int]) -> dict[str, list[int]]:
     """Edges of each mask of a raster layer: where its runs start and stop in the image's pixels, row by row.
 
-    Parameters
-    ----------
-    dense : list of int
-        Value and length of each run of the label image.
-    values : dict of int
-        Value of each mask.
-    shape : (int, int)
-        Height and width of the image in pixels.
+    `dense` has the value and the length of each run of the label image, `values` the value of each mask.
 
-    Raises
-    ------
-    BadRegionError
-        If the runs do not add up to the image.
-
-    Examples
-    --------
     >>> layer_edges([0, 1, 7, 2, 8, 3], {"a": 7, "b": 8}, (2, 3))
     {'a': [1, 3], 'b': [3, 6]}
     """
@@ -186,49 +155,39 @@ def layer_edges(dense: list[int], values: dict[str, int], shape: tuple[int, int]
     return {name: edges.get(value, []) for name, value in values.items()}
 
 
-def _check_slot(found: _Annotation, slot: str | None) -> None:
+def _check_slot(entry: _Annotation, slot: str | None) -> None:
     """Raise if an annotation is not of this slot."""
-    if slot is not None and found.slot_names and slot not in found.slot_names:
-        raise BadRegionError("annotation of another slot than the first", repr(found.slot_names[0][:40]))
+    if slot is not None and entry.slot_names and slot not in entry.slot_names:
+        raise BadRegionError("annotation of another slot than the first", repr(entry.slot_names[0][:40]))
 
 
-def _crop(found: _Annotation, masks: dict[str, list[int]], shape: tuple[int, int]) -> InstanceCrop:
+def _crop(entry: _Annotation, masks: dict[str, list[int]], shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one annotation."""
-    if found.mask is not None:
-        if found.id not in masks:
-            raise BadRegionError("mask that is in no raster layer", repr(str(found.id)[:40]))
-        runs = np.diff(masks[found.id], prepend=0, append=shape[0] * shape[1]).astype(np.int64)
+    if entry.mask is not None:
+        if entry.id not in masks:
+            raise BadRegionError("mask that is in no raster layer", repr(str(entry.id)[:40]))
+        runs = np.diff(masks[entry.id], prepend=0, append=shape[0] * shape[1]).astype(np.int64)
         x, y, pixels = runs_crop(runs, shape[::-1])
         return InstanceCrop(y, x, pixels.T)
-    if found.polygon is not None:
-        paths = found.polygon.paths or [found.polygon.path, *found.polygon.additional_paths]
-    elif found.complex_polygon is not None:
-        paths = found.complex_polygon.path
+    if entry.polygon is not None:
+        paths = entry.polygon.paths or [entry.polygon.path, *entry.polygon.additional_paths]
+    elif entry.complex_polygon is not None:
+        paths = entry.complex_polygon.path
     else:
-        raise BadRegionError("annotation is neither a polygon nor a mask", repr(found.name[:40]))
-    crops, empty = [], None
-    for path in paths:
-        try:
-            crops.append(polygon_crop([(point.x, point.y) for point in path], shape))
-        except BadRegionError as error:
-            if error.kind != NO_PIXEL:
-                raise
-            empty = error
+        raise BadRegionError("annotation is neither a polygon nor a mask", repr(entry.name[:40]))
+    if not paths:
+        raise BadRegionError("polygon of no path", "[]")
+    crops = list(covering(polygon_crop, ([(point.x, point.y) for point in path] for path in paths), shape))
     if not crops:
-        raise empty or BadRegionError("polygon of no path", "[]")
+        raise BadRegionError(NO_PIXEL, f"{shape[0]} x {shape[1]}")
     return trimmed(union(crops, even_odd=True), shape)
 
 
 def _names_in(file: AnyPath) -> set[str]:
     """Names of the polygons and masks of a file."""
-    names = set()
-    for text in decode_file(file, _Document, _CONTENT).annotations:
-        # Loading the file records an invalid annotation as a problem.
-        with suppress(*MALFORMED):
-            head = msgspec.json.decode(text, type=_Head)
-            if not {b"", b"null"}.issuperset(map(bytes, (head.polygon, head.complex_polygon, head.mask))):
-                names.add(head.name.strip())
-    return names
+    heads = decodable(decode_file(file, _Document, _CONTENT).annotations, _Head)
+    kinds = ((head.name.strip(), map(bytes, (head.polygon, head.complex_polygon, head.mask))) for head in heads)
+    return {name for name, shapes in kinds if not {b"", b"null"}.issuperset(shapes)}
 
 
 def _is_ours(file: AnyPath) -> bool:

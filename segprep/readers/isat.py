@@ -5,32 +5,22 @@ what is below it.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
+from segprep.arrays import LabelArray
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.readers._beside import files_of_images
-from segprep.readers._image import check_size
+from segprep.paths.anypath import AnyPath
+from segprep.readers._beside import class_names, files_of_images, key_of
 from segprep.readers._json import decode_file, is_image_with
-from segprep.readers._reader import (
-    IGNORED_CODE,
-    MaskSet,
-    Reader,
-    ReadOptions,
-    check_instances,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import IGNORED_CODE, Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, erase, not_erased, polygon_crop, union
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._text import decodable, decode_region
 
 _CONTENT = "ISAT file"
 _BACKGROUND = "__background__"
@@ -70,41 +60,34 @@ class IsatRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        where, document = str(self.file), decode_file(self.file, _Document, _CONTENT)
+        document = decode_file(self.file, _Document, _CONTENT)
         shape = document.info.height, document.info.width
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(document.objects), self.options.max_instances)
-        return mask_from_instances(where, shape, self._instances(document.objects, shape), self.options)
+        instances = self._instances(document.objects, shape)
+        return mask_from_instances(str(self.file), shape, instances, self.options, listed=len(document.objects))
 
-    def _instances(
-        self, texts: list[msgspec.Raw], shape: tuple[int, int]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, texts: list[msgspec.Raw], shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each group, from the lowest layer to the highest, or the problem of an object."""
         decoded: list[tuple[int, _Object]] = []
         for number, text in enumerate(texts):
-            try:
-                decoded.append((number, decode_region(text, _Object, "object cannot be understood")))
-            except BadRegionError as error:
-                yield Problem(error.kind, f"object {number}: {error.value}")
+            entry = drawn(f"object {number}", decode_region, text, _Object, "object cannot be understood")
+            if isinstance(entry, Problem):
+                yield entry
+            else:
+                decoded.append((number, entry))
         groups: dict[tuple[bool, str, bool, object], list[tuple[int, int, _Object]]] = {}
-        for rank, (number, found) in enumerate(sorted(decoded, key=lambda item: item[1].layer)):
-            group = ("alone", number) if found.group is None or found.group == "" else ("group", found.group)
-            key = found.category != _BACKGROUND, found.category, bool(found.iscrowd), group
-            groups.setdefault(key, []).append((rank, number, found))
+        for rank, (number, entry) in enumerate(sorted(decoded, key=lambda item: item[1].layer)):
+            group = ("alone", number) if entry.group is None or entry.group == "" else ("group", entry.group)
+            key = entry.category != _BACKGROUND, entry.category, bool(entry.iscrowd), group
+            groups.setdefault(key, []).append((rank, number, entry))
         top = np.full(shape, -1, np.int32)
         for (is_instance, name, is_crowd, _), objects in sorted(groups.items(), key=lambda item: item[0][0]):
             instance: InstanceCrop | None = None
-            for rank, number, found in objects:
-                try:
-                    crop = _crop(found, shape)
-                    if not is_instance:
-                        erase(crop, rank, top)
-                        continue
-                    crop = not_erased(crop, rank, top)
-                except BadRegionError as error:
-                    yield Problem(error.kind, f"object {number}: {error.value}")
-                    continue
-                instance = crop if instance is None else union([instance, crop])
+            for rank, number, entry in objects:
+                crop = drawn(f"object {number}", _crop, entry, rank, top)
+                if isinstance(crop, Problem):
+                    yield crop
+                elif is_instance:
+                    instance = crop if instance is None else union([instance, crop])
             if instance is not None:
                 is_ignored = is_crowd and self.options.crowd == "ignore"
                 yield IGNORED_CODE if is_ignored else 1 + self.names.index(name), instance
@@ -122,27 +105,26 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_ours)
     if not files:
         return None
-    found = read_all_or_raise(files, _categories)
-    names = tuple(sorted(set().union(*filter(None, found)) - {_BACKGROUND}))
-    refs = [IsatRef(*with_split(without_suffix(name_in(root, file))), file, names, options) for file in files]
+    names = class_names(files, _categories)
+    refs = [IsatRef(*key_of(root, file), file, names, options) for file in files]
     return MaskSet("isat", class_table((None, name) for name in names), tuple(refs))
 
 
-def _crop(found: _Object, shape: tuple[int, int]) -> InstanceCrop:
-    """Pixels of one object."""
-    if found.shape_type != "polygon":
-        raise BadRegionError("object is not a polygon", repr(found.shape_type[:40]))
-    return polygon_crop(found.segmentation, shape)
+def _crop(entry: _Object, rank: int, top: LabelArray) -> InstanceCrop:
+    """Pixels of one object that nothing over it erases; background erases what is below it, see `erase`."""
+    if entry.shape_type != "polygon":
+        raise BadRegionError("object is not a polygon", repr(entry.shape_type[:40]))
+    crop = polygon_crop(entry.segmentation, (top.shape[0], top.shape[1]))
+    if entry.category != _BACKGROUND:
+        return not_erased(crop, rank, top)
+    erase(crop, rank, top)
+    return crop
 
 
 def _categories(file: AnyPath) -> set[str]:
-    """Categories of a file's objects."""
-    names = set()
-    for text in decode_file(file, _Document, _CONTENT).objects:
-        # Loading the file records an invalid object as a problem.
-        with suppress(*MALFORMED):
-            names.add(msgspec.json.decode(text, type=_Named).category)
-    return names
+    """Categories of a file's objects, without the background."""
+    objects = decodable(decode_file(file, _Document, _CONTENT).objects, _Named)
+    return {entry.category for entry in objects} - {_BACKGROUND}
 
 
 def _is_ours(file: AnyPath) -> bool:

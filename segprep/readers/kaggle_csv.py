@@ -40,14 +40,6 @@ _START = 2**12
 _MAX_BYTES = 2**30
 
 
-class _Row(NamedTuple):
-    """Instance: its line in the file, its class code, and its runs as they stand in the file."""
-
-    line: int
-    code: int
-    runs: str
-
-
 class _Cells(NamedTuple):
     """Cells of one row that count."""
 
@@ -62,7 +54,8 @@ class _Cells(NamedTuple):
 class KaggleCsvRef:
     """Rows of one image, whose name in the file is the key; `file` is the CSV file, for messages.
 
-    `sides` are heights and widths in the rows, without repetitions; without them, the image has the size.
+    `sides` are heights and widths in the rows, without repetitions; without them, the image has the size. `rows` have the
+    line in the file, the class code, and the runs of each instance, as they stand in the file.
     """
 
     key: str
@@ -70,14 +63,14 @@ class KaggleCsvRef:
     file: str
     image: AnyPath | None
     sides: tuple[tuple[str, str], ...]
-    rows: tuple[_Row, ...]
+    rows: tuple[tuple[int, int, str], ...]
     options: ReadOptions
 
     def load(self) -> InstanceMask:
         """Decode the runs; invalid rows are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _listed_shape(where, self.sides) if self.sides else shape_beside(where, self.image)
-        instances = ((row.code, drawn(f"line {row.line}", pairs_crop, row.runs, shape)) for row in self.rows)
+        instances = ((code, drawn(f"line {line}", pairs_crop, runs, shape)) for line, code, runs in self.rows)
         return mask_from_instances(where, shape, instances, self.options, listed=len(self.rows))
 
 
@@ -161,9 +154,7 @@ def _refs(
     refs = []
     for name, own in of_image.items():
         sides = tuple(dict.fromkeys(cells.sides for cells in own if cells.sides is not None))
-        filled = tuple(
-            _Row(cells.line, codes[cells.name], cells.runs) for cells in own if cells.runs.lower() not in _NONE
-        )
+        filled = tuple((cells.line, codes[cells.name], cells.runs) for cells in own if cells.runs.lower() not in _NONE)
         image = None if sides else images.of(name, source.file.parent)
         refs.append(KaggleCsvRef(*source.named(name), str(source.file), image, sides, filled, options))
     return refs

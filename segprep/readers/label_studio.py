@@ -6,7 +6,6 @@ Coordinates are percentages of the image's sides.
 import math
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated
@@ -24,13 +23,13 @@ from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, listing
 from segprep.readers._beside import Images, Source, files_at, image_name, shape_beside
 from segprep.readers._brush import brush_bitmap
-from segprep.readers._image import PNG, check_size
+from segprep.readers._image import PNG
 from segprep.readers._instance_ref import InstancePngRef
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
 from segprep.readers._mask_names import NO_CLASS
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, mask_from_instances, with_split
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._shapes import Point, ellipse_crop, polygon_crop, trimmed
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._text import decodable, decode_region
 
 _UPLOADED = re.compile("[0-9a-f]{8}-(?=.)")
 """Start that Label Studio gives the names of uploaded files."""
@@ -91,18 +90,10 @@ class _Task(msgspec.Struct):
 
 @dataclass(frozen=True)
 class LabelStudioRef:
-    """One task, whose image's name is the key.
+    """One task, whose image's name is the key; `where` is the JSON file and the task, for messages.
 
-    Attributes
-    ----------
-    where : str
-        The JSON file and the task, for messages.
-    shape : (int, int) or None
-        Height and width in pixels, as the first region gives them.
-    image : AnyPath or None
-        The image of this name, which has the size if there is no region.
-    results : tuple of bytes
-        The regions, and answers that are none, as they stand in the file.
+    `shape` is the height and width as the first region gives them, else the image of this name has the size. `results` are
+    the regions, and answers that are none, as they stand in the file.
     """
 
     key: str
@@ -118,35 +109,30 @@ class LabelStudioRef:
     def load(self) -> InstanceMask:
         """Rasterise the regions; invalid ones are left out and recorded as problems."""
         shape = self.shape or shape_beside(self.where, self.image)
-        check_size(self.where, shape, self.options.max_pixels)
-        check_instances(self.where, len(self.results), self.options.max_instances)
-        return mask_from_instances(self.where, shape, self._instances(shape), self.options)
+        return mask_from_instances(self.where, shape, self._instances(shape), self.options, listed=len(self.results))
 
-    def _instances(self, shape: tuple[int, int]) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each region, or its problem."""
         yield from self.problems
         regions: dict[object, tuple[int, _Result]] = {}
         for number, text in enumerate(self.results):
-            try:
-                found = decode_region(msgspec.Raw(text), _Result, "region cannot be understood")
-            except BadRegionError as error:
-                yield Problem(error.kind, f"region {number}: {error.value}")
+            entry = drawn(f"region {number}", decode_region, msgspec.Raw(text), _Result, "region cannot be understood")
+            if isinstance(entry, Problem):
+                yield entry
                 continue
-            key = number if found.id is None else str(found.id)
+            key = number if entry.id is None else str(entry.id)
             # A shape, its label and further answers about it may be several results of one id.
-            if key not in regions or (found.value.names and not regions[key][1].value.names):
-                regions[key] = number, found
+            if key not in regions or (entry.value.names and not regions[key][1].value.names):
+                regions[key] = number, entry
         for number, region in regions.values():
             names = region.value.names
             if len(names) > 1:
                 yield Problem(
                     "region with several labels, the first of which counts", f"region {number}", left_out=False
                 )
-            try:
-                if (crop := _crop(region, shape)) is not None:
-                    yield 1 + self.names.index(names[0]), crop
-            except BadRegionError as error:
-                yield Problem(error.kind, f"region {number}: {error.value}")
+            crop = drawn(f"region {number}", _crop, region, shape)
+            if crop is not None:
+                yield crop if isinstance(crop, Problem) else (1 + self.names.index(names[0]), crop)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -180,7 +166,7 @@ def _of_tasks(root: AnyPath, sources: list[Source], options: ReadOptions) -> Mas
             else:
                 where = f"task {number if task.id is None else task.id!r:.40}"
                 problems.append((str(source.file), Problem("task that is not annotated", where)))
-    heads = [[head for text in valid[0].result if (head := _head(text))] for _, _, valid in kept]
+    heads = [list(decodable(valid[0].result, _Head)) for _, _, valid in kept]
     names = tuple(sorted({name for found in heads for head in found for name in head.value.names[:1]}))
     keys = _keys([(source, task) for source, task, _ in kept])
     refs = []
@@ -194,14 +180,6 @@ def _of_tasks(root: AnyPath, sources: list[Source], options: ReadOptions) -> Mas
             LabelStudioRef(*source.named(key), where, shape, image, texts, names, options, _several(len(valid)))
         )
     return MaskSet("label-studio", class_table((None, name) for name in names), tuple(refs), tuple(problems))
-
-
-def _head(text: msgspec.Raw) -> _Head | None:
-    """Labels and size of a region; None if it is invalid or none."""
-    # Loading the mask records an invalid region as a problem.
-    with suppress(*MALFORMED):
-        return msgspec.json.decode(text, type=_Head)
-    return None
 
 
 def _keys(tasks: list[tuple[Source, _Task]]) -> list[str]:

@@ -11,21 +11,12 @@ from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing, start_of
-from segprep.readers._beside import Images, files_of_images, shape_beside
-from segprep.readers._image import check_size
+from segprep.readers._beside import Images, class_names, files_of_images, key_of, shape_beside
 from segprep.readers._instance_files import NO_CLASS
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    check_instances,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
-from segprep.readers._shapes import Point, polygon_crop
+from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
+from segprep.readers._shapes import polygon_crop
 from segprep.readers._xml import Tags, parse_xml
 
 _MAX_BYTES = 2**24
@@ -33,8 +24,6 @@ _START = 2**12
 """Bytes that are read to recognise a file."""
 _ROOT = re.compile(rb"<annotation\b")
 _OURS = re.compile(rb"LabelMe|<(?:imagesize|polygon|segm)\b")
-_SHOWN = 40
-"""Characters of a value in a message."""
 
 
 @dataclass
@@ -47,14 +36,15 @@ class _Object:
     points: list[dict[str, str]] = field(default_factory=list)
 
 
-@dataclass
 class _Document:
-    """Sides and objects of a file, filled in by its parser."""
+    """Sides and objects of a file."""
 
-    sides: dict[str, str] = field(default_factory=dict)
-    objects: list[_Object] = field(default_factory=list)
+    def __init__(self, file: AnyPath) -> None:
+        self.sides: dict[str, str] = {}
+        self.objects: list[_Object] = []
+        parse_xml(file, start=self._start, end=self._end, max_bytes=_MAX_BYTES, content="annotations of one image")
 
-    def start(self, tags: Tags, _: dict[str, str]) -> None:
+    def _start(self, tags: Tags, _: dict[str, str]) -> None:
         """Take the start of an element."""
         match tags[1:]:
             case ("object",):
@@ -64,7 +54,7 @@ class _Document:
             case ("object", "polygon", "pt"):
                 self.objects[-1].points.append({})
 
-    def end(self, tags: Tags, text: str) -> None:
+    def _end(self, tags: Tags, text: str) -> None:
         """Take the end of an element."""
         match tags[1:]:
             case ("imagesize", "nrows" | "ncols" as side):
@@ -79,14 +69,9 @@ class _Document:
 
 @dataclass(frozen=True)
 class LabelmeXmlRef:
-    """One XML file, whose path without the suffix is the key.
+    """One XML file, whose path without the suffix is the key, and the image, which has the size if the file lacks it.
 
-    Attributes
-    ----------
-    image : AnyPath or None
-        The image of the same name, which has the size if the file lacks it.
-    names : tuple of str
-        Names of all classes, in the order of their codes.
+    `names` are those of all classes, in the order of their codes.
     """
 
     key: str
@@ -98,26 +83,19 @@ class LabelmeXmlRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        where, document = str(self.file), _read(self.file)
+        where, document = str(self.file), _Document(self.file)
         sides = [document.sides.get(side, "") for side in ("nrows", "ncols")]
         listed = [int(side) for side in sides if re.fullmatch("[0-9]{1,9}", side) and int(side)]
         shape = (listed[0], listed[1]) if len(listed) == len(sides) else shape_beside(where, self.image)
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(document.objects), self.options.max_instances)
-        return mask_from_instances(where, shape, self._instances(document.objects, shape), self.options)
+        instances = self._instances(document.objects, shape)
+        return mask_from_instances(where, shape, instances, self.options, listed=len(document.objects))
 
-    def _instances(
-        self, objects: list[_Object], shape: tuple[int, int]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
+    def _instances(self, objects: list[_Object], shape: tuple[int, int]) -> Iterator[Instance]:
         """Class code and pixels of each object, or its problem."""
-        for number, found in enumerate(objects):
-            if found.is_deleted:
-                continue
-            try:
-                crop = polygon_crop(_points(found), shape)
-                yield 1 + self.names.index(found.name or NO_CLASS), crop
-            except BadRegionError as error:
-                yield Problem(error.kind, f"object {number}: {error.value}")
+        for number, entry in enumerate(objects):
+            if not entry.is_deleted:
+                crop = drawn(f"object {number}", _crop, entry, shape)
+                yield crop if isinstance(crop, Problem) else (1 + self.names.index(entry.name or NO_CLASS), crop)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -132,35 +110,29 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = _files_in(path) if path.is_dir() else [file for file in [path] if _is_ours(file)]
     if not files:
         return None
-    names = tuple(sorted(set().union(*filter(None, read_all_or_raise(files, _names_in)))))
+    names = class_names(files, _names_in)
     images = Images(root)
-    refs = []
-    for file in files:
-        key, split = with_split(without_suffix(name_in(root, file)))
-        refs.append(LabelmeXmlRef(key, split, file, images.of(file.stem, file.parent), names, options))
+    refs = [
+        LabelmeXmlRef(*key_of(root, file), file, images.of(file.stem, file.parent), names, options) for file in files
+    ]
     return MaskSet("labelme-xml", class_table((None, name) for name in names), tuple(refs))
 
 
-def _points(found: _Object) -> list[Point]:
-    """Corners of an object's polygon."""
-    if found.has_mask:
-        raise BadRegionError("object with a mask, which is not read", repr(found.name[:_SHOWN]))
+def _crop(entry: _Object, shape: tuple[int, int]) -> InstanceCrop:
+    """Pixels of one object."""
+    if entry.has_mask:
+        raise BadRegionError("object with a mask, which is not read", repr(entry.name[:40]))
     try:
-        return [(float(point["x"]), float(point["y"])) for point in found.points]
+        points = [(float(point["x"]), float(point["y"])) for point in entry.points]
     except (KeyError, ValueError) as error:
-        raise BadRegionError("polygon with a point that has no x and y", repr(str(error)[:_SHOWN])) from error
+        raise BadRegionError("polygon with a point that has no x and y", repr(str(error)[:40])) from error
+    return polygon_crop(points, shape)
 
 
 def _names_in(file: AnyPath) -> set[str]:
     """Names of a file's objects that count."""
-    return {found.name or NO_CLASS for found in _read(file).objects if not found.is_deleted and not found.has_mask}
-
-
-def _read(file: AnyPath) -> _Document:
-    """Sides and objects of a file."""
-    document = _Document()
-    parse_xml(file, start=document.start, end=document.end, max_bytes=_MAX_BYTES, content="annotations of one image")
-    return document
+    objects = _Document(file).objects
+    return {entry.name or NO_CLASS for entry in objects if not entry.is_deleted and not entry.has_mask}
 
 
 def _files_in(path: AnyPath) -> list[AnyPath]:

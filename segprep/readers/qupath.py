@@ -4,9 +4,7 @@ The file has no size, so the header of the image is read; no pixel of it is deco
 not do: it ends at the last object.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
@@ -15,27 +13,18 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import FOLDERS
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import nearest
-from segprep.readers._beside import Images, shape_beside
+from segprep.readers._beside import Images, class_names, key_of, shape_beside
 from segprep.readers._image import check_size
 from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file, first_character, mapped
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    drawn,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
-from segprep.readers._shapes import NO_PIXEL, polygon_crop, trimmed, union, without
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
+from segprep.readers._shapes import NO_PIXEL, covering, holed_crop, union
 from segprep.readers._text import decodable, decode_region
 
 _GEOJSON = ".geojson"
 
-T = TypeVar("T")
 Ring = list[list[float]]
 
 
@@ -87,8 +76,7 @@ class QupathRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        features = _features(self.file)
-        where = str(self.file)
+        where, features = str(self.file), _features(self.file)
         shape = shape_beside(where, self.image)
         check_size(str(self.image), shape, self.options.max_pixels)
         instances = (drawn(f"feature {number}", self._instance, text, shape) for number, text in enumerate(features))
@@ -112,13 +100,9 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = nearest(path, lambda inside: inside.with_suffix(_GEOJSON), names=("annotations", *FOLDERS))
     if not files:
         return None
-    found = read_all_or_raise(files, _names_in)
-    names = tuple(sorted(set().union(*filter(None, found)))) or (NO_CLASS,)
+    names = class_names(files, _names_in) or (NO_CLASS,)
     images = Images(root)
-    refs = []
-    for file in files:
-        key = without_suffix(name_in(root, file))
-        refs.append(QupathRef(*with_split(key), file, images.of(file.stem, file.parent), names, options))
+    refs = [QupathRef(*key_of(root, file), file, images.of(file.stem, file.parent), names, options) for file in files]
     return MaskSet("qupath", class_table((None, name) for name in names), tuple(refs))
 
 
@@ -137,10 +121,7 @@ def rings_crop(rings: list[Ring], shape: tuple[int, int]) -> InstanceCrop:
     if short or not rings:
         raise BadRegionError("polygon with a point that has no x and y", short[:1])
     outline, *holes = ([(point[0], point[1]) for point in ring] for ring in rings)
-    crop = polygon_crop(outline, shape)
-    for hole in _covering(polygon_crop, holes, shape):
-        crop = without(crop, hole)
-    return trimmed(crop, shape)
+    return holed_crop(outline, holes, shape)
 
 
 def _crop(geometry: _Geometry | None, shape: tuple[int, int]) -> InstanceCrop:
@@ -154,21 +135,9 @@ def _crop(geometry: _Geometry | None, shape: tuple[int, int]) -> InstanceCrop:
     parts = decode_region(geometry.coordinates, list[list[Ring]], "coordinates of a wrong type")
     if not parts:
         raise BadRegionError("object of no part", "[]")
-    if not (crops := list(_covering(rings_crop, parts, shape))):
+    if not (crops := list(covering(rings_crop, parts, shape))):
         raise BadRegionError(NO_PIXEL, f"{shape[0]} x {shape[1]}")
     return union(crops)
-
-
-def _covering(
-    draw: Callable[[T, tuple[int, int]], InstanceCrop], parts: Iterable[T], shape: tuple[int, int]
-) -> Iterator[InstanceCrop]:
-    """Pixels of those parts that cover a pixel of the image."""
-    for part in parts:
-        try:
-            yield draw(part, shape)
-        except BadRegionError as error:
-            if error.kind != NO_PIXEL:
-                raise
 
 
 def _class_of(feature: _Classified) -> str:

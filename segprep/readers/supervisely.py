@@ -6,8 +6,6 @@ Neither images nor names of images in the files are used: the size is in each fi
 import base64
 import io
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -17,24 +15,17 @@ from PIL.PngImagePlugin import PngImageFile
 from segprep.arrays import BoolArray
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
-from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing, nearest
-from segprep.readers._image import check_size
+from segprep.readers._beside import class_names, key_of
 from segprep.readers._json import decode_file, has_keys, is_image_with, is_json, mapped
-from segprep.readers._reader import (
-    MaskSet,
-    Reader,
-    ReadOptions,
-    check_instances,
-    mask_from_instances,
-    read_all_or_raise,
-    with_split,
-)
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import Point, holed_crop, trimmed
-from segprep.readers._text import MALFORMED, decode_region
+from segprep.readers._text import decodable, decode_region
 
+_CONTENT = "Supervisely annotation"
 _FOLDER, _META = "ann", "meta.json"
 _DEPTH = 4
 """Folders below the given one in which data sets are searched; they may be nested."""
@@ -86,10 +77,7 @@ class _Meta(msgspec.Struct):
 class SuperviselyRef:
     """One JSON file; the key is the name of the image after that of its data set.
 
-    Attributes
-    ----------
-    classes : tuple of (str, str)
-        Name and kind of shape of each class, in the order of the codes.
+    `classes` are the name and the kind of shape of each class, in the order of the codes.
     """
 
     key: str
@@ -100,24 +88,11 @@ class SuperviselyRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        where, document = str(self.file), decode_file(self.file, _Document, "Supervisely annotation")
-        shape = document.size.height, document.size.width
-        check_size(where, shape, self.options.max_pixels)
-        check_instances(where, len(document.objects), self.options.max_instances)
-        return mask_from_instances(where, shape, self._instances(document.objects, shape), self.options)
-
-    def _instances(
-        self, objects: list[msgspec.Raw], shape: tuple[int, int]
-    ) -> Iterator[tuple[int, InstanceCrop] | Problem]:
-        """Class code and pixels of each object, or its problem."""
+        document = decode_file(self.file, _Document, _CONTENT)
+        shape, objects = (document.size.height, document.size.width), document.objects
         codes = {name: (code, kind) for code, (name, kind) in enumerate(self.classes, start=1)}
-        for number, text in enumerate(objects):
-            try:
-                found = decode_region(text, _Object, "object cannot be understood")
-                code, kind = codes[found.classTitle]
-                yield code, _crop(found, kind, shape)
-            except BadRegionError as error:
-                yield Problem(error.kind, f"object {number}: {error.value}")
+        instances = (drawn(f"object {number}", _instance, text, codes, shape) for number, text in enumerate(objects))
+        return mask_from_instances(str(self.file), shape, instances, self.options, listed=len(objects))
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -134,14 +109,12 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     listed = {
         entry.title: entry.shape for meta in metas for entry in decode_file(meta, _Meta, "Supervisely meta").classes
     }
-    found = read_all_or_raise(files, _titles)
-    used = set().union(*filter(None, found))
-    classes = (*listed.items(), *((name, "") for name in sorted(used - listed.keys())))
+    classes = (*listed.items(), *((name, "") for name in class_names(files, _titles) if name not in listed))
     refs = []
     for file in files:
         folder = file.parent.parent if file.parent.name == _FOLDER else file.parent
-        key = without_suffix(name_in(root, folder / file.name if file.parent != root else file))
-        refs.append(SuperviselyRef(*with_split(key), file, classes, options))
+        key = key_of(root, folder / file.name if file.parent != root else file)
+        refs.append(SuperviselyRef(*key, file, classes, options))
     return MaskSet("supervisely", class_table((None, name) for name, _ in classes), tuple(refs))
 
 
@@ -149,11 +122,6 @@ def bitmap(data: str, room: tuple[int, int]) -> BoolArray:
     """Pixels of a bitmap: a PNG in zlib's compression and base64, of which the alpha channel counts if there is one.
 
     Its size, at most `room` in height and width, is checked before a pixel is decoded.
-
-    Raises
-    ------
-    BadRegionError
-        If it is damaged, or larger.
     """
     try:
         packed = base64.b64decode(data, validate=True)
@@ -171,18 +139,25 @@ def bitmap(data: str, room: tuple[int, int]) -> BoolArray:
     raise BadRegionError("bitmap does not lie inside the image", f"{size[0]} x {size[1]} for {room[0]} x {room[1]}")
 
 
-def _crop(found: _Object, kind: str, shape: tuple[int, int]) -> InstanceCrop:
+def _instance(text: msgspec.Raw, codes: dict[str, tuple[int, str]], shape: tuple[int, int]) -> tuple[int, InstanceCrop]:
+    """Class code and pixels of one object."""
+    entry = decode_region(text, _Object, "object cannot be understood")
+    code, kind = codes[entry.classTitle]
+    return code, _crop(entry, kind, shape)
+
+
+def _crop(entry: _Object, kind: str, shape: tuple[int, int]) -> InstanceCrop:
     """Pixels of one object; old files have the kind of its shape only in the class."""
-    kind = found.geometryType or ("bitmap" if found.bitmap is not None else kind or "polygon")
-    if kind == "bitmap" and found.bitmap is not None:
-        x, y = found.bitmap.origin
+    kind = entry.geometryType or ("bitmap" if entry.bitmap is not None else kind or "polygon")
+    if kind == "bitmap" and entry.bitmap is not None:
+        x, y = entry.bitmap.origin
         if not (0 <= y < shape[0] and 0 <= x < shape[1]):
             raise BadRegionError(
                 "bitmap does not lie inside the image", f"row {y}, column {x} of {shape[0]} x {shape[1]}"
             )
-        return trimmed(InstanceCrop(y, x, bitmap(found.bitmap.data, (shape[0] - y, shape[1] - x))), shape)
-    if kind == "polygon" and found.points is not None:
-        return holed_crop(found.points.exterior, found.points.interior, shape)
+        return trimmed(InstanceCrop(y, x, bitmap(entry.bitmap.data, (shape[0] - y, shape[1] - x))), shape)
+    if kind == "polygon" and entry.points is not None:
+        return holed_crop(entry.points.exterior, entry.points.interior, shape)
     raise BadRegionError("object is neither a polygon nor a bitmap", repr(kind[:40]))
 
 
@@ -204,12 +179,7 @@ def _is_ours(file: AnyPath) -> bool:
 
 def _titles(file: AnyPath) -> set[str]:
     """Names of the classes of a file's objects."""
-    names = set()
-    for text in decode_file(file, _Document, "Supervisely annotation").objects:
-        # Loading the file records an invalid object as a problem.
-        with suppress(*MALFORMED):
-            names.add(msgspec.json.decode(text, type=_Titled).classTitle)
-    return names
+    return {entry.classTitle for entry in decodable(decode_file(file, _Document, _CONTENT).objects, _Titled)}
 
 
 READER = Reader("supervisely", find)

@@ -150,7 +150,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not found:
         return None
     documents = [_images_of(source.file) for source in found]
-    items = [item for document in documents for regions in document.values() for item in regions]
+    items = chain.from_iterable(regions for document in documents for regions in document.values())
     values = [item[1] for item in items if not isinstance(item, Problem)]
     attribute = _class_attribute(found[0].file, values)
     names = [NO_CLASS] if attribute is None else sorted({value[attribute] for value in values if attribute in value})
@@ -204,9 +204,9 @@ def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | N
     attributes = sorted(set().union(*values))
     if len(attributes) <= 1:
         return attributes[0] if attributes else None
-    for name in _CLASS:
-        if named := [attribute for attribute in attributes if attribute.lower() == name]:
-            return named[0]
+    named = [attribute for name in _CLASS for attribute in attributes if attribute.lower() == name]
+    if named:
+        return named[0]
     shown = some((repr(attribute[:40]) for attribute in attributes), most=5)
     raise InputError(f"{file}: regions have the attributes {shown}; rename the one that is the class to 'class'")
 
@@ -243,9 +243,8 @@ def _third(file: AnyPath, document: _Document3) -> dict[str, list[Described]]:
     for number, view in document.view.items():
         files = [document.file[str(id_)] for id_ in view.fid_list if str(id_) in document.file]
         if len(files) != 1:
-            raise InputError(
-                f"{file}: view {number[:40]!r} is of {len(files)} files; give a project with one image in each view"
-            )
+            reason = f"is of {len(files)} files; give a project with one image in each view"
+            raise InputError(f"{file}: view {number[:40]!r} {reason}")
         of_view[number] = images[_new_name(file, files[0].fname, images)] = []
     for id_, text in document.metadata.items():
         try:
@@ -253,9 +252,8 @@ def _third(file: AnyPath, document: _Document3) -> dict[str, list[Described]]:
         except BadRegionError as error:
             raise InputError(f"{file}: metadata {id_[:40]!r}: {error.value}; fix it or export it again") from error
         if str(region.vid) not in of_view:
-            raise InputError(
-                f"{file}: metadata {id_[:40]!r} is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
-            )
+            reason = f"is of the view {str(region.vid)[:40]!r}, which is not listed; export again"
+            raise InputError(f"{file}: metadata {id_[:40]!r} {reason}")
         if region.xy:  # others are attributes of the image
             of_view[str(region.vid)].append(_region_3(f"region {id_[:40]!r}", region, document.attribute))
     return images
@@ -274,20 +272,16 @@ def _region(where: str, text: msgspec.Raw) -> tuple[Region, dict[str, str]]:
     """Region of VIA 1 or 2, and its attributes."""
     region = decode_region(text, _Region, "region cannot be understood")
     shape = region.shape_attributes
-    return Region(where, shape.name, _numbers(shape)), _values(region.region_attributes)
-
-
-def _numbers(shape: _Shape) -> tuple[float, ...]:
-    """Numbers of a shape of VIA 1 or 2, as in `Region`."""
-    if shape.name in {"polygon", "polyline"}:
-        if len(shape.all_points_x) != len(shape.all_points_y):
-            raise BadRegionError("points without x or y", f"{len(shape.all_points_x)} x, {len(shape.all_points_y)} y")
-        return tuple(number for point in zip(shape.all_points_x, shape.all_points_y, strict=True) for number in point)
+    all_x, all_y, names = shape.all_points_x, shape.all_points_y, _NUMBERS.get(shape.name, ())
     given = {"theta": 0.0} | {name: number for name, number in asdict(shape).items() if number is not None}
-    names = _NUMBERS.get(shape.name, ())
-    if not given.keys() >= set(names):
+    numbers = tuple(given[name] for name in names if name in given)
+    if len(numbers) != len(names):
         raise BadRegionError("shape without some of its numbers", repr(shape.name))
-    return tuple(given[name] for name in names)
+    if shape.name in {"polygon", "polyline"}:
+        if len(all_x) != len(all_y):
+            raise BadRegionError("points without x or y", f"{len(all_x)} x, {len(all_y)} y")
+        numbers = tuple(chain.from_iterable(zip(all_x, all_y, strict=True)))
+    return Region(where, shape.name, numbers), _values(region.region_attributes)
 
 
 def _region_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) -> Described:
@@ -299,11 +293,8 @@ def _region_3(where: str, region: _Region3, attributes: dict[str, _Attribute3]) 
         numbers.append(0.0)
     if len(numbers) != expected:
         return Problem("shape of a wrong number of numbers", f"{where}: {name} of {len(numbers)}")
-    values = {
-        attributes[id_].aname: attributes[id_].options.get(str(value), value)
-        for id_, value in region.av.items()
-        if id_ in attributes
-    }
+    given = [(attributes[id_], value) for id_, value in region.av.items() if id_ in attributes]
+    values = {attribute.aname: attribute.options.get(str(value), value) for attribute, value in given}
     return Region(where, name, tuple(numbers)), _values(values)
 
 

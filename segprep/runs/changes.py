@@ -113,18 +113,17 @@ def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:
 
 
 def _differing(before: object, now: object) -> list[str]:
-    """One phrase for each setting whose values differ in two targets or rules of one type."""
+    """One phrase for each setting that differs in two targets or rules of one type, with both values if they fit a line."""
     had, has = _settings(before), _settings(now)
-    return [_phrase(name, had[name], has[name]) for name in sorted(had) if had[name] != has[name]]
+    phrases = []
+    for name in sorted(name for name in had if had[name] != has[name]):
+        values = [f"{name}={settings[name]!r}" for settings in (has, had)]
+        fits = all(len(value) <= LONGEST for value in values)
+        phrases.append(" instead of ".join(values) if fits else f"other {name}")
+    return phrases
 
 
 def _settings(rule: object) -> dict[str, object]:
     """Settings of a target or rule as they are given: shares and file of a split are one."""
     settings: dict[str, object] = {name: getattr(rule, name) for name in setting_names(type(rule))}
     return settings | ({"split": rule.fractions or rule.file} if isinstance(rule, SplitRule) else {})
-
-
-def _phrase(name: str, before: object, now: object) -> str:
-    """Both values of a setting, if a line has room for them."""
-    values = [f"{name}={value!r}" for value in (now, before)]
-    return f"other {name}" if any(len(value) > LONGEST for value in values) else " instead of ".join(values)

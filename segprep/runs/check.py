@@ -8,8 +8,8 @@ import msgspec
 from segprep.masks.stats import total
 from segprep.runs.findings import findings
 from segprep.runs.foreground import NOTICE, scan_resolved
-from segprep.runs.scan import OWN_REFS, Classes, masks_of
-from segprep.runs.settings import Data, ReadSettings, chosen_data, read_rules
+from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of
+from segprep.runs.settings import Data, ReadSettings, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -78,7 +78,6 @@ def check(
     with open_executor(workers, len(masks.refs)) as executor:
         found, rule = scan_resolved(executor, masks, rules, progress, count_touching=True)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
-    masks = found.masks
     kinds = {notice.kind for _, notice in masks.notices}
     lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]
     mistakes, more = findings(found, is_separated=rules.instances.separate != 0)

@@ -53,19 +53,7 @@ def scan_resolved(
 ) -> tuple[Scan, InstanceRule]:
     """Scan, and the rule of instances without ``auto``; foreground masks are scanned a second time, for their components.
 
-    Parameters
-    ----------
-    executor, masks, progress, known, count_touching
-        As in `segprep.runs.scan.scan`.
-    rules : Rules
-        Rules of the run.
-    on_error : str, optional
-        Problems that end the run; by default none does, and each is recorded.
-
-    Raises
-    ------
-    InputError
-        See `require_readable`; also if some masks look like foreground masks and others contradict.
+    Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
     rule = rules.instances
     found = scan(executor, masks, rule, progress, known, count_touching=count_touching)
@@ -140,12 +128,17 @@ def _void(sources: Sources) -> tuple[str, Problem] | None:
     if not white or not others or max(others) > LARGEST_SMALL:
         return None
     small = sorted({value for _, source in sources.filled for value in source.smallest} - {WHITE})
-    named = ", ".join(map(str, small[:3])) + ", ..." * (len(small) > 3)  # noqa: PLR2004 - as many as named
+    named = _first(small, len(small))
     where = (
         f"beside {named} in {len(white)} of {len(sources.keys)} masks; ignore=255 if it marks pixels without ground truth, "
         "background=255 if it is background"
     )
     return white[0], Problem(VOID, where, left_out=False)
+
+
+def _first(values: Sequence[int], count: int) -> str:
+    """First of some values, for a message."""
+    return ", ".join(map(str, values[:3])) + ", ..." * (count > 3)  # noqa: PLR2004 - as many as are named
 
 
 def _contradiction(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | None:
@@ -159,7 +152,7 @@ def _contradiction(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem
     if not (2 * count > len(filled) and 2 * len(scattered) >= count):
         return None
     key, other = next((key, source) for key, source in filled if source.smallest != value)
-    values = ", ".join(map(str, other.smallest[:3])) + ", ..." * (other.distinct > 3)  # noqa: PLR2004 - as many as named
+    values = _first(other.smallest, other.distinct)
     where = (
         f"{scattered[0]} is a foreground mask, with the one value {value[0]} in several pieces, but {key} has {values}; fix "
         "the mask, or use instances_from='components' if values are classes, or instances_from='as-is' if they are instances"
@@ -180,11 +173,8 @@ def _scattered(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | 
 
 def _with_problems(found: Scan, problems: list[tuple[str, Problem]]) -> Scan:
     """Scan in which masks have further problems."""
-    of_key: dict[str, tuple[Problem, ...]] = {}
+    stats = list(found.stats)
     for key, problem in problems:
-        of_key[key] = (*of_key.get(key, ()), problem)
-    stats = tuple(
-        replace(mask, problems=(*mask.problems, *of_key[ref.key])) if ref.key in of_key else mask
-        for ref, mask in zip(found.masks.refs, found.stats, strict=True)
-    )
-    return found._replace(stats=stats)
+        index = [ref.key for ref in found.masks.refs].index(key)
+        stats[index] = replace(stats[index], problems=(*stats[index].problems, problem))
+    return found._replace(stats=tuple(stats))

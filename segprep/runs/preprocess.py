@@ -8,6 +8,7 @@ from functools import partial
 from typing import Unpack
 
 from segprep.errors import OptionError, OutputError, SegprepWarning, some
+from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
@@ -17,9 +18,9 @@ from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, masks_of
+from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
-from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, chosen_data, run_rules, typed_value
+from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing, read_stamp
@@ -119,9 +120,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         if path is None or not covers_all_files(path, masks.format):
             files = None
         with open_executor(workers, len(masks.refs)) as executor:
-            known = {} if reread else _known_stats(state, files, masks, rules)
-            if known and state is not None:
-                rules = replace(rules, instances=stored_rule(state.info, [*known.values()], rules.instances))
+            known, instances = _known_stats(state, None if reread else files, masks, rules)
+            rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
@@ -161,13 +161,16 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     return Part(int(numbers[0]), int(numbers[1]))
 
 
-def _known_stats(state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
-    """Statistics of the masks that the store was made from, if these are the same files, read in the same way."""
-    if state is None or files is None or read_stamp(state.root) != InputStamp(files, state.info.input):
-        return {}
-    known = stats_from_store(state, masks, rules.instances, rules.reading)
-    is_decided = stored_rule(state.info, [*known.values()], rules.instances).instances_from != "auto"
-    return known if is_decided else {}
+def _known_stats(
+    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
+) -> tuple[dict[str, MaskStats], InstanceRule]:
+    """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
+    if state is not None and files is not None and read_stamp(state.root) == InputStamp(files, state.info.input):
+        known = stats_from_store(state, masks, rules.instances, rules.reading)
+        instances = stored_rule(state.info, [*known.values()], rules.instances)
+        if known and instances.instances_from != "auto":
+            return known, instances
+    return {}, rules.instances
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:

@@ -11,9 +11,9 @@ from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, Reader
 from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
 from segprep.runs.plan import Plan, plan
-from segprep.runs.scan import Scan, require_readable, scan
-from segprep.runs.settings import Data, chosen_data
-from segprep.runs.verify import Source, VerifyReport, check_state, find_masks_again, source_name, verify
+from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
+from segprep.runs.settings import Data
+from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
 from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
 from segprep.store.schema import decode_manifest, target_info
@@ -80,12 +80,7 @@ def repair(
 
 
 def _rewrite(
-    state: StoreState,
-    source: Source,
-    masks: MaskSet,
-    damage: tuple[Finding, ...],
-    workers: Workers,
-    progress: Progress,
+    state: StoreState, source: Source, masks: MaskSet, damage: tuple[Finding, ...], workers: Workers, progress: Progress
 ) -> tuple[Finding, ...]:
     """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
     with open_executor(workers, len(masks.refs)) as executor:

@@ -1,23 +1,26 @@
 """Scan: every mask is loaded once, for the statistics that a plan needs before the first pixel is written."""
 
+import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, SegprepError
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
 from segprep.masks.pieces import has_scattered_instance
+from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.masks.touching import touching_pairs
 from segprep.paths.anypath import AnyPath
+from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet, find
-from segprep.runs.settings import OnError, Rules
+from segprep.runs.settings import Data, OnError, Rules
 from segprep.store.schema import ProblemInfo
-from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, try_jobs
+from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
 
 LEFT_OUT = "mask left out"
 OWN_REFS = "refs"
@@ -28,6 +31,8 @@ MOST_REASONS = 10
 """Masks that cannot be read whose reasons are printed."""
 
 Classes: TypeAlias = ClassTable | Sequence[str] | None
+Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
+"""A data set as `chosen_data` gives it."""
 
 
 class Scan(NamedTuple):
@@ -66,9 +71,37 @@ def escape_controls(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes = None) -> MaskSet:
+def chosen_data(data: Data, workers: Workers, name: str = "data") -> Source:
+    """Data set as the workers need it; OptionError for anything else, InputError for a segprep store."""
+    if isinstance(data, str | os.PathLike | BucketPath):
+        from segprep.store.metadata import read_info  # noqa: PLC0415 - Zarr is slow to import
+
+        path = workers.place(data, name)
+        try:
+            info = read_info(path)
+        except SegprepError:
+            return path
+        raise InputError(
+            f"{path}: is a segprep store, made from {info.source}, not a data set; a command names the data set first, "
+            "and the store second"
+        )
+    if not isinstance(data, Iterable):
+        raise OptionError(f"{name}={data!r}: must be a path, or a sequence of refs")
+    refs = tuple(data)
+    for ref in refs:
+        lacking = [member for member in ("key", "split", "load") if not hasattr(ref, member)]
+        if lacking:
+            raise OptionError(f"{name}={data!r}: must be a path, or refs; {ref!r} lacks {', '.join(lacking)}")
+        if not isinstance(ref.key, str):
+            raise OptionError(f"{name}: {ref!r} has key={ref.key!r}: must be a string")
+        if ref.split not in (None, *SPLITS):
+            raise OptionError(f"{name}: {ref.key!r} has split={ref.split!r}: must be 'train', 'val', 'test' or None")
+    return refs
+
+
+def masks_of(source: Source, rules: Rules, classes: Classes = None) -> MaskSet:
     """Masks of a data set: those that a reader finds at a path, or given refs, whose only class is "instance" by default."""
-    if not isinstance(source, Sequence):
+    if not isinstance(source, tuple):
         if classes is not None:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
         return find(source, format=rules.format, options=rules.reading)
@@ -84,7 +117,7 @@ def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes
             raise InputError(f"data: {count} refs have the key {key!r}; keys must be unique")
         if not key.isprintable():
             raise InputError(f"data: the key {key!a} has characters that cannot be written")
-    return MaskSet(OWN_REFS, classes, tuple(source))
+    return MaskSet(OWN_REFS, classes, source)
 
 
 def scan(

@@ -17,13 +17,12 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_or
 import msgspec
 import numpy as np
 
-from segprep.errors import InputError, OptionError, SegprepError, SegprepWarning, check_choice, type_words
+from segprep.errors import OptionError, SegprepWarning, check_choice, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
-from segprep.masks.splits import SPLITS, SplitRule
+from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
-from segprep.paths.bucket import BucketPath
 from segprep.readers import READERS, Crowd, Reader, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.border import BorderBetween
@@ -31,7 +30,6 @@ from segprep.targets.class_weights import AbsentClass
 from segprep.targets.distance import DistancePer
 from segprep.targets.target import Dtype, require_target
 from segprep.targets.weights import PRESETS
-from segprep.workers.jobs import Workers
 
 T = TypeVar("T")
 
@@ -93,7 +91,7 @@ class Settings(ReadSettings, SplitSettings, total=False):
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules about masks, which apply before any target is computed.
+    """Rules about masks, which apply before any target is computed: how these are read, found and split.
 
     Attributes
     ----------
@@ -104,12 +102,6 @@ class Rules:
     on_error : str
         Leave out bad annotations, and stop if a mask cannot be read (``skip-annotation``); leave out such masks too
         (``skip-mask``, then the exit code is 1); or stop at any problem (``fail``).
-    reading : ReadOptions
-        How masks are read.
-    instances : InstanceRule
-        How instances are found and separated.
-    split : SplitRule
-        How masks are split.
     """
 
     format: str | Reader | None = None
@@ -134,7 +126,7 @@ RULES = (*READING, SplitRule, Rules)
 
 def settings_of(kind: Any) -> list[Field[Any]]:
     """Fields of a target or rule that are settings; the others follow from the data, or from other parameters."""
-    return [each for each in fields(kind) if "bound" not in each.metadata]
+    return [field for field in fields(kind) if "bound" not in field.metadata]
 
 
 def setting_names(*kinds: Any) -> list[str]:
@@ -158,14 +150,10 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
         if not isinstance(item, str):
             require_target(item)
     _check_used(settings, items)
-    names = [item for item in items if isinstance(item, str)]
-    if settings.get("preset") not in (None, "falk2019") and not {"weights", "border"}.intersection(names):
-        preset = settings["preset"]
-        warnings.warn(
-            f"preset={preset!r}: has no effect without weights or border among the targets",
-            SegprepWarning,
-            stacklevel=3,
-        )
+    preset, names = settings.get("preset"), {item for item in items if isinstance(item, str)}
+    if preset not in (None, "falk2019") and names.isdisjoint({"weights", "border"}):
+        text = f"preset={preset!r}: has no effect without weights or border among the targets"
+        warnings.warn(text, SegprepWarning, stacklevel=3)
     settings = _with_preset(settings)
     chosen = [made_of(_kind(item), settings) if isinstance(item, str) else item for item in items]
     return chosen, _rules(settings, split_rule(split, settings))
@@ -184,17 +172,16 @@ def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
     (0.8, 0.2, 0.0)
     """
     given = _given(SplitRule, settings)
+    shares: Any = split.split(",") if isinstance(split, str) else split
     if isinstance(split, SplitRule):
         return replace(split, **given)
     if split is None:
         return SplitRule(**given)
-    if isinstance(split, os.PathLike):
-        return SplitRule(file=_readable("split", os.fspath(split)), **given)
     try:
-        numbers = [float(share) for share in (split.split(",") if isinstance(split, str) else split)]
+        numbers = [float(share) for share in shares]
     except (TypeError, ValueError):
-        if isinstance(split, str):
-            return SplitRule(file=_readable("split", split), **given)
+        if isinstance(split, str | os.PathLike):
+            return SplitRule(file=_readable(os.fspath(split)), **given)
         numbers = []
     if len(numbers) not in (2, 3):
         raise OptionError(f"split={split!r}: give the shares of train, val and test, as in '0.8,0.1,0.1', or a file")
@@ -202,55 +189,24 @@ def split_rule(split: Split, settings: Mapping[str, Any]) -> SplitRule:
     return SplitRule((train, val, test), **given)
 
 
-def _readable(name: str, file: str) -> str:
-    """File of a setting, if it can be opened."""
+def _readable(file: str) -> str:
+    """File of splits, if it can be opened."""
     try:
         Path(file).open("rb").close()
     except OSError as error:
-        raise OptionError(f"{name}={file!r}: cannot be read: {error.strerror}") from error
+        raise OptionError(f"split={file!r}: cannot be read: {error.strerror}") from error
     return file
-
-
-def chosen_data(data: Data, workers: Workers, name: str = "data") -> AnyPath | tuple[MaskRef, ...]:
-    """Path of a data set as the workers need it, or refs; OptionError for anything else, InputError for a segprep store."""
-    if isinstance(data, str | os.PathLike | BucketPath):
-        return _no_store(workers.place(data, name))
-    if not isinstance(data, Iterable):
-        raise OptionError(f"{name}={data!r}: must be a path, or a sequence of refs")
-    refs = tuple(data)
-    for ref in refs:
-        lacking = [member for member in ("key", "split", "load") if not hasattr(ref, member)]
-        if lacking:
-            raise OptionError(f"{name}={data!r}: must be a path, or refs; {ref!r} lacks {', '.join(lacking)}")
-        if not isinstance(ref.key, str):
-            raise OptionError(f"{name}: {ref!r} has key={ref.key!r}: must be a string")
-        if ref.split not in (None, *SPLITS):
-            raise OptionError(f"{name}: {ref.key!r} has split={ref.split!r}: must be 'train', 'val', 'test' or None")
-    return refs
-
-
-def _no_store(path: AnyPath) -> AnyPath:
-    """Path, if no segprep store is there."""
-    from segprep.store.metadata import read_info  # noqa: PLC0415 - Zarr is slow to import
-
-    try:
-        info = read_info(path)
-    except SegprepError:
-        return path
-    raise InputError(
-        f"{path}: is a segprep store, made from {info.source}, not a data set; a command names the data set first, and "
-        "the store second"
-    )
 
 
 def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
     """Raise OptionError for a setting that is not known."""
     for name in settings:
-        if name not in known and name in setting_names(*TARGETS, *RULES):
+        if name in known:
+            continue
+        if name in setting_names(*TARGETS, *RULES):
             raise OptionError(f"{name}: no setting of this function; it belongs to preprocess, which computes targets")
-        if name not in known:
-            close = get_close_matches(name, known, n=1)
-            raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
+        close = get_close_matches(name, known, n=1)
+        raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
 
 
 def target_kinds() -> dict[str, type[Target]]:
@@ -260,11 +216,10 @@ def target_kinds() -> dict[str, type[Target]]:
 
 def _kind(name: str) -> type[Target]:
     """Target of this name."""
-    kinds = target_kinds()
     if name in ALWAYS:
         raise OptionError(f"targets={name!r}: always written; leave it out")
-    check_choice("targets", name, kinds)
-    return kinds[name]
+    check_choice("targets", name, target_kinds())
+    return target_kinds()[name]
 
 
 def _check_used(settings: Mapping[str, Any], items: Sequence[str | Target]) -> None:
@@ -337,13 +292,12 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
 
 def _class_weights(value: str | os.PathLike[str] | Mapping[str, float]) -> str | dict[str, float]:
     """Name of a formula, or weights by class name, also from a JSON file."""
+    weights: Any = value
     if not isinstance(value, Mapping | str | os.PathLike):
         raise OptionError(f"class_weights={value!r}: must be the name of a formula, or weights by class name")
-    if isinstance(value, Mapping):
-        weights: Any = value
-    elif Path(value).suffix.lower() != ".json":
-        return str(value)
-    else:
+    if not isinstance(value, Mapping):
+        if Path(value).suffix.lower() != ".json":
+            return str(value)
         try:
             weights = json.loads(Path(value).read_text(encoding="utf-8"))
         except OSError as error:
@@ -353,6 +307,5 @@ def _class_weights(value: str | os.PathLike[str] | Mapping[str, float]) -> str |
     try:
         return msgspec.convert(weights, dict[str, float])
     except msgspec.ValidationError:
-        raise OptionError(
-            f'class_weights={str(value)!r}: must be of the form {{"name of a class": 1.5, ...}}'
-        ) from None
+        text = f'class_weights={str(value)!r}: must be of the form {{"name of a class": 1.5, ...}}'
+        raise OptionError(text) from None

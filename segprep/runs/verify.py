@@ -7,7 +7,7 @@ everything that is missing or cut short; a deep check reads and decodes every sh
 import os
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,20 +20,14 @@ from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
-from segprep.runs.scan import OWN_REFS, masks_of
-from segprep.runs.settings import Data, Rules, chosen_data, typed_value
+from segprep.runs.scan import OWN_REFS, Source, chosen_data, masks_of
+from segprep.runs.settings import Data, Rules, typed_value
 from segprep.store.dataset import Dataset
-from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
 from segprep.targets.target import MaskFacts, check, computed
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
-
-Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
-"""A data set as `chosen_data` gives it."""
-SAMPLE = 16
-"""Number of masks that are computed again by default."""
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
@@ -73,7 +67,7 @@ def verify(  # noqa: PLR0913 - keywords
     deep: bool = False,
     against: Data | None = None,
     format: str | Reader | None = None,  # noqa: A002 - as in preprocess
-    sample: int = SAMPLE,
+    sample: int = 16,
     seed: int = 0,
     targets: Targets = (),
     workers: int | str | Workers | None = None,
@@ -121,10 +115,9 @@ def verify(  # noqa: PLR0913 - keywords
     """
     deep = typed_value("deep", deep, bool)
     sample, seed = typed_value("sample", sample, int), typed_value("seed", seed, int)
-    if seed < 0:
-        raise OptionError(f"seed={seed}: must be at least 0")
-    if sample < 1:
-        raise OptionError(f"sample={sample}: must be at least 1")
+    for name, value, least in (("seed", seed, 0), ("sample", sample, 1)):
+        if value < least:
+            raise OptionError(f"{name}={value}: must be at least {least}")
     workers = Workers.of(workers)
     root = workers.place(store)
     state = read_state(root, targets)
@@ -136,7 +129,7 @@ def verify(  # noqa: PLR0913 - keywords
         raise IntegrityError(
             f"{root}: is incomplete: {state_of_shards}; rerun the command that writes it, without a part, to complete it"
         )
-    again: Sequence[_Again] = ()
+    again: list[_Again] = []
     if against is not None:
         source = chosen_data(against, workers, "against")
         again = _sampled(state, source, find_masks_again(state, source, format), sample, seed)
@@ -160,7 +153,7 @@ def check_state(
             )
             for shard, items in zip(shards, shards_of, strict=True)
         ]
-        of_shards: dict[int, list[Finding]] = {}
+        of_shards: list[list[Finding]] = [[] for _ in shards]
         done = 0
         for index, problems in run_jobs(executor, jobs):
             masks = _names(keys, shards[index].masks)
@@ -168,7 +161,7 @@ def check_state(
             done += len(shards[index].masks)
             progress("verify", done, state.info.masks)
         compared = _compared(executor, state, again)
-    findings = [*state.findings, *chain.from_iterable(of_shards[index] for index in sorted(of_shards)), *compared]
+    findings = [*state.findings, *chain.from_iterable(of_shards), *compared]
     return VerifyReport(
         store=str(state.root),
         shards=sum(map(len, shards_of)),
@@ -216,23 +209,18 @@ def _check_shards(
             problems.append((shard.record_path, "is damaged"))
         elif record.fingerprint != shard.fingerprint:
             problems.append((shard.record_path, "is from a run with other settings"))
-        elif (
-            problem := _shard_problem(root, shard, record, (facts or ())[shard.start :])
-            if deep
-            else _size(root, shard, record)
-        ):
+        elif problem := _shard_problem(root, shard, record, (facts or ())[shard.start :], deep):
             problems.append((shard.path, problem))
     return problems
 
 
-def _size(root: AnyPath, shard: TargetShard, record: Record) -> str | None:
-    """Damage of a shard, by its size."""
-    size = answer_of(lambda: (root / shard.path).stat().st_size)
-    return size if isinstance(size, str) else size_problem(size, record.bytes)
-
-
-def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts]) -> str | None:
-    """Damage of a shard, by its bytes, or the first value out of its range."""
+def _shard_problem(
+    root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts], deep: bool
+) -> str | None:
+    """Damage of a shard, by its size; if `deep`, by its bytes, or the first value out of its range."""
+    if not deep:
+        size = answer_of(lambda: (root / shard.path).stat().st_size)
+        return size if isinstance(size, str) else size_problem(size, record.bytes)
     data = bytes_of(root / shard.path)
     if problem := problem_of(data, record):
         return problem
@@ -245,9 +233,6 @@ def _shard_problem(root: AnyPath, shard: TargetShard, record: Record, facts: Seq
         if shard.target is not None and (problem := check(shard.target, row, mask)):
             return f"{mask.key}: {problem}"
     return None
-
-
-# --- comparison with the data set ------------------------------------------------------------------------------------
 
 
 def find_masks_again(state: StoreState, data: Source, form: str | Reader | None) -> MaskSet:
@@ -282,22 +267,12 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
     digests = state.table("digest") if state.is_intact("digest") else None
     shard_of = {mask: shard for shard in layout.shards() for mask in shard.masks}
     picked = np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False)
-    return [
-        _Again(
-            mask,
-            refs[keys[mask]],
-            None if digests is None else bytes(digests[mask]),
-            _shards_with(state, layout, shard_of[mask], mask),
-            _names(keys, shard_of[mask].masks),
-        )
-        for mask in sorted(picked.tolist())
-    ]
-
-
-def _shards_with(state: StoreState, layout: Layout, shard: Shard, mask: int) -> list[TargetShard]:
-    """The shard of every target that holds a mask."""
-    row = shard.masks.index(mask)
-    return [item for item in state.shards(layout, shard) if item.has(row)]
+    again = []
+    for mask in sorted(picked.tolist()):
+        shard, digest = shard_of[mask], None if digests is None else bytes(digests[mask])
+        shards = [item for item in state.shards(layout, shard) if item.has(shard.masks.index(mask))]
+        again.append(_Again(mask, refs[keys[mask]], digest, shards, _names(keys, shard.masks)))
+    return again
 
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
@@ -323,22 +298,20 @@ def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[
     complete, mask = load_mask(again.ref, rule, len(dataset.info.classes))
     if again.digest is not None and mask_digest(complete) != again.digest:
         return None
-    problems = []
-    for shard in again.shards:
-        if shard.target is None:
-            continue
-        expected = computed(shard.target, mask, again.ref.key)
-        try:
-            problem = _difference(dataset.array(again.mask, shard.target.name), expected)
-        except IntegrityError as error:
-            problem = str(error)
-        if problem:
-            problems.append((shard.path, problem))
-    return problems
+    differences = (
+        (shard.path, _difference(dataset, again.mask, shard.target.name, computed(shard.target, mask, again.ref.key)))
+        for shard in again.shards
+        if shard.target is not None
+    )
+    return [(path, problem) for path, problem in differences if problem]
 
 
-def _difference(stored: NDArray[Any], expected: NDArray[Any]) -> str | None:
-    """Difference between an array and the expected one."""
+def _difference(dataset: Dataset, mask: int, target: str, expected: NDArray[Any]) -> str | None:
+    """Difference between a stored array and the expected one."""
+    try:
+        stored = dataset.array(mask, target)
+    except IntegrityError as error:
+        return str(error)
     if stored.shape != expected.shape:
         return f"has shape {stored.shape} instead of {expected.shape}"
     count = int(np.count_nonzero(stored != expected))
