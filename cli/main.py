@@ -71,11 +71,11 @@ def _status() -> int:
 
     show_others = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, SegprepWarning):
             print_message(f"warning: {in_options(str(message))}")
         else:
-            show_others(message, category, *where)
+            show_others(message, category, *where, **more)
 
     warnings.showwarning = show
     status = main.main(prog_name="segprep", standalone_mode=False)
