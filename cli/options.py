@@ -23,6 +23,7 @@ METAVARS = {
     "class_pattern": "REGEX",
     "class_weights": "NAME|FILE",
     "clip_class_weights": "LOW,HIGH",
+    "format": "NAME",
     "group": "REGEX",
 }
 """Forms of values, where the type of the field does not show them."""
@@ -139,7 +140,7 @@ def _field_option(name: str, annotation: Any, default: object, text: str, headin
         kind: Any = click.Choice(choices)
     else:
         kind = annotation if annotation in (int, float) else str
-        text += f" Names: {', '.join(choices)}." if choices else ""
+        text += f" Names: {', '.join(choices)}." if choices and name == "class_weights" else ""
     metavar = METAVARS.get(name)
     if metavar is None and len(types) > 1 and kind is str:
         metavar = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])

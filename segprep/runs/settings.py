@@ -96,7 +96,7 @@ class Rules:
     Attributes
     ----------
     format : str or Reader or None
-        Format of the data; detected by default.
+        Format of the data, one of those that ``segprep formats`` lists; detected by default.
     canvas : (int, int) or None
         Height and width in pixels to which all masks are padded; by default a few sizes that fit.
     on_error : str
