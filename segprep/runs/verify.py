@@ -302,7 +302,7 @@ def _shards_with(state: StoreState, layout: Layout, shard: Shard, mask: int) -> 
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
     """Differences between the store and masks that are computed again."""
-    dataset = Dataset(state.root, state.info, np.arange(state.info.masks), incomplete=True)
+    dataset = Dataset(state.root, state.info, incomplete=True)
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
     problems = dict(run_jobs(executor, jobs))
     changed = [mask.ref.key for index, mask in enumerate(again) if problems[index] is None]
