@@ -95,6 +95,7 @@ class ChunkReader:
         contents = iter(storage(shard).read_ranges(ranges))
         channels = self.spec.shape[1:-2]
         values = np.empty((*channels, height, width), self.spec.dtype)
+        block = np.empty((tall, wide), values.dtype)
         places = product(*map(range, channels), rows, columns)
         for (offset, length), (*channel, row, column) in zip(entries, places, strict=True):
             source_y, target_y = _overlap(row * tall, tall, y, height)
@@ -105,7 +106,6 @@ class ChunkReader:
             elif part.shape == (tall, wide) and part.flags.c_contiguous:
                 _decode(next(contents), length, part)
             else:
-                block = np.empty((tall, wide), part.dtype)
                 _decode(next(contents), length, block)
                 part[:] = block[source_y, source_x]
         return values
