@@ -12,14 +12,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import BoolArray, CountArray
+from segprep.arrays import CountArray
 from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
-from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
+from segprep.masks.rle import runs_bitmap
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
 from segprep.store.chunks import ChunkReader, Window, open_chunks
+from segprep.store.instances import Instances
 from segprep.store.metadata import read_info
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
 from segprep.store.shards import array_spec
@@ -84,59 +85,11 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
 
 
 @dataclass(frozen=True, eq=False)
-class Instances:
-    """Complete instances of one mask, including pixels hidden by others or removed between touching instances.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Height and width of the mask in pixels.
-    crops : tuple of InstanceCrop
-        Pixels of the instances ``1..N`` within their bounding boxes.
-    classes : (N,) int32 array
-        Class code of each instance.
-    planes : (N,) int32 array
-        Plane of each instance; instances in one plane do not overlap.
-    """
-
-    shape: tuple[int, int]
-    crops: tuple[InstanceCrop, ...]
-    classes: NDArray[np.int32]
-    planes: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __repr__(self) -> str:
-        height, width = self.shape
-        codes = ", ".join(map(str, np.unique(self.classes)))
-        return f"<{len(self)} instances in {height} x {width} pixels; classes {codes or 'none'}>"
-
-    @property
-    def boxes(self) -> NDArray[np.int64]:
-        """Bounding boxes as in COCO, [x, y, width, height] in pixels, shape (N, 4)."""
-        boxes = [(crop.x, crop.y, crop.pixels.shape[1], crop.pixels.shape[0]) for crop in self.crops]
-        return np.array(boxes, np.int64).reshape(-1, 4)
-
-    @property
-    def masks(self) -> BoolArray:
-        """One mask per instance, shape (N, H, W)."""
-        masks = np.zeros((len(self), *self.shape), np.bool_)
-        for mask, (y, x, pixels) in zip(masks, self.crops, strict=True):
-            mask[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-        return masks
-
-    def rle(self) -> list[dict[str, Any]]:
-        """Each instance as COCO's compressed RLE: ``{"size": [height, width], "counts": str}``."""
-        return [{"size": list(self.shape), "counts": runs_string(bitmap_runs(mask))} for mask in self.masks]
-
-
-@dataclass(frozen=True, eq=False)
 class Dataset:
     """Masks of a store; ``dataset[i]`` or ``dataset[key]`` is a dict of arrays.
 
-    Threads may share it. A forked process may use it further, unless the store is in a bucket; another process gets it by
-    pickle, without what was read: it selects again from the tables of the store.
+    Threads may share it, and a forked process may use it, unless the store is in a bucket. Pickled, it has neither tables nor
+    rows: the other process selects the masks again, by the tables of the store.
 
     Attributes
     ----------
@@ -180,10 +133,7 @@ class Dataset:
         return self.read(index)
 
     def read(
-        self,
-        index: int | str,
-        window: Window | None = None,
-        targets: Sequence[str] | None = None,
+        self, index: int | str, window: Window | None = None, targets: Sequence[str] | None = None
     ) -> dict[str, Any]:
         """Key and arrays of one mask, or of a part of it, which takes only the chunks that it meets.
 
