@@ -172,6 +172,38 @@ class BucketPath:
 
     mapped = read_bytes
 
+    def read_end(self, length: int) -> tuple[bytes, int]:
+        """Last `length` bytes of an object, or all if it has fewer, and its size."""
+        if self.bucket.startswith("az:"):  # Azure knows no ranges from the end
+            size = self.stat().st_size
+            return (self.read_ranges([(max(0, size - length), min(length, size))])[0] if size else b""), size
+        try:
+            with as_os_errors(self):
+                options = {"range": {"suffix": length}}
+                answer = interruptible(client(self.bucket).get, str(self.key), options=options)
+                return bytes(memoryview(interruptible(answer.bytes))), answer.meta["size"]
+        except OSError:
+            if self._head().st_size:
+                raise
+            return b"", 0  # of which no range can be requested
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Parts of an object, each from its offset and of its length in bytes; by one request if they are close.
+
+        Those beyond its end are cut, or empty.
+        """
+        if not ranges:
+            return []
+        starts, lengths = zip(*ranges, strict=True)
+        try:
+            with as_os_errors(self):
+                parts = interruptible(client(self.bucket).get_ranges, str(self.key), starts=starts, lengths=lengths)
+                return [bytes(memoryview(part)) for part in parts]
+        except OSError:
+            if self._head().st_size >= max(map(sum, ranges)):
+                raise
+            return [b"" for _ in ranges]
+
     def read_text(self, encoding: str) -> str:
         """Content as text."""
         return self.read_bytes().decode(encoding)

@@ -57,6 +57,21 @@ class DiskPath:
             # An empty file cannot be mapped.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.path.stat().st_size else b""
 
+    def read_end(self, length: int) -> tuple[bytes, int]:
+        """Last `length` bytes of a file, or all if it has fewer, and its size."""
+        with self.path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            length = min(length, size)
+            return os.pread(file.fileno(), length, size - length), size
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Parts of a file, each from its offset and of its length in bytes."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            return [os.pread(descriptor, length, offset) for offset, length in ranges]
+        finally:
+            os.close(descriptor)
+
     def listed_once(self) -> AbstractContextManager[None]:
         """Context that does nothing: a disk is listed each time."""
         return nullcontext()

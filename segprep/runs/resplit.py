@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Unpack
 
 import msgspec
-import numpy as np
 
 from segprep.errors import IntegrityError, OptionError, SegprepWarning
 from segprep.masks.instances import InstanceRule
@@ -113,7 +112,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
         targets=infos,
     )
     plan = Plan(now, layout, fitted, tables | {"split": split_of, "fold": fold_of})
-    dataset = Dataset(root, info, np.arange(info.masks))
+    dataset = Dataset(root, info)
     refs = [StoredRef(dataset, index, key) for index, key in enumerate(keys)]
     # The instances of the store are complete; only what the targets show of them is computed again.
     instances = InstanceRule(overlap=info.instance_rule.overlap, separate=info.instance_rule.separate)

@@ -1,25 +1,30 @@
 """Reading a store, for training loops."""
 
 import os
-from dataclasses import dataclass, fields, replace
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index as as_integer
 from typing import Any
 
+import msgspec
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from segprep.arrays import BoolArray, CountArray
+from segprep.arrays import CountArray
 from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
-from segprep.masks.rle import bitmap_runs, runs_bitmap, runs_string
+from segprep.masks.rle import runs_bitmap
 from segprep.paths.anypath import AnyPath, parse_path
+from segprep.paths.files import storage
+from segprep.store.chunks import ChunkReader, Window, open_chunks
+from segprep.store.instances import Instances
 from segprep.store.metadata import read_info
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
-from segprep.store.shards import array_spec, shard_name
-from segprep.store.tables import MISSING, bucket_of, decode_keys, read_table, reading_errors, require_form, zarr_store
+from segprep.store.shards import array_spec
+from segprep.store.tables import bucket_of, decode_keys, read_table, reading_errors
 
 NO_FOLD = 255
 
@@ -75,61 +80,16 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
         raise IntegrityError(
             f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
         )
-    dataset = Dataset(root, info, np.arange(info.masks), incomplete)
+    dataset = Dataset(root, info, incomplete)
     return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
-
-
-@dataclass(frozen=True, eq=False)
-class Instances:
-    """Complete instances of one mask, including pixels hidden by others or removed between touching instances.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Height and width of the mask in pixels.
-    crops : tuple of InstanceCrop
-        Pixels of the instances ``1..N`` within their bounding boxes.
-    classes : (N,) int32 array
-        Class code of each instance.
-    planes : (N,) int32 array
-        Plane of each instance; instances in one plane do not overlap.
-    """
-
-    shape: tuple[int, int]
-    crops: tuple[InstanceCrop, ...]
-    classes: NDArray[np.int32]
-    planes: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __repr__(self) -> str:
-        height, width = self.shape
-        codes = ", ".join(map(str, np.unique(self.classes)))
-        return f"<{len(self)} instances in {height} x {width} pixels; classes {codes or 'none'}>"
-
-    @property
-    def boxes(self) -> NDArray[np.int64]:
-        """Bounding boxes as in COCO, [x, y, width, height] in pixels, shape (N, 4)."""
-        boxes = [(crop.x, crop.y, crop.pixels.shape[1], crop.pixels.shape[0]) for crop in self.crops]
-        return np.array(boxes, np.int64).reshape(-1, 4)
-
-    @property
-    def masks(self) -> BoolArray:
-        """One mask per instance, shape (N, H, W)."""
-        masks = np.zeros((len(self), *self.shape), np.bool_)
-        for mask, (y, x, pixels) in zip(masks, self.crops, strict=True):
-            mask[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-        return masks
-
-    def rle(self) -> list[dict[str, Any]]:
-        """Each instance as COCO's compressed RLE: ``{"size": [height, width], "counts": str}``."""
-        return [{"size": list(self.shape), "counts": runs_string(bitmap_runs(mask))} for mask in self.masks]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Masks of a store; ``dataset[i]`` or ``dataset[key]`` is a dict of arrays.
+
+    Threads may share it, and a forked process may use it, unless the store is in a bucket. Pickled, it has neither tables nor
+    rows: the other process selects the masks again, by the tables of the store.
 
     Attributes
     ----------
@@ -137,16 +97,16 @@ class Dataset:
         The store.
     info : StoreInfo
         Its contents.
-    rows : (n,) int array
-        Rows of the selected masks in the store's tables.
     incomplete : bool
         As in `open`.
+    selected : tuple of (str or None, int or None)
+        Split and fold of each selection that the masks must meet.
     """
 
     root: AnyPath
     info: StoreInfo
-    rows: NDArray[np.intp]
     incomplete: bool = False
+    selected: tuple[tuple[str | None, int | None], ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -157,17 +117,48 @@ class Dataset:
         splits = ", ".join(f"{name} {count:,}" for name, count in counts)
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # opened arrays and tables stay here
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self.root, zlib.compress(msgspec.json.encode(self.info)), self.incomplete, self.selected
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        root, info, incomplete, selected = state
+        info = msgspec.json.decode(zlib.decompress(info), type=StoreInfo)
+        vars(self).update(root=root, info=info, incomplete=incomplete, selected=selected)
 
     def __contains__(self, key: object) -> bool:
         return key in self._index_of
 
     def __getitem__(self, index: int | str) -> dict[str, Any]:
         """Key and arrays of one mask, by index or key: ``key`` and every target, shape (..., H, W), at its true size."""
+        return self.read(index)
+
+    def read(
+        self, index: int | str, window: Window | None = None, targets: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Key and arrays of one mask, or of a part of it, which takes only the chunks that it meets.
+
+        Parameters
+        ----------
+        index : int or str
+            Index or key of the mask.
+        window : (int, int, int, int) or None
+            y, x, height and width of the part in pixels, within the mask; None reads all of it.
+        targets : list of str or None
+            Names of the targets to read; None reads every target.
+
+        Returns
+        -------
+        dict
+            ``key``, and each target, shape (..., height, width).
+
+        Raises
+        ------
+        OptionError
+            If the window does not lie within the mask, or the store has no such target.
+        """
         index = self._position(index)
-        names = [target.name for target in self.info.targets]
-        return {"key": self.keys[index], **{name: self.array(index, name) for name in names}}
+        names = list(self._targets) if targets is None else list(targets)
+        return {"key": self.keys[index], **self._read(index, names, window)}
 
     def _position(self, index: int | str) -> int:
         """Index of a mask that is given by its index, which may be negative, or its key."""
@@ -187,37 +178,49 @@ class Dataset:
 
     def array(self, index: int | str, target: str) -> NDArray[Any]:
         """Array of one target of one mask, by index or key, at its true size."""
-        info = next((item for item in self.info.targets if item.name == target), None)
-        if info is None:
-            names = ", ".join(item.name for item in self.info.targets)
-            raise OptionError(f"{self.root}: has no target {target!r}, only {names}")
-        mask = int(self.rows[self._position(index)])
+        return self._read(self._position(index), [target], None)[target]
+
+    def _read(self, index: int, targets: Sequence[str], window: Window | None) -> dict[str, NDArray[Any]]:
+        """Window of some targets of one mask; in a bucket, all at the same time."""
+        for target in targets:
+            if target not in self._targets:
+                raise OptionError(f"{self.root}: has no target {target!r}, only {', '.join(self._targets)}")
+        mask = int(self.rows[index])
         number, row, height, width = (int(self._table(name)[mask]) for name in ("bucket", "row", "height", "width"))
+        if number >= len(self.info.buckets):
+            raise IntegrityError(f"{self.root}: table bucket: mask {mask} is in bucket {number}, which does not exist")
         bucket = self.info.buckets[number]
-        with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
-            array = self._array(bucket, info)
-            if not self.incomplete:
-                self._require(f"{bucket.name}/{target}/{shard_name(row // array.shards[0], array.ndim)}")
-            return np.asarray(array[row, ..., :height, :width])
+        if row >= bucket.rows or height > bucket.height or width > bucket.width:
+            place = f"{height} x {width} pixels in row {row} of {bucket.rows} of the bucket {bucket.name}"
+            raise IntegrityError(f"{self.root}: tables row, height and width: mask {mask} has {place}")
+        part = (0, 0, height, width) if window is None else self._window(index, window, height, width)
 
-    def _array(self, bucket: BucketInfo, target: TargetInfo) -> Any:
-        path = f"{bucket.name}/{target.name}"
-        if path not in self._arrays:
-            array: Any = zarr.open_array(zarr_store(self.root), path=path, mode="r", zarr_format=3)
-            spec = array_spec(bucket_of(bucket), target)
-            require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
-            self._arrays[path] = array
-        return self._arrays[path]
+        def read(target: str) -> NDArray[Any]:
+            with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
+                return self._reader(bucket, target).read(row, part)
 
-    def _require(self, shard: str) -> None:
-        """Raise IntegrityError if a shard is missing, for which Zarr would read fill values."""
-        if shard not in self._present:
-            try:
-                (self.root / shard).stat()
-            except MISSING:
-                message = f"{self.root}: {shard} is missing; run verify, and repair with the data set"
-                raise IntegrityError(message) from None
-            self._present.add(shard)
+        return dict(zip(targets, storage(self.root).map(read, targets), strict=True))
+
+    def _window(self, index: int, window: Window, height: int, width: int) -> Window:
+        """Window that a user gives, within a mask of this size."""
+        try:
+            y, x, tall, wide = map(as_integer, window)
+        except (TypeError, ValueError):
+            raise OptionError(f"window={window!r}: must be four integers, (y, x, height, width)") from None
+        if not (0 <= y < y + tall <= height and 0 <= x < x + wide <= width):
+            raise OptionError(
+                f"window={window!r}: must be (y, x, height, width) within the {height} x {width} pixels of "
+                f"{self.keys[index]!r}"
+            )
+        return y, x, tall, wide
+
+    def _reader(self, bucket: BucketInfo, target: str) -> ChunkReader:
+        """Reader of the array of a target in a bucket, opened once."""
+        path = f"{bucket.name}/{target}"
+        if path not in self._readers:
+            spec = array_spec(bucket_of(bucket), self._targets[target])
+            self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete)
+        return self._readers[path]
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
         """Masks of one split, of one fold, or of both.
@@ -234,20 +237,15 @@ class Dataset:
         OptionError
             If the store has no such split or fold.
         """
-        chosen = np.ones(len(self), np.bool_)
         if split is not None:
             check_choice("split", split, self.info.splits)
-            chosen = self._table("split")[self.rows] == self.info.splits.index(split)
         if fold is not None:
             count = self.info.split_rule.folds
             if count is None:
                 raise OptionError(f"fold={fold!r}: {self.root} has no folds; make them by resplit(store, folds=5)")
             if fold not in range(count):
                 raise OptionError(f"fold={fold!r}: {self.root} has {count} folds, counted from 0")
-        if fold is not None and split != "test":
-            folds = self._table("fold")[self.rows]
-            chosen = (folds != fold) & (folds != NO_FOLD) if split == "train" else folds == fold
-        return replace(self, rows=self.rows[chosen])
+        return replace(self, selected=(*self.selected, (split, fold)))
 
     def instances(self, index: int | str) -> Instances:
         """Complete instances of one mask, by index or key, bit for bit as they were read."""
@@ -288,9 +286,36 @@ class Dataset:
         )
 
     @cached_property
+    def rows(self) -> NDArray[np.intp]:
+        """Rows of the selected masks in the store's tables, shape (n,)."""
+        chosen = np.ones(len(self._table("bucket")), np.bool_)
+        for split, fold in self.selected:
+            folds = self._table("fold")
+            if split is not None and (fold is None or split == "test"):
+                chosen &= self._table("split") == self.info.splits.index(split)
+            elif split == "train":
+                chosen &= (folds != fold) & (folds != NO_FOLD)
+            elif fold is not None:
+                chosen &= folds == fold
+        return np.flatnonzero(chosen)
+
+    @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
         return decode_keys(self._table("key")[self.rows])
+
+    @property
+    def splits(self) -> list[str]:
+        """Split of each mask."""
+        codes = self._table("split")[self.rows]
+        if codes.max(initial=0) >= len(self.info.splits):
+            raise IntegrityError(f"{self.root}: table split: {codes.max()} is no index of {self.info.splits}")
+        return [self.info.splits[code] for code in codes.tolist()]
+
+    @property
+    def sizes(self) -> CountArray:
+        """Height and width of each mask in pixels, shape (n, 2)."""
+        return np.stack([self._table("height"), self._table("width")], axis=1)[self.rows].astype(np.int64)
 
     @property
     def class_pixels(self) -> CountArray:
@@ -320,14 +345,13 @@ class Dataset:
         return {key: index for index, key in enumerate(self.keys)}
 
     @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        """Arrays opened so far, by their paths: opening takes as long as reading a small mask."""
-        return {}
+    def _targets(self) -> dict[str, TargetInfo]:
+        return {target.name: target for target in self.info.targets}
 
     @cached_property
-    def _present(self) -> set[str]:
-        """Paths of the shards that are known to exist."""
-        return set()
+    def _readers(self) -> dict[str, ChunkReader]:
+        """Arrays opened so far, by their paths."""
+        return {}
 
     @cached_property
     def _starts(self) -> CountArray:

@@ -1,9 +1,12 @@
 """An object store on this machine, over HTTP."""
 
+import http.client
 import os
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 
 from segprep.paths.bucket import BucketPath
@@ -41,6 +44,44 @@ def serving():
             }
         finally:
             process.kill()
+
+
+@contextmanager
+def counted_requests():
+    """Requests that reach the server while the environment names this proxy of it: method, path and range of each."""
+    requests, server = [], os.environ["AWS_ENDPOINT_URL"]
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self):
+            requests.append((self.command, self.path, self.headers.get("Range")))
+            connection = http.client.HTTPConnection(server.partition("//")[2])
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"connection", "transfer-encoding", "date", "server"}:
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward  # noqa: N815 - names of http.server
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{proxy.server_port}"
+        try:
+            yield requests
+        finally:
+            os.environ["AWS_ENDPOINT_URL"] = server
+            proxy.shutdown()
 
 
 def make_bucket(name):
