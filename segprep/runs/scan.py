@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from segprep.errors import InputError, OptionError
+from segprep.errors import InputError, OptionError, escape_controls
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
@@ -54,15 +54,6 @@ class Scan(NamedTuple):
             ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
             for key, problem in (*self.masks.problems, *within, *unreadable)
         )
-
-
-def escape_controls(text: str) -> str:
-    r"""Text on one line: problems quote from files, which may contain the control codes of terminals.
-
-    >>> print(escape_controls("größe\n"))
-    größe\n
-    """
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def masks_of(source: AnyPath | Sequence[MaskRef], rules: Rules, classes: Classes = None) -> MaskSet:
