@@ -166,7 +166,7 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
 
 def bucket_of(info: BucketInfo) -> Bucket:
     """Bucket of a store, whose masks count from 0."""
-    return Bucket((info.height, info.width), tuple(range(info.rows)))
+    return Bucket((info.height, info.width), range(info.rows))
 
 
 def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[Any]) -> Layout:

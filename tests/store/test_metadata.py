@@ -22,7 +22,7 @@ from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import ReadOptions, find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
-from segprep.store.schema import FORMAT, StoreInfo
+from segprep.store.schema import FORMAT, BucketInfo, StoreInfo
 from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shard
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
@@ -100,7 +100,10 @@ def new_store(root, sizes, targets=EVERY_PRODUCT):
         hidden_pixels=0,
         classes=(),
         splits=SPLITS,
-        buckets=(),
+        buckets=tuple(
+            BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
+            for bucket in layout.buckets
+        ),
         targets=(),
         problems=(),
     )
@@ -509,6 +512,16 @@ def test_a_target_whose_name_is_a_path_is_none_of_a_store(coins_copy):
     (coins_copy / "zarr.json").write_text(text.replace('"name": "labels"', '"name": "../labels"'))
     with pytest.raises(IntegrityError, match=r"'\.\./labels' is no name of a target"):
         read_info(coins_copy)
+
+
+@pytest.mark.parametrize(("masks", "rows"), [(10**15, [10**15]), (2, [1]), (1, [2, -1]), (0, [])])
+def test_a_number_of_masks_that_no_store_has_is_an_error_before_memory_is_allocated(coins_copy, masks, rows):
+    root = metadata(coins_copy)
+    (bucket,) = root["attributes"]["buckets"]
+    root["attributes"] |= {"masks": masks, "buckets": [bucket | {"rows": number} for number in rows]}
+    (coins_copy / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(IntegrityError, match=f"not a segprep store: zarr.json: has {masks:,} masks, and buckets of"):
+        segprep.open(coins_copy)
 
 
 def test_info_does_not_depend_on_where_the_store_lies(coins_store, tmp_path):
