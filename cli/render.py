@@ -180,11 +180,13 @@ def _finding(finding: Finding) -> str:
 
 
 def split_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
-    """One line for the classes that train lacks and val or test has, and one for those that one of these lacks."""
+    """One line if train is empty, for the classes that it lacks and val or test has, and for those that one of these lacks."""
     if info.status != "complete":
         return
     split_of, pixels = read_table(path, info, "split"), read_table(path, info, "class_pixels")
     names = np.array([escape_controls(entry.name) for entry in info.classes], object)[1:]
+    if not (split_of == 0).any():
+        yield f"no mask is in {info.splits[0]}; --split 1,0,0 puts all masks there"
     train, *others = ((pixels[split_of == code, 1:] > 0).any(axis=0) for code in range(len(info.splits)))
     for code, there in enumerate(others, start=1):
         for have, lack, has, lacks in (

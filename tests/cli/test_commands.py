@@ -630,6 +630,16 @@ def test_classes_that_train_or_val_lacks_are_warned_about(classed, tmp_path, seg
     assert folded.stdout == f"{root}: train 2, val 1, test 0; folds 1, 1, 1\n"
 
 
+def test_folders_that_put_no_mask_into_train_are_warned_about(classed, tmp_path, segprep_here):
+    (classed / "train").rename(classed / "test")
+    ended = segprep_here("weights", classed, tmp_path / "out.zarr", "--class-weights", "none", "--workers", "1")
+    warning = "warning: no mask is in train; --split 1,0,0 puts all masks there\n"
+    assert f"segprep: {warning}" in ended.stderr
+    assert warning in segprep_here("info", tmp_path / "out.zarr").stdout
+    ended = segprep_here("split", tmp_path / "out.zarr", "--split", "1,0,0")
+    assert "no mask is in train" not in ended.stderr
+
+
 def test_an_error_of_a_store_is_spelled_in_the_options_that_made_it(classed, tmp_path, segprep_here):
     root, together, apart = tmp_path / "out.zarr", tmp_path / "together.json", tmp_path / "apart.json"
     together.write_text('{"train": ["train/a.png", "train/b.png", "val/c.png"]}')
