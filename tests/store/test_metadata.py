@@ -13,6 +13,8 @@ import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagecodecs import zstd_encode
+from numcodecs.checksum32 import CRC32C
 from PIL import Image
 
 import segprep
@@ -320,6 +322,14 @@ def test_a_damaged_table_is_an_integrity_error_that_names_it(coins_copy):
     chunk = coins_copy / "height" / "c" / "0"
     chunk.write_bytes(chunk.read_bytes()[::-1])
     with pytest.raises(IntegrityError, match="table height"):
+        read_table(coins_copy, read_info(coins_copy), "height")
+
+
+@pytest.mark.parametrize(("size", "reason"), [(2**25, "buffer is too small"), (3, "a chunk has 3 bytes instead of 4")])
+def test_a_chunk_of_a_table_takes_no_more_memory_than_a_chunk_has(coins_copy, size, reason):
+    chunk = zstd_encode(bytes(size), 3)
+    (coins_copy / "height/c/0").write_bytes(bytes(CRC32C(location="end").encode(chunk)))
+    with pytest.raises(IntegrityError, match=rf"table height cannot be read: .*{reason}"):
         read_table(coins_copy, read_info(coins_copy), "height")
 
 
