@@ -74,7 +74,7 @@ def _explain(error: BaseException) -> NoReturn:
     """Print an error in one line, and exit."""
     import click  # noqa: PLC0415 - see the module
 
-    from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
+    from segprep.errors import IS_A_BUG, JobError, SegprepError, StorageError  # noqa: PLC0415
 
     from .output import print_message  # noqa: PLC0415
     from .spelling import in_options  # noqa: PLC0415
@@ -95,6 +95,8 @@ def _explain(error: BaseException) -> NoReturn:
         for line in others:
             print_message(in_options(line))
         _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
+    if isinstance(error, MemoryError):
+        _fail(f"there is not enough memory{DEBUG}", StorageError.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
 
 

@@ -447,6 +447,15 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     assert info.instance_rule.separate == "falk2019"
 
 
+def test_a_lack_of_memory_is_no_bug(tmp_path, segprep_here, monkeypatch):
+    def read_info(root):
+        raise MemoryError
+
+    monkeypatch.setattr("segprep.runs.describe.read_info", read_info)
+    line = assert_one_line(segprep_here("info", tmp_path), 6)
+    assert line == "segprep: there is not enough memory; --debug shows where"
+
+
 def test_debug_shows_a_traceback(tmp_path):
     ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr", "--debug")
     assert ended.returncode == 3
