@@ -145,11 +145,11 @@ def _warner(others: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str, status: int) -> NoReturn:
     """Print a message and exit; with --debug, print the traceback before."""
-    from .output import print_message  # noqa: PLC0415 - see the module
+    from .output import print_details, print_message  # noqa: PLC0415 - see the module
 
     if "--debug" in sys.argv:
         import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
+        print_details(traceback.format_exc().splitlines())
     print_message(" ".join(message.split()))
     sys.exit(status)

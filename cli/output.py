@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 import click
@@ -21,8 +22,13 @@ def print_result(result: str) -> None:
 
 def print_message(line: str) -> None:
     """Print a line on stderr, if possible."""
+    print_details([f"segprep: {line}"])
+
+
+def print_details(lines: Iterable[str]) -> None:
+    """Print lines on stderr, if possible, such as those of a traceback."""
     try:
-        click.echo(f"segprep: {escape_controls(line)}", err=True)
+        click.echo("\n".join(map(escape_controls, lines)), err=True)
     except OSError:
         silence(sys.stderr)
 

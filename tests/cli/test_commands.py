@@ -448,7 +448,7 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
 
 
 def test_a_lack_of_memory_is_no_bug(tmp_path, segprep_here, monkeypatch):
-    def read_info(root):
+    def read_info(_):
         raise MemoryError
 
     monkeypatch.setattr("segprep.runs.describe.read_info", read_info)

@@ -197,3 +197,7 @@ def test_no_text_of_a_foreign_store_moves_the_cursor(segprep_here, coins_copy):
         assert (ended.stdout + ended.stderr).replace("\n", "").isprintable()
         assert not [line for line in ended.stdout.splitlines() if line.startswith("y")]
     assert json.loads(segprep_here("info", coins_copy, "--json").stdout)["source"] == moves
+    (coins_copy / "zarr.json").write_text(json.dumps(root).replace('"labels"', json.dumps(moves)))
+    ended = segprep_here("info", coins_copy, "--debug")
+    assert "Traceback" in ended.stderr
+    assert ended.stderr.replace("\n", "").isprintable()
