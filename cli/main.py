@@ -86,7 +86,7 @@ def _explain(error: BaseException) -> NoReturn:
     """Print an error in one line, and exit."""
     import click  # noqa: PLC0415 - see the module
 
-    from segprep.errors import IS_A_BUG, JobError, SegprepError  # noqa: PLC0415
+    from segprep.errors import IS_A_BUG, JobError, SegprepError, StorageError  # noqa: PLC0415
 
     from .output import print_message  # noqa: PLC0415
     from .spelling import in_options  # noqa: PLC0415
@@ -107,6 +107,8 @@ def _explain(error: BaseException) -> NoReturn:
         for line in others:
             print_message(in_options(line))
         _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
+    if isinstance(error, MemoryError):
+        _fail(f"there is not enough memory{DEBUG}", StorageError.exit_code)
     _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
 
 
@@ -139,11 +141,11 @@ def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def _fail(message: str, status: int) -> NoReturn:
     """Print a message and exit; with --debug, print the traceback before."""
-    from .output import print_message  # noqa: PLC0415 - see the module
+    from .output import print_details, print_message  # noqa: PLC0415 - see the module
 
     if "--debug" in sys.argv:
         import traceback  # noqa: PLC0415
 
-        traceback.print_exc()
+        print_details(traceback.format_exc().splitlines())
     print_message(" ".join(message.split()))
     sys.exit(status)

@@ -1,18 +1,19 @@
-"""Output of the commands: results on stdout, everything else on stderr."""
+"""Output of the commands: results on stdout, everything else on stderr, without the control codes of terminals."""
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 import click
 
-from segprep.errors import StorageError
+from segprep.errors import StorageError, escape_controls
 
 
 def print_result(result: str) -> None:
     """Print a result. A reader that has gone away, as ``head`` does, is no error."""
     try:
-        click.echo(result)
+        click.echo("\n".join(map(escape_controls, result.split("\n"))))
     except OSError as error:
         silence(sys.stdout)
         if not isinstance(error, BrokenPipeError):
@@ -21,8 +22,13 @@ def print_result(result: str) -> None:
 
 def print_message(line: str) -> None:
     """Print a line on stderr, if possible."""
+    print_details([f"segprep: {line}"])
+
+
+def print_details(lines: Iterable[str]) -> None:
+    """Print lines on stderr, if possible, such as those of a traceback."""
     try:
-        click.echo(f"segprep: {line}", err=True)
+        click.echo("\n".join(map(escape_controls, lines)), err=True)
     except OSError:
         silence(sys.stderr)
 

@@ -1,7 +1,9 @@
 """Stores and reports as text, and as JSON."""
 
+import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,14 +12,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from segprep.errors import OptionError, StorageError, some
+from segprep.errors import OptionError, StorageError, escape_controls, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
 from segprep.runs.foreground import notice
-from segprep.runs.scan import LEFT_OUT, escape_controls
+from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import setting_names
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
@@ -32,11 +34,18 @@ LARGE = 1000
 """Class weight above which there is a warning."""
 NAME_WIDTH = 24
 """Width of the column of class names."""
+_NOT_ASCII = re.compile(r"[^\n -~]")
 
 
 def as_json(struct: Any) -> str:
-    """Structure as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(struct)).decode()
+    """Structure as indented JSON, in which the characters are escaped that terminals could obey."""
+    text = msgspec.json.format(msgspec.json.encode(struct)).decode()
+    return _NOT_ASCII.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    """Lines, in which names from data and stores begin no further line."""
+    return "\n".join(map(escape_controls, lines))
 
 
 def store_json(path: AnyPath, info: StoreInfo) -> str:
@@ -56,7 +65,7 @@ def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str
 
 def store_text(path: AnyPath, info: StoreInfo) -> str:
     """Contents of a store."""
-    return "\n".join(
+    return _joined(
         [
             one_line(path, info),
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
@@ -143,9 +152,9 @@ def report_text(report: CheckReport) -> str:
         lines.append(f"{kind}: {count}")
         lines += [f"    {problem.key}: {problem.where}" for problem in report.problems if problem.kind == kind]
     if not report.problems:
-        return "\n".join([*lines, "no problems found"])
+        return _joined([*lines, "no problems found"])
     masks = len({problem.key for problem in report.problems})
-    return "\n".join([*lines, f"{_count(len(report.problems), 'problem')} in {_count(masks, 'mask')}"])
+    return _joined([*lines, f"{_count(len(report.problems), 'problem')} in {_count(masks, 'mask')}"])
 
 
 def findings_text(report: VerifyReport) -> str:
@@ -163,7 +172,7 @@ def findings_text(report: VerifyReport) -> str:
             f"undamaged: {_count(report.shards, 'shard')}, {_count(report.objects, 'object')}, "
             f"{_megabytes(report.bytes)}{again}"
         )
-    return "\n".join([*lines, f"{report.store}: {end}"])
+    return _joined([*lines, f"{report.store}: {end}"])
 
 
 def _finding(finding: Finding) -> str:
@@ -171,11 +180,13 @@ def _finding(finding: Finding) -> str:
 
 
 def split_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
-    """One line for the classes that train lacks and val or test has, and one for those that one of these lacks."""
+    """One line if train is empty, for the classes that it lacks and val or test has, and for those that one of these lacks."""
     if info.status != "complete":
         return
     split_of, pixels = read_table(path, info, "split"), read_table(path, info, "class_pixels")
     names = np.array([escape_controls(entry.name) for entry in info.classes], object)[1:]
+    if not (split_of == 0).any():
+        yield f"no mask is in {info.splits[0]}; --split 1,0,0 puts all masks there"
     train, *others = ((pixels[split_of == code, 1:] > 0).any(axis=0) for code in range(len(info.splits)))
     for code, there in enumerate(others, start=1):
         for have, lack, has, lacks in (
@@ -241,7 +252,7 @@ def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
     lines = [
         f"{entry.code:>4}  {_cell(entry.name)} {weight:.6g}" for entry, weight in zip(info.classes, vector, strict=True)
     ]
-    return "\n".join([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
+    return _joined([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
 
 
 def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:

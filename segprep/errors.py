@@ -77,6 +77,17 @@ def some(items: Iterable[object], *, most: int = 20, separator: str = ", ") -> s
     return separator.join(shown[:most]) + more
 
 
+def escape_controls(text: str) -> str:
+    r"""Text on one line: it may quote from files and stores, which may contain the control codes of terminals.
+
+    Examples
+    --------
+    >>> print(escape_controls("größe\n"))
+    größe\n
+    """
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 class TargetError(OptionError):
     """A target that is not part of segprep raised an exception, or returned an array that its attributes do not allow."""
 

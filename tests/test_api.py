@@ -105,6 +105,8 @@ def test_a_preset_brings_its_separation():
         ({"sigm": 5}, "sigm: no such setting; did you mean sigma?"),
         ({"sigma": "wide"}, "sigma='wide': must be a number"),
         ({"canvas": "512"}, "canvas='512': must be a pair of numbers"),
+        ({"canvas": (46341, 46341)}, r"canvas=\(46341, 46341\): must have at most 2147483647 pixels"),
+        ({"distance_clip": 1e300}, r"distance_clip=1e\+300: must be above 0 and at most 2147483647 pixels"),
         ({"canvas": "0x512"}, r"canvas=\(0, 512\): height and width must be at least 1 pixel"),
         ({"separate": "far"}, "separate='far': must be an integer or 'falk2019'"),
         ({"on_error": "skip"}, "on_error='skip': choose one of skip-annotation, skip-mask, fail"),

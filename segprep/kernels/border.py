@@ -79,7 +79,7 @@ def border_weights(
     span = reach(w0, sigma)
     if span == 0:
         return border
-    if single_instance == "d1" and _is_single(sites):
+    if single_instance == "d1" and _is_single(planes):
         border[:] = falloff((sites == 0).all(axis=0), w0, sigma)
         if border_on == "background":
             border[(planes > 0).any(axis=0)] = 0

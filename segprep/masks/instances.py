@@ -127,16 +127,17 @@ def _cut_after(mask: InstanceMask) -> LabelArray:
 
 def _with_innermost(planes: LabelArray, complete: LabelArray) -> LabelArray:
     """Planes in which each instance that has vanished has its innermost pixels back."""
-    from scipy.ndimage import maximum  # noqa: PLC0415 - slow to import
-
     for plane, before in zip(planes, complete, strict=True):
-        vanished = np.setdiff1d(before, plane)
-        if not vanished.size:
+        left = np.zeros(int(before.max(initial=0)) + 1, np.bool_)
+        left[plane] = True
+        lost = ~left[before]
+        if not lost.any():
             continue
         depth = distance_to_other(before)
-        deepest = maximum(depth, before, index=vanished)
-        for number, most in zip(vanished, np.atleast_1d(deepest), strict=True):
-            plane[(before == number) & (depth == most)] = number
+        deepest = np.zeros(len(left), depth.dtype)
+        np.maximum.at(deepest, before[lost], depth[lost])
+        innermost = lost & (depth == deepest[before])
+        plane[innermost] = before[innermost]
     return planes
 
 

@@ -100,7 +100,10 @@ def groups_of(keys: Sequence[str], pattern: str | None) -> list[str]:
     matches = [re.search(pattern, key) for key in keys]
     if None in matches:
         raise OptionError(f"group={pattern!r}: does not match {keys[matches.index(None)]!r}")
-    return ["\0".join(match.groups("") or (match.group(),)) for match in matches if match]
+    parts = [match.groups("") or (match.group(),) for match in matches if match]
+    if blank := next((key for key, own in zip(keys, parts, strict=True) if not any(own)), None):
+        raise OptionError(f"group={pattern!r}: matches no character of {blank!r}; use + or {{1,}} instead of * and ?")
+    return ["\0".join(own) for own in parts]
 
 
 def fraction_of(group: str, seed: int) -> float:

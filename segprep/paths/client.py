@@ -135,7 +135,7 @@ def as_os_errors(path: object) -> Iterator[None]:
         if type(error).__module__ != "obstore.exceptions":
             raise
         is_denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
-        raise OSError(errno.EACCES if is_denied else errno.EIO, _reason(error), str(path)) from None
+        raise OSError(errno.EACCES if is_denied else errno.EHOSTUNREACH, _reason(error), str(path)) from None
 
 
 def missing(path: object) -> FileNotFoundError:

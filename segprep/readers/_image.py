@@ -42,6 +42,9 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 _INFLATED = 2**20
 """Bytes that are decompressed and counted at once."""
 
+MOST_PAGES = 1000
+"""Pages of a TIFF that are counted to name its size."""
+
 _AT_LEAST_HALF = [0] * 128 + [255] * 128
 """Table that maps grey values of at least 128 to 255, and others to 0."""
 _WHITE = [0] * 255 + [1]
@@ -199,8 +202,9 @@ def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[An
     """Values of a TIFF of one page and channel, shape (H, W)."""
     with _tiff(path) as tiff:
         page = tiff.pages[0]
-        if len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
-            size = " x ".join(map(str, tiff.series[0].shape))
+        is_long = _has_page(tiff, MOST_PAGES)  # even counting the pages takes seconds
+        if is_long or len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
+            size = f"more than {MOST_PAGES} pages" if is_long else " x ".join(map(str, tiff.series[0].shape))
             raise InputError(
                 f"{path}: a stack of {size}; volumes are not supported yet, so write one 2-D file per slice"
             )
@@ -214,6 +218,15 @@ def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[An
             check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
         values: NDArray[Any] = page.asarray(maxworkers=1)
         return _equal(path, values[..., :3]) if is_rgb else values
+
+
+def _has_page(tiff: Any, index: int) -> bool:
+    """True if a TIFF has a page of this index, without a look at those after it."""
+    try:
+        tiff.pages[index]
+    except IndexError:
+        return False
+    return True
 
 
 def _channels(tiff: Any) -> int:

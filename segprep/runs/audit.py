@@ -1,5 +1,6 @@
 """State of a store, which may be damaged: its attributes, manifest, tables and layout, each object read once."""
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -10,18 +11,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import IntegrityError, OptionError, StorageError
 from segprep.masks.splits import SplitArray
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 from segprep.store.layout import Layout, Shard
-from segprep.store.metadata import MANIFEST, ROOT_COPY, decode_info, open_existing, read_info
+from segprep.store.metadata import MANIFEST, ROOT_COPY, NewerFormatError, decode_info, open_existing, read_info
 from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
 from segprep.store.shards import TargetShard, target_shards
 from segprep.store.tables import TABLES, bucket_of, decode_keys, decode_table, layout_of, read_table
 from segprep.targets import Target
 
 T = TypeVar("T")
+DAMAGE = frozenset({errno.EIO, errno.EISDIR, errno.ELOOP})
+"""Errors of the system for a damaged object: bad sectors, and a folder or a circular link in its place."""
 Targets = Iterable[type[Target] | Target]
 """Targets that are not part of segprep, by their classes."""
 KeptSplits = tuple[SplitArray | None, SplitArray | None]
@@ -173,8 +176,13 @@ def _root_info(
     for name in ("zarr.json", ROOT_COPY):
         data = objects[name]
         if isinstance(data, bytes):
-            with suppress(IntegrityError):
+            try:
                 decoded[name] = decode_info(root, name, data)
+            except NewerFormatError:
+                if name == "zarr.json":  # which a later version replaces first
+                    raise
+            except IntegrityError:
+                pass
     copy = decoded.get(ROOT_COPY)
     if not decoded:
         return read_info(root), None  # raises
@@ -209,12 +217,14 @@ def bytes_of(path: AnyPath) -> bytes | str:
 
 
 def answer_of(read: Callable[[], T]) -> T | str:
-    """Result of reading an object, or the reason why there is none."""
+    """Result of reading an object, or the reason why there is none; StorageError where that is not the object's."""
     try:
         return read()
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
+        if error.errno not in DAMAGE:
+            raise StorageError(f"{error.filename}: cannot be read: {error.strerror}") from error
         return f"cannot be read: {error.strerror}"
 
 

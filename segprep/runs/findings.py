@@ -11,13 +11,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from segprep.errors import escape_controls
 from segprep.masks.mask import MaskRef
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import named_few
-from segprep.runs.scan import Scan, escape_controls
+from segprep.runs.scan import Scan
 from segprep.store.schema import ProblemInfo
 
 SAME_IMAGE = "the same image in several splits"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from segprep.errors import InputError, OptionError, SegprepError
+from segprep.errors import InputError, OptionError, SegprepError, escape_controls
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef, Problem
@@ -60,15 +60,6 @@ class Scan(NamedTuple):
             ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
             for key, problem in (*self.masks.problems, *self.masks.notices, *within, *unreadable)
         )
-
-
-def escape_controls(text: str) -> str:
-    r"""Text on one line: problems quote from files, which may contain the control codes of terminals.
-
-    >>> print(escape_controls("größe\n"))
-    größe\n
-    """
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def chosen_data(data: Data, workers: Workers, name: str = "data") -> Source:

@@ -116,6 +116,8 @@ class Rules:
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
             raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel each")
+        if self.canvas is not None and self.canvas[0] * self.canvas[1] >= 2**31:
+            raise OptionError(f"canvas={self.canvas}: must have at most {2**31 - 1} pixels")
 
 
 ALWAYS = ("labels", "classes")

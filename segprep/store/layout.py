@@ -46,7 +46,7 @@ class Shard(NamedTuple):
 
     bucket: int
     number: int
-    masks: tuple[int, ...]
+    masks: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Bucket:
     """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row."""
 
     canvas: Size
-    masks: tuple[int, ...]
+    masks: Sequence[int]
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ from zarr.abc.buffer import Buffer
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from segprep.errors import IntegrityError, OptionError, OutputError, StorageError
+from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import LOCK, PARTIAL, exists, put, storage, storage_errors
 from segprep.store.layout import Bucket, Layout
@@ -60,9 +60,16 @@ MANIFEST = "key/records/manifest.json"
 ROOT_COPY = "key/records/root.json"
 """Path of the copy of the root's metadata, which identifies a store whose zarr.json is lost."""
 
+MOST_MASKS = 10**8
+"""Masks of the largest store that is opened: memory in proportion to their number is allocated before any table is read."""
+
 
 class FormatError(IntegrityError):
     """A store of another format."""
+
+
+class NewerFormatError(FormatError):
+    """A store of a later format."""
 
 
 def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target | None], tables: Tables) -> None:
@@ -175,7 +182,7 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
     try:
         number = msgspec.json.decode(data, type=RootMetadata[FormatOnly]).attributes.format
         if number > FORMAT:
-            raise FormatError(
+            raise NewerFormatError(
                 f"{root}: has store format {number}, newer than {FORMAT}, which this is for: update segprep"
             )
         if number < FORMAT:
@@ -194,6 +201,11 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
             raise IntegrityError(
                 f"{root}: not a segprep store: {name}: bucket {bucket.name!r} is not named by its size"
             )
+    rows = [bucket.rows for bucket in info.buckets]
+    if info.masks > MOST_MASKS or info.masks != sum(rows) or min(rows, default=0) < 1:
+        raise IntegrityError(
+            f"{root}: not a segprep store: {name}: has {info.masks:,} masks, and buckets of {some(rows)}"
+        )
     for target in info.targets:
         if not is_target_name(target.name):
             raise IntegrityError(f"{root}: not a segprep store: {name}: {target.name!r} is no name of a target")

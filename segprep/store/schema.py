@@ -191,11 +191,12 @@ def decode_exactly(data: bytes, kind: type[D]) -> D | None:
 
 
 def decode_manifest(data: bytes) -> dict[str, ManifestEntry]:
-    """Entries of a `Manifest` from its bytes; empty if it is damaged."""
+    """Entries of a `Manifest` from its bytes; empty if it is damaged, or a path leads out of the store."""
     manifest = decode_exactly(data, Manifest)
     if manifest is None or "zarr.json" not in manifest.objects or manifest_digest(manifest.objects) != manifest.sha256:
         return {}
-    return manifest.objects
+    is_inside = all({"", ".."}.isdisjoint(path.split("/")) for path in manifest.objects)
+    return manifest.objects if is_inside else {}
 
 
 def train_counts(info: StoreInfo) -> Counts:

@@ -47,8 +47,8 @@ class Distance:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.distance_clip is not None and not 0 < self.distance_clip < math.inf:
-            raise OptionError(f"distance_clip={self.distance_clip}: must be above 0 pixels")
+        if self.distance_clip is not None and not 0 < self.distance_clip < 2**31:
+            raise OptionError(f"distance_clip={self.distance_clip}: must be above 0 and at most {2**31 - 1} pixels")
 
     def fit(self, train: Counts, everything: Counts) -> Self:  # noqa: ARG002 - the split has no influence
         """Bind the number of channels."""

@@ -447,6 +447,15 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     assert info.instance_rule.separate == "falk2019"
 
 
+def test_a_lack_of_memory_is_no_bug(tmp_path, segprep_here, monkeypatch):
+    def read_info(_):
+        raise MemoryError
+
+    monkeypatch.setattr("segprep.runs.describe.read_info", read_info)
+    line = assert_one_line(segprep_here("info", tmp_path), 6)
+    assert line == "segprep: there is not enough memory; --debug shows where"
+
+
 def test_debug_shows_a_traceback(tmp_path):
     ended = segprep_("weights", tmp_path / "nowhere", tmp_path / "out.zarr", "--debug")
     assert ended.returncode == 3
@@ -628,6 +637,16 @@ def test_classes_that_train_or_val_lacks_are_warned_about(classed, tmp_path, seg
     assert "splits     train 2, val 1, test 0\n" in shown
     folded = segprep_here("split", root, "--folds", "3", "--stratify", "--workers", "1")
     assert folded.stdout == f"{root}: train 2, val 1, test 0; folds 1, 1, 1\n"
+
+
+def test_folders_that_put_no_mask_into_train_are_warned_about(classed, tmp_path, segprep_here):
+    (classed / "train").rename(classed / "test")
+    ended = segprep_here("weights", classed, tmp_path / "out.zarr", "--class-weights", "none", "--workers", "1")
+    warning = "warning: no mask is in train; --split 1,0,0 puts all masks there\n"
+    assert f"segprep: {warning}" in ended.stderr
+    assert warning in segprep_here("info", tmp_path / "out.zarr").stdout
+    ended = segprep_here("split", tmp_path / "out.zarr", "--split", "1,0,0")
+    assert "no mask is in train" not in ended.stderr
 
 
 def test_an_error_of_a_store_is_spelled_in_the_options_that_made_it(classed, tmp_path, segprep_here):

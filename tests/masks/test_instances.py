@@ -67,6 +67,13 @@ def test_no_instance_vanishes_or_gains_a_pixel(mask, distance):
     assert ((planes == mask.planes) | (planes == 0)).all()
 
 
+def test_a_quarter_of_a_million_instances_that_would_vanish_are_kept_in_one_pass():
+    squares = np.arange(1, 512**2 + 1).reshape(512, 512).repeat(2, axis=0).repeat(2, axis=1)  # one by one: minutes
+    planes = separated(mask_of(squares[np.newaxis]), 1).planes
+    assert len(np.unique(planes)) == 1 + 512**2  # the background is beside the squares at the image's edge
+    np.testing.assert_array_equal(planes[0, 2:-2, 2:-2], squares[2:-2, 2:-2])
+
+
 @unhurried
 @given(masks(), st.integers(1, 4))
 def test_separated_instances_are_apart_unless_they_would_have_vanished(mask, distance):

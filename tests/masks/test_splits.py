@@ -193,6 +193,12 @@ def test_a_key_that_does_not_match_is_refused_by_name():
         groups_of(["slide1.png", "other.png", "third.png"], r"slide\d")
 
 
+@pytest.mark.parametrize("pattern", [r"\d*", "(x)?", "", "(?=.)"])
+def test_a_key_of_which_no_character_matches_is_refused_by_name(pattern):
+    with pytest.raises(OptionError, match=re.escape(f"group={pattern!r}: matches no character of 'a.png'")):
+        groups_of(["a.png", "b.png"], pattern)
+
+
 def test_folds_of_single_masks_are_of_one_size_and_hold_no_test_mask():
     keys = keys_of(3000)
     splits = by_hash(keys, (0.6, 0.2, 0.2), 0)

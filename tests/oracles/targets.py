@@ -103,8 +103,9 @@ def instance_distance(planes, number, border_on):
 
 def border_term(distances, w0, sigma, single_instance):
     """``w0 exp(-(d1 + d2)^2 / (2 sigma^2))`` of the distances to all instances."""
+    is_single = len(distances) == 1
     distances = [each for each in distances if each is not None]
-    if len(distances) == 1 and single_instance == "d1":
+    if is_single and distances and single_instance == "d1":
         return w0 * np.exp(-(distances[0] ** 2) / (2 * sigma**2))
     if len(distances) < 2:
         return 0

@@ -104,6 +104,16 @@ def test_a_tiff_that_is_no_label_image_is_refused(tmp_path, values, message):
         label_values(tmp_path / "a.tif", max_pixels=48)
 
 
+def test_the_pages_of_a_long_stack_are_not_counted(tmp_path):
+    entries = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1)]
+    page = struct.pack("<H", 9) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    starts = range(8, 8 + 100_000 * (len(page) + 4), len(page) + 4)
+    pages = b"".join(page + struct.pack("<I", start) for start in [*starts[1:], 0])
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8) + pages)
+    with pytest.raises(InputError, match=r"a\.tif: a stack of more than 1000 pages; a label image is one 2-D page"):
+        label_values(tmp_path / "a.tif", max_pixels=48)
+
+
 def test_a_photograph_is_no_label_image(tmp_path):
     IMAGES["one colour"].save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: an image in RGB; a label image has one channel"):

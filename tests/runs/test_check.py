@@ -168,3 +168,36 @@ def test_a_class_name_that_would_move_the_cursor_is_shown_on_one_line(segprep_he
     segprep_here("weights", tmp_path / "a.json", tmp_path / "out.zarr")
     for command in ("info", "classes"):
         assert "x\\x1b[2Jy\\nz" in segprep_here(command, tmp_path / "out.zarr").stdout
+
+
+def test_no_text_of_a_foreign_store_moves_the_cursor(segprep_here, coins_copy):
+    root = json.loads((coins_copy / "zarr.json").read_text())
+    moves = "x\x1b[2J\ny\x9bz"
+    problem = {"kind": moves, "key": moves, "where": moves, "left_out": False}
+    own = {
+        "name": "own",
+        "version": 1,
+        "dtype": "uint8",
+        "channels": 0,
+        "fingerprint": "",
+        "parameters": {moves: moves},
+    }
+    attributes = root["attributes"]
+    attributes |= {
+        "source": moves,
+        "source_format": moves,
+        "segprep": moves,
+        "splits": [moves] * 3,
+        "problems": [problem],
+    }
+    attributes["targets"].append(own)
+    (coins_copy / "zarr.json").write_text(json.dumps(root))
+    for arguments in (["info"], ["info", "--json"], ["classes"], ["verify"], ["split", "--split", "0.5,0.5"]):
+        ended = segprep_here(arguments[0], coins_copy, *arguments[1:])
+        assert (ended.stdout + ended.stderr).replace("\n", "").isprintable()
+        assert not [line for line in ended.stdout.splitlines() if line.startswith("y")]
+    assert json.loads(segprep_here("info", coins_copy, "--json").stdout)["source"] == moves
+    (coins_copy / "zarr.json").write_text(json.dumps(root).replace('"labels"', json.dumps(moves)))
+    ended = segprep_here("info", coins_copy, "--debug")
+    assert "Traceback" in ended.stderr
+    assert ended.stderr.replace("\n", "").isprintable()

@@ -1,3 +1,4 @@
+import errno
 import inspect
 import os
 import random
@@ -19,11 +20,12 @@ from PIL import Image
 import segprep
 from segprep import Border, Boundaries, Distance, SplitRule, Weights, Workers
 from segprep.cli.commands import main
-from segprep.errors import InputError, IntegrityError, OptionError, SegprepError
+from segprep.errors import InputError, IntegrityError, OptionError, SegprepError, StorageError
 from segprep.runs.audit import read_state
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store.metadata import MANIFEST, ROOT_COPY, put_info, read_info
+from segprep.store.schema import FORMAT, Manifest, ManifestEntry, decode_manifest, manifest_digest
 from segprep.store.shards import write_shard
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import MaskFacts, check, pad_of
@@ -326,6 +328,44 @@ def test_a_root_that_is_damaged_with_its_copy_cannot_be_repaired(copy, labels, f
         with pytest.raises(IntegrityError, match=r"zarr\.json"):
             call()
     assert files_of(copy) == before
+
+
+def test_a_root_of_a_later_version_is_not_damage(copy, labels, files_of):
+    text = (copy / "zarr.json").read_text()
+    (copy / "zarr.json").write_text(text.replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}', 1))
+    before = files_of(copy)
+    for call in (lambda: verify(copy), lambda: repair(copy, labels)):
+        with pytest.raises(IntegrityError, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
+            call()
+    assert files_of(copy) == before
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ESTALE])
+def test_an_object_that_the_storage_does_not_give_is_a_storage_error(copy, labels, code, monkeypatch):
+    read = Path.read_bytes
+
+    def read_bytes(path):
+        if path == copy / "height/c/0":
+            raise OSError(code, os.strerror(code), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    for call in (lambda: verify(copy), lambda: repair(copy, labels, workers=ONE)):
+        with pytest.raises(StorageError, match=f"height/c/0: cannot be read: {os.strerror(code)}"):
+            call()
+
+
+def test_a_circular_link_in_place_of_an_object_is_damage(copy):
+    (copy / "height/c/0").unlink()
+    (copy / "height/c/0").symlink_to("0")
+    assert damaged_of(copy) == {"height/c/0"}
+
+
+@pytest.mark.parametrize("path", ["../elsewhere/zarr.json", "/dev/null", "key/../../elsewhere/zarr.json", "key//c"])
+def test_a_list_of_objects_outside_of_the_store_is_damage(copy, path):
+    objects = decode_manifest((copy / MANIFEST).read_bytes()) | {path: ManifestEntry(0, "")}
+    (copy / MANIFEST).write_bytes(msgspec.json.encode(Manifest(objects, manifest_digest(objects))))
+    assert damaged_of(copy) == {MANIFEST}
 
 
 def test_a_repair_adds_the_checksums_that_an_earlier_segprep_lacks(copy, labels, files_of):

@@ -13,6 +13,8 @@ import xarray
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagecodecs import zstd_encode
+from numcodecs.checksum32 import CRC32C
 from PIL import Image
 
 import segprep
@@ -22,7 +24,7 @@ from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import ReadOptions, find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
-from segprep.store.schema import FORMAT, StoreInfo
+from segprep.store.schema import FORMAT, BucketInfo, StoreInfo
 from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shard
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
@@ -100,7 +102,10 @@ def new_store(root, sizes, targets=EVERY_PRODUCT):
         hidden_pixels=0,
         classes=(),
         splits=SPLITS,
-        buckets=(),
+        buckets=tuple(
+            BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
+            for bucket in layout.buckets
+        ),
         targets=(),
         problems=(),
     )
@@ -320,6 +325,14 @@ def test_a_damaged_table_is_an_integrity_error_that_names_it(coins_copy):
         read_table(coins_copy, read_info(coins_copy), "height")
 
 
+@pytest.mark.parametrize(("size", "reason"), [(2**25, "buffer is too small"), (3, "a chunk has 3 bytes instead of 4")])
+def test_a_chunk_of_a_table_takes_no_more_memory_than_a_chunk_has(coins_copy, size, reason):
+    chunk = zstd_encode(bytes(size), 3)
+    (coins_copy / "height/c/0").write_bytes(bytes(CRC32C(location="end").encode(chunk)))
+    with pytest.raises(IntegrityError, match=rf"table height cannot be read: .*{reason}"):
+        read_table(coins_copy, read_info(coins_copy), "height")
+
+
 def test_a_table_without_a_data_type_is_an_integrity_error(coins_copy):
     metadata = json.loads((coins_copy / "height/zarr.json").read_text())
     del metadata["data_type"]
@@ -509,6 +522,16 @@ def test_a_target_whose_name_is_a_path_is_none_of_a_store(coins_copy):
     (coins_copy / "zarr.json").write_text(text.replace('"name": "labels"', '"name": "../labels"'))
     with pytest.raises(IntegrityError, match=r"'\.\./labels' is no name of a target"):
         read_info(coins_copy)
+
+
+@pytest.mark.parametrize(("masks", "rows"), [(10**15, [10**15]), (2, [1]), (1, [2, -1]), (0, [])])
+def test_a_number_of_masks_that_no_store_has_is_an_error_before_memory_is_allocated(coins_copy, masks, rows):
+    root = metadata(coins_copy)
+    (bucket,) = root["attributes"]["buckets"]
+    root["attributes"] |= {"masks": masks, "buckets": [bucket | {"rows": number} for number in rows]}
+    (coins_copy / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(IntegrityError, match=f"not a segprep store: zarr.json: has {masks:,} masks, and buckets of"):
+        segprep.open(coins_copy)
 
 
 def test_info_does_not_depend_on_where_the_store_lies(coins_store, tmp_path):

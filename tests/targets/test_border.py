@@ -83,6 +83,12 @@ def test_border_of_five_pixels_is_as_calculated_by_hand(labels, options, term):
     np.testing.assert_allclose(border_weights(np.array([[labels]], np.int32), **options)[0], term, rtol=1e-6)
 
 
+@pytest.mark.parametrize("on", ["background", "all"])
+def test_an_instance_before_one_that_fills_the_image_is_not_single(on):
+    planes = np.array([[[1, 1, 1, 1, 1]], [[0, 0, 2, 2, 0]]], np.int32)
+    assert not border_weights(planes, border_on=on, single_instance="d1").any()
+
+
 @pytest.mark.parametrize(
     ("options", "term"),
     [
