@@ -192,9 +192,6 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
         info = msgspec.json.decode(data, type=RootMetadata[StoreInfo]).attributes
     except (OptionError, *NO_JSON) as error:
         raise IntegrityError(f"{root}: not a segprep store: {name}: {error}") from None
-    rows = [bucket.rows for bucket in info.buckets]
-    if sum(rows) > info.masks or min(rows, default=0) < 0:
-        raise IntegrityError(f"{root}: not a segprep store: {name}: buckets of {rows} rows, but {info.masks:,} masks")
     # These are names of folders that may be removed.
     for bucket in info.buckets:
         if bucket.name != Bucket((bucket.height, bucket.width), ()).name:

@@ -110,7 +110,7 @@ def test_the_pages_of_a_long_stack_are_not_counted(tmp_path):
     starts = range(8, 8 + 100_000 * (len(page) + 4), len(page) + 4)
     pages = b"".join(page + struct.pack("<I", start) for start in [*starts[1:], 0])
     (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8) + pages)
-    with pytest.raises(InputError, match=r"a\.tif: a stack of more than 1000 pages; a label image is one 2-D page"):
+    with pytest.raises(InputError, match=r"a\.tif: a stack of more than 1000 pages; volumes are not supported yet"):
         label_values(tmp_path / "a.tif", max_pixels=48)
 
 

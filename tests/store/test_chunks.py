@@ -310,25 +310,6 @@ def test_a_split_that_does_not_exist_is_damage(varied_copy):
         _ = segprep.open(varied_copy).splits
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ([('"masks": 1,', '"masks": 1000000000000000,')], r"has shape \(1,\) .* instead of \(1000000000000000,\)"),
-        ([('"rows": 1,', '"rows": 1000000000000000,')], "buckets of .* rows, but 1 masks"),
-        ([('"rows": 1,', '"rows": -1,')], "buckets of .* rows, but 1 masks"),
-    ],
-)
-def test_a_number_of_masks_beyond_the_tables_takes_no_memory(coins_copy, changes, message):
-    file = coins_copy / "zarr.json"
-    text = file.read_text()
-    for before, after in changes:
-        assert text.count(before) == 1
-        text = text.replace(before, after)
-    file.write_text(text)
-    with pytest.raises(IntegrityError, match=message):
-        len(segprep.open(coins_copy))
-
-
 # --- threads and processes -------------------------------------------------------------------------------------------
 
 
