@@ -23,8 +23,8 @@ from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._text import BOM, read_text
 
-_RUNS = "encodedpixels"
-_IMAGE = ("imageid", "image_id", "id")
+_RUNS = ("encodedpixels", "rle_mask")
+_IMAGE = ("imageid", "image_id", "id", "img")
 _IMAGE_AND_CLASS = ("imageid_classid", "image_label")
 """Columns of an image and, after the last underscore, a class."""
 _CLASS = ("classid", "class_id", "class", "categoryid", "category", "label")
@@ -75,7 +75,7 @@ class KaggleCsvRef:
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
-    """Find a Kaggle .csv with ImageId and EncodedPixels, and the images.
+    """Find a Kaggle .csv with ImageId and EncodedPixels (or id and rle_mask), and the images.
 
     The file is given itself or lies in the folder, or one in each of its train/, val/ and test/. Each row is an
     instance; an empty cell or -1 means that the image has none. A class is in a column ``ClassId`` (or ``class``,
@@ -166,7 +166,7 @@ def _is_ours(file: AnyPath) -> bool:
         return False
     line = start_of(file, _START).removeprefix(BOM).partition(b"\n")[0]
     columns = _columns(line.decode("utf-8", "replace"))
-    return _RUNS in columns and any(name in columns for name in (*_IMAGE, *_IMAGE_AND_CLASS))
+    return any(name in columns for name in _RUNS) and any(name in columns for name in (*_IMAGE, *_IMAGE_AND_CLASS))
 
 
 def _columns(line: str) -> dict[str, int]:
@@ -194,6 +194,7 @@ def _table(file: AnyPath) -> tuple[list[_Cells], list[Problem]]:
     image = next(columns[name] for name in (*_IMAGE, *_IMAGE_AND_CLASS) if name in columns)
     joined = not any(name in columns for name in _IMAGE)
     name = next((columns[name] for name in _CLASS if name in columns), None)
+    runs = next(columns[name] for name in _RUNS if name in columns)
     sides = [columns[side] for side in _SIDES if side in columns]
     rows, problems = [], []
     for number, line in enumerate(lines, start=2):
@@ -210,7 +211,7 @@ def _table(file: AnyPath) -> tuple[list[_Cells], list[Problem]]:
             problems.append(Problem("row without the name of an image", f"line {number}: {cells[image][:40]!r}"))
             continue
         size = (cells[sides[0]], cells[sides[1]]) if len(sides) == len(_SIDES) else None
-        rows.append(_Cells(number, own, class_ or NO_CLASS, cells[columns[_RUNS]], size))
+        rows.append(_Cells(number, own, class_ or NO_CLASS, cells[runs], size))
     return rows, problems
 
 

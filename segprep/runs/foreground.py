@@ -23,10 +23,13 @@ NO_BACKGROUND = "no pixel is 0 in any mask"
 VOID = "255 is beside a few small values"
 SCATTERED = "one value in several pieces far apart"
 CONTRADICTION = "foreground masks and others"
+INVERTED = "foreground masks that may be inverted"
 
 LARGEST_SMALL = 190
 """Largest value beside which 255 is remarkable, since instances are numbered without gaps."""
 WHITE = 255
+LARGEST_SHARE = 0.6
+"""Share of an image above which its foreground may be the background."""
 
 
 class Sources(NamedTuple):
@@ -69,6 +72,7 @@ def scan_resolved(
     if is_auto and rule.instances_from == "components":
         again = scan(executor, found.masks, rule, progress, count_touching=count_touching)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
+        problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule
 
 
@@ -169,6 +173,20 @@ def _scattered(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | 
         "values are classes, or instances_from='as-is' if they are instances"
     )
     return scattered[0], Problem(SCATTERED, where, left_out=False)
+
+
+def _inverted(found: Scan) -> dict[str, tuple[str, Problem]]:
+    """Doubt about foreground masks that cover most of most images."""
+    keys = [ref.key for ref in found.masks.refs]
+    shares = [mask.class_pixels[1:].sum() / (mask.shape[0] * mask.shape[1]) for mask in found.stats]
+    large = [key for key, share in zip(keys, shares, strict=True) if share > LARGEST_SHARE]
+    if 2 * len(large) <= sum(share > 0 for share in shares):
+        return {}
+    where = (
+        f"it covers more than {LARGEST_SHARE:.0%} of the pixels in {len(large)} of {len(keys)} masks, this one first; if it "
+        "is the background, invert the masks"
+    )
+    return {INVERTED: (large[0], Problem(INVERTED, where, left_out=False))}
 
 
 def _with_problems(found: Scan, problems: list[tuple[str, Problem]]) -> Scan:

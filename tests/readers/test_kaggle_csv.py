@@ -53,6 +53,7 @@ def test_an_image_without_runs_has_no_instance(write):
     [
         "ImageId,ClassId,EncodedPixels\na.jpg,3,6 2\na.jpg,1,1 1\n",
         "ImageId_ClassId,EncodedPixels\r\na.jpg_3,6 2\r\na.jpg_1,1 1\r\n",
+        "id,rle_mask,class\na.jpg,6 2,3\na.jpg,1 1,1\n",
         "note,ImageId,note,ClassId,EncodedPixels\n,a.jpg,x,3,6 2\n,a.jpg,,1,1 1\n",
         '\ufeffImage_Label, EncodedPixels\n"a.jpg_3","6 2"\na.jpg_1,1 1\na.jpg_1,\n',
     ],

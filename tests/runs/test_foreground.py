@@ -6,7 +6,7 @@ from PIL import Image
 
 import segprep
 from segprep.errors import InputError, OptionError, OutputError
-from segprep.runs.foreground import CONTRADICTION, NO_BACKGROUND, NOTICE, SCATTERED, VOID, notice
+from segprep.runs.foreground import CONTRADICTION, INVERTED, NO_BACKGROUND, NOTICE, SCATTERED, VOID, notice
 
 SQUARES = ((3, 3), (3, 30), (20, 14))
 
@@ -102,6 +102,17 @@ def test_formats_with_instances_are_read_as_they_are(tmp_path):
     write(tmp_path / "data/a/masks", squares([255] * 3), squares([0, 0, 255]))
     info = run(tmp_path / "data", tmp_path / "a.zarr")
     assert (info.source_format, info.instances, info.instance_rule.instances_from) == ("instance-png", 2, "as-is")
+
+
+def test_foreground_masks_that_cover_most_of_their_images_may_be_inverted(tmp_path):
+    inverted = [255 - squares([255] * count) for count in (3, 1)]
+    data = write(tmp_path / "masks", *inverted, squares([255]))
+    (problem,) = segprep.check(data, workers=1).problems
+    assert (problem.kind, problem.key, problem.left_out) == (INVERTED, "m0.png", False)
+    assert problem.where.startswith("it covers more than 60% of the pixels in 2 of 3 masks, this one first")
+    before = run(data, tmp_path / "a.zarr")
+    assert run(data, tmp_path / "a.zarr") == before
+    assert kinds(write(tmp_path / "most", inverted[0], squares([255]))) == {}
 
 
 def test_classes_read_as_instances_are_a_finding_that_survives_a_rerun(tmp_path):
