@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from segprep.errors import InputError, some
+from segprep.errors import InputError, escape_controls, some
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, listing
 from segprep.readers._json import decode_file, first_character, mapped
@@ -137,8 +137,10 @@ def _json_reason(file: AnyPath) -> str | None:
 
 def _keys(file: AnyPath) -> list[str]:
     """Keys at the top of a JSON file; none if it is no object."""
-    text = decode_file(file, msgspec.Raw, "JSON file")
-    return [*msgspec.json.decode(text, type=dict[str, msgspec.Raw])] if bytes(text)[:1] == b"{" else []
+    if first_character(mapped(file)) != b"{":
+        decode_file(file, msgspec.Raw, "JSON file")
+        return []
+    return [escape_controls(key[:40]) for key in decode_file(file, dict[str, msgspec.Raw], "JSON file")]
 
 
 def _value(file: AnyPath) -> str:
