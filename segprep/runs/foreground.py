@@ -179,7 +179,7 @@ def _inverted(found: Scan) -> dict[str, tuple[str, Problem]]:
     """Doubt about foreground masks that cover most of most images."""
     keys = [ref.key for ref in found.masks.refs]
     shares = [mask.class_pixels[1:].sum() / (mask.shape[0] * mask.shape[1]) for mask in found.stats]
-    large = [key for key, share in zip(keys, shares, strict=True) if share > LARGEST_SHARE]
+    large = [key for key, share in zip(keys, shares, strict=True) if LARGEST_SHARE < share < 1]
     if 2 * len(large) <= sum(share > 0 for share in shares):
         return {}
     where = (
