@@ -208,7 +208,7 @@ def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[An
             raise InputError(
                 f"{path}: a stack of {size}; volumes are not supported yet, so write one 2-D file per slice"
             )
-        is_rgb = allow_grey and page.photometric.name == "RGB" and page.planarconfig == 1
+        is_rgb = allow_grey and page.photometric.name == "RGB" and page.planarconfig == 1 and _channels(tiff) in (3, 4)
         if _channels(tiff) > 1 and allow_grey and not is_rgb:
             raise NotLabelImageError(path, "an image of several channels")
         if _channels(tiff) > 1 and not allow_grey:
