@@ -208,16 +208,15 @@ def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[An
             raise InputError(
                 f"{path}: a stack of {size}; volumes are not supported yet, so write one 2-D file per slice"
             )
-        is_rgb = allow_grey and page.photometric.name == "RGB" and page.planarconfig == 1 and _channels(tiff) in (3, 4)
-        if _channels(tiff) > 1 and allow_grey and not is_rgb:
+        if _channels(tiff) > 1 and allow_grey:
             raise NotLabelImageError(path, "an image of several channels")
-        if _channels(tiff) > 1 and not allow_grey:
+        if _channels(tiff) > 1:
             raise InputError(f"{path}: {_channels(tiff)} channels; a label image has one channel")
         check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)
         if page.is_tiled:
             check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
         values: NDArray[Any] = page.asarray(maxworkers=1)
-        return _equal(path, values[..., :3]) if is_rgb else values
+        return values
 
 
 def _has_page(tiff: Any, index: int) -> bool:
