@@ -83,6 +83,32 @@ def test_is_exact_with_a_large_reach(shape, reach, count):
     np.testing.assert_array_equal(nearest_two_squared(planes, reach=reach), expected)
 
 
+@pytest.mark.parametrize("reach", [127, 128, 145, 170, 181])
+@pytest.mark.parametrize("width", [1, 10, 64, 99])
+def test_is_exact_in_an_image_narrower_than_its_reach(width, reach):
+    planes = np.zeros((1, 400, width), np.int32)
+    planes[0, [100, 230], [0, width - 1]] = 1, 2
+    expected = squared_within(oracles.nearest_two(planes), reach)
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=reach), expected)
+    np.testing.assert_array_equal(nearest_two_squared(planes.swapaxes(1, 2), reach=reach), expected.swapaxes(1, 2))
+
+
+def test_is_exact_in_a_long_column_of_a_pixel():
+    planes = np.zeros((1, 23_000, 1), np.int32)
+    planes[0, [0, 22_999], 0] = 1, 2
+    rows = np.arange(23_000, dtype=np.float32)
+    expected = np.sort([rows, rows[::-1]], axis=0)
+    np.testing.assert_array_equal(nearest_two(planes)[:, :, 0], expected)
+
+
+def test_is_exact_at_the_limit_of_a_reach_of_thousands():
+    planes = np.zeros((1, 3_003, 4), np.int32)
+    planes[0, [0, 1], 2] = 1, 2
+    expected = squared_within(oracles.nearest_two(planes), 6_001)
+    assert (expected.max(axis=0) == BEYOND).any()
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=6_001), expected)
+
+
 @pytest.mark.parametrize("gap", range(9))
 @pytest.mark.parametrize("reach", range(10))
 def test_reach_bounds_the_sum_of_both_distances(gap, reach):
