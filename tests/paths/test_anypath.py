@@ -108,6 +108,15 @@ def test_a_tree_is_removed_and_nothing_beside_it():
     storage(root / "a").remove_tree()
 
 
+def test_a_folder_is_listed_once_where_that_is_asked_for(tmp_path):
+    (tmp_path / "a").touch()
+    with storage(tmp_path).listed_once():
+        before = storage(tmp_path).listed()
+        (tmp_path / "b").touch()
+        assert storage(tmp_path).listed() == before == ([], [tmp_path / "a"])
+    assert sorted(storage(tmp_path).listed()[1]) == [tmp_path / "a", tmp_path / "b"]
+
+
 @pytest.mark.usefixtures("object_store")
 def test_objects_that_stand_for_folders_are_no_files():
     import boto3  # noqa: PLC0415 - half a second
