@@ -52,7 +52,7 @@ def npy_header(path: AnyPath) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of the array in an NPY file, by its header."""
     try:
         with path.open("rb") as file:
-            return _header(str(path), file)[::2]
+            return read_header(str(path), file)[::2]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -69,7 +69,7 @@ def arrays_in(path: AnyPath) -> dict[str, Array]:
         with decode_errors(path, "NPZ"), path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return _entries(path, file, archive)
     with decode_errors(path, "NPY"), path.open("rb") as file:
-        shape, by_column, dtype = _header(str(path), file)
+        shape, by_column, dtype = read_header(str(path), file)
         found = Array(path, None, shape, dtype, file.tell())
         return _checked({path.stem: found}, by_column, path.stat().st_size)
 
@@ -86,7 +86,7 @@ def _entries(path: AnyPath, file: BinaryIO, archive: zipfile.ZipFile) -> dict[st
         if name == info.filename:
             continue
         with archive.open(info) as entry:
-            shape, by_column, dtype = _header(f"{path}: {name}", entry)
+            shape, by_column, dtype = read_header(f"{path}: {name}", entry)
             start = entry.tell()
         is_compressed = info.compress_type != zipfile.ZIP_STORED
         own = Array(
@@ -103,8 +103,8 @@ def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     return info.header_offset + 30 + int.from_bytes(name, "little") + int.from_bytes(extra, "little")
 
 
-def _header(where: str, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order (True if by column) and type of an array, by its header."""
+def read_header(where: str, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order (True if by column) and type of an array, by its header, behind which the stream then is."""
     try:
         shape, by_column, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
     except OSError:

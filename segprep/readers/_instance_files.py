@@ -15,8 +15,6 @@ from segprep.readers._image import JPEG, PNG, TIFF
 from segprep.readers._mask_folders import MASKS, MaskFolder, mask_files, mask_folders, masks_among_images
 from segprep.readers._mask_names import NO_CLASS, Names
 
-__all__ = ["NO_CLASS", "ImageFiles", "holds_instances", "images_in"]
-
 _DEPTH = 4
 """Folders below the given one in which images are searched."""
 _KINDS = ((*PNG, *JPEG), (".bmp", ".gif", ".webp"))

@@ -21,9 +21,10 @@ from segprep.masks.mask import InstanceMask
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import listing, start_of
+from segprep.readers._arrays import read_header
 from segprep.readers._image import PNG, TIFF, check_size
-from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._labels import numbered
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
 _END = "_seg.npy"
@@ -234,11 +235,10 @@ _STEPS: dict[str, Callable[[list[Any]], object]] = {
 
 def _is_state(file: AnyPath) -> bool:
     """True if a file is an array of one Python object, by its header."""
-    stream = io.BytesIO(start_of(file, _START))
+    start = io.BytesIO(start_of(file, _START))
     try:
-        np.lib.format.read_magic(stream)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception:  # noqa: BLE001 - the header is Python code, whose parser raises errors of many types
+        shape, _, dtype = read_header(str(file), start)
+    except InputError:
         return False
     return bool(dtype.hasobject) and shape == ()
 

@@ -19,7 +19,7 @@ from segprep.masks.rle import BadRegionError, Runs, runs_crop
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import start_of
 from segprep.readers._beside import Images, Source, files_at, image_name, shape_beside
-from segprep.readers._instance_files import NO_CLASS
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._text import BOM, read_text
 

@@ -19,7 +19,7 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.readers._beside import files_of_images
+from segprep.readers._beside import class_names, files_of_images
 from segprep.readers._json import decode_file, is_object_with, mapped
 from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
@@ -30,7 +30,6 @@ from segprep.readers._reader import (
     ReadOptions,
     drawn,
     mask_from_instances,
-    read_all_or_raise,
     with_split,
 )
 from segprep.readers._shapes import Point, box_crop, circle_crop, erase, not_erased, polygon_crop, trimmed, union
@@ -121,8 +120,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_labelme)
     if not files:
         return None
-    found = read_all_or_raise(files, _labels)
-    labels = tuple(sorted(set().union(*filter(None, found)) - {_IGNORE, _BACKGROUND}))
+    labels = class_names(files, _labels)
     refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
@@ -192,9 +190,9 @@ def _is_labelme(file: AnyPath) -> bool:
 
 
 def _labels(file: AnyPath) -> set[str]:
-    """Labels of a file's shapes."""
+    """Labels of a file's shapes that are classes."""
     document = decode_file(file, _Document, "labelme file")
-    return {entry.label for entry in decodable(document.shapes, _Labelled)}
+    return {entry.label for entry in decodable(document.shapes, _Labelled)} - {_IGNORE, _BACKGROUND}
 
 
 READER = Reader("labelme", find, reads_one_file=True)

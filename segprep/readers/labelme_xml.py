@@ -14,7 +14,7 @@ from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import listing, start_of
 from segprep.readers._beside import Images, class_names, files_of_images, key_of, shape_beside
-from segprep.readers._instance_files import NO_CLASS
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import Instance, MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import polygon_crop
 from segprep.readers._xml import Tags, parse_xml

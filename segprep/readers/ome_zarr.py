@@ -24,9 +24,9 @@ from segprep.paths.client import client
 from segprep.paths.listing import nearest
 from segprep.readers._arrays import integers
 from segprep.readers._image import check_size, decode_errors
-from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file
 from segprep.readers._labels import numbered
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
 
 _SUFFIX, _LABELS = ".zarr", "labels"

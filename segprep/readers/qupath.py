@@ -17,8 +17,8 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import nearest
 from segprep.readers._beside import Images, class_names, key_of, shape_beside
 from segprep.readers._image import check_size
-from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file, first_character, mapped
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import NO_PIXEL, covering, holed_crop, union
 from segprep.readers._text import decodable, decode_region

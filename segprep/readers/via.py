@@ -18,8 +18,8 @@ from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath
 from segprep.readers._beside import Images, files_at, image_name, shape_beside
-from segprep.readers._instance_files import NO_CLASS
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import box_crop, ellipse_crop, polygon_crop
 from segprep.readers._text import decode_region
