@@ -55,7 +55,7 @@ IMAGES = {
     "RGBA": lambda: Image.fromarray(colours(4)),
     "8 bits of noise": lambda: Image.fromarray(noise()),
 }
-"""Images of 512 x 512 pixels, saved by Pillow if not by OpenCV, which choose different filters."""
+"""Images of 256 x 256 or 512 x 512 pixels, saved by Pillow if not by OpenCV, which choose different filters."""
 
 
 def by_pillow(file):

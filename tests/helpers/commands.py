@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from segprep.cli.commands import COMMANDS, main
@@ -38,6 +39,16 @@ def finished(words, *, cwd=None, seconds=SECONDS, **environment):
         check=False,
         timeout=seconds,
     )
+
+
+@contextmanager
+def ended_after(process):
+    """Context of a process, which ends with it also where the test fails."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def has_ended(process):

@@ -1,20 +1,16 @@
 import numpy as np
+from helpers.strategies import masks, unhurried
 from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from segprep.masks.touching import touching_pairs
 
 
-@given(
-    arrays.arrays(
-        np.int32, st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 5)
-    )
-)
-def test_pairs_are_those_of_all_neighbouring_pixels(planes):
+@unhurried
+@given(masks())
+def test_pairs_are_those_of_all_neighbouring_pixels(mask):
     pairs = set()
-    for plane in planes:
+    for plane in mask.planes:
         for (y, x), label in np.ndenumerate(plane):
             around = plane[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
             pairs |= {frozenset((label, other)) for other in around.ravel() if label > 0 < other != label}
-    assert touching_pairs(planes) == len(pairs)
+    assert touching_pairs(mask.planes) == len(pairs)

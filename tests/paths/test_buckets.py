@@ -17,7 +17,7 @@ import pytest
 import zarr
 from endurance.runs import start, write_data
 from helpers.buckets import SECRET, make_bucket, objects_in, upload
-from helpers.commands import COMMAND, allow_interrupts, has_ended, segprep_
+from helpers.commands import COMMAND, allow_interrupts, ended_after, has_ended, segprep_
 from zarr.storage import ObjectStore
 
 import segprep
@@ -292,10 +292,11 @@ def test_a_signal_interrupts_concurrent_calls():
         "map_requests(lambda seconds: (print(flush=True), time.sleep(seconds)), [600] * 40)"
     )
     allow_interrupts()
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=SECONDS)
+    command = [sys.executable, "-c", script]
+    with ended_after(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SECONDS)
     assert process.returncode == -signal.SIGINT
 
 
@@ -346,16 +347,17 @@ def test_a_signal_interrupts_waiting_for_a_server():
         variables = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "AWS_ALLOW_HTTP": "true"}
         keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
         allow_interrupts()
-        process = subprocess.Popen(
+        started = subprocess.Popen(
             [COMMAND, "weights", COINS, "s3://cells/out.zarr"],
             env=os.environ | variables | keys,
             stderr=subprocess.PIPE,
             text=True,
         )
-        connection, _ = silent.accept()
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=SECONDS)
-        connection.close()
+        with ended_after(started) as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=SECONDS)
+            connection.close()
     assert (process.returncode, said.strip()) == (130, "segprep: interrupted; run the same command again to resume")
 
 

@@ -352,7 +352,7 @@ def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write,
     assert code == RUN_ENDS[row.outcome], stderr
     assert [word for word in row.words if word not in stderr] == [], stderr
     assert "Traceback" not in stderr
-    assert max(map(len, stderr.splitlines()), default=0) < 3000
+    assert max(map(len, stderr.splitlines()), default=0) < 2000
     if code:
         assert [line for line in stderr.splitlines() if not line.startswith("segprep: ")] == []
         assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -297,10 +297,10 @@ def write_image(file, height, width, orientation=None):
     image.save(file, exif=exif)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "images/a.jpg", "train/deep/a.jpg", "annotations/../images/a.jpg"])
+@pytest.mark.parametrize("name", ["a.jpg", "images/a.jpg", "train/deep/a.jpg"])
 def test_an_image_of_another_size_is_a_warning(write, tmp_path, name):
     write(document(annotation()), "annotations/a.json")
-    write_image(tmp_path / name.replace("annotations/../", ""), 8, 12)
+    write_image(tmp_path / name, 8, 12)
     mask = find(tmp_path).refs[0].load()
     (problem,) = mask.problems
     assert (problem.kind, problem.left_out) == ("size differs from the image file's", False)

@@ -248,7 +248,7 @@ def test_splits_around_folders_of_images_are_kept(tmp_path):
 OTHERS = {
     "one mask for each picture": ["images/a.png", "images/b.png", "masks/a_1.png", "masks/b_1.png"],
     "masks named as the pictures": ["images/a.png", "images/a_1.png", "masks/a.png", "masks/a_1.png"],
-    "masks mostly of no picture": [
+    "masks mostly of no image": [
         "images/a.png",
         "images/b.png",
         *(f"masks/{name}.png" for name in ("a_1", "a_2", "c", "d")),

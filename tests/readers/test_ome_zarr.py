@@ -106,7 +106,7 @@ def test_sizes_are_checked_before_pixels_are_read(write, limit):
         ({"path": "../../../b"}, r"labels/cells: the name '../../../b' leads out of the folder"),
         ({"path": "2"}, "labels/cells/2: cannot be read as OME-Zarr"),
         ({"multiscales": []}, "labels/cells: no group with multiscales"),
-        ({"multiscales": 1}, r"labels/cells/zarr.json: no valid OME-Zarr group|not .* OME-Zarr group"),
+        ({"multiscales": 1}, r"labels/cells/zarr\.json: not a valid OME-Zarr group: Expected .array., got .int."),
     ],
 )
 def test_a_label_image_that_cannot_be_read_is_named(write, settings, message):
@@ -115,16 +115,22 @@ def test_a_label_image_that_cannot_be_read_is_named(write, settings, message):
         ref.load()
 
 
-def test_names_that_lead_out_of_the_image_are_refused(write):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../../b.zarr", "the name .* leads out of the folder"),
+        ("/etc", "the name .* leads out of the folder"),
+        ("", "an empty name"),
+    ],
+)
+def test_names_that_lead_out_of_the_image_are_refused(write, name, message):
     folder = write()
     file = folder / "a.zarr/labels/zarr.json"
-    for name in ("../../b.zarr", "/etc", ""):
-        file.write_text(file.read_text().replace(json.loads(file.read_text())["attributes"]["ome"]["labels"][0], "x"))
-        document = json.loads(file.read_text())
-        document["attributes"]["ome"]["labels"] = [name]
-        file.write_text(json.dumps(document))
-        with pytest.raises(InputError, match=r"a\.zarr/labels: (the name .* leads out|an empty name)"):
-            find_any(folder)
+    document = json.loads(file.read_text())
+    document["attributes"]["ome"]["labels"] = [name]
+    file.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=rf"a\.zarr/labels: {message}"):
+        find_any(folder)
 
 
 def test_a_damaged_chunk_is_named(write):

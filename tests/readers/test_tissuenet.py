@@ -89,7 +89,7 @@ def test_damaged_pixels_are_named(write):
     place = content.find(b"y.npy") + 60
     content[place : place + 20] = bytes(20)
     file.write_bytes(content)
-    with pytest.raises(InputError, match=r"tissuenet_v1\.1_val\.npz: "):
+    with pytest.raises(InputError, match=r"tissuenet_v1\.1_val\.npz: cannot be read as NPZ: "):
         [ref.load() for ref in refs]
 
 

@@ -88,7 +88,17 @@ def test_one_image_in_two_splits_is_a_problem_and_in_one_a_notice(tmp_path):
     assert "identical images: val/labels/d.png = val/labels/e.png" in found.notices
 
 
-def test_an_image_that_cannot_be_read_is_like_no_other(tmp_path):
+@pytest.mark.parametrize("function", ["_size", "_digest"])
+def test_an_image_that_cannot_be_read_is_like_no_other(tmp_path, monkeypatch, function):
+    for name in "ab":
+        save(tmp_path / f"labels/{name}.png", A, C)
+        photograph(tmp_path / f"images/{name}.png", 0)
+    assert [line for line in report(tmp_path).notices if line.startswith("identical images")]
+    monkeypatch.setattr(f"segprep.runs.findings.{function}", lambda *_: None)
+    assert not [line for line in report(tmp_path).notices if line.startswith("identical images")]
+
+
+def test_images_that_differ_in_the_last_byte_are_not_identical(tmp_path):
     for name in "ab":
         save(tmp_path / f"labels/{name}.png", A, C)
         photograph(tmp_path / f"images/{name}.png", 0)

@@ -322,7 +322,7 @@ def test_threads_share_a_dataset(varied_store):
             assert all(same(read[name], values) for name, values in arrays[index].items())
 
 
-def test_a_forked_process_goes_on_reading(varied_store):
+def test_a_forked_process_keeps_reading(varied_store):
     dataset = segprep.open(varied_store)
     dataset[0]  # of one bucket only
     reader, writer = os.pipe()
