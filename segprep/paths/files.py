@@ -6,8 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -25,8 +24,6 @@ LOCK = ".lock"
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_LISTED: ContextVar[dict[Path, tuple[list[Path], list[Path]]] | None] = ContextVar("listed", default=None)
-"""Folders and files in the folders that were listed in the present `listed_once`."""
 
 
 @dataclass(frozen=True)
@@ -75,29 +72,18 @@ class DiskPath:
         finally:
             os.close(descriptor)
 
-    @contextmanager
-    def listed_once(self) -> Iterator[None]:
-        """Context in which each folder is listed once, although every reader looks at it."""
-        token = _LISTED.set({})
-        try:
-            yield
-        finally:
-            _LISTED.reset(token)
+    def listed_once(self) -> AbstractContextManager[None]:
+        """Context that does nothing: `segprep.paths.listing` keeps the listings of a disk."""
+        return nullcontext()
 
     def listed(self) -> tuple[list[Path], list[Path]]:
         """Folders and files in a folder, without links, in no order."""
-        known = _LISTED.get()
-        if known is not None and self.path in known:
-            return known[self.path]
         with os.scandir(self.path) as scan:
             entries = list(scan)
-        content = (
+        return (
             [self.path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)],
             [self.path / entry.name for entry in entries if entry.is_file(follow_symlinks=False)],
         )
-        if known is not None:
-            known[self.path] = content
-        return content
 
     def total_bytes(self) -> int:
         """Size of all files in a folder and below, except hidden ones."""

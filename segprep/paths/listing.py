@@ -2,7 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import chain
 from typing import NamedTuple
 
@@ -30,13 +32,34 @@ class Listing(NamedTuple):
         return [folder for folder in self.folders if folder.name.lower() in names]
 
 
+_KNOWN: ContextVar[dict[AnyPath, Listing] | None] = ContextVar("listings", default=None)
+"""Listings that were made within the present `listed_once`, by their folders."""
+
+
+@contextmanager
+def listed_once(top: AnyPath) -> Iterator[None]:
+    """Context in which each folder is listed once, and the objects at `top`, if that is in a bucket, all at once."""
+    token = _KNOWN.set({})
+    try:
+        with storage(top).listed_once():
+            yield
+    finally:
+        _KNOWN.reset(token)
+
+
 def listing(folder: AnyPath) -> Listing:
     """Content of `folder`, without links, which may lead out of it or in a circle."""
+    known = _KNOWN.get()
+    if known is not None and folder in known:
+        return known[folder]
     try:
         folders, files = storage(folder).listed()
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
-    return Listing(_visible(folders), _visible(files))
+    content = Listing(_visible(folders), _visible(files))
+    if known is not None:
+        known[folder] = content
+    return content
 
 
 def irregular(folder: AnyPath) -> list[AnyPath]:
@@ -59,7 +82,10 @@ def below(folder: AnyPath, depth: float = math.inf) -> list[Listing]:
 def nearest(
     path: AnyPath, choose: Callable[[Listing], list[AnyPath]], *, names: Sequence[str] = (), depth: float = math.inf
 ) -> list[AnyPath]:
-    """Paths chosen from a folder, else from each one below (only of these `names`), to a `depth`; or from a single file."""
+    """Paths that `choose` takes from a folder, or if none, from each folder below, only those in `names`, up to `depth` deep.
+
+    A file counts as a folder with itself.
+    """
     inside = listing(path) if path.is_dir() else Listing([], [path])
     if (chosen := choose(inside)) or not depth:
         return chosen

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from segprep.errors import InputError, OptionError, SegprepWarning, check_choice, foreign_errors
 from segprep.paths.anypath import AnyPath, parse_path
-from segprep.paths.files import storage
+from segprep.paths.listing import listed_once
 from segprep.readers import (
     ade20k,
     bdd100k,
@@ -107,7 +107,7 @@ def find(
         raise OptionError(f"options={options!r}: must be ReadOptions")
     try:
         path.stat()
-        with storage(path).listed_once():
+        with listed_once(path):
             masks = _found(path, readers, options)
     except RecursionError:
         raise InputError(f"{path}: its folders are nested too deeply") from None
