@@ -21,12 +21,10 @@ from segprep.masks.mask import Problem
 from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, nearest
-from segprep.readers._image import PNG, TIFF, decode_errors
+from segprep.readers._image import decode_errors
 from segprep.readers._json import is_json
 from segprep.readers._reader import key_in, read_all_or_raise, with_split
 
-IMAGES = (*PNG, *TIFF, ".bmp", ".gif", ".jpeg", ".jpg", ".webp")
-"""Suffixes of images whose size can be read."""
 LONGEST_NAME = 1000
 """Characters of a mask's name, about as many as a path may have."""
 _NOT_IMAGES = frozenset({"annotations", "labels", "masks"})
@@ -65,7 +63,7 @@ class Images:
     def __init__(self, root: AnyPath) -> None:
         self._root = root
         self._files: dict[str, list[AnyPath]] = {}
-        for file in (file for inside in below(root) for file in inside.with_suffix(*IMAGES)):
+        for file in (file for inside in below(root) for file in inside.with_suffix(*IMAGE_SUFFIXES)):
             path = name_in(root, file)
             if _NOT_IMAGES.isdisjoint(path.lower().split("/")[:-1]):
                 for name in {path, file.name, file.stem}:
@@ -90,7 +88,7 @@ class ImagesByName:
     def __init__(self, root: AnyPath) -> None:
         self._files: dict[str, AnyPath | None] = {}
         for inside in below(root):
-            files = inside.with_suffix(*IMAGES)
+            files = inside.with_suffix(*IMAGE_SUFFIXES)
             folder = files[0].parent if files else root
             if files and _NOT_IMAGES.isdisjoint(name_in(root, folder).lower().split("/")):
                 for file in files:
@@ -128,7 +126,7 @@ def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
 
 def size_problems(image: AnyPath | None, shape: tuple[int, int]) -> list[Problem]:
     """Problem of a mask of this height and width whose image has another size, or cannot be read."""
-    if image is None or image.suffix.lower() not in IMAGES:
+    if image is None or image.suffix.lower() not in IMAGE_SUFFIXES:
         return []
     try:
         size = image_shape(image)
@@ -147,14 +145,13 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
 
 def image_shapes(path: AnyPath) -> list[tuple[int, int]]:
     """Height and width of an image as viewers show it, and as its pixels are stored if they turn it; by its header alone."""
-    with decode_errors(path, "an image"):
-        with path.open("rb") as file:
-            start = file.read(4)
+    with decode_errors(path, "an image"), path.open("rb") as file:
+        start = file.read(4)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
         if opener is None:
             raise InputError(f"{path}: neither PNG, JPEG, TIFF, BMP, GIF nor WebP, so its size is unknown; convert it")
-        # Not Image.open, which warns of, or refuses, large sizes by its own limit.
-        with path.open("rb") as file, opener(file) as image:
+        file.seek(0)
+        with opener(file) as image:  # not Image.open, which warns of, or refuses, large sizes by its own limit
             stored = image.height, image.width
             turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
             return [stored[::-1], stored] if turned else [stored]

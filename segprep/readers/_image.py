@@ -25,7 +25,7 @@ from segprep.errors import InputError
 from segprep.kernels.regions import bounding_box
 from segprep.masks.crops import InstanceCrop
 from segprep.paths.anypath import AnyPath
-from segprep.readers._png import GREY, common_png
+from segprep.readers._png import CHANNELS, GREY, GREY_ALPHA, RGBA, common_png
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -35,8 +35,6 @@ _ONE_CHANNEL = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
 """Pillow's modes of pixels that are one number."""
 _SCALES: dict[Any, int] = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow scales grey values of 2 and 4 bits, by its name for them."""
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Channels of a PNG by the type of colour in its header."""
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column and row, and steps across and down, of each pass of an interlaced PNG."""
 _INFLATED = 2**20
@@ -171,8 +169,11 @@ def has_channels(path: AnyPath) -> bool:
 
 def _png_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[Any]:
     """Values of a PNG of one channel, shape (H, W)."""
-    if (png := common_png(path, max_pixels=max_pixels)) and png.pixels.ndim == 2:  # noqa: PLR2004
-        return np.ascontiguousarray(png.pixels)
+    if png := common_png(path, max_pixels=max_pixels):
+        if png.pixels.ndim == 2:  # noqa: PLR2004 - one channel
+            return np.ascontiguousarray(png.pixels)
+        if allow_grey and png.depth == 8:  # noqa: PLR2004 - of 16 bits only the upper ones are there
+            return _equal(path, png.pixels[..., :-1] if png.colour in {GREY_ALPHA, RGBA} else png.pixels)
     with png_pixels(path, max_pixels=max_pixels) as image:
         if not allow_grey and image.mode not in _ONE_CHANNEL:
             raise InputError(f"{path}: an image in {image.mode}; a label image has one channel")
@@ -306,7 +307,7 @@ def _bytes_of_pixels(header: bytes) -> int:
     for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         if columns > 0 and rows > 0:
-            total += rows * (1 + -(-columns * depth * _CHANNELS[colour] // 8))
+            total += rows * (1 + -(-columns * depth * CHANNELS[colour] // 8))
     return total
 
 

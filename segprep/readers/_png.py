@@ -19,7 +19,8 @@ Bytes = NDArray[np.uint8]
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 """Types of colour in the header."""
-_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
+CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
+"""Channels by the type of colour."""
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGBA: (8, 16)}
 """Bits that a channel may have."""
 _START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -65,7 +66,7 @@ def common_png(path: AnyPath, *, max_pixels: int) -> Png | None:
         with path.open("rb") as file:
             head = file.read(_HEADER_END)
             width, height, depth, colour, methods = _HEADER.unpack_from(head, len(_START))
-            bits = depth * _CHANNELS[colour]
+            bits = depth * CHANNELS[colour]
             is_common = head.startswith(_START) and depth in _DEPTHS[colour] and methods == bytes(3)
             if not is_common or not 0 < width * height <= max_pixels:
                 return None
@@ -116,7 +117,7 @@ def _rows(compressed: bytes, shape: tuple[int, int], step: int) -> Bytes | None:
 
 def _values(rows: Bytes, width: int, depth: int, colour: int) -> NDArray[Any]:
     """Pixels of rows of bytes, shape (H, W) or (H, W, C)."""
-    channels = _CHANNELS[colour]
+    channels = CHANNELS[colour]
     if depth < 8:  # noqa: PLR2004
         pixels = split_bytes(rows, depth)[:, :width]
         return pixels.view(np.bool_) if depth == 1 and colour == GREY else pixels

@@ -13,13 +13,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import below, nearest
 from segprep.readers._coded import BACKGROUND, IGNORED, Meaning, mask_of_values
 from segprep.readers._image import PNG, png_pixels
+from segprep.readers._png import RGBA, common_png
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 _FOLDER = "bitmasks"
@@ -78,7 +79,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     if not any(categories) or None in categories:
         return None
     if len(folders) > 1:
-        names = ", ".join(name_in(path, folder) for folder in folders)
+        names = some(name_in(path, folder) for folder in folders)
         raise InputError(f"{path}: bitmasks of several tasks: {names}; give one of these folders")
     is_panoptic = any(max(found) > len(_THINGS) for found in categories if found)
     things = [(code, name, True) for code, name in enumerate(_THINGS, start=1)]
@@ -96,6 +97,8 @@ def bitmask_values(path: AnyPath, *, max_pixels: int) -> NDArray[np.uint32]:
     InputError
         If the file is damaged, too large, or not RGBA.
     """
+    if (png := common_png(path, max_pixels=max_pixels)) and (png.colour, png.depth) == (RGBA, 8):
+        return np.ascontiguousarray(png.pixels).view(">u4")[..., 0].astype(np.uint32)
     with png_pixels(path, max_pixels=max_pixels) as image:
         if image.mode != "RGBA":
             raise InputError(f"{path}: an image in {image.mode}; a bitmask of BDD100K is RGBA")

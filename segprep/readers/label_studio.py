@@ -149,6 +149,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     return _of_pngs(path, options) if path.is_dir() else None
 
 
+def _image_of(images: Images, key: str, near: AnyPath) -> AnyPath | None:
+    """Image of a task, also without the letters that Label Studio puts before the names of uploaded files."""
+    return images.of(key, near) or images.of(_UPLOADED.sub("", key, count=1), near)
+
+
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like Label Studio's; much cheaper than decoding it."""
     text = mapped(file)
@@ -173,7 +178,7 @@ def _of_tasks(root: AnyPath, sources: list[Source], options: ReadOptions) -> Mas
     for key, found, (source, _, valid) in zip(keys, heads, kept, strict=True):
         sizes = [(head.original_height, head.original_width) for head in found]
         shape = next(((height, width) for height, width in sizes if height is not None and width is not None), None)
-        image = images.of(key, source.file.parent) or images.of(_UPLOADED.sub("", key, count=1), source.file.parent)
+        image = None if shape else _image_of(images, key, source.file.parent)
         texts = tuple(map(bytes, valid[0].result))
         where = f"{source.file}: {key}"
         refs.append(

@@ -5,11 +5,13 @@ A value is 1000 times the class plus the instance; 0 is background, 10000 is ign
 Reference: P. Voigtlaender et al.: MOTS: Multi-Object Tracking and Segmentation, CVPR 2019.
 """
 
+import numpy as np
+
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.paths.anypath import AnyPath
 from segprep.paths.listing import below, listing, nearest
-from segprep.readers._coded import BACKGROUND, IGNORED, CodedValues, Meaning, coded_refs, mask_of_values
+from segprep.readers._coded import BACKGROUND, IGNORED, CodedValues, Meaning, coded_refs
 from segprep.readers._image import PNG, has_channels, label_values
 from segprep.readers._reader import MaskSet, Reader, ReadOptions
 from segprep.readers._text import read_lines
@@ -57,7 +59,7 @@ def _fits(file: AnyPath, meaning: CodedValues, options: ReadOptions) -> bool | N
         values = label_values(file, max_pixels=options.max_pixels)
     except InputError:
         return False if has_channels(file) else None
-    return values.dtype.itemsize > 1 and not mask_of_values(values, meaning).problems
+    return values.dtype.itemsize > 1 and not any(meaning(value).problem for value in np.unique(values).tolist())
 
 
 READER = Reader("mots", find)

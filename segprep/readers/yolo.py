@@ -18,8 +18,8 @@ from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError, runs_crop
 from segprep.masks.splits import FOLDERS
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.paths.listing import Listing, below, listing, named_few
-from segprep.readers._beside import IMAGES, image_shape
+from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, listing, named_few
+from segprep.readers._beside import image_shape
 from segprep.readers._image import check_size, decode_errors
 from segprep.readers._polygon import box_polygon, polygon_runs
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
@@ -203,7 +203,7 @@ def _image_files(listings: list[Listing], folder: AnyPath) -> dict[str, AnyPath]
     """Images in the listings of a folder and folders below, by their names without suffix."""
     files: dict[str, AnyPath] = {}
     for inside in listings:
-        for file in inside.with_suffix(*IMAGES):
+        for file in inside.with_suffix(*IMAGE_SUFFIXES):
             other = files.setdefault(without_suffix(name_in(folder, file)), file)
             if other != file:
                 raise InputError(f"{file}: differs from {other.name} by its suffix alone; keep one of them")
