@@ -26,9 +26,9 @@ _HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
 }
 """Functions that read NPY headers, by version; the third is for arrays with named fields, which are not labels."""
 _MOST = 2**20
-"""Items of an array, each of which is a mask."""
+"""Limit of the items of an array, each of which is a mask."""
 _ENTRIES = 2**10
-"""Entries of an NPZ."""
+"""Limit of the entries of an NPZ."""
 _EXACT = 2**53
 """Floating-point numbers up to which all integers differ."""
 

@@ -172,7 +172,7 @@ def _are_fractions(parts: list[list[float]]) -> bool:
 
 
 def _excerpt(segmentation: bytes) -> str:
-    """Begin of a segmentation."""
+    """Beginning of a segmentation, for a message."""
     return segmentation[:40].decode("utf-8", "replace")
 
 

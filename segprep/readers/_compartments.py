@@ -8,8 +8,6 @@ Reference: N. F. Greenwald et al., Nature Biotechnology 2022, doi:10.1038/s41587
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
@@ -17,8 +15,8 @@ from segprep.masks.splits import FOLDERS, file_split
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import nearest
 from segprep.readers._arrays import NPZ, Array, arrays_in, beside_images, check_count, item
-from segprep.readers._labels import numbered
-from segprep.readers._reader import MaskSet, ReadOptions, check_instances, with_split
+from segprep.readers._labels import mask_of_labels
+from segprep.readers._reader import MaskSet, ReadOptions, with_split
 
 COMPARTMENTS = ("cell", "nucleus")
 """Classes of the two channels of labels, in their order."""
@@ -39,9 +37,7 @@ class CompartmentRef:
     def load(self) -> InstanceMask:
         """Read the mask; each number other than 0 is an instance."""
         values = item(self.array, self.index, max_pixels=self.options.max_pixels)
-        labels, found = numbered(values[..., self.channel])
-        check_instances(f"{self.array.file}: item {self.index}", len(found), self.options.max_instances)
-        return InstanceMask(labels[np.newaxis], np.array([0] + [1] * len(found), np.int32))
+        return mask_of_labels(f"{self.array.file}: item {self.index}", values[..., self.channel], self.options)
 
 
 def find_compartment(path: AnyPath, options: ReadOptions, channel: int, name: str) -> MaskSet | None:

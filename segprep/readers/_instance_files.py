@@ -41,7 +41,8 @@ def images_in(folder: AnyPath) -> list[ImageFiles]:
 
 def instance_folder(folder: MaskFolder) -> MaskFolder | None:
     """Folder with all its files of instances, PNG and JPEG alike; None if they are label images."""
-    kinds = [files for kind in (*_KINDS, TIFF) if (files := listing(folder.folder).with_suffix(*kind))]
+    inside = listing(folder.folder)
+    kinds = [files for kind in (*_KINDS, TIFF) if (files := inside.with_suffix(*kind))]
     files = kinds[0] if kinds and folder.folder.name.lower() in MASKS else folder.files
     found = replace(folder, files=files)
     return found if len(folder.images) != 1 and found.has_instances else None

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import LabelArray
+from segprep.masks.mask import InstanceMask
+from segprep.readers._reader import ReadOptions, check_instances
 
 _TABLE = 2**16
 """Values up to which a table finds the distinct ones; sorting takes less memory for larger ones."""
@@ -43,3 +45,10 @@ def numbered(values: NDArray[Any]) -> tuple[LabelArray, NDArray[Any]]:
     present[0] = False
     labels: LabelArray = np.cumsum(present, dtype=np.int32)[codes]
     return labels, np.flatnonzero(present)
+
+
+def mask_of_labels(where: str, values: NDArray[Any], options: ReadOptions) -> InstanceMask:
+    """Mask in which each value other than 0 is an instance of the only class; `where` is the file, for messages."""
+    labels, distinct = numbered(values)
+    check_instances(where, len(distinct), options.max_instances)
+    return InstanceMask(labels[np.newaxis], np.array([0] + [1] * len(distinct), np.int32))

@@ -61,6 +61,7 @@ class MaskFolder:
         most = max(Counter(match.image for match in found).values(), default=0)
         return most > 1 and not is_exact and 2 * len(found) > len(self.files)
 
+    @cached_property
     def image_of(self) -> dict[AnyPath, AnyPath]:
         """Image file of each mask that has one."""
         by_stem = {image.stem: image for image in self.images}
@@ -71,12 +72,11 @@ class MaskFolder:
         """Label images and images without each other, several label images of one image, and what is not read."""
         if self.is_certain:
             return
-        image_of = self.image_of()
         if self.images:
-            images = set(image_of.values())
-            yield from _one(NO_IMAGE, [file.name for file in self.files if file not in image_of])
-            yield from _one(NO_MASK, [image.name for image in self.images if image_of and image not in images])
-        stems = {file: image_of[file].stem if file in image_of else file.stem for file in self.files}
+            images = set(self.image_of.values())
+            yield from _one(NO_IMAGE, [file.name for file in self.files if file not in self.image_of])
+            yield from _one(NO_MASK, [image.name for image in self.images if self.image_of and image not in images])
+        stems = {file: self.image_of.get(file, file).stem for file in self.files}
         counts = Counter(stems.values())
         yield from _one(SEVERAL, [file.name for file in self.files if counts[stems[file]] > 1])
         yield from unread(self.folder, [*self.files, *self.images])

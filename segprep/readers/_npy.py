@@ -12,7 +12,7 @@ from segprep.readers._image import check_size
 
 
 def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
-    """Values of an NPY label image, shape (H, W), of any integer type or bool, none negative; a view of the file.
+    """Values of an NPY label image, shape (H, W), of any integer type or bool, none negative.
 
     Raises
     ------

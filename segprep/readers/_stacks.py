@@ -49,7 +49,7 @@ def _stacks_in(path: AnyPath, inside: Listing) -> list[Array]:
     groups = [_arrays_of(archive) for archive in archives]
     groups.append({name: array for file in files if is_npy(file) for name, array in _arrays_of(file).items()})
     found = [array for group in groups for array in beside_images(group) if path.is_dir() or array.file == path]
-    return [array for array in found if array.shape[3:] in {(), (1,)} and array.dtype.kind in "buif"]
+    return [array for array in found if array.shape[3:] in {(), (1,)}]
 
 
 def _arrays_of(file: AnyPath) -> dict[str, Array]:

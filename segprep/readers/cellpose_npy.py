@@ -23,9 +23,9 @@ from segprep.paths.anypath import AnyPath, name_in, without_suffix
 from segprep.paths.listing import listing, start_of
 from segprep.readers._arrays import read_header
 from segprep.readers._image import PNG, TIFF, check_size
-from segprep.readers._labels import numbered
+from segprep.readers._labels import mask_of_labels
 from segprep.readers._mask_names import NO_CLASS
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 _END = "_seg.npy"
 _MASKS = "_masks"
@@ -66,11 +66,7 @@ class CellposeNpyRef:
     def load(self) -> InstanceMask:
         """Take the masks out of the file and number them without gaps."""
         values = masks_of(self.file, max_pixels=self.options.max_pixels)
-        labels, _ = numbered(values)
-        check_instances(str(self.file), int(labels.max()), self.options.max_instances)
-        classes = np.ones(int(labels.max()) + 1, np.int32)
-        classes[0] = 0
-        return InstanceMask(labels[np.newaxis], classes)
+        return mask_of_labels(str(self.file), values, self.options)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -8,16 +8,14 @@ Reference: the challenge's naming and file content conventions, celltrackingchal
 import re
 from dataclasses import dataclass
 
-import numpy as np
-
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import Listing, listing, nearest
 from segprep.readers._image import TIFF, label_values
-from segprep.readers._labels import numbered
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
+from segprep.readers._labels import mask_of_labels
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 _TRUTH = re.compile(r"(?P<sequence>\d{2,})_(?:gt|st)", re.IGNORECASE)
 """Name of a folder of a sequence's truth."""
@@ -37,9 +35,8 @@ class CtcRef:
 
     def load(self) -> InstanceMask:
         """Read the labels; each number other than 0 is a cell."""
-        labels, found = numbered(label_values(self.file, max_pixels=self.options.max_pixels))
-        check_instances(str(self.file), len(found), self.options.max_instances)
-        return InstanceMask(labels[np.newaxis], np.array([0] + [1] * len(found), np.int32))
+        values = label_values(self.file, max_pixels=self.options.max_pixels)
+        return mask_of_labels(str(self.file), values, self.options)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -81,16 +81,16 @@ class IsatRef:
             groups.setdefault(key, []).append((rank, number, entry))
         top = np.full(shape, -1, np.int32)
         for (is_instance, name, is_crowd, _), objects in sorted(groups.items(), key=lambda item: item[0][0]):
-            instance: InstanceCrop | None = None
+            crops: list[InstanceCrop] = []
             for rank, number, entry in objects:
                 crop = drawn(f"object {number}", _crop, entry, rank, top)
                 if isinstance(crop, Problem):
                     yield crop
                 elif is_instance:
-                    instance = crop if instance is None else union([instance, crop])
-            if instance is not None:
+                    crops.append(crop)
+            if crops:
                 is_ignored = is_crowd and self.options.crowd == "ignore"
-                yield IGNORED_CODE if is_ignored else 1 + self.names.index(name), instance
+                yield IGNORED_CODE if is_ignored else 1 + self.names.index(name), union(crops)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

@@ -130,12 +130,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     root = path if path.is_dir() else path.parent
     refs = []
     for folder in folders:
-        image_of = folder.image_of()
         for file in folder.files:
             key, split = with_split(name_in(root, file))
             if folder.folder != root:  # such as train_masks/
                 split = split or folder_split(f"{folder.folder.name.rpartition('_')[0]}/")
-            refs.append(LabelImageRef(key, split, file, options, image=image_of.get(file)))
+            refs.append(LabelImageRef(key, split, file, options, image=folder.image_of.get(file)))
     where = {folder: folder_name(root, folder.folder) for folder in folders if path.is_dir()}
     problems = tuple((where[folder], problem) for folder in where for problem in folder.problems())
     notices = tuple((where[folder], notice) for folder in where for notice in _notices(folder))

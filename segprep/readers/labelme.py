@@ -92,7 +92,7 @@ class LabelmeRef:
             groups.setdefault((decoded.label, group), []).append((number, decoded))
         top = np.full(shape, -1, np.int32)
         for (label, _), shapes in sorted(groups.items(), key=lambda item: item[0][0] != _BACKGROUND):
-            instance: InstanceCrop | None = None
+            crops: list[InstanceCrop] = []
             for number, entry in shapes:
                 where = f"shape {number}"
                 crop = drawn(where, shape_crop, entry.shape_type or "polygon", entry.points, shape, mask=entry.mask)
@@ -103,9 +103,9 @@ class LabelmeRef:
                 if isinstance(crop, Problem):
                     yield crop
                 else:
-                    instance = crop if instance is None else union([instance, crop])
-            if instance is not None:
-                yield IGNORED_CODE if label == _IGNORE else 1 + self.labels.index(label), instance
+                    crops.append(crop)
+            if crops:
+                yield IGNORED_CODE if label == _IGNORE else 1 + self.labels.index(label), union(crops)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:

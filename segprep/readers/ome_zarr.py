@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError
+from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.paths.anypath import AnyPath, name_in
@@ -25,9 +25,9 @@ from segprep.paths.listing import nearest
 from segprep.readers._arrays import integers
 from segprep.readers._image import check_size, decode_errors
 from segprep.readers._json import decode_file
-from segprep.readers._labels import numbered
+from segprep.readers._labels import mask_of_labels
 from segprep.readers._mask_names import NO_CLASS
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
 
 _SUFFIX, _LABELS = ".zarr", "labels"
 _DEPTH = 3
@@ -81,9 +81,7 @@ class OmeZarrRef:
 
     def load(self) -> InstanceMask:
         """Read the first level; each value other than 0 is an instance."""
-        labels, found = numbered(_values_of(self.group, self.options.max_pixels))
-        check_instances(str(self.group), len(found), self.options.max_instances)
-        return InstanceMask(labels[np.newaxis], np.array([0] + [1] * len(found), np.int32))
+        return mask_of_labels(str(self.group), _values_of(self.group, self.options.max_pixels), self.options)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -138,7 +136,7 @@ def _only_label(image: AnyPath) -> AnyPath | None:
     group = None if folder.is_symlink() else _group(folder)
     names = group.attributes.labels if group is not None else []
     if len(names) > 1:
-        shown = ", ".join(f"{name:.100}" for name in names[:5])
+        shown = some((f"{name:.100}" for name in names), most=5)
         raise InputError(f"{folder}: several label images: {shown}; give the path of one, as {folder / names[0][:100]}")
     return _inside(folder, names[0]) if names else None
 
