@@ -26,6 +26,7 @@ from segprep.kernels.regions import bounding_box
 from segprep.masks.crops import InstanceCrop
 from segprep.paths.anypath import AnyPath
 from segprep.readers._png import CHANNELS, GREY, GREY_ALPHA, RGBA, common_png
+from segprep.readers._tiff import check_segments
 
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
@@ -216,6 +217,7 @@ def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[An
         check_size(str(path), (page.imagelength, page.imagewidth), max_pixels)
         if page.is_tiled:
             check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), max_pixels)
+        check_segments(path, page)
         values: NDArray[Any] = page.asarray(maxworkers=1)
         return values
 

@@ -67,7 +67,7 @@ def test_a_header_distinguishes_label_images_from_photographs(tmp_path, name, is
     assert has_channels(tmp_path / "a.png") is not is_label
 
 
-@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "zstd", "lzma"])
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "uint32", "int32", "uint64"])
 def test_a_tiff_keeps_its_values(tmp_path, dtype, compression):
     largest = 1 if dtype == "bool" else np.iinfo(dtype).max
@@ -234,3 +234,22 @@ def test_a_tile_that_is_larger_than_an_image_may_be_is_refused(tmp_path):
     assert label_values(tmp_path / "a.tif", max_pixels=256 * 256).shape == (16, 16)
     with pytest.raises(InputError, match=r"a\.tif: a tile: 256 x 256 pixels are more than max_pixels"):
         label_values(tmp_path / "a.tif", max_pixels=256 * 256 - 1)
+
+
+def test_a_tiff_that_may_have_lost_labels_to_compression_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((16, 16), np.uint8), compression="jpeg")
+    with pytest.raises(InputError, match=r"a\.tif: compressed as JPEG; label images are read without compression, or"):
+        label_values(tmp_path / "a.tif", max_pixels=256)
+
+
+def test_a_code_that_is_not_in_the_table_of_lzw_never_reaches_a_decoder_that_would_end_the_process(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), compression="lzw")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        offset = tiff.pages[0].dataoffsets[0]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[offset + 1] |= 0x7F  # the first code after the clear code
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"a\.tif: cannot be read as TIFF: its LZW codes are damaged or of an old kind"
+    ):
+        label_values(tmp_path / "a.tif", max_pixels=256)
