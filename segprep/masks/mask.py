@@ -48,8 +48,6 @@ class SourceValues(NamedTuple):
         Value with the most pixels.
     has_background : bool
         True if a pixel is background, or ignored.
-    is_scattered : bool
-        True if one of the values lies in several pieces far apart; only the scan of ``instances_from="auto"`` looks for it.
     """
 
     distinct: int
@@ -57,7 +55,6 @@ class SourceValues(NamedTuple):
     largest: tuple[int, ...]
     commonest: int
     has_background: bool
-    is_scattered: bool = False
 
 
 LISTED_VALUES = 8

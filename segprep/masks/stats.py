@@ -36,7 +36,8 @@ class MaskStats:
     bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
     instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
     complete instances. `source` has the values of a label image that was loaded, else none. `touching` counts pairs of
-    instances that touch, where a scan looks for them.
+    instances that touch, and `is_scattered` is true if an instance lies in several pieces far apart, where a scan looks for
+    them.
     """
 
     shape: tuple[int, int]
@@ -51,6 +52,7 @@ class MaskStats:
     digest: bytes
     source: SourceValues | None = None
     touching: int = 0
+    is_scattered: bool = False
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:

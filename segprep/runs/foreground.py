@@ -22,6 +22,7 @@ NOTICE = (
 NO_BACKGROUND = "no pixel is 0 in any mask"
 VOID = "255 is beside a few small values"
 SCATTERED = "one value in several pieces far apart"
+SCATTERED_FILE = "one file with several pieces far apart"
 CONTRADICTION = "foreground masks and others"
 INVERTED = "foreground masks that may be inverted"
 
@@ -33,10 +34,11 @@ LARGEST_SHARE = 0.6
 
 
 class Sources(NamedTuple):
-    """Values of label images, and the keys of the masks."""
+    """Values of label images, the keys of the masks, and those with an instance in several pieces far apart."""
 
     keys: list[str]
     values: list[SourceValues]
+    scattered: list[str]
 
     @property
     def filled(self) -> list[tuple[str, SourceValues]]:
@@ -62,10 +64,13 @@ def scan_resolved(
     found = scan(executor, masks, rule, progress, known, count_touching=count_touching)
     if on_error is not None:
         require_readable(found, on_error)
-    is_auto, sources = rule.instances_from == "auto", _sources(found)
+    is_auto, scattered = rule.instances_from == "auto", _scattered_masks(found)
+    sources = _sources(found, scattered)
     if is_auto:
         rule = replace(rule, instances_from="components" if _is_foreground(sources) else "as-is")
     problems = _problems(sources, is_scattered_odd=is_auto and rule.instances_from == "as-is")
+    if sources is None:
+        problems |= _scattered_files(found, scattered)
     contradiction = problems.get(CONTRADICTION)
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
@@ -91,10 +96,28 @@ def stored_rule(info: StoreInfo, stats: Sequence[MaskStats], rule: InstanceRule)
     return resolved if is_certain else rule
 
 
-def _sources(found: Scan) -> Sources | None:
+def _scattered_masks(found: Scan) -> list[str]:
+    """Keys of the masks with an instance in several pieces far apart."""
+    return [ref.key for ref, stats in zip(found.masks.refs, found.stats, strict=True) if stats.is_scattered]
+
+
+def _scattered_files(found: Scan, scattered: list[str]) -> dict[str, tuple[str, Problem]]:
+    """Doubt about files of one instance each, of which many hold several objects."""
+    filled = sum(len(stats.instances) > 0 for stats in found.stats)
+    if not scattered or 2 * len(scattered) < filled:
+        return {}
+    where = (
+        f"in {len(scattered)} of {filled} masks, this one first; use instances_from='components' if a file holds all "
+        "objects of a class, or instances_from='as-is' if each file is one instance"
+    )
+    return {SCATTERED_FILE: (scattered[0], Problem(SCATTERED_FILE, where, left_out=False))}
+
+
+def _sources(found: Scan, scattered: list[str]) -> Sources | None:
     """Values of the masks, if all are label images that were loaded."""
     values = [stats.source for stats in found.stats if stats.source is not None]
-    return Sources([ref.key for ref in found.masks.refs], values) if len(values) == len(found.stats) > 0 else None
+    keys = [ref.key for ref in found.masks.refs]
+    return Sources(keys, values, scattered) if len(values) == len(found.stats) > 0 else None
 
 
 def _is_foreground(sources: Sources | None) -> bool:
@@ -111,7 +134,7 @@ def _problems(sources: Sources | None, *, is_scattered_odd: bool) -> dict[str, t
     no_background = _no_background(sources)
     found = [no_background or _void(sources)]
     if is_scattered_odd and no_background is None:
-        found.append(_contradiction(sources.filled) or _scattered(sources.filled))
+        found.append(_contradiction(sources) or _scattered(sources))
     return {item[1].kind: item for item in found if item is not None}
 
 
@@ -145,14 +168,15 @@ def _first(values: Sequence[int], count: int) -> str:
     return ", ".join(map(str, values[:3])) + ", ..." * (count > 3)  # noqa: PLR2004 - as many as are named
 
 
-def _contradiction(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | None:
+def _contradiction(sources: Sources) -> tuple[str, Problem] | None:
     """Masks that contradict most of the others, which look like foreground masks."""
+    filled = sources.filled
     single = [(key, source) for key, source in filled if source.distinct == 1]
     if not single:
         return None
     value, count = Counter(source.smallest for _, source in single).most_common(1)[0]
-    alike = [(key, source) for key, source in single if source.smallest == value]
-    scattered = [key for key, source in alike if source.is_scattered]
+    alike = {key for key, source in single if source.smallest == value}
+    scattered = [key for key in sources.scattered if key in alike]
     if not (2 * count > len(filled) and 2 * len(scattered) >= count):
         return None
     key, other = next((key, source) for key, source in filled if source.smallest != value)
@@ -164,12 +188,12 @@ def _contradiction(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem
     return key, Problem(CONTRADICTION, where, left_out=False)
 
 
-def _scattered(filled: list[tuple[str, SourceValues]]) -> tuple[str, Problem] | None:
-    scattered = [key for key, source in filled if source.is_scattered]
-    if 2 * len(scattered) < len(filled):
+def _scattered(sources: Sources) -> tuple[str, Problem] | None:
+    scattered, count = sources.scattered, len(sources.filled)
+    if 2 * len(scattered) < count:
         return None
     where = (
-        f"in {len(scattered)} of {len(filled)} masks, this one first; use instances_from='components' if "
+        f"in {len(scattered)} of {count} masks, this one first; use instances_from='components' if "
         "values are classes, or instances_from='as-is' if they are instances"
     )
     return scattered[0], Problem(SCATTERED, where, left_out=False)

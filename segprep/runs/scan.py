@@ -25,6 +25,8 @@ from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDi
 LEFT_OUT = "mask left out"
 OWN_REFS = "refs"
 """Format of a data set that is given as a sequence of refs."""
+PIXEL_FORMATS = frozenset({"label-image", "instance-png"})
+"""Formats of images whose instances may lie in pieces by mistake; polygons in several parts are meant."""
 SCAN_BATCH = 8
 """Masks in one job of the scan: enough that the work outweighs the message."""
 MOST_REASONS = 10
@@ -126,9 +128,10 @@ def scan(
     unknown = tuple(ref for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     single = False
+    looks = count_touching, instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
     while batches:
         jobs = [
-            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), count_touching))
+            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), *looks))
             for batch in batches
         ]
         suspects: list[MaskRef] = []
@@ -151,7 +154,7 @@ def scan(
 
 
 def _scan_batch(
-    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, count_touching: bool
+    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, count_touching: bool, looks_scattered: bool
 ) -> list[MaskStats | str]:
     """Statistics of a batch of masks, or the reason why one cannot be read."""
     results: list[MaskStats | str] = []
@@ -162,8 +165,8 @@ def _scan_batch(
             results.append(str(error))
             continue
         stats = mask_stats(complete, n_classes, separated)
-        if stats.source is not None and instances.instances_from == "auto":
-            stats = replace(stats, source=stats.source._replace(is_scattered=has_scattered_instance(complete)))
+        if looks_scattered:
+            stats = replace(stats, is_scattered=has_scattered_instance(complete))
         results.append(replace(stats, touching=touching_pairs(complete.planes)) if count_touching else stats)
     return results
 

@@ -6,7 +6,16 @@ from PIL import Image
 
 import segprep
 from segprep.errors import InputError, OptionError, OutputError
-from segprep.runs.foreground import CONTRADICTION, INVERTED, NO_BACKGROUND, NOTICE, SCATTERED, VOID, notice
+from segprep.runs.foreground import (
+    CONTRADICTION,
+    INVERTED,
+    NO_BACKGROUND,
+    NOTICE,
+    SCATTERED,
+    SCATTERED_FILE,
+    VOID,
+    notice,
+)
 
 SQUARES = ((3, 3), (3, 30), (20, 14))
 
@@ -121,6 +130,15 @@ def test_classes_read_as_instances_are_a_finding_that_survives_a_rerun(tmp_path)
     before = run(data, tmp_path / "a.zarr")
     assert [problem.left_out for problem in before.problems] == [False]
     assert run(data, tmp_path / "a.zarr") == before
+
+
+def test_files_with_all_objects_of_a_class_are_a_finding_with_the_option(tmp_path):
+    for name in "ab":
+        write(tmp_path / f"data/{name}/masks", squares([1, 1]), np.roll(squares([1, 1]), 10, axis=0))
+    assert kinds(tmp_path / "data") == {SCATTERED_FILE: 1}
+    assert kinds(tmp_path / "data", instances_from="as-is") == {}
+    separated = segprep.check(tmp_path / "data", instances_from="components", workers=1)
+    assert (separated.instances, separated.kinds) == (8, {})
 
 
 def test_an_object_cut_in_two_is_one_instance(tmp_path):
