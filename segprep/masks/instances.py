@@ -71,12 +71,19 @@ def load_mask(ref: MaskRef, rule: InstanceRule, n_classes: int | None = None) ->
 
     InputError if it cannot be read, or if the ref is not part of segprep and its mask is no valid one of `n_classes`.
     """
-    complete = rule.find_instances(_foreign(ref, n_classes) if is_foreign(ref) else ref.load(), ref.key)
+    return with_instances(read_mask(ref, n_classes), rule, ref.key)
+
+
+def with_instances(mask: InstanceMask, rule: InstanceRule, key: str) -> tuple[InstanceMask, InstanceMask]:
+    """Results of `load_mask` for a mask that was read."""
+    complete = rule.find_instances(mask, key)
     return complete, separated(complete, rule.separate)
 
 
-def _foreign(ref: MaskRef, n_classes: int | None) -> InstanceMask:
-    """Mask of a ref that is not part of segprep."""
+def read_mask(ref: MaskRef, n_classes: int | None = None) -> InstanceMask:
+    """Mask as it is read, before instances are found; errors as in `load_mask`."""
+    if not is_foreign(ref):
+        return ref.load()
     what = f"{ref.key}: load() of {type(ref).__qualname__}"
     with foreign_errors(what, InputError):
         mask = ref.load()

@@ -75,7 +75,7 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress, count_touching=count_touching)
+        again = scan(executor, found.masks, rule, progress, kept=found.packed, count_touching=count_touching)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule

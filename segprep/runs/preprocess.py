@@ -142,7 +142,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 planned = plan_of(targets=wanted)
             else:
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
-            task = WriteTask(root, found.masks.refs, instances, planned, own_part, files, found.digests)
+            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 
 

@@ -96,7 +96,7 @@ def _rewrite(
                 raise needs_class(state.root, item.name)
         for item in damaged:
             drop_record(state.root, item)
-        write(executor, WriteTask(state.root, scanned.masks.refs, rule, again, digests=scanned.digests), progress, None)
+        write(executor, WriteTask(state.root, scanned.refs(), rule, again, digests=scanned.digests), progress, None)
     if MANIFEST in paths:
         return ()
     now = decode_manifest((state.root / MANIFEST).read_bytes())

@@ -87,7 +87,7 @@ def stats_from_store(
     info = state.info
     if instances.instances_from == "auto":
         instances = replace(instances, instances_from=info.instance_rule.instances_from)
-    of_files = Scan(replace(masks, refs=()), (), {}).problems()
+    of_files = Scan(replace(masks, refs=()), (), {}, {}).problems()
     is_alike = (
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))

@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeAlias
 
 from segprep.errors import InputError, OptionError, SegprepError, escape_controls
 from segprep.masks.classes import ClassTable, class_table
-from segprep.masks.instances import InstanceRule, load_mask
+from segprep.masks.instances import InstanceRule, read_mask, with_instances
 from segprep.masks.mask import MaskRef, Problem
+from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
@@ -29,6 +30,8 @@ PIXEL_FORMATS = frozenset({"label-image", "instance-png"})
 """Formats of images whose instances may lie in pieces by mistake; polygons in several parts are meant."""
 SCAN_BATCH = 8
 """Masks in one job of the scan: enough that the work outweighs the message."""
+MOST_KEPT, MOST_KEPT_OF_ONE = 2**29, 2**20
+"""Bytes of masks that are kept from the scan to the writing, in all and of one mask; others are read a second time."""
 MOST_REASONS = 10
 """Masks that cannot be read whose reasons are printed."""
 
@@ -38,11 +41,19 @@ Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
 
 
 class Scan(NamedTuple):
-    """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys."""
+    """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys.
+
+    `packed` has masks that were read, by their keys: as many as `MOST_KEPT` bytes can hold.
+    """
 
     masks: MaskSet
     stats: tuple[MaskStats, ...]
     unreadable: dict[str, str]
+    packed: dict[str, PackedMask]
+
+    def refs(self) -> tuple[MaskRef, ...]:
+        """Refs of the masks that can be read: to memory for those that were kept, else to their files."""
+        return tuple(self.packed.get(ref.key, ref) for ref in self.masks.refs)
 
     @property
     def digests(self) -> list[bytes]:
@@ -120,12 +131,17 @@ def scan(
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
     *,
+    kept: Mapping[str, PackedMask] | None = None,
     count_touching: bool = False,
 ) -> Scan:
-    """Load every mask once, except those whose statistics are known by their keys; count touching instances on request."""
-    known = known or {}
+    """Load every mask once, except those whose statistics are known by their keys; count touching instances on request.
+
+    `kept` has masks that a former scan has read.
+    """
+    known, packs = known or {}, dict(kept or {})
+    room = MOST_KEPT - sum(mask.size for mask in packs.values())
     found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
-    unknown = tuple(ref for ref in masks.refs if ref.key not in found)
+    unknown = tuple(packs.get(ref.key, ref) for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     single = False
     looks = count_touching, instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
@@ -137,7 +153,11 @@ def scan(
         suspects: list[MaskRef] = []
         for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
             if not isinstance(results, WorkerDied):
-                found |= zip((ref.key for ref in batches[index]), results, strict=True)
+                for ref, (result, pack) in zip(batches[index], results, strict=True):
+                    found[ref.key] = result
+                    if pack is not None and pack.size <= room:
+                        packs[ref.key] = pack
+                        room -= pack.size
             elif single:
                 found[batches[index][0].key] = results.message
             else:
@@ -150,24 +170,31 @@ def scan(
         replace(masks, refs=tuple(ref for ref, _ in readable)),
         tuple(stats for _, stats in readable),
         {ref.key: result for ref, result in pairs if isinstance(result, str)},
+        packs,
     )
 
 
 def _scan_batch(
     refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, count_touching: bool, looks_scattered: bool
-) -> list[MaskStats | str]:
-    """Statistics of a batch of masks, or the reason why one cannot be read."""
-    results: list[MaskStats | str] = []
+) -> list[tuple[MaskStats | str, PackedMask | None]]:
+    """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""
+    results: list[tuple[MaskStats | str, PackedMask | None]] = []
     for ref in refs:
         try:
-            complete, separated = load_mask(ref, instances, n_classes)
+            mask = read_mask(ref, n_classes)
+            complete, separated = with_instances(mask, instances, ref.key)
         except InputError as error:
-            results.append(str(error))
+            results.append((str(error), None))
             continue
         stats = mask_stats(complete, n_classes, separated)
         if looks_scattered:
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
-        results.append(replace(stats, touching=touching_pairs(complete.planes)) if count_touching else stats)
+        if count_touching:
+            stats = replace(stats, touching=touching_pairs(complete.planes))
+        pack = (
+            None if isinstance(ref, PackedMask) else packed(ref, complete if complete.planes is mask.planes else mask)
+        )
+        results.append((stats, pack if pack is not None and pack.size <= MOST_KEPT_OF_ONE else None))
     return results
 
 

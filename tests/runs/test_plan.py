@@ -36,7 +36,7 @@ def stats(masks, loaded):
 
 
 def planned(masks, stats, source="varied", targets=TARGETS, instances=InstanceRule(), canvas=None):  # noqa: B008
-    found = Scan(masks, tuple(stats), {})
+    found = Scan(masks, tuple(stats), {}, {})
     return plan(source, found, targets=targets, instances=instances, split=SplitRule(), canvas=canvas)
 
 
@@ -176,7 +176,7 @@ def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
         digest=b"",
     )
     masks = MaskSet("label-image", class_table([(None, "i")]), find(COINS).refs)
-    made = plan("full", Scan(masks, (stats,), {}), targets=(Labels(),), instances=InstanceRule(), split=SplitRule())
+    made = plan("full", Scan(masks, (stats,), {}, {}), targets=(Labels(),), instances=InstanceRule(), split=SplitRule())
     assert [target.dtype for target in made.targets] == [dtype]
 
 

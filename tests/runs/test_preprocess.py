@@ -704,16 +704,39 @@ def three(tmp_path):
     return data
 
 
-@pytest.mark.parametrize("values", [[[1, 1, 2], [1, 0, 0]], [[1, 0]], np.eye(90)], ids=["other", "smaller", "larger"])
-def test_a_mask_that_changes_during_the_run_is_a_named_input_error(three, values, tmp_path):
-    root = tmp_path / "out.zarr"
+def write_and_edit(data, root, values):
+    """Run that ends while `b.png` gets other values between the scan and the writing."""
 
     def edit(stage, done, masks):
         if (stage, done) == ("scan", masks):
-            Image.fromarray(np.array(values, np.uint8)).save(three / "b.png")
+            Image.fromarray(np.array(values, np.uint8)).save(data / "b.png")
 
+    return segprep.preprocess(data, root, workers=ONE, progress=edit)
+
+
+OTHERS = pytest.mark.parametrize(
+    "values", [[[1, 1, 2], [1, 0, 0]], [[1, 0]], np.eye(90)], ids=["other", "smaller", "larger"]
+)
+
+
+@OTHERS
+def test_a_mask_that_changes_during_the_run_is_written_as_it_was_scanned(three, values, tmp_path, files_of):
+    write_and_edit(three, tmp_path / "a.zarr", [[1, 0, 2], [1, 0, 0]])
+    root = tmp_path / "b.zarr"
+    assert write_and_edit(three, root, values).status == "complete"
+    assert {**files_of(root), "input.json": b""} == {**files_of(tmp_path / "a.zarr"), "input.json": b""}
+    with pytest.raises(OutputError, match=r"1 changed \(b\.png\).*overwrite=True"):
+        segprep.preprocess(three, root, workers=ONE)
+    assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
+    assert verify(root, deep=True, against=three, workers=ONE).findings == ()
+
+
+@OTHERS
+def test_a_mask_too_large_to_keep_that_changes_during_the_run_is_an_input_error(three, values, tmp_path, monkeypatch):
+    root = tmp_path / "out.zarr"
+    monkeypatch.setattr("segprep.runs.scan.MOST_KEPT_OF_ONE", 0)
     with pytest.raises(InputError, match=r"b\.png: changed while the run was reading it"):
-        segprep.preprocess(three, root, workers=ONE, progress=edit)
+        write_and_edit(three, root, values)
     assert read_info(root).status == "incomplete"
     with pytest.raises(OutputError, match=r"1 changed \(b\.png\).*overwrite=True"):
         segprep.preprocess(three, root, workers=ONE)

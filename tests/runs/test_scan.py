@@ -25,7 +25,7 @@ def found(*problems):
     masks = MaskSet(
         "toy", class_table([(None, "cell")]), (ToyRef(),), tuple(("a.json", problem) for problem in problems)
     )
-    return Scan(masks, (mask_stats(MASK, 2, MASK),), {})
+    return Scan(masks, (mask_stats(MASK, 2, MASK),), {}, {})
 
 
 def test_a_mere_warning_does_not_fail_a_run_that_is_to_leave_nothing_out():

@@ -1,0 +1,86 @@
+"""Masks that were read, compressed in memory, so that the files need not be read again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem, SourceValues
+
+LEVEL = 1
+"""Level of zstd: the runs of a mask are small, and higher levels save little."""
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask in a few kilobytes; it is a `MaskRef` that reads no file.
+
+    `planes` has the runs of equal labels of the planes, of shape `shape`; all bytes are compressed.
+    """
+
+    key: str
+    split: str | None
+    shape: tuple[int, int, int]
+    planes: bytes
+    classes: bytes
+    ignore: bytes | None
+    stuff: bytes | None
+    problems: tuple[Problem, ...]
+    overlap: Overlap
+    source: SourceValues | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the compressed arrays."""
+        return sum(len(part) for part in (self.planes, self.classes, self.ignore, self.stuff) if part is not None)
+
+    def load(self) -> InstanceMask:
+        """Mask as it was read."""
+        runs = _unpacked(self.planes, np.int32).reshape(-1, 2)
+        image = self.shape[1:]
+        return InstanceMask(
+            np.repeat(runs[:, 0], runs[:, 1]).reshape(self.shape),
+            _unpacked(self.classes, np.int32),
+            None if self.ignore is None else _unpacked(self.ignore, np.bool_).reshape(image),
+            self.problems,
+            self.overlap,
+            None if self.stuff is None else _unpacked(self.stuff, np.int32).reshape(image),
+            self.source,
+        )
+
+
+def packed(ref: MaskRef, mask: InstanceMask) -> PackedMask:
+    """Compress the mask that was read from a ref.
+
+    Examples
+    --------
+    >>> mask = InstanceMask(np.array([[[0, 1, 1]]], np.int32), np.array([0, 1], np.int32))
+    >>> ref = PackedMask("a", None, (1, 1, 3), b"", b"", None, None, (), "last", None)
+    >>> packed(ref, mask).load().planes
+    array([[[0, 1, 1]]], dtype=int32)
+    """
+    return PackedMask(
+        ref.key,
+        ref.split,
+        mask.planes.shape,
+        _packed(mask.regions.runs),
+        _packed(mask.classes),
+        None if mask.ignore is None else _packed(mask.ignore),
+        None if mask.stuff is None else _packed(mask.stuff),
+        mask.problems,
+        mask.overlap,
+        mask.source,
+    )
+
+
+def _packed(array: NDArray[Any]) -> bytes:
+    from imagecodecs import zstd_encode  # noqa: PLC0415 - slow to import
+
+    return bytes(zstd_encode(array.tobytes(), level=LEVEL))
+
+
+def _unpacked(data: bytes, dtype: DTypeLike) -> NDArray[Any]:
+    from imagecodecs import zstd_decode  # noqa: PLC0415 - slow to import
+
+    return np.frombuffer(zstd_decode(data), dtype)
