@@ -1,5 +1,6 @@
 """Signed distances to the boundaries of labels."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,10 @@ def signed_distance(labels: NDArray[Any]) -> FloatArray:
     """
     planes = as_planes(labels)
     fields = [_plane_distance(plane) for plane in planes if plane.any()]
-    return np.min(fields, axis=0) if fields else np.zeros(planes.shape[1:], np.float32)
+    return reduce(np.minimum, fields) if fields else np.zeros(planes.shape[1:], np.float32)
 
 
 def _plane_distance(plane: LabelArray) -> FloatArray:
     """Signed distances of one plane, which has a label."""
-    distance = distance_to_other(plane)
-    if not np.isfinite(distance[0, 0]):  # one label fills the plane
-        return np.zeros(plane.shape, np.float32)
-    return np.where(plane > 0, 1 - distance, distance)
+    distance = distance_to_other(plane, signed=True)
+    return distance if np.isfinite(distance[0, 0]) else np.zeros(plane.shape, np.float32)  # one label fills the plane

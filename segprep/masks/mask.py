@@ -145,7 +145,7 @@ class InstanceMask:
     @cached_property
     def class_map(self) -> LabelArray:
         """Class code at each pixel, shape (H, W): of the instance in front, else of stuff, else 0."""
-        codes: LabelArray = self.classes[self.labels]
+        codes: LabelArray = self.classes.take(self.labels)  # half the time of self.classes[self.labels]
         return _read_only(codes if self.stuff is None else np.where(self.labels > 0, codes, self.stuff))
 
 

@@ -56,34 +56,36 @@ class Distance:
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Distances of `mask`, shape (H, W), or (C, H, W) per class."""
-        distance = self._distance(mask)
-        if mask.ignore is not None:
-            distance[..., mask.ignore] = 0
-        if self.distance_clip is not None:
-            np.clip(distance, -self.distance_clip, self.distance_clip, out=distance)
-        return rounded(distance, self.dtype, "distances")
+        if self.distance_per == "instance":
+            return self._finished(signed_distance(mask.planes), mask)
+        if self.distance_per == "foreground":
+            return self._finished(signed_distance(_foreground(mask)), mask)
+        distance = np.zeros((self.channels, *mask.shape), self.dtype)
+        for code in np.union1d(mask.classes, mask.class_map):
+            region = _region(mask, code) if code else ~_foreground(mask)
+            distance[code] = self._finished(signed_distance(region), mask)
+        return distance
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a distance is larger than the image's diagonal, or than `distance_clip`."""
         most = float(np.hypot(*facts.shape)) if self.distance_clip is None else self.distance_clip
         return outside(values, -most, most)
 
-    def _distance(self, mask: InstanceMask) -> FloatArray:
-        """Distances before ignored pixels and clipping."""
-        if self.distance_per == "instance":
-            return signed_distance(mask.planes)
-        if self.distance_per == "foreground":
-            return signed_distance(~_region(mask, 0))
-        distance = np.zeros((self.channels, *mask.shape), np.float32)
-        for code in np.union1d(mask.classes, mask.class_map):
-            distance[code] = signed_distance(_region(mask, code))
-        return distance
+    def _finished(self, distance: FloatArray, mask: InstanceMask) -> NDArray[Any]:
+        """Distances with 0 on ignored pixels, clipped and rounded."""
+        if mask.ignore is not None:
+            distance[mask.ignore] = 0
+        if self.distance_clip is not None:
+            np.clip(distance, -self.distance_clip, self.distance_clip, out=distance)
+        return rounded(distance, self.dtype, "distances")
+
+
+def _foreground(mask: InstanceMask) -> BoolArray:
+    """Pixels of instances and stuff."""
+    return mask.labels > 0 if mask.stuff is None else (mask.labels > 0) | (mask.stuff > 0)
 
 
 def _region(mask: InstanceMask, code: int) -> BoolArray:
-    """Pixels of a class, hidden instances included; of the background, those of neither instance nor stuff."""
-    inside = mask.planes > 0 if code == 0 else mask.classes[mask.planes] == code
-    region = np.asarray(inside.any(axis=0))
-    if mask.stuff is not None:
-        region |= mask.stuff > 0 if code == 0 else mask.stuff == code
-    return ~region if code == 0 else region
+    """Pixels of a class other than the background, hidden instances included."""
+    region = np.asarray((mask.classes.take(mask.planes) == code).any(axis=0))
+    return region if mask.stuff is None else region | (mask.stuff == code)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray, FloatArray
 from segprep.errors import OptionError, TargetError, check_choice, foreign_errors, is_foreign, some
+from segprep.kernels.half import to_half
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, MaskStats
 
@@ -213,7 +214,9 @@ def outside(values: NDArray[Any], least: float, most: float) -> str | None:
 
 def rounded(values: FloatArray, dtype: str, what: str) -> NDArray[Any]:
     """Values in another float type; OptionError if one is larger than the type can hold, where `what` names the values."""
-    largest, end = float(np.abs(values).max(initial=0)), float(np.finfo(dtype).max)
+    if dtype != "float16":
+        return values.astype(dtype, copy=False)
+    largest, end = max(float(values.max(initial=0)), -float(values.min(initial=0))), float(np.finfo(dtype).max)
     if largest > end:
         raise OptionError(f"{what} reach {largest:g}, and {dtype} ends at {end:g}: use dtype='float32'")
-    return values.astype(dtype, copy=False)
+    return to_half(values)

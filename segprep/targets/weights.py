@@ -167,7 +167,7 @@ class Weights:
             if rule is per_image and (problem := self._range_problem(weights[weights > 0])):
                 raise OptionError(problem)
         elif self.vector:
-            weights = np.array(self.vector, np.float32)[mask.class_map]
+            weights = np.array(self.vector, np.float32).take(mask.class_map)
         else:
             raise OptionError(
                 f"class_weights={self.class_weights!r}: not yet computed; call fit with the counts of all masks"
