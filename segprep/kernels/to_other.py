@@ -120,7 +120,7 @@ def _envelope(
 
 
 @compiled
-def _is_above(before: Any, after: Any, left: Any, middle: Any, right: Any) -> bool:
+def _is_above(before: Any, after: Any, left: Any, middle: Any, right: Any) -> Any:
     """True if a parabola is nowhere below the two beside it, whose apexes are `before` and `after` columns away."""
     both = before + after
     return both * middle - after * left - before * right >= before * after * both

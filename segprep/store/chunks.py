@@ -24,11 +24,9 @@ from zarr.storage import MemoryStore
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
-from segprep.store.shards import ArraySpec, encode_array, shard_name
+from segprep.store.shards import NO_CHUNK, ArraySpec, encode_array, shard_name
 from segprep.store.tables import MISSING, require_form, zarr_store
 
-_NO_CHUNK = 2**64 - 1
-"""Offset and length in the index of a chunk that was not written."""
 _CHECKSUM = 4
 """Bytes of the crc32c that ends each chunk and each index."""
 _KEPT = 32 << 20
@@ -89,7 +87,7 @@ class ChunkReader:
         columns = range(x // wide, -(-(x + width) // wide))
         shard, index = self._shards.get(number) or self._open(number)
         entries = index[inner, ..., rows.start : rows.stop, columns.start : columns.stop, :].reshape(-1, 2).tolist()
-        ranges = [(offset, length) for offset, length in entries if offset != _NO_CHUNK]
+        ranges = [(offset, length) for offset, length in entries if offset != NO_CHUNK]
         if len(ranges) < len(entries) and not self.incomplete:
             raise _DamageError("a chunk is missing")
         contents = iter(storage(shard).read_ranges(ranges))
@@ -101,7 +99,7 @@ class ChunkReader:
             source_y, target_y = _overlap(row * tall, tall, y, height)
             source_x, target_x = _overlap(column * wide, wide, x, width)
             part = values[(*channel, target_y, target_x)]  # type: ignore[arg-type]
-            if offset == _NO_CHUNK:
+            if offset == NO_CHUNK:
                 part[:] = self.spec.fill
             elif part.shape == (tall, wide) and part.flags.c_contiguous:
                 _decode(next(contents), length, part)
@@ -132,7 +130,7 @@ class ChunkReader:
         offsets, lengths = index[..., 0], index[..., 1]
         within = (offsets <= size) & (lengths >= _CHECKSUM) & (lengths <= longest)
         within &= np.where(within, offsets + lengths, 0) <= size
-        if not (within | (index == _NO_CHUNK).all(axis=-1)).all():
+        if not (within | (index == NO_CHUNK).all(axis=-1)).all():
             raise _DamageError("its index points beyond its chunks")
 
 
