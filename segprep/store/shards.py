@@ -196,7 +196,7 @@ def _morton_order(grid: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _with_checksum(data: bytes) -> bytes:
-    return data + google_crc32c.value(data).to_bytes(4, "little")
+    return bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
