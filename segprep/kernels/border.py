@@ -84,8 +84,9 @@ def border_weights(
         if border_on == "background":
             border[(planes > 0).any(axis=0)] = 0
     else:
-        for rows, first, other in nearest_two_bands(sites, reach=span, on_instances=border_on == "all"):
-            _border_term(first, other, float(w0), 2.0 * sigma * sigma, border[rows])
+        for window, first, other in nearest_two_bands(sites, reach=span, on_instances=border_on == "all"):
+            top, left = window[0].start, window[1].start
+            _border_term(first, other, float(w0), 2.0 * sigma * sigma, border, top, left)
     return border
 
 
@@ -158,8 +159,13 @@ def _is_single(planes: LabelArray) -> bool:
 
 
 @compiled
-def _border_term(first: Integers, other: Integers, w0: float, width: float, out: FloatArray) -> None:
-    """Fill `out` with ``w0 exp(-(d1 + d2)^2 / width)`` of squared distances d1^2 and d2^2, where they are within reach."""
+def _border_term(
+    first: Integers, other: Integers, w0: float, width: float, border: FloatArray, top: int, left: int
+) -> None:
+    """Fill a window with ``w0 exp(-(d1 + d2)^2 / width)`` of squared distances d1^2 and d2^2, where they are within reach.
+
+    The window begins at row `top` and column `left`.
+    """
     columns = first.shape[1]
     exponent = np.empty(_BLOCK, np.float64)
     power = np.empty(_BLOCK, np.int64)
@@ -170,7 +176,7 @@ def _border_term(first: Integers, other: Integers, w0: float, width: float, out:
             p, q = first[y, x : x + size], other[y, x : x + size]
             if p.max() >= 0:
                 _exponents(p, q, -1 / (width * LOG_2), exponent, power)
-                _powers(p, exponent, scale, w0, out[y, x : x + size])
+                _powers(p, exponent, scale, w0, border[top + y, left + x : left + x + size])
 
 
 @compiled

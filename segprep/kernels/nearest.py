@@ -9,9 +9,10 @@ nearest and the second nearest *distinct* instance at once:
    nearest other one: in each column it is the second where the nearest is the owner, else the nearest. Both loops are
    minima without branches, which the compiler vectorises, in 16 bits where distances and numbers fit.
 
-A block of columns is skipped where fewer than two instances are within reach, and left as soon as no larger offset can
-improve any of its pixels. Work goes in bands of rows with a halo of `reach`, so scratch memory does not grow with the
-height of the image, and a band depends on nothing that is farther away: tiles and full images agree exactly.
+Only boxes around the tiles of the image that have two instances within reach are worked on, unless they are most of it. A
+block of columns is left as soon as no larger offset can improve any of its pixels. Work goes in bands of rows with a halo of
+`reach`, so scratch memory does not grow with the height of the image, and a band depends on nothing that is farther away:
+tiles and full images agree exactly.
 
 Distances are Euclidean between pixel centres. Squared distances are integers, and exact; floating-point numbers only bound
 the search, and decide what is within reach: exactly for a `reach` of up to 9,700 pixels, whose fourth power is below 2^53.
@@ -30,12 +31,16 @@ from segprep.kernels.planes import as_planes
 SquaredArray: TypeAlias = NDArray[np.uint32]
 Integers: TypeAlias = NDArray[Any]
 """Squared distances, or numbers of instances: int16, or int32 or int64 where these need more bits."""
+Window: TypeAlias = tuple[slice, slice]
+Box: TypeAlias = tuple[int, int, int, int]
+"""First row and column, and the row and column after the last."""
 
-BEYOND = np.iinfo(np.uint32).max
+BEYOND = np.uint32(np.iinfo(np.uint32).max)
 """Squared distance that stands for 'not within reach'."""
 
 _BLOCK = 512  # columns: fewer are left earlier, more amortise a search
 _CELL = 32  # columns that are skipped where fewer than two instances are within reach
+_TILE = 16  # rows and columns of the image that are skipped for the same reason
 _BAND = 256  # rows, more if the image is narrow: the halo costs little, and the columns of a band fit the cache
 _PIXELS = 2**18
 
@@ -92,35 +97,103 @@ def nearest_two_squared(planes: LabelArray, *, reach: int) -> SquaredArray:
     array([[ 0,  1,  4,  1,  0],
            [16,  9,  4,  9, 16]], dtype=uint32)
     """
-    squared = np.empty((2, *planes.shape[1:]), np.uint32)
-    for rows, *bands in nearest_two_bands(planes, reach=reach):
+    squared = np.full((2, *planes.shape[1:]), BEYOND)
+    for window, *bands in nearest_two_bands(planes, reach=reach):
         for both, band in zip(squared, bands, strict=True):
-            both[rows] = np.where(band < 0, BEYOND, band)
+            both[window] = np.where(band < 0, BEYOND, band)
     return squared
 
 
 def nearest_two_bands(
     planes: LabelArray, *, reach: int, on_instances: bool = True
-) -> Iterator[tuple[slice, Integers, Integers]]:
-    """Rows and both results of `nearest_two_squared`, a band of rows at a time; -1 stands for 'not within reach'.
+) -> Iterator[tuple[Window, Integers, Integers]]:
+    """Windows of the image and both results of `nearest_two_squared` there; -1 stands for 'not within reach'.
 
-    The arrays of a band are valid until the next one is made. Without `on_instances`, pixels of instances are not within
-    reach either, which is quicker.
+    So are pixels that are in no window. The arrays of a window are valid until the next one is made. Without `on_instances`,
+    pixels of instances are not within reach either, which is quicker.
     """
     planes = np.ascontiguousarray(planes)
     height, width = planes.shape[1:]
     reach = min(reach, 2 * (height + width))
     side = min(reach, width - 1)  # no column is farther away
     dtype = _integers((reach + 1) ** 2 + side**2, int(planes.max(initial=0)))
-    rows = min(height, max(_BAND, 4 * reach, _PIXELS // width))
-    near, second = np.full((2, rows, width + 2 * side), (reach + 1) ** 2, dtype)
-    owner = np.zeros(near.shape, dtype)
-    first, other = np.empty((2, rows, width), dtype)
-    for top in range(0, height, rows):
-        size = min(rows, height - top)
-        _sweep_columns(planes, top, near[:size], second[:size], owner[:size], reach)
-        _search_rows(near[:size], second[:size], owner[:size], first[:size], other[:size], reach, on_instances)
-        yield slice(top, top + size), first[:size], other[:size]
+    for above, left, below, right in _active_boxes(planes, reach):
+        rows = min(below - above, max(_BAND, 4 * reach, _PIXELS // (right - left)))
+        near, second = np.full((2, rows, right - left + 2 * side), (reach + 1) ** 2, dtype)
+        owner = np.zeros(near.shape, dtype)
+        first: Integers = np.empty((rows, right - left), dtype)
+        other = np.empty_like(first)
+        for top in range(above, below, rows):
+            size = min(rows, below - top)
+            _sweep_columns(planes, top, left - side, near[:size], second[:size], owner[:size], reach)
+            _search_rows(near[:size], second[:size], owner[:size], first[:size], other[:size], reach, on_instances)
+            yield (slice(top, top + size), slice(left, right)), first[:size], other[:size]
+
+
+def _active_boxes(planes: LabelArray, reach: int) -> Iterator[Box]:
+    """Boxes that together hold all pixels with two instances within reach: a few small ones, or the image."""
+    height, width = planes.shape[1:]
+    lowest, highest = np.empty((2, -(-height // _TILE), -(-width // _TILE)), np.int32)
+    _tile_numbers(planes, lowest, highest)
+    away = -(-reach // _TILE)
+    if 2 * away + 1 < min(lowest.shape):
+        active = _extreme(np.minimum, lowest, away) < _extreme(np.maximum, highest, away)
+        boxes = [(y * _TILE, x * _TILE, min(height, v * _TILE), min(width, w * _TILE)) for y, x, v, w in _boxes(active)]
+        swept = sum((v - y + 2 * reach) * (w - x + 2 * reach) for y, x, v, w in boxes)
+        searched = sum((v - y) * (w - x) for y, x, v, w in boxes)
+        if swept + searched < 1.5 * height * width:
+            yield from boxes
+            return
+    if highest.max() > 0 and lowest.min() < highest.max():
+        yield 0, 0, height, width
+
+
+@compiled
+def _tile_numbers(planes: LabelArray, lowest: LabelArray, highest: LabelArray) -> None:
+    """Lowest and highest number of an instance in each tile of the image; without an instance the lowest is the higher."""
+    count, height, width = planes.shape
+    lowest[:] = np.iinfo(np.int32).max
+    highest[:] = 0
+    for k in range(count):
+        for y in range(height):
+            for tile in range(lowest.shape[1]):
+                row = planes[k, y, tile * _TILE : min(width, (tile + 1) * _TILE)]
+                least, most = np.uint32(np.iinfo(np.int32).max), np.int32(0)
+                for i in range(np.uint64(row.size)):
+                    least = min(least, np.uint32(row[i] - 1))  # the background, 0, becomes the largest number
+                    most = max(most, row[i])
+                if most > 0:
+                    lowest[y // _TILE, tile] = min(lowest[y // _TILE, tile], np.int32(least) + 1)
+                    highest[y // _TILE, tile] = max(highest[y // _TILE, tile], most)
+
+
+def _extreme(of: np.ufunc, tiles: LabelArray, away: int) -> LabelArray:
+    """Minimum or maximum over the tiles that are at most `away` rows and columns away."""
+    for axis in (0, 1):
+        padded = np.pad(tiles, [(away, away) if axis == other else (0, 0) for other in (0, 1)], mode="edge")
+        tiles = of.reduce(np.lib.stride_tricks.sliding_window_view(padded, 2 * away + 1, axis=axis), axis=-1)
+    return tiles
+
+
+def _boxes(active: NDArray[np.bool_], y: int = 0, x: int = 0) -> Iterator[Box]:
+    """Boxes around groups of tiles that straight cuts separate; the first tile is at row `y` and column `x`."""
+    for top, bottom in _runs(np.asarray(active.any(axis=1))):
+        for left, right in _runs(np.asarray(active[top:bottom].any(axis=0))):
+            part = active[top:bottom, left:right]
+            if part.shape == active.shape:
+                yield y, x, y + bottom, x + right
+            else:
+                yield from _boxes(part, y + top, x + left)
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Start and stop of each run of true flags.
+
+    >>> _runs(np.array([True, False, True, True]))
+    [(0, 1), (2, 4)]
+    """
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0)).tolist()
+    return [*zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _integers(most: int, largest: int) -> type:
@@ -131,19 +204,23 @@ def _integers(most: int, largest: int) -> type:
 
 
 @compiled
-def _sweep_columns(planes: LabelArray, top: int, near: Integers, second: Integers, owner: Integers, reach: int) -> None:
-    """Squared distances of the two nearest instances in each column, and the nearest one, of the rows from `top` on.
+def _sweep_columns(
+    planes: LabelArray, top: int, first: int, near: Integers, second: Integers, owner: Integers, reach: int
+) -> None:
+    """Squared distances of the two nearest instances in each column, and the nearest one; from row `top`, column `first` on.
 
     The columns to the left and right of the image stay as they are: far.
     """
     kind = near.dtype.type
-    height, width = planes.shape[1:]
-    left, right = (near.shape[1] - width) // 2, (near.shape[1] + width) // 2
+    height = planes.shape[1]
+    left, right = max(0, -first), min(near.shape[1], planes.shape[2] - first)
+    width = right - left
+    columns = slice(first + left, first + right)
     bottom = top + near.shape[0]
     far = kind(reach + 1)
     a1, a2, number = np.full(width, far, near.dtype), np.full(width, far, near.dtype), np.zeros(width, near.dtype)
     for y in range(max(0, top - reach), bottom):
-        _age(a1, a2, number, planes[:, y], far)
+        _age(a1, a2, number, planes, y, columns, far)
         if y >= top:
             near[y - top, left:right] = a1
             second[y - top, left:right] = a2
@@ -152,7 +229,7 @@ def _sweep_columns(planes: LabelArray, top: int, near: Integers, second: Integer
     a2[:] = far
     number[:] = 0
     for y in range(min(height, bottom + reach) - 1, top - 1, -1):
-        _age(a1, a2, number, planes[:, y], far)
+        _age(a1, a2, number, planes, y, columns, far)
         if y < bottom:
             _join(
                 near[y - top, left:right],
@@ -165,12 +242,14 @@ def _sweep_columns(planes: LabelArray, top: int, near: Integers, second: Integer
 
 
 @compiled
-def _age(near: Integers, second: Integers, owner: Integers, sites: LabelArray, far: Any) -> None:
-    """Move one row on: known instances are a pixel farther away, and the instances of this row are at distance 0."""
+def _age(
+    near: Integers, second: Integers, owner: Integers, planes: LabelArray, y: int, columns: slice, far: Any
+) -> None:
+    """Move on to row `y`: known instances are a pixel farther away, and the instances of this row are at distance 0."""
     kind = near.dtype.type
     step = kind(1)
-    for k in range(sites.shape[0]):
-        row = sites[k]
+    for k in range(planes.shape[0]):
+        row = planes[k, y, columns]
         for i in range(np.uint64(near.size)):
             site, number = row[i], owner[i]
             a, b = min(kind(near[i] + step), far), min(kind(second[i] + step), far)

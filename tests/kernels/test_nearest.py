@@ -7,7 +7,7 @@ from oracles import unet as oracles
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
-from segprep.kernels.nearest import BEYOND, nearest_two, nearest_two_squared
+from segprep.kernels.nearest import BEYOND, _boxes, nearest_two, nearest_two_squared
 
 REACHES = st.integers(0, 31) | st.sampled_from([0, 1, 2, 100])
 NUMBERS = st.integers(1, 2**31 - 1)
@@ -58,6 +58,37 @@ def test_is_exact_across_bands_of_rows(height, count):
     planes = scattered((height, 4), count)
     expected = squared_within(oracles.nearest_two(planes), 31)
     np.testing.assert_array_equal(nearest_two_squared(planes, reach=31), expected)
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+@pytest.mark.parametrize("reach", [5, 16, 31])
+@pytest.mark.parametrize("seed", range(4))
+def test_is_exact_around_groups_of_instances_with_much_background_between(seed, reach, overlapping):
+    rng = np.random.default_rng(seed)
+    planes = np.zeros((2, 300, 410), np.int32)
+    number = 0
+    for top, left in zip(rng.integers(0, 270, 4), rng.integers(0, 370, 4), strict=True):
+        for _ in range(rng.integers(1, 4)):
+            number += 1
+            y, x = top + rng.integers(0, 25), left + rng.integers(0, 25)
+            planes[number % 2 if overlapping else 0, y : y + 6, x : x + 9] = number
+    expected = squared_within(oracles.nearest_two(planes), reach)
+    assert (expected < BEYOND).any()
+    assert (expected < BEYOND).mean() < 0.3
+    np.testing.assert_array_equal(nearest_two_squared(planes, reach=reach), expected)
+    flipped = nearest_two_squared(planes[:, ::-1, ::-1], reach=reach)
+    np.testing.assert_array_equal(flipped, expected[:, ::-1, ::-1])
+
+
+def test_boxes_are_those_that_straight_cuts_leave():
+    tiles = np.zeros((9, 12), bool)
+    tiles[1, 1:3] = tiles[4:7, 8] = tiles[4, 9] = tiles[7, 2] = True
+    covered = np.zeros_like(tiles)
+    for top, left, below, right in _boxes(tiles):
+        assert tiles[top:below, left:right].any(axis=1).all()
+        assert not covered[top:below, left:right].any()
+        covered[top:below, left:right] = True
+    assert covered[tiles].all()
 
 
 @pytest.mark.parametrize("reach", [1, 31, 64])
