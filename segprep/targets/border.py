@@ -48,20 +48,25 @@ class Border:
         """Border term of `mask`, shape (H, W)."""
         border = self.term(mask)
         if mask.ignore is not None:
-            border[mask.ignore] = 0
+            np.copyto(border, 0, where=mask.ignore)
         return rounded(border, self.dtype, "border terms")
 
     def term(self, mask: InstanceMask) -> FloatArray:
         """Border term of `mask` also on ignored pixels, shape (H, W)."""
-        groups = [mask.planes] if self.border_between == "all" else class_planes(mask)
+        if self.border_between == "all":
+            return self._weights(mask.planes)
         border = np.zeros(mask.shape, np.float32)
-        for planes in groups:
-            border += border_weights(
-                planes, w0=self.w0, sigma=self.sigma, border_on=self.border_on, single_instance=self.single_instance
-            )
+        for planes in class_planes(mask):
+            border += self._weights(planes)
         if self.border_on == "background":
-            border[mask.labels > 0] = 0
+            np.copyto(border, 0, where=mask.labels > 0)
         return border
+
+    def _weights(self, planes: LabelArray) -> FloatArray:
+        """Border weights with these parameters."""
+        return border_weights(
+            planes, w0=self.w0, sigma=self.sigma, border_on=self.border_on, single_instance=self.single_instance
+        )
 
     def highest(self, n_classes: int) -> float:
         """Upper limit of the term: terms of several classes are summed."""

@@ -74,7 +74,7 @@ class Distance:
     def _finished(self, distance: FloatArray, mask: InstanceMask) -> NDArray[Any]:
         """Distances with 0 on ignored pixels, clipped and rounded."""
         if mask.ignore is not None:
-            distance[mask.ignore] = 0
+            np.copyto(distance, 0, where=mask.ignore)
         if self.distance_clip is not None:
             np.clip(distance, -self.distance_clip, self.distance_clip, out=distance)
         return rounded(distance, self.dtype, "distances")

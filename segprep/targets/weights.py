@@ -174,7 +174,7 @@ class Weights:
             )
         weights += self._border().term(mask)
         if mask.ignore is not None:
-            weights[mask.ignore] = 0
+            np.copyto(weights, 0, where=mask.ignore)
         return rounded(weights, self.dtype, "weights")
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
