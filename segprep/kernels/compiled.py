@@ -4,9 +4,10 @@ Importing Numba takes 0.4 s, which a command that computes nothing should not sp
 first kernel runs.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, update_wrapper
+from functools import cached_property, partial, update_wrapper
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ class _Kernel:
             kernel = njit(nogil=True, cache=True)(self._function)
         except RuntimeError:  # no folder for the cache, as in some containers
             return njit(nogil=True)(self._function)
-        cache = kernel._cache  # Numba has no public way to make a failing cache harmless
+        cache = kernel._cache  # Numba has no public way to make a failing cache harmless, nor a quick one
         save = cache.save_overload
 
         def save_if_there_is_room(*overload: Any) -> None:
@@ -43,7 +44,38 @@ class _Kernel:
                 save(*overload)
 
         cache.save_overload = save_if_there_is_room
+        if hasattr(cache, "_load_overload"):  # else another version of Numba
+            cache.load_overload = partial(_load_kept, cache)
         return kernel
+
+
+def _load_kept(cache: Any, signature: Any, context: Any) -> Any:
+    """Kept machine code of a kernel; None if there is none.
+
+    `cache.load_overload` first registers all that Numba can compile, for which it imports half of itself and `scipy.linalg`:
+    0.7 s in each process. Machine code needs only the run-time functions.
+    """
+    from numba.core import environment, runtime  # noqa: PLC0415 - slow to import
+
+    runtime.rtsys.initialize(context)
+    rebuild, environment._rebuild_env = environment._rebuild_env, _rebuild_environment  # Numba's lock is held
+    try:
+        return cache._load_overload(signature, context)
+    finally:
+        environment._rebuild_env = rebuild
+
+
+def _rebuild_environment(module: str, constants: list[Any], name: str) -> Any:
+    """Environment of a compiled function without its module, whose names only code for Python objects looks up."""
+    from numba.core.environment import Environment, lookup_environment  # noqa: PLC0415 - slow to import
+
+    found = lookup_environment(name)
+    if found is None:
+        found = Environment(vars(sys.modules[module]) if module in sys.modules else {"__name__": module})
+        found.consts[:] = constants
+        found.env_name = name
+        Environment._memo[name] = found
+    return found
 
 
 def compiled(function: F) -> F:

@@ -28,3 +28,38 @@ def test_a_kernel_is_compiled_even_if_there_is_no_room_to_keep_it(tmp_path):
     )
     assert (ended.stdout, ended.returncode) == ("42\n", 0), ended.stderr
     assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+
+
+KEPT = """
+import sys
+import numpy as np
+from segprep.kernels.compiled import compiled
+
+@compiled
+def largest(values):
+    if not values.size:
+        raise ValueError("no values")
+    return np.concatenate((values, np.zeros(2, values.dtype))).max()
+
+print(largest(np.arange(5)), sorted({"numba.np.arraymath", "scipy.linalg"} & sys.modules.keys()))
+try:
+    largest(np.arange(0))
+except ValueError as error:
+    print(error)
+print(largest(np.ones(1, np.float32)) if "float" in sys.argv else "")
+"""
+
+
+def test_a_kept_kernel_is_loaded_without_what_compiles_it_and_works_the_same(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(KEPT)
+
+    def printed(*arguments):
+        command = [sys.executable, script, *arguments]
+        env = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.splitlines()
+
+    compiler = "['numba.np.arraymath', 'scipy.linalg']"
+    assert printed() == [f"4 {compiler}", "no values", ""]
+    assert printed("float") == ["4 []", "no values", "1.0"]  # the second is compiled after the first was loaded
+    assert printed("float") == ["4 []", "no values", "1.0"]
