@@ -15,20 +15,16 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 from numcodecs import zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from zarr.codecs import ShardingCodec, ZstdCodec
-from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
+from segprep.store.encoding import NO_CHUNK, read_form
 from segprep.store.shards import ArraySpec, encode_array, shard_name
 from segprep.store.tables import MISSING, require_form, zarr_store
 
-_NO_CHUNK = 2**64 - 1
-"""Offset and length in the index of a chunk that was not written."""
 _CHECKSUM = 4
 """Bytes of the crc32c that ends each chunk and each index."""
 _KEPT = 32 << 20
@@ -89,7 +85,7 @@ class ChunkReader:
         columns = range(x // wide, -(-(x + width) // wide))
         shard, index = self._shards.get(number) or self._open(number)
         entries = index[inner, ..., rows.start : rows.stop, columns.start : columns.stop, :].reshape(-1, 2).tolist()
-        ranges = [(offset, length) for offset, length in entries if offset != _NO_CHUNK]
+        ranges = [(offset, length) for offset, length in entries if offset != NO_CHUNK]
         if len(ranges) < len(entries) and not self.incomplete:
             raise _DamageError("a chunk is missing")
         contents = iter(storage(shard).read_ranges(ranges))
@@ -101,7 +97,7 @@ class ChunkReader:
             source_y, target_y = _overlap(row * tall, tall, y, height)
             source_x, target_x = _overlap(column * wide, wide, x, width)
             part = values[(*channel, target_y, target_x)]  # type: ignore[arg-type]
-            if offset == _NO_CHUNK:
+            if offset == NO_CHUNK:
                 part[:] = self.spec.fill
             elif part.shape == (tall, wide) and part.flags.c_contiguous:
                 _decode(next(contents), length, part)
@@ -132,22 +128,34 @@ class ChunkReader:
         offsets, lengths = index[..., 0], index[..., 1]
         within = (offsets <= size) & (lengths >= _CHECKSUM) & (lengths <= longest)
         within &= np.where(within, offsets + lengths, 0) <= size
-        if not (within | (index == _NO_CHUNK).all(axis=-1)).all():
+        if not (within | (index == NO_CHUNK).all(axis=-1)).all():
             raise _DamageError("its index points beyond its chunks")
 
 
 def open_chunks(root: AnyPath, spec: ArraySpec, *, incomplete: bool) -> ChunkReader:
     """Reader of the array of `spec`; ValueError if its metadata are not those that segprep writes, but for the fill value."""
+    array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
+    require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
+    np.empty(_FREED, np.uint8)
+    return ChunkReader(root, spec._replace(fill=array.fill_value), incomplete)
+
+
+def _foreign_array(root: AnyPath, spec: ArraySpec) -> Any:
+    """Array of zarr-python, from metadata that are not as segprep writes them; ValueError unless they mean the same."""
+    import zarr  # noqa: PLC0415 - slow to import
+    from zarr.storage import MemoryStore  # noqa: PLC0415
+
     array: Any = zarr.open_array(zarr_store(root), path=spec.path, mode="r", zarr_format=3)
     require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
     if _decoding(array) != _decoding(encode_array(MemoryStore(), spec)):
         raise ValueError(f"has codecs {array.metadata.codecs} and {array.metadata.chunk_key_encoding}")
-    np.empty(_FREED, np.uint8)
-    return ChunkReader(root, spec._replace(fill=array.metadata.fill_value), incomplete)
+    return array
 
 
 def _decoding(array: Any) -> list[Any]:
     """Metadata that decide how the shards of an array are found and decoded; the level of zstd does not."""
+    from zarr.codecs import ShardingCodec, ZstdCodec  # noqa: PLC0415 - slow to import
+
     codec, *others = array.metadata.codecs
     if isinstance(codec, ShardingCodec):
         inner = [ZstdCodec if isinstance(part, ZstdCodec) else part for part in codec.codecs]

@@ -1,27 +1,26 @@
-"""Shards of a store's arrays, encoded by Zarr, and the record of each."""
+"""Shards of a store's arrays, and the record of each."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.abc.buffer import Buffer
-from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put, storage, storage_errors
+from segprep.store import encoding
+from segprep.store.encoding import ArrayForm
 from segprep.store.layout import Bucket, Layout, Shard
 from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
 
-CODECS = (ZstdCodec(level=3), Crc32cCodec())
-"""Codecs that compress these arrays well and fast; the checksum turns bit flips into errors."""
+if TYPE_CHECKING:
+    import zarr
+    from zarr.abc.buffer import Buffer
+    from zarr.storage import MemoryStore
 
 
 class ArraySpec(NamedTuple):
@@ -37,6 +36,16 @@ class ArraySpec(NamedTuple):
     dtype: str
     fill: float
     pad: float
+
+    @property
+    def form(self) -> ArrayForm:
+        """Form of the array in Zarr."""
+        return ArrayForm(self.shape, np.dtype(self.dtype), self.chunk, self.shard, self.fill)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of its dimensions."""
+        return ("row", "class", "y", "x") if len(self.shape) == 4 else ("row", "y", "x")  # noqa: PLR2004
 
 
 class TargetShard(NamedTuple):
@@ -147,14 +156,14 @@ def shard_name(number: int, dimensions: int) -> str:
 
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
     """Bytes of a shard with these rows. All chunks are written, also constant ones, so that a missing one is an error."""
-    objects: dict[str, Buffer] = {}
-    array = encode_array(MemoryStore(objects), spec._replace(shape=rows.shape))
-    array[:] = rows
-    return objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"].to_bytes()
+    return encoding.encode_shard(spec.form, rows)
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
     """Rows of a shard from its bytes, independent of the metadata on the disk."""
+    from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415 - slow to import
+    from zarr.storage import MemoryStore  # noqa: PLC0415
+
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
     objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"] = default_buffer_prototype().buffer.from_bytes(data)
@@ -164,8 +173,11 @@ def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
         raise IntegrityError(f"{spec.path}: cannot be decoded: {error}") from error
 
 
-def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any] | None = None) -> zarr.Array[Any]:
-    """Create the array of `spec` in `memory`."""
+def encode_array(memory: "MemoryStore", spec: ArraySpec) -> "zarr.Array[Any]":
+    """Create the array of `spec` in `memory`, by zarr-python."""
+    import zarr  # noqa: PLC0415 - slow to import
+    from zarr.codecs import Crc32cCodec, ZstdCodec  # noqa: PLC0415
+
     return zarr.create_array(
         memory,
         name=spec.path,
@@ -174,8 +186,7 @@ def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any
         chunks=spec.chunk,
         dtype=spec.dtype,
         fill_value=spec.fill,
-        compressors=CODECS,
-        dimension_names=("row", "class", "y", "x") if len(spec.shape) == 4 else ("row", "y", "x"),  # noqa: PLR2004
-        attributes=attributes,
+        compressors=(ZstdCodec(level=encoding.LEVEL), Crc32cCodec()),
+        dimension_names=spec.dimensions,
         config={"write_empty_chunks": True},
     )
