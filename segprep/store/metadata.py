@@ -29,7 +29,7 @@ import msgspec
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import LOCK, PARTIAL, exists, put, storage, storage_errors
+from segprep.paths.files import LOCK, PARTIAL, exists, put, put_all, storage, storage_errors
 from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
@@ -90,11 +90,10 @@ def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Tar
             attributes = {"description": description(target), "parameters": parameters_of(target)}
             objects[f"{spec.path}/zarr.json"] = array_metadata(spec.form, spec.dimensions, attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
-    contents = dict(sorted(objects.items())) | {"zarr.json": complete}
-    entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in sorted(contents.items())}
+    contents = sorted([*objects.items(), ("zarr.json", complete)])
+    entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in contents}
     put_info(root, info)
-    for path, data in contents.items():
-        put(root, ROOT_COPY if path == "zarr.json" else path, data)
+    put_all(root, objects | {ROOT_COPY: complete})
     put(root, MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
 
 
