@@ -4,13 +4,19 @@ Importing Numba takes 0.4 s, which a command that computes nothing should not sp
 first kernel runs.
 """
 
+import fcntl
+import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial, update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_HELD: set[str] = set()
+"""Folders whose lock this process holds; changed under Numba's lock alone."""
 
 
 class _Kernel:
@@ -46,7 +52,36 @@ class _Kernel:
         cache.save_overload = save_if_there_is_room
         if hasattr(cache, "_load_overload"):  # else another version of Numba
             cache.load_overload = partial(_load_kept, cache)
+        kernel.compile = partial(_compile_once, kernel.compile, cache.cache_path)
         return kernel
+
+
+def _compile_once(compile_kernel: Callable[..., Any], folder: str, *signature: Any) -> Any:
+    """Machine code of a kernel, loaded or compiled; while another process compiles for the same folder, wait for its result.
+
+    Otherwise all workers would compile the same kernels in the first run: 12 s of each core.
+    """
+    from numba.core.compiler_lock import global_compiler_lock  # noqa: PLC0415 - slow to import
+
+    with global_compiler_lock, _locked(folder):
+        return compile_kernel(*signature)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold the lock on a folder, if it can be locked; a kernel that calls others is compiled with them, under one lock."""
+    if folder in _HELD:
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(OSError):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _HELD.add(folder)
+        stack.callback(_HELD.discard, folder)
+        yield
 
 
 def _load_kept(cache: Any, signature: Any, context: Any) -> Any:

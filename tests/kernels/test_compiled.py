@@ -63,3 +63,39 @@ def test_a_kept_kernel_is_loaded_without_what_compiles_it_and_works_the_same(tmp
     assert printed() == [f"4 {compiler}", "no values", ""]
     assert printed("float") == ["4 []", "no values", "1.0"]  # the second is compiled after the first was loaded
     assert printed("float") == ["4 []", "no values", "1.0"]
+
+COUNTED = """
+import sys
+from segprep.kernels.compiled import compiled
+
+@compiled
+def inner(number):
+    return number + 1
+
+@compiled
+def outer(number):
+    return inner(number) * 2
+
+print("ready", flush=True)
+sys.stdin.readline()
+print(outer(20), outer._dispatcher.stats.cache_hits)
+"""
+
+
+def test_processes_that_start_together_compile_a_kernel_once(tmp_path):
+    (tmp_path / "script.py").write_text(COUNTED)
+    started = [
+        subprocess.Popen(
+            [sys.executable, tmp_path / "script.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"NUMBA_CACHE_DIR": str(tmp_path / "kept")},
+        )
+        for _ in range(3)
+    ]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * 3
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert sum(process.communicate()[0].startswith("42 Counter()") for process in started) == 1
