@@ -72,7 +72,7 @@ def _rows(labels: LabelArray, along: NDArray[np.int32], distance: NDArray[np.flo
     apex = np.empty(width + 2, np.int64)
     cross = np.empty(width + 3, np.float64)
     for y in range(height):
-        start = 0
+        start = np.int64(0)  # a literal 0 would compile `_run` once more
         while start < width:
             stop = start + 1
             while stop < width and labels[y, stop] == labels[y, start]:
@@ -85,8 +85,8 @@ def _rows(labels: LabelArray, along: NDArray[np.int32], distance: NDArray[np.flo
 def _run(
     along: NDArray[np.int32],
     distance: NDArray[np.float32],
-    start: int,
-    stop: int,
+    start: np.int64,
+    stop: np.int64,
     none: int,
     apex: NDArray[np.int64],
     cross: NDArray[np.float64],

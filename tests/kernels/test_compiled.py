@@ -64,6 +64,7 @@ def test_a_kept_kernel_is_loaded_without_what_compiles_it_and_works_the_same(tmp
     assert printed("float") == ["4 []", "no values", "1.0"]  # the second is compiled after the first was loaded
     assert printed("float") == ["4 []", "no values", "1.0"]
 
+
 COUNTED = """
 import sys
 from segprep.kernels.compiled import compiled
