@@ -37,6 +37,7 @@ def run() -> None:
     """Run the command line and end the process."""
     hook = sys.unraisablehook
     _open_streams()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start a thread per core, which get no work
     try:
         _install_handlers(_end)
         sys.unraisablehook = partial(_resend_lost_signal, hook)

@@ -4,12 +4,19 @@ Importing Numba takes 0.4 s, which a command that computes nothing should not sp
 first kernel runs.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from functools import cached_property, update_wrapper
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property, partial, update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_HELD: set[str] = set()
+"""Folders whose lock this process holds; changed under Numba's lock alone."""
 
 
 class _Kernel:
@@ -35,7 +42,7 @@ class _Kernel:
             kernel = njit(nogil=True, cache=True)(self._function)
         except RuntimeError:  # no folder for the cache, as in some containers
             return njit(nogil=True)(self._function)
-        cache = kernel._cache  # Numba has no public way to make a failing cache harmless
+        cache = kernel._cache  # Numba has no public way to make a failing cache harmless, nor a quick one
         save = cache.save_overload
 
         def save_if_there_is_room(*overload: Any) -> None:
@@ -43,7 +50,75 @@ class _Kernel:
                 save(*overload)
 
         cache.save_overload = save_if_there_is_room
+        if hasattr(cache, "_load_overload"):  # else another version of Numba
+            cache.load_overload = partial(_load_kept, cache, cache.load_overload)
+        kernel.compile = partial(_compile_once, kernel.compile, cache.cache_path)
         return kernel
+
+
+def _compile_once(compile_kernel: Callable[..., Any], folder: str, *signature: Any) -> Any:
+    """Machine code of a kernel, loaded or compiled; while another process compiles for the same folder, wait for its result.
+
+    Otherwise all workers would compile the same kernels in the first run: 12 s of each core.
+    """
+    from numba.core.compiler_lock import global_compiler_lock  # noqa: PLC0415 - slow to import
+
+    with global_compiler_lock, _locked(folder):
+        return compile_kernel(*signature)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold the lock on a folder, if it can be locked; a kernel that calls others is compiled with them, under one lock."""
+    if folder in _HELD:
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(OSError):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _HELD.add(folder)
+        stack.callback(_HELD.discard, folder)
+        yield
+
+
+def _load_kept(cache: Any, load: Callable[..., Any], signature: Any, context: Any) -> Any:
+    """Kept machine code of a kernel; None if there is none.
+
+    Numba's own way, `load`, first registers all that it can compile, for which it imports half of itself and `scipy.linalg`:
+    0.7 s in each process. Machine code needs only the run-time functions. Where this fails, as a newer Numba may have other
+    internals, `load` remains.
+    """
+    with suppress(Exception):
+        return _load_quickly(cache, signature, context)
+    return load(signature, context)
+
+
+def _load_quickly(cache: Any, signature: Any, context: Any) -> Any:
+    """Result of `_load_kept`, by internals of Numba."""
+    from numba.core import environment, runtime  # noqa: PLC0415 - slow to import
+
+    runtime.rtsys.initialize(context)
+    rebuild, environment._rebuild_env = environment._rebuild_env, _rebuild_environment  # Numba's lock is held
+    try:
+        return cache._load_overload(signature, context)
+    finally:
+        environment._rebuild_env = rebuild
+
+
+def _rebuild_environment(module: str, constants: list[Any], name: str) -> Any:
+    """Environment of a compiled function without its module, whose names only code for Python objects looks up."""
+    from numba.core.environment import Environment, lookup_environment  # noqa: PLC0415 - slow to import
+
+    found = lookup_environment(name)
+    if found is None:
+        found = Environment(vars(sys.modules[module]) if module in sys.modules else {"__name__": module})
+        found.consts[:] = constants
+        found.env_name = name
+        Environment._memo[name] = found
+    return found
 
 
 def compiled(function: F) -> F:

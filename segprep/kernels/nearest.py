@@ -222,9 +222,9 @@ def _sweep_columns(
     for y in range(max(0, top - reach), bottom):
         _age(a1, a2, number, planes, y, columns, far)
         if y >= top:
-            near[y - top, left:right] = a1
-            second[y - top, left:right] = a2
-            owner[y - top, left:right] = number
+            _copy(a1, near[y - top, left:right])
+            _copy(a2, second[y - top, left:right])
+            _copy(number, owner[y - top, left:right])
     a1[:] = far
     a2[:] = far
     number[:] = 0
@@ -239,6 +239,13 @@ def _sweep_columns(
                 a2,
                 number,
             )
+
+
+@compiled
+def _copy(source: Integers, target: Integers) -> None:
+    """Fill `target` with `source`; for ``target[:] = source``, the message of an error would take 2 s to compile."""
+    for i in range(np.uint64(target.size)):
+        target[i] = source[i]
 
 
 @compiled

@@ -16,7 +16,6 @@ from segprep.masks.mask import InstanceMask, MaskRef, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.readers._image import check_size
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,6 +138,8 @@ def mask_from_instances(
     `where` is the file, for messages; `listed` is the number of instances if it is known before any is drawn. The class code
     of a region may be `IGNORED_CODE`.
     """
+    from segprep.readers._image import check_size  # noqa: PLC0415 - imports Pillow
+
     check_size(where, shape, options.max_pixels)
     check_instances(where, listed, options.max_instances)
     codes: list[int] = []

@@ -18,8 +18,9 @@ from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.masks.touching import touching_pairs
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
-from segprep.readers import MaskSet, find
+from segprep.readers import MaskSet
 from segprep.runs.settings import Data, OnError, Rules
+from segprep.store.metadata import read_info
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
 
@@ -78,8 +79,6 @@ class Scan(NamedTuple):
 def chosen_data(data: Data, workers: Workers, name: str = "data") -> Source:
     """Data set as the workers need it; OptionError for anything else, InputError for a segprep store."""
     if isinstance(data, str | os.PathLike | BucketPath):
-        from segprep.store.metadata import read_info  # noqa: PLC0415 - Zarr is slow to import
-
         path = workers.place(data, name)
         try:
             info = read_info(path)
@@ -108,6 +107,8 @@ def masks_of(source: Source, rules: Rules, classes: Classes = None) -> MaskSet:
     if not isinstance(source, tuple):
         if classes is not None:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
+        from segprep.readers import find  # noqa: PLC0415 - all formats, which workers do not need
+
         return find(source, format=rules.format, options=rules.reading)
     if not isinstance(classes, ClassTable):
         if isinstance(classes, str) or not isinstance(classes, Sequence | None):

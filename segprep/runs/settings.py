@@ -23,7 +23,7 @@ from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
-from segprep.readers import READERS, Crowd, Reader, ReadOptions
+from segprep.readers import Crowd, Reader, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
 from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import AbsentClass
@@ -113,6 +113,8 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.format is not None and not isinstance(self.format, Reader):
+            from segprep.readers import READERS  # noqa: PLC0415 - all formats, which workers do not need
+
             check_choice("format", self.format, READERS)
         if self.canvas is not None and min(self.canvas) < 1:
             raise OptionError(f"canvas={self.canvas}: height and width must be at least 1 pixel each")

@@ -15,16 +15,14 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 from numcodecs import zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from zarr.codecs import ShardingCodec, ZstdCodec
-from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
-from segprep.store.shards import NO_CHUNK, ArraySpec, encode_array, shard_name
+from segprep.store.encoding import NO_CHUNK, read_form
+from segprep.store.shards import ArraySpec, encode_array, shard_name
 from segprep.store.tables import MISSING, require_form, zarr_store
 
 _CHECKSUM = 4
@@ -136,16 +134,28 @@ class ChunkReader:
 
 def open_chunks(root: AnyPath, spec: ArraySpec, *, incomplete: bool) -> ChunkReader:
     """Reader of the array of `spec`; ValueError if its metadata are not those that segprep writes, but for the fill value."""
+    array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
+    require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
+    np.empty(_FREED, np.uint8)
+    return ChunkReader(root, spec._replace(fill=array.fill_value), incomplete)
+
+
+def _foreign_array(root: AnyPath, spec: ArraySpec) -> Any:
+    """Array of zarr-python, from metadata that are not as segprep writes them; ValueError unless they mean the same."""
+    import zarr  # noqa: PLC0415 - slow to import
+    from zarr.storage import MemoryStore  # noqa: PLC0415
+
     array: Any = zarr.open_array(zarr_store(root), path=spec.path, mode="r", zarr_format=3)
     require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
     if _decoding(array) != _decoding(encode_array(MemoryStore(), spec)):
         raise ValueError(f"has codecs {array.metadata.codecs} and {array.metadata.chunk_key_encoding}")
-    np.empty(_FREED, np.uint8)
-    return ChunkReader(root, spec._replace(fill=array.metadata.fill_value), incomplete)
+    return array
 
 
 def _decoding(array: Any) -> list[Any]:
     """Metadata that decide how the shards of an array are found and decoded; the level of zstd does not."""
+    from zarr.codecs import ShardingCodec, ZstdCodec  # noqa: PLC0415 - slow to import
+
     codec, *others = array.metadata.codecs
     if isinstance(codec, ShardingCodec):
         inner = [ZstdCodec if isinstance(part, ZstdCodec) else part for part in codec.codecs]

@@ -13,7 +13,7 @@
       key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
       key/records/.input           `InputStamp`: names, sizes and times of the input's files
 
-zarr-python encodes everything in memory; segprep writes each object beside its place, flushes it to the disk and renames
+Everything is encoded in memory; segprep writes each object beside its place, flushes it to the disk and renames
 it. So nothing is ever read back and modified, a kill leaves no torn object, and a record's checksum is that of the very
 bytes. Records lie in the folders of arrays, where no Zarr reader looks for members.
 
@@ -26,14 +26,11 @@ The attributes name no version but that of segprep: the same input gives the sam
 from collections.abc import Iterable
 
 import msgspec
-import zarr
-from zarr.abc.buffer import Buffer
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import LOCK, PARTIAL, exists, put, storage, storage_errors
+from segprep.paths.files import LOCK, PARTIAL, exists, put, put_all, storage, storage_errors
+from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
     FORMAT,
@@ -49,7 +46,7 @@ from segprep.store.schema import (
     parameters_of,
     sha256,
 )
-from segprep.store.shards import array_spec, encode_array
+from segprep.store.shards import array_spec
 from segprep.store.tables import MASK_COLUMNS, MISSING, Tables, encode_table
 from segprep.targets import Target
 from segprep.targets.target import is_target_name
@@ -81,32 +78,28 @@ def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Tar
     """
     known = [target for target in targets if target is not None]
     unknown = {stored.name for stored in info.targets} - {target.name for target in known}
-    objects: dict[str, Buffer] = {}
-    memory = MemoryStore(objects)
-    zarr.create_group(memory, path="instances")
+    objects = {"instances/zarr.json": group_metadata()}
     for name, table in tables.items():
-        encode_table(memory, name, table)
+        objects |= encode_table(name, table)
     for bucket in layout.buckets:
-        zarr.create_group(memory, path=bucket.name)
+        objects[f"{bucket.name}/zarr.json"] = group_metadata()
         for path in (f"{bucket.name}/{name}/zarr.json" for name in unknown):
-            objects[path] = default_buffer_prototype().buffer.from_bytes((root / path).read_bytes())
+            objects[path] = (root / path).read_bytes()
         for target in known:
+            spec = array_spec(bucket, target)
             attributes = {"description": description(target), "parameters": parameters_of(target)}
-            encode_array(memory, array_spec(bucket, target), attributes)
+            objects[f"{spec.path}/zarr.json"] = array_metadata(spec.form, spec.dimensions, attributes)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
-    contents = {path: data.to_bytes() for path, data in sorted(objects.items())} | {"zarr.json": complete}
-    entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in sorted(contents.items())}
+    contents = sorted([*objects.items(), ("zarr.json", complete)])
+    entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in contents}
     put_info(root, info)
-    for path, data in contents.items():
-        put(root, ROOT_COPY if path == "zarr.json" else path, data)
+    put_all(root, objects | {ROOT_COPY: complete})
     put(root, MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
 
 
 def _encode_root(info: StoreInfo) -> bytes:
     """Bytes of the root's zarr.json."""
-    objects: dict[str, Buffer] = {}
-    zarr.create_group(MemoryStore(objects), attributes=msgspec.to_builtins(info))
-    return objects["zarr.json"].to_bytes()
+    return group_metadata(msgspec.to_builtins(info))
 
 
 def open_existing(root: AnyPath) -> StoreInfo | None:

@@ -1,39 +1,29 @@
 """Shards of a store's arrays, and the record of each.
 
-Shards are encoded here, to the bytes that zarr-python makes of them, but in a quarter of the time. zarr-python decodes them
-where a store is verified, so that one implementation checks the other.
+zarr-python decodes them where a store is verified, so that one implementation checks the other.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import google_crc32c
 import msgspec
 import numpy as np
-import zarr
-from numcodecs import zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from zarr.abc.buffer import Buffer
-from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put, storage, storage_errors
+from segprep.store import encoding
+from segprep.store.encoding import ArrayForm
 from segprep.store.layout import Bucket, Layout, Shard
 from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
 
-LEVEL = 3
-"""Level of zstd."""
-CODECS = (ZstdCodec(level=LEVEL), Crc32cCodec())
-"""Codecs that compress these arrays well and fast; the checksum turns bit flips into errors."""
-
-
-NO_CHUNK = 2**64 - 1
-"""Offset and length in the index of a chunk that was not written."""
+if TYPE_CHECKING:
+    import zarr
+    from zarr.abc.buffer import Buffer
+    from zarr.storage import MemoryStore
 
 
 class ArraySpec(NamedTuple):
@@ -49,6 +39,16 @@ class ArraySpec(NamedTuple):
     dtype: str
     fill: float
     pad: float
+
+    @property
+    def form(self) -> ArrayForm:
+        """Form of the array in Zarr."""
+        return ArrayForm(self.shape, np.dtype(self.dtype), self.chunk, self.shard, self.fill)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of its dimensions."""
+        return ("row", "class", "y", "x") if len(self.shape) == 4 else ("row", "y", "x")  # noqa: PLR2004
 
 
 class TargetShard(NamedTuple):
@@ -158,49 +158,15 @@ def shard_name(number: int, dimensions: int) -> str:
 
 
 def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
-    """Bytes of a shard with these rows. All chunks are written, also constant ones, so that a missing one is an error.
-
-    Reference: the sharding codec of Zarr 3, zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed.
-    """
-    grid = tuple(side // part for side, part in zip(spec.shard, spec.chunk, strict=True))
-    index = np.full((*grid, 2), NO_CHUNK, "<u8")
-    chunk = np.empty(spec.chunk, np.dtype(spec.dtype).newbyteorder("<"))
-    contents, offset = [], 0
-    for place in _morton_order(grid):
-        part = rows[tuple(slice(at * side, (at + 1) * side) for at, side in zip(place, spec.chunk, strict=True))]
-        if part.size == 0:
-            continue
-        if part.shape != spec.chunk:
-            chunk[...] = spec.fill
-        chunk[tuple(map(slice, part.shape))] = part
-        data = _with_checksum(zstd.compress(chunk, LEVEL))
-        index[tuple(place)] = offset, len(data)
-        contents.append(data)
-        offset += len(data)
-    return b"".join([*contents, _with_checksum(index.tobytes())])
-
-
-def _morton_order(grid: tuple[int, ...]) -> NDArray[np.int64]:
-    """Places of a grid in the order in which the bits of their coordinates are interleaved, that of the first axis first.
-
-    >>> _morton_order((2, 2)).tolist()
-    [[0, 0], [1, 0], [0, 1], [1, 1]]
-    """
-    places = np.indices(grid).reshape(len(grid), -1)
-    counts = [(side - 1).bit_length() for side in grid]
-    interleaved = [(level, axis) for level in range(max(counts)) for axis, count in enumerate(counts) if level < count]
-    numbers = np.zeros(places.shape[1], np.int64)
-    for bit, (level, axis) in enumerate(interleaved):
-        numbers |= (places[axis] >> level & 1) << bit
-    return places[:, np.argsort(numbers)].T
-
-
-def _with_checksum(data: bytes) -> bytes:
-    return bytes(data + google_crc32c.value(data).to_bytes(4, "little"))
+    """Bytes of a shard with these rows. All chunks are written, also constant ones, so that a missing one is an error."""
+    return encoding.encode_shard(spec.form, rows)
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
     """Rows of a shard from its bytes, independent of the metadata on the disk."""
+    from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415 - slow to import
+    from zarr.storage import MemoryStore  # noqa: PLC0415
+
     objects: dict[str, Buffer] = {}
     array = encode_array(MemoryStore(objects), spec._replace(shape=(rows, *spec.shape[1:])))
     objects[f"{spec.path}/{shard_name(0, len(spec.shape))}"] = default_buffer_prototype().buffer.from_bytes(data)
@@ -210,8 +176,11 @@ def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:
         raise IntegrityError(f"{spec.path}: cannot be decoded: {error}") from error
 
 
-def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any] | None = None) -> zarr.Array[Any]:
-    """Create the array of `spec` in `memory`."""
+def encode_array(memory: "MemoryStore", spec: ArraySpec) -> "zarr.Array[Any]":
+    """Create the array of `spec` in `memory`, by zarr-python."""
+    import zarr  # noqa: PLC0415 - slow to import
+    from zarr.codecs import Crc32cCodec, ZstdCodec  # noqa: PLC0415
+
     return zarr.create_array(
         memory,
         name=spec.path,
@@ -220,8 +189,7 @@ def encode_array(memory: MemoryStore, spec: ArraySpec, attributes: dict[str, Any
         chunks=spec.chunk,
         dtype=spec.dtype,
         fill_value=spec.fill,
-        compressors=CODECS,
-        dimension_names=("row", "class", "y", "x") if len(spec.shape) == 4 else ("row", "y", "x"),  # noqa: PLR2004
-        attributes=attributes,
+        compressors=(ZstdCodec(level=encoding.LEVEL), Crc32cCodec()),
+        dimension_names=spec.dimensions,
         config={"write_empty_chunks": True},
     )

@@ -8,11 +8,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import zarr
 from numcodecs.checksum32 import CRC32C  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore, ObjectStore
 
 from segprep.errors import InputError, IntegrityError, StorageError
 from segprep.masks.rle import Runs
@@ -21,14 +18,15 @@ from segprep.masks.stats import INSTANCE_ROW, MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
+from segprep.store.encoding import ArrayForm, array_metadata, encode_chunks, read_form
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import BucketInfo, StoreInfo
-from segprep.store.shards import CODECS, shard_name
+from segprep.store.shards import shard_name
 
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """Errors for an object that is not there."""
 _CHECKSUM = CRC32C(location="end")
-"""Checksum of `CODECS`, without Zarr."""
+"""Checksum of each chunk."""
 TABLE_CHUNK = 65_536
 """Rows in a chunk of a table."""
 MAX_KEY_BYTES = 4096
@@ -182,45 +180,39 @@ def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[
 # --- in Zarr ---------------------------------------------------------------------------------------------------------
 
 
-def encode_table(memory: MemoryStore, name: str, table: NDArray[Any]) -> None:
-    """Create a table in `memory` and fill it."""
-    array = zarr.create_array(
-        memory,
-        name=name,
-        shape=table.shape,
-        chunks=_table_chunk(table.shape),
-        dtype=table.dtype,
-        compressors=CODECS,
-        dimension_names=_COLUMN_OF[name].dimensions,
-        config={"write_empty_chunks": True},
-    )
-    array[:] = table
+def encode_table(name: str, table: NDArray[Any]) -> dict[str, bytes]:
+    """Objects of a table, by their paths in the store."""
+    form = ArrayForm(table.shape, table.dtype, _table_chunk(table.shape))
+    objects = {f"{name}/zarr.json": array_metadata(form, _COLUMN_OF[name].dimensions)}
+    chunks = enumerate(encode_chunks(form, table))
+    return objects | {f"{name}/{shard_name(number, table.ndim)}": chunk for number, chunk in chunks}
 
 
 def decode_table(root: AnyPath, info: StoreInfo, name: str, objects: Mapping[str, bytes]) -> NDArray[Any]:
     """Table of the store at `root` from the bytes of its objects, by their paths in the store."""
     with reading_errors(root, f"table {name}"):
-        path = f"{name}/zarr.json"
-        metadata = default_buffer_prototype().buffer.from_bytes(objects[path])
-        return _decode_chunks(_open_table(MemoryStore({path: metadata}), info, name), name, objects.__getitem__)
+        return _decode_table(info, name, objects.__getitem__)
 
 
 def zarr_store(root: AnyPath) -> Any:
     """Store by which zarr-python reads the arrays."""
+    from zarr.storage import ObjectStore  # noqa: PLC0415 - slow to import
+
     return ObjectStore(client(str(root)), read_only=True) if isinstance(root, BucketPath) else root
 
 
 def read_table(root: AnyPath, info: StoreInfo, name: str) -> NDArray[Any]:
     """One table of the store at `root`, for example ``height`` or ``instances/area``."""
     with reading_errors(root, f"table {name}"):
-        return _decode_chunks(_open_table(zarr_store(root), info, name), name, lambda path: (root / path).read_bytes())
+        return _decode_table(info, name, lambda path: (root / path).read_bytes())
 
 
-def _decode_chunks(array: Any, name: str, read: Callable[[str], bytes]) -> NDArray[Any]:
-    """Values of a table, whose metadata are those of `array`, from the bytes of its chunks.
+def _decode_table(info: StoreInfo, name: str, read: Callable[[str], bytes]) -> NDArray[Any]:
+    """Values of a table from the bytes of its objects.
 
     Zarr would read zeros where a chunk is missing, and believes the size that a compressed chunk of a foreign store declares.
     """
+    array = _table_form(info, name, read(f"{name}/zarr.json"))
     from imagecodecs import zstd_decode  # noqa: PLC0415 - slow to import
 
     size = math.prod(array.chunks) * array.dtype.itemsize
@@ -232,10 +224,10 @@ def _decode_chunks(array: Any, name: str, read: Callable[[str], bytes]) -> NDArr
     return values.astype(array.dtype).reshape(-1, *array.shape[1:])[: array.shape[0]]
 
 
-def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
-    """Array of a table; ValueError for one that is larger than it can be, before any of it is decoded."""
+def _table_form(info: StoreInfo, name: str, metadata: bytes) -> Any:
+    """Form of a table; ValueError for one that is larger than it can be, before any of it is decoded."""
     column = _COLUMN_OF[name]
-    array: Any = zarr.open_array(store, path=name, mode="r", zarr_format=3)
+    array = read_form(metadata) or _foreign_array(metadata)
     largest = max((bucket.height * bucket.width for bucket in info.buckets), default=0)
     limits = {"byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
     for dimension, side in zip(column.dimensions, array.shape, strict=False):
@@ -246,6 +238,16 @@ def _open_table(store: Any, info: StoreInfo, name: str) -> Any:
     shape = tuple(lengths.get(dimension, side) for dimension, side in sides)
     require_form(array, shape, column.dtype, _table_chunk(shape))
     return array
+
+
+def _foreign_array(metadata: bytes) -> Any:
+    """Array of zarr-python without chunks, from metadata that are not as segprep writes them."""
+    import zarr  # noqa: PLC0415 - slow to import
+    from zarr.core.buffer import default_buffer_prototype  # noqa: PLC0415
+    from zarr.storage import MemoryStore  # noqa: PLC0415
+
+    data = default_buffer_prototype().buffer.from_bytes(metadata)
+    return zarr.open_array(MemoryStore({"zarr.json": data}), mode="r", zarr_format=3)
 
 
 def _table_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -114,7 +114,8 @@ def _init_worker(parent: Connection) -> None:
     """Let this process end with its parent, and not before, and use one core."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")  # there is a process per core; read when OpenCV is first used
+    for variable in ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS"):  # read when OpenCV and NumPy are first used
+        os.environ.setdefault(variable, "1")  # there is a process per core
     threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
 
 

@@ -180,8 +180,10 @@ def test_help_imports_nothing_heavy(command):
     assert not modules & HEAVY
 
 
-def test_work_imports_what_is_heavy(coins_store):
-    assert {"numpy", "zarr"} <= imported("info", coins_store)
+def test_work_imports_what_is_heavy_and_needed(coins_store):
+    modules = imported("info", coins_store)
+    assert {"numpy", "numcodecs"} <= modules
+    assert not modules & {"zarr", "numba", "scipy", "dask"}
 
 
 @pytest.mark.parametrize("command", [main, *commands_by_name().values()], ids=lambda command: command.name)

@@ -1,5 +1,7 @@
 """Workers, as users write them."""
 
+import subprocess
+import sys
 from contextlib import closing
 
 import cv2
@@ -31,3 +33,17 @@ def test_no_workers_are_an_option_error():
 def test_opencv_uses_one_thread_in_a_worker_process():
     with closing(Processes(1)) as processes:
         assert processes.submit(cv2.getNumThreads).result() == 1
+
+
+IMPORTS = """
+import sys
+import segprep.runs.scan
+import segprep.runs.write
+slow = {"zarr", "numba", "scipy", "cv2", "PIL", "skimage", "tifffile", "imagecodecs", "dask", "obstore", "click"}
+print(sorted(slow & sys.modules.keys()))
+"""
+
+
+def test_jobs_import_slow_libraries_only_when_they_need_them():
+    command = [sys.executable, "-c", IMPORTS]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
