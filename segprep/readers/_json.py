@@ -16,6 +16,8 @@ from segprep.readers._text import BOM, decode
 
 T = TypeVar("T")
 
+_END = 2**20
+"""Bytes at the start and at the end of a large text in which the keys of its format are looked for first."""
 _ONE_IMAGE = 2**26
 """Bytes of the largest file about one image; a search of every COCO file for the keys of each format would take seconds."""
 
@@ -43,12 +45,26 @@ def is_object_with(text: mmap.mmap | bytes, *keys: str) -> bool:
     return first_character(text) == b"{" and has_keys(text, *keys)
 
 
+def is_object_about(text: mmap.mmap | bytes, *keys: str) -> bool:
+    """The same for keys that occur from the start to the end of such an object: a large text is searched only if one is there.
+
+    A file of another format, which lacks them, is not searched to its end.
+    """
+    return (len(text) <= _ONE_IMAGE or any(_is_at_end(text, key) for key in keys)) and is_object_with(text, *keys)
+
+
 def is_image_with(path: AnyPath, *keys: str) -> bool:
     """True if a file looks like a JSON object about one image in which all of these keys occur; larger files are not read."""
     if path.suffix.lower() != ".json":
         return False
     text = mapped(path)
     return len(text) <= _ONE_IMAGE and is_object_with(text, *keys)
+
+
+def _is_at_end(text: mmap.mmap | bytes, key: str) -> bool:
+    """True if a key occurs near the start or the end of a text."""
+    sought = f'"{key}"'.encode()
+    return text.find(sought, 0, _END) >= 0 or text.find(sought, max(0, len(text) - _END)) >= 0
 
 
 def is_json(path: AnyPath) -> bool:

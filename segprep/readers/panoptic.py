@@ -160,7 +160,9 @@ def _splits_in(folder: AnyPath) -> dict[AnyPath, str | None]:
 def _is_panoptic(file: AnyPath) -> bool:
     """True if a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
-    return is_object_with(text, "annotations", "segments_info") and not has_keys(text, "segmentation")
+    if not is_object_with(text, "annotations") or has_keys(text, "segmentation"):
+        return False
+    return has_keys(text, "segments_info")
 
 
 def _classes(documents: dict[AnyPath, _Document]) -> ClassTable:
