@@ -22,6 +22,8 @@ Side: TypeAlias = int | float | str | None
 """A height or width as it may stand in a file."""
 Numbers: TypeAlias = dict[Id | None, int]
 """Number of each id, from 1 on."""
+CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
+"""Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -41,8 +43,8 @@ class Category(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-class Annotation(msgspec.Struct):
-    """Annotation as in a file; its segmentation and box stay raw."""
+class Annotation(msgspec.Struct, frozen=True, gc=False):
+    """Annotation as in a file; its segmentation and box stay raw. A crowd covers many objects that are not separated."""
 
     image_id: Id | None = None
     category_id: Id | None = None
