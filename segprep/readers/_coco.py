@@ -1,7 +1,7 @@
 """Contents of a COCO file: its JSON, its ids in all the ways that programs write them, and the pixels of an annotation."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -97,9 +97,12 @@ def number(numbers: Numbers, id_: Id | None) -> int:
     return numbers.get(id_, 0) or numbers.get(plain(id_), 0)
 
 
-def numbered(where: str, ids: Iterable[Id]) -> Numbers:
+def numbered(where: str, ids: Sequence[Id]) -> Numbers:
     """Number of each id, from 1 on; raise if one is neither an integer nor text, or occurs twice."""
-    numbers: Numbers = {}
+    numbers: Numbers = dict(zip(ids, range(1, len(ids) + 1), strict=True))
+    if len(numbers) == len(ids) and set(map(type, ids)) <= {int}:  # the common case
+        return numbers
+    numbers = {}
     for position, id_ in enumerate(ids, start=1):
         key = plain(id_)
         if key is None:

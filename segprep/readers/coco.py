@@ -5,9 +5,11 @@ keep than its bytes, but ends the process if the file is cut during the run. The
 is compared with the header of the image if that lies in the folder.
 """
 
+import gc
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,7 +60,7 @@ class CocoRef(msgspec.Struct, frozen=True):
     split: str | None
     file: str
     sides: tuple[_coco.Side, _coco.Side]
-    annotations: list[_coco.Annotation]
+    annotations: tuple[_coco.Annotation, ...]
     codes: _coco.Numbers
     options: ReadOptions
     image: AnyPath | None = None
@@ -205,6 +207,19 @@ def _class(category: _coco.Category) -> tuple[int | None, str]:
     return id_ if isinstance(id_, int) else None, category.name or str(id_)
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collector: among many new objects without cycles it takes as long as making them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_collection()
 def _refs(
     document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions, images: ImagesByName | None
 ) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
@@ -225,7 +240,9 @@ def _refs(
     for image, annotations in zip(document.images, own.values(), strict=True):
         name = _name(image, file)
         path = images.of(name, near) if images else None
-        refs.append(CocoRef(*source.named(name), file, (image.height, image.width), annotations, codes, options, path))
+        refs.append(
+            CocoRef(*source.named(name), file, (image.height, image.width), tuple(annotations), codes, options, path)
+        )
     doubts = repeated_ids(document) + names_outside(document)
     if options.crowd == "ignore":
         doubts += many_crowds(
