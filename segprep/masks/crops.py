@@ -19,6 +19,8 @@ two of 16384 x 16384, the largest image that is read by default."""
 
 _FEW = 4
 """Planes that every image may have, since its size was allowed."""
+_SMALL = 2**24
+"""Bytes of the largest plane of which `_FEW` are allocated at once."""
 
 
 class InstanceCrop(NamedTuple):
@@ -51,21 +53,22 @@ def mask_from_crops(
     <BLANKLINE>
            [[0, 2, 2]]], dtype=int32)
     """
-    planes = np.zeros((1, *shape), np.int32)
+    plane_bytes = 4 * shape[0] * shape[1]
+    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // plane_bytes))
+    # The system allocates only the memory that is written, and small planes need not be copied to the next ones.
+    planes = np.zeros((_FEW if plane_bytes <= _SMALL else 1, *shape), np.int32)
     used = 1
-    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes.nbytes))
     for number, (y, x, pixels) in enumerate(crops, start=1):
-        if not any(paste_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
+        if not paste_if_free(planes[:used], pixels, y, x, number):
             if used == most:
                 raise InputError(
                     f"{where}: instance {number} lies over {most} others, the limit for {shape[0]} x {shape[1]} pixels; "
                     "remove repeated instances"
                 )
             if used == len(planes):
-                # The system allocates only the memory that is written.
                 roomy = np.zeros((min(2 * used, most), *shape), np.int32)
                 roomy[:used] = planes
                 planes = roomy
-            paste_if_free(planes[used], pixels, y, x, number)
             used += 1
+            paste_if_free(planes[used - 1 : used], pixels, y, x, number)
     return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_problems(problems))
