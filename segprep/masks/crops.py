@@ -19,8 +19,6 @@ two of 16384 x 16384, the largest image that is read by default."""
 
 _FEW = 4
 """Planes that every image may have, since its size was allowed."""
-_SMALL = 2**24
-"""Bytes of the largest plane of which `_FEW` are allocated at once."""
 
 
 class InstanceCrop(NamedTuple):
@@ -53,11 +51,9 @@ def mask_from_crops(
     <BLANKLINE>
            [[0, 2, 2]]], dtype=int32)
     """
-    plane_bytes = 4 * shape[0] * shape[1]
-    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // plane_bytes))
-    # The system allocates only the memory that is written, and small planes need not be copied to the next ones.
-    planes = np.zeros((_FEW if plane_bytes <= _SMALL else 1, *shape), np.int32)
+    planes = np.zeros((1, *shape), np.int32)
     used = 1
+    most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes.nbytes))
     for number, (y, x, pixels) in enumerate(crops, start=1):
         if not paste_if_free(planes[:used], pixels, y, x, number):
             if used == most:
@@ -66,6 +62,7 @@ def mask_from_crops(
                     "remove repeated instances"
                 )
             if used == len(planes):
+                # The system allocates only the memory that is written.
                 roomy = np.zeros((min(2 * used, most), *shape), np.int32)
                 roomy[:used] = planes
                 planes = roomy
