@@ -133,26 +133,40 @@ def bounding_box(pixels: NDArray[Any]) -> tuple[int, int, int, int]:
 
 
 @compiled
-def paste_if_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, number: int) -> bool:
-    """Set the pixels of a crop at (y, x) to its number if all are background; True if they were.
+def paste_if_free(planes: LabelArray, pixels: NDArray[np.bool_], y: int, x: int, number: int) -> bool:
+    """Set the pixels of a crop at (y, x) to its number in the first plane where all are background; True if there is one.
 
     Examples
     --------
-    >>> plane = np.zeros((1, 3), np.int32)
-    >>> paste_if_free(plane, np.ones((1, 2), bool), 0, 1, 5), paste_if_free(plane, np.ones((1, 2), bool), 0, 0, 6)
+    >>> planes = np.zeros((1, 1, 3), np.int32)
+    >>> paste_if_free(planes, np.ones((1, 2), bool), 0, 1, 5), paste_if_free(planes, np.ones((1, 2), bool), 0, 0, 6)
     (True, False)
-    >>> plane
-    array([[0, 5, 5]], dtype=int32)
+    >>> planes
+    array([[[0, 5, 5]]], dtype=int32)
     """
     height, width = pixels.shape
+    value = np.int32(number)
+    for plane in planes:
+        if _is_free(plane, pixels, y, x):
+            for row in range(height):
+                values, is_set = plane[y + row, x : x + width], pixels[row]
+                for column in range(width):  # without a branch, for vector instructions
+                    values[column] = value if is_set[column] else values[column]
+            return True
+    return False
+
+
+@compiled
+def _is_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int) -> bool:
+    """True if the pixels of a crop at (y, x) are background."""
+    height, width = pixels.shape
     for row in range(height):
-        for column in range(width):
-            if pixels[row, column] and plane[y + row, x + column] != 0:
-                return False
-    for row in range(height):
-        for column in range(width):
-            if pixels[row, column]:
-                plane[y + row, x + column] = number
+        values, is_set = plane[y + row, x : x + width], pixels[row]
+        taken = np.int32(0)
+        for column in range(width):  # without an early end, for vector instructions
+            taken |= values[column] if is_set[column] else np.int32(0)
+        if taken:
+            return False
     return True
 
 

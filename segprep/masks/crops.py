@@ -55,7 +55,7 @@ def mask_from_crops(
     used = 1
     most = min(MAX_PLANES, max(_FEW, MAX_PLANE_BYTES // planes.nbytes))
     for number, (y, x, pixels) in enumerate(crops, start=1):
-        if not any(paste_if_free(plane, pixels, y, x, number) for plane in planes[:used]):
+        if not paste_if_free(planes[:used], pixels, y, x, number):
             if used == most:
                 raise InputError(
                     f"{where}: instance {number} lies over {most} others, the limit for {shape[0]} x {shape[1]} pixels; "
@@ -66,6 +66,6 @@ def mask_from_crops(
                 roomy = np.zeros((min(2 * used, most), *shape), np.int32)
                 roomy[:used] = planes
                 planes = roomy
-            paste_if_free(planes[used], pixels, y, x, number)
             used += 1
+            paste_if_free(planes[used - 1 : used], pixels, y, x, number)
     return InstanceMask(planes[:used], np.array([0, *classes], np.int32), ignore, first_problems(problems))

@@ -3,6 +3,7 @@
 Own code, because the available native decoders trust their input: a bad string makes them read or write out of bounds.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -93,21 +94,64 @@ def runs_crop(runs: Runs, shape: tuple[int, int]) -> InstanceCrop:
            [1, 0]]))
     """
     height, width = shape
-    # Each run by itself first: a sum could overflow to the right value.
-    if (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
+    starts, stops, end = _filled(runs, height * width)
+    if end != height * width:
         raise BadRegionError("run lengths do not fit the image", f"{runs[:8].tolist()} for {height} x {width}")
-    edges = np.cumsum(runs)[: len(runs) // 2 * 2]
-    filled = runs[1::2] > 0
-    starts, stops = edges[::2][filled], edges[1::2][filled]
     if starts.size == 0:
         raise BadRegionError("no pixel inside the image", f"{height} x {width}")
-    left, right = int(starts[0]) // height, int(stops[-1] - 1) // height + 1
-    tops, bottoms = starts % height, (stops - 1) % height
-    wraps = (starts // height != (stops - 1) // height).any()
-    top, below = (0, height) if wraps else (int(tops.min()), int(bottoms.max()) + 1)
+    top, left, below, right = _box(starts, stops, height)
     pixels = np.zeros((below - top, right - left), np.bool_)
     fill_runs(starts, stops, height, pixels, (top, left))
     return InstanceCrop(top, left, pixels)
+
+
+@compiled
+def _filled(runs: Runs, size: int) -> tuple[Runs, Runs, int]:
+    """First pixels of the instance's runs, those after the last, and the sum of all runs, or -1 if one goes beyond `size`."""
+    starts, stops = np.empty(len(runs) // 2, np.int64), np.empty(len(runs) // 2, np.int64)
+    count, end = 0, 0
+    for index in range(len(runs)):
+        run = runs[index]
+        if run < 0 or run > size - end:
+            return starts, stops, -1
+        if index % 2 and run:
+            starts[count], stops[count] = end, end + run
+            count += 1
+        end += run
+    return starts[:count], stops[:count], end
+
+
+@compiled
+def _box(starts: Runs, stops: Runs, height: int) -> tuple[int, int, int, int]:
+    """First row and column of runs, and those after the last; all rows if a run goes on in the next column."""
+    top, below = height, 0
+    for index in range(len(starts)):
+        first, last = starts[index] % height, (stops[index] - 1) % height
+        if starts[index] - first != stops[index] - 1 - last:
+            top, below = 0, height
+            break
+        top, below = min(top, first), max(below, last + 1)
+    return top, starts[0] // height, below, (stops[-1] - 1) // height + 1
+
+
+def union(parts: Sequence[Runs]) -> Runs:
+    """Runs of the pixels that are set in any of several parts of one image.
+
+    COCO's own code for this allocates memory of the size of the image, which takes 0.3 ms for 640 x 480 pixels.
+
+    >>> union([np.array([1, 2, 5]), np.array([2, 3, 3]), np.array([7, 1])])
+    array([1, 4, 2, 1, 0])
+    """
+    if len(parts) == 1:
+        return parts[0]
+    size = int(parts[0].sum())
+    spans = [_filled(runs, size) for runs in parts]
+    starts, stops = np.concatenate([each[0] for each in spans]), np.concatenate([each[1] for each in spans])
+    order = np.argsort(starts, kind="stable")
+    starts, stops = starts[order], np.maximum.accumulate(stops[order])
+    is_gap = starts[1:] > stops[:-1]
+    firsts, ends = np.append(starts[:1], starts[1:][is_gap]), np.append(stops[:-1][is_gap], stops[-1:])
+    return np.diff(np.column_stack([firsts, ends]).ravel(), prepend=0, append=size)
 
 
 def bitmap_runs(pixels: NDArray[np.bool_]) -> Runs:

@@ -180,6 +180,8 @@ def folder_split(key: str) -> str | None:
     >>> folder_split("images/Training/a.png"), folder_split("train.png")
     ('train', None)
     """
+    if "/" not in key:
+        return None
     return next((SPLITS[FOLDERS[part]] for part in key.lower().split("/")[:-1] if part in FOLDERS), None)
 
 

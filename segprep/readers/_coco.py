@@ -1,7 +1,7 @@
 """Contents of a COCO file: its JSON, its ids in all the ways that programs write them, and the pixels of an annotation."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -22,6 +22,8 @@ Side: TypeAlias = int | float | str | None
 """A height or width as it may stand in a file."""
 Numbers: TypeAlias = dict[Id | None, int]
 """Number of each id, from 1 on."""
+CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
+"""Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -41,8 +43,8 @@ class Category(msgspec.Struct, gc=False):
     name: str | None = None
 
 
-class Annotation(msgspec.Struct):
-    """Annotation as in a file; its segmentation and box stay raw."""
+class Annotation(msgspec.Struct, frozen=True, gc=False):
+    """Annotation as in a file; its segmentation and box stay raw. A crowd covers many objects that are not separated."""
 
     image_id: Id | None = None
     category_id: Id | None = None
@@ -95,9 +97,12 @@ def number(numbers: Numbers, id_: Id | None) -> int:
     return numbers.get(id_, 0) or numbers.get(plain(id_), 0)
 
 
-def numbered(where: str, ids: Iterable[Id]) -> Numbers:
+def numbered(where: str, ids: Sequence[Id]) -> Numbers:
     """Number of each id, from 1 on; raise if one is neither an integer nor text, or occurs twice."""
-    numbers: Numbers = {}
+    numbers: Numbers = dict(zip(ids, range(1, len(ids) + 1), strict=True))
+    if len(numbers) == len(ids) and set(map(type, ids)) <= {int}:  # the common case
+        return numbers
+    numbers = {}
     for position, id_ in enumerate(ids, start=1):
         key = plain(id_)
         if key is None:

@@ -1,15 +1,16 @@
 """Doubts about a COCO file of which everything is read: warnings with the first place of each kind."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TypeVar
 
 from segprep.errors import InputError
 from segprep.masks.mask import Problem
 from segprep.paths.anypath import AnyPath
 from segprep.readers._beside import image_shapes, leads_out
-from segprep.readers._coco import Document, shown
+from segprep.readers._coco import CROWDS, Annotation, Document, shown
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -18,8 +19,8 @@ Value = TypeVar("Value")
 def repeated_ids(document: Document) -> list[Problem]:
     """Warnings of annotations with one id, and of categories with one name."""
     annotations, categories = document.annotations, document.categories
-    images = _repeated([entry.id for entry in annotations], [entry.image_id for entry in annotations])
-    ids = _repeated([entry.name for entry in categories], [entry.id for entry in categories])
+    images = _repeated([entry.id for entry in annotations], (entry.image_id for entry in annotations))
+    ids = _repeated([entry.name for entry in categories], (entry.id for entry in categories))
     return _warning("annotation id occurs twice", "annotation {}: image_id {}", images) + _warning(
         "category name occurs twice", "{}: id {}", ids
     )
@@ -27,15 +28,20 @@ def repeated_ids(document: Document) -> list[Problem]:
 
 def names_outside(document: Document) -> list[Problem]:
     """Warning of names of images that lead out of the data set; they are names of masks, never followed."""
-    names = [(image.file_name, [image.id]) for image in document.images if leads_out(image.file_name or "")]
+    names = [
+        (image.file_name, [image.id]) for image in document.images if image.file_name and leads_out(image.file_name)
+    ]
     return _warning("file_name leads out of the data set and is not followed", "{}: image {}", names)
 
 
-def many_crowds(crowds: Sequence[bool]) -> list[Problem]:
-    """Warning if most annotations are crowds, which are ignored: CVAT writes every bitmap as a crowd."""
-    if 2 * sum(crowds) <= len(crowds):
+def many_crowds(annotations: Sequence[Annotation], is_valid: Callable[[Annotation], bool]) -> list[Problem]:
+    """Warning if most valid annotations are crowds, which are ignored: CVAT writes every bitmap as a crowd."""
+    crowds = sum(1 for entry in annotations if entry.iscrowd and CROWDS.get(entry.iscrowd) and is_valid(entry))
+    singles = (entry for entry in annotations if not CROWDS.get(entry.iscrowd) and is_valid(entry))
+    count = sum(1 for _ in islice(singles, crowds))  # as many end the search
+    if count == crowds:
         return []
-    where = f"{sum(crowds)} of {len(crowds)} annotations; if they are single instances, use crowd='instance'"
+    where = f"{crowds} of {crowds + count} annotations; if they are single instances, use crowd='instance'"
     return [Problem("most regions are iscrowd and so ignored", where, left_out=False)]
 
 
@@ -49,7 +55,7 @@ def other_size(image: AnyPath | None, shape: tuple[int, int]) -> Iterator[Proble
             yield Problem("size differs from the image file's", where, left_out=False)
 
 
-def _repeated(keys: Sequence[Key | None], values: Sequence[Value]) -> list[tuple[Key, list[Value]]]:
+def _repeated(keys: Sequence[Key | None], values: Iterable[Value]) -> list[tuple[Key, list[Value]]]:
     """Keys that occur more than once, and their values."""
     if len(set(keys)) == len(keys):  # the common case, in which nothing else is done for a million keys
         return []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.kernels.compiled import compiled
-from segprep.masks.rle import BadRegionError, Runs, string_runs
+from segprep.masks.rle import BadRegionError, Runs, string_runs, union
 
 TRIANGLE = 6
 """Numbers of the smallest polygon."""
@@ -32,13 +32,13 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
     >>> polygon_runs([[1, 1, 3, 1, 3, 3, 1, 3]], (4, 5))
     array([5, 2, 2, 2, 9])
     """
-    from faster_coco_eval.mask_api_new_cpp import frPoly, merge  # noqa: PLC0415 - takes 0.2 s
+    from faster_coco_eval.mask_api_new_cpp import frPoly  # noqa: PLC0415 - takes 0.2 s
 
     for part in parts:
         _check(part)
     # Every number has been checked: native code crashes on unexpected ones, or allocates memory without limit.
-    merged = merge(frPoly([list(map(float, part)) for part in parts], *shape))
-    return string_runs(merged["counts"].decode("ascii"))
+    drawn = frPoly([list(map(float, part)) for part in parts], *shape)
+    return union([string_runs(each["counts"].decode("ascii")) for each in drawn])
 
 
 def box_polygon(left: float, top: float, width: float, height: float) -> list[float]:

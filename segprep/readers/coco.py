@@ -1,17 +1,20 @@
 """COCO instances: a JSON file that lists images, classes, and a polygon or runs for each instance.
 
-A file is decoded once, over a memory map, and each ref takes a copy of the bytes of its annotations with it. The size is the
-width and height in the file; it is compared with the header of the image if that lies in the folder.
+A file is read and decoded once, and the annotations of each ref are views of its bytes. A map of the file would be cheaper to
+keep than its bytes, but ends the process if the file is cut during the run. The size is the width and height in the file; it
+is compared with the header of the image if that lies in the folder.
 """
 
+import gc
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from segprep.errors import InputError
 from segprep.masks.classes import class_table
@@ -43,29 +46,13 @@ _SIBLINGS = ("person_keypoints_", "stuff_")
 """Beginnings of the names of COCO's files of instances, and of those beside them that also have segmentations."""
 _NO_ANNOTATION = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 _NO_SEGMENTATION = frozenset({b"null", b"[]", b"[[]]", b'""', b"{}"})
-_CROWDS: dict[int | float | str | None, bool] = {None: False, 0: False, 1: True, "0": False, "1": True}
-"""Valid values of ``iscrowd``; false, true and 1.0 are equal to 0 and 1."""
 
 
-class Region(NamedTuple):
-    """One annotation of an image; a crowd covers many objects that are not separated.
-
-    `box` is empty if there is none, or a segmentation.
-    """
-
-    id: str
-    code: int
-    is_crowd: bool
-    segmentation: bytes
-    box: bytes = b""
-
-
-@dataclass(frozen=True)
-class CocoRef:
+class CocoRef(msgspec.Struct, frozen=True):
     """One image of a COCO file, with all of its annotations and none of the others.
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
-    `sides` are height and width as they stand in the file; `problems` are annotations left out whatever their pixels.
+    `sides` are height and width as they stand in the file; `codes` has the class codes of all its categories.
     `image` is the image itself, if it is known.
     """
 
@@ -73,37 +60,40 @@ class CocoRef:
     split: str | None
     file: str
     sides: tuple[_coco.Side, _coco.Side]
-    regions: tuple[Region, ...]
+    annotations: tuple[_coco.Annotation, ...]
+    codes: _coco.Numbers
     options: ReadOptions
-    problems: tuple[Problem, ...] = ()
     image: AnyPath | None = None
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
         where = f"{self.file}: image {self.key}"
         shape = _coco.image_shape(where, self.sides)
-        return mask_from_instances(where, shape, self._instances(shape), self.options, listed=len(self.regions))
+        problems = [_problem(annotation, self.codes) for annotation in self.annotations]
+        listed = problems.count(None)
+        return mask_from_instances(where, shape, self._instances(shape, problems), self.options, listed=listed)
 
-    def _instances(self, shape: tuple[int, int]) -> Iterator[Instance]:
-        """Class code and pixels of each instance or ignored crowd, or its problem."""
-        yield from self.problems
+    def _instances(self, shape: tuple[int, int], problems: list[Problem | None]) -> Iterator[Instance]:
+        """Class code and pixels of each instance or ignored crowd, or its problem; first those known without its pixels."""
+        yield from filter(None, problems)
         yield from other_size(self.image, shape)
-        for region in self.regions:
+        for annotation in (entry for entry, problem in zip(self.annotations, problems, strict=True) if not problem):
             try:
-                crop = self._crop(region, shape)
+                crop = self._crop(annotation, shape)
             except BadRegionError as error:
-                yield Problem(error.kind, f"annotation {shown(region.id)}: {shown(error.value)}")
+                yield Problem(error.kind, f"annotation {shown(annotation.id)}: {shown(error.value)}")
                 continue
-            is_ignored = region.is_crowd and self.options.crowd == "ignore"
-            yield IGNORED_CODE if is_ignored else region.code, crop
+            is_ignored = _coco.CROWDS[annotation.iscrowd] and self.options.crowd == "ignore"
+            yield IGNORED_CODE if is_ignored else number(self.codes, annotation.category_id), crop
 
-    def _crop(self, region: Region, shape: tuple[int, int]) -> InstanceCrop:
+    def _crop(self, annotation: _coco.Annotation, shape: tuple[int, int]) -> InstanceCrop:
         """Pixels of an annotation, or of its box if it has no segmentation and `options` allow that."""
-        if not region.box:
-            return annotation_crop(region.segmentation, shape)
+        segmentation = bytes(annotation.segmentation)
+        if segmentation not in _NO_SEGMENTATION or not bytes(annotation.bbox):
+            return annotation_crop(segmentation, shape)
         if self.options.boxes_as_masks:
-            return box_crop(region.box, shape)
-        raise BadRegionError("no segmentation", f"{region.segmentation.decode()}; boxes_as_masks=True fills its box")
+            return box_crop(bytes(annotation.bbox), shape)
+        raise BadRegionError("no segmentation", f"{segmentation.decode()}; boxes_as_masks=True fills its box")
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -122,14 +112,14 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     sources = _sources_in(path, options) if path.is_dir() else _checked_file(path, options)
     if not sources:
         return None
-    first = decode_file(sources[0].file, _coco.Document, "COCO file")
+    first = decode_file(sources[0].file, _coco.Document, "COCO file", keep=True)
     codes = _codes(first.categories, sources[0].file)
     images = (
         ImagesByName(path) if path.is_dir() and isinstance(path, Path) else None
     )  # a request for each would be slow
     refs, problems = _refs(first, sources[0], codes, options, images)
     for source in sources[1:]:
-        document = decode_file(source.file, _coco.Document, "COCO file")
+        document = decode_file(source.file, _coco.Document, "COCO file", keep=True)
         _check_categories(document.categories, source.file, first.categories, sources[0].file)
         more_refs, more_problems = _refs(document, source, codes, options, images)
         refs, problems = refs + more_refs, problems + more_problems
@@ -217,46 +207,63 @@ def _class(category: _coco.Category) -> tuple[int | None, str]:
     return id_ if isinstance(id_, int) else None, category.name or str(id_)
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collector: among many new objects without cycles it takes as long as making them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_collection()
 def _refs(
     document: _coco.Document, source: Source, codes: _coco.Numbers, options: ReadOptions, images: ImagesByName | None
 ) -> tuple[tuple[CocoRef, ...], tuple[tuple[str, Problem], ...]]:
     """One ref per image, in the order of the file, and problems of annotations that belong to no image."""
     file = str(source.file)
-    rows = numbered(f"{file}: images", [image.id for image in document.images])
-    regions: list[list[Region]] = [[] for _ in rows]
-    problems: dict[int, list[Problem]] = defaultdict(list)
+    own: dict[_coco.Id | None, list[_coco.Annotation]] = {
+        id_: [] for id_ in numbered(f"{file}: images", [image.id for image in document.images])
+    }
     strays: dict[_coco.Id | None, list[_coco.Annotation]] = defaultdict(list)
-    for annotation in document.annotations:
-        row = number(rows, annotation.image_id)
-        if not row:
-            strays[annotation.image_id].append(annotation)
-            continue
-        code, is_crowd = number(codes, annotation.category_id), _CROWDS.get(annotation.iscrowd)
-        if code and is_crowd is not None:
-            # A copy of the segmentation, so that the file need not be kept.
-            segmentation = bytes(annotation.segmentation)
-            box = bytes(annotation.bbox) if segmentation in _NO_SEGMENTATION else b""
-            regions[row - 1].append(Region(str(annotation.id), code, is_crowd, segmentation, box))
-        else:
-            problems[row - 1].append(_problem(annotation, is_listed=code > 0))
+    for annotation in document.annotations:  # often a million
+        try:
+            own[annotation.image_id].append(annotation)
+        except KeyError:
+            found = own.get(plain(annotation.image_id))
+            (strays[annotation.image_id] if found is None else found).append(annotation)
+    near = source.file.parent.name
     refs = []
-    for row, (image, own) in enumerate(zip(document.images, regions, strict=True)):
-        name, sides = _name(image, file), (image.height, image.width)
-        found = images.of(name, source.file.parent.name) if images else None
-        refs.append(CocoRef(*source.named(name), file, sides, tuple(own), options, tuple(problems[row]), found))
-    crowds = [region.is_crowd for own in regions for region in own]
+    for image, annotations in zip(document.images, own.values(), strict=True):
+        name = _name(image, file)
+        path = images.of(name, near) if images else None
+        refs.append(
+            CocoRef(*source.named(name), file, (image.height, image.width), tuple(annotations), codes, options, path)
+        )
     doubts = repeated_ids(document) + names_outside(document)
-    doubts += many_crowds(crowds) if options.crowd == "ignore" else []
-    of_file = [_stray(own) for own in strays.values()] + doubts
+    if options.crowd == "ignore":
+        doubts += many_crowds(
+            document.annotations, lambda entry: entry.image_id not in strays and not _problem(entry, codes)
+        )
+    of_file = [_stray(annotations) for annotations in strays.values()] + doubts
     return tuple(refs), tuple((key_in(source.split, source.file.name), problem) for problem in of_file)
 
 
-def _problem(annotation: _coco.Annotation, *, is_listed: bool) -> Problem:
-    """Problem of an annotation, of which the category is listed or not."""
-    where = f"annotation {shown(annotation.id)}"
-    if not is_listed:
-        return Problem("category that the file does not list", f"{where}: category_id {shown(annotation.category_id)}")
-    return Problem("iscrowd is neither 0 nor 1", f"{where}: {shown(repr(annotation.iscrowd))}")
+def _problem(annotation: _coco.Annotation, codes: _coco.Numbers) -> Problem | None:
+    """Problem of an annotation that is left out whatever its pixels."""
+    if not number(codes, annotation.category_id):
+        category = shown(annotation.category_id)
+        return Problem(
+            "category that the file does not list", f"annotation {shown(annotation.id)}: category_id {category}"
+        )
+    if annotation.iscrowd not in _coco.CROWDS:
+        return Problem(
+            "iscrowd is neither 0 nor 1", f"annotation {shown(annotation.id)}: {shown(repr(annotation.iscrowd))}"
+        )
+    return None
 
 
 def _stray(annotations: list[_coco.Annotation]) -> Problem:

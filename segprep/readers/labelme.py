@@ -20,7 +20,7 @@ from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.readers._beside import class_names, files_of_images
-from segprep.readers._json import decode_file, is_object_with, mapped
+from segprep.readers._json import decode_file, is_object_about, mapped
 from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
     IGNORED_CODE,
@@ -186,7 +186,7 @@ def _two(points: Points) -> tuple[Point, Point]:
 
 def _is_labelme(file: AnyPath) -> bool:
     """True if a file looks like labelme's; much cheaper than decoding it."""
-    return file.suffix.lower() == ".json" and is_object_with(mapped(file), "shapes", "imagePath")
+    return file.suffix.lower() == ".json" and is_object_about(mapped(file), "shapes", "imagePath")
 
 
 def _labels(file: AnyPath) -> set[str]:

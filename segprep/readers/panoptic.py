@@ -19,7 +19,7 @@ from segprep.masks.mask import InstanceMask, Problem, first_problems
 from segprep.paths.anypath import AnyPath, is_within
 from segprep.paths.listing import listing
 from segprep.readers._coded import IGNORED, Meaning, mask_of_values
-from segprep.readers._json import decode_file, has_keys, is_object_with, mapped
+from segprep.readers._json import decode_file, first_character, has_keys, mapped
 from segprep.readers._palette import rgb_pixels
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, key_in, splits_of_files, with_split
 
@@ -160,7 +160,9 @@ def _splits_in(folder: AnyPath) -> dict[AnyPath, str | None]:
 def _is_panoptic(file: AnyPath) -> bool:
     """True if a file looks like COCO panoptic; much cheaper than decoding it."""
     text = mapped(file)
-    return is_object_with(text, "annotations", "segments_info") and not has_keys(text, "segmentation")
+    if first_character(text) != b"{" or has_keys(text, "segmentation"):  # COCO's large files have it near their start
+        return False
+    return has_keys(text, "annotations", "segments_info")
 
 
 def _classes(documents: dict[AnyPath, _Document]) -> ClassTable:

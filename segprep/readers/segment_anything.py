@@ -9,7 +9,8 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
 from segprep.masks.rle import BadRegionError, runs_crop, string_runs
 from segprep.paths.anypath import AnyPath, name_in, without_suffix
-from segprep.paths.listing import nearest, start_of
+from segprep.paths.listing import nearest
+from segprep.readers._json import mapped
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances, with_split
 from segprep.readers._text import BOM, MALFORMED, decode, decode_region, read_bytes
 
@@ -79,9 +80,11 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 def _is_ours(file: AnyPath) -> bool:
     """True if a file lists a single image and its annotations."""
-    content = start_of(file, _MAX_BYTES + 1).removeprefix(BOM)
+    content = mapped(file)
+    if len(content) > _MAX_BYTES:
+        return False
     try:
-        keys = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        keys = msgspec.json.decode(content[:].removeprefix(BOM), type=dict[str, msgspec.Raw])
         msgspec.json.decode(keys["image"], type=_Image)
         msgspec.json.decode(keys["annotations"], type=list[msgspec.Raw])
     except (*MALFORMED, KeyError):

@@ -18,7 +18,7 @@ from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath
 from segprep.readers._beside import Images, files_at, image_name, shape_beside
-from segprep.readers._json import decode_file, first_character, has_keys, mapped
+from segprep.readers._json import decode_file, has_keys, is_object_about, mapped
 from segprep.readers._mask_names import NO_CLASS
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, drawn, mask_from_instances
 from segprep.readers._shapes import box_crop, ellipse_crop, polygon_crop
@@ -214,8 +214,7 @@ def _class_attribute(file: AnyPath, values: Iterable[dict[str, str]]) -> str | N
 def _is_ours(file: AnyPath) -> bool:
     """True if a file looks like VIA's; much cheaper than decoding it."""
     text = mapped(file)
-    is_ours = has_keys(text, *_KEYS_3) or has_keys(text, "filename", "regions", "file_attributes")
-    return is_ours and first_character(text) == b"{"
+    return is_object_about(text, *_KEYS_3) or is_object_about(text, "filename", "regions", "file_attributes")
 
 
 def _images_of(file: AnyPath) -> dict[str, list[Described]]:

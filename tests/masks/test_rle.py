@@ -15,6 +15,7 @@ from segprep.masks.rle import (
     runs_crop,
     runs_string,
     string_runs,
+    union,
 )
 
 ANY_BITMAPS = arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
@@ -59,6 +60,16 @@ def test_what_is_encoded_pixel_by_pixel_is_decoded_again(bitmap):
     np.testing.assert_array_equal(full(crop, bitmap.shape), bitmap)
     assert crop.pixels.any(axis=0)[[0, -1]].all()
     assert crop.pixels.any(axis=1)[[0, -1]].all()
+
+
+@given(bitmaps(), st.lists(st.randoms(use_true_random=False), min_size=1, max_size=4))
+def test_the_union_of_runs_has_the_pixels_of_all(bitmap, randoms):
+    parts = [
+        bitmap & np.array([random.random() < 0.5 for _ in bitmap.flat], bool).reshape(bitmap.shape)
+        for random in randoms
+    ]
+    runs = union([np.array(runs_of(part)) for part in parts])
+    np.testing.assert_array_equal(runs_bitmap(runs, bitmap.shape), np.any(parts, axis=0))
 
 
 @given(bitmaps())

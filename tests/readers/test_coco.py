@@ -670,3 +670,13 @@ def test_folders_of_other_programs_are_read(write, tmp_path, files, expected):
     assert {key: masks.classes.entries[mask.classes[1]].name for key, mask in loaded.items()} == expected
     for mask in loaded.values():
         assert (mask.areas.tolist(), mask.labels[1, 1], mask.problems, mask.ignore) == ([0, 4], 1, (), None)
+
+
+def test_refs_outlive_their_file(write):
+    """A file that is cut while it is mapped would end the process."""
+    annotations = [annotation([SQUARE], id=number) for number in range(2000)]
+    file = write(document(*annotations, images=[IMAGE]))
+    (ref,) = find(file, options=ReadOptions(crowd="instance")).refs
+    file.write_bytes(b"")
+    assert len(ref.annotations) == len(annotations)
+    assert bytes(ref.annotations[-1].segmentation) == json.dumps([SQUARE]).encode()
