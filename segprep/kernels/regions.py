@@ -46,32 +46,38 @@ def regions(planes: LabelArray, count: int) -> Regions:
     (array([0, 3, 2]), [[0, 0, 0, 0], [0, 1, 2, 2], [1, 1, 1, 2]], array([0, 0, 1], dtype=int32))
     """
     planes = np.ascontiguousarray(planes)
+    runs = np.empty((planes.size, 2), np.int32)  # the system allocates only the memory that is written
+    return regions_of_runs(runs[: _find_runs(planes, runs)].copy(), planes.shape[1:], count)
+
+
+def regions_of_runs(runs: NDArray[np.int32], shape: tuple[int, ...], count: int) -> Regions:
+    """Result of `regions` from the runs of planes whose images have this height and width."""
+    if len(runs) and (largest := runs[:, 0].max()) > count:  # compiled code would write beyond the end of the arrays
+        raise ValueError(f"planes hold instance {largest}, but there are only {count}")
     areas = np.zeros(count + 1, np.int64)
     ends = np.zeros((count + 1, 4), np.int32)
     plane_of = np.zeros(count + 1, np.int32)
-    runs = np.empty((planes.size, 2), np.int32)  # the system allocates only the memory that is written
-    n_runs = _measure(planes, areas, ends, plane_of, runs)
-    if n_runs < 0:
-        raise ValueError(f"planes hold instance {planes.max()}, but there are only {count}")
+    _measure(runs, shape[0], shape[1], areas, ends, plane_of)
     boxes = np.column_stack([ends[:, :2], ends[:, 2:] - ends[:, :2]])
-    return Regions(areas, boxes, plane_of, runs[:n_runs].copy())
+    return Regions(areas, boxes, plane_of, runs)
 
 
-def front_labels(planes: LabelArray, ranks: NDArray[np.intp], areas: CountArray) -> tuple[LabelArray, CountArray]:
+def front_labels(planes: LabelArray, ranks: NDArray[np.intp], found: Regions) -> tuple[LabelArray, CountArray]:
     """Instance in front at each pixel, shape (H, W), and the number of visible pixels of each, shape (N + 1,).
 
-    `ranks`, shape (N + 1,), are higher for instances in front and 0 for the background; `areas` are those of `Regions`.
+    `ranks`, shape (N + 1,), are higher for instances in front and 0 for the background; `found` are the regions of the planes.
 
     Examples
     --------
-    >>> front_labels(np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32), np.array([0, 1, 2]), np.array([0, 2, 2]))
+    >>> planes = np.array([[[1, 1, 0]], [[0, 2, 2]]], np.int32)
+    >>> front_labels(planes, np.array([0, 1, 2]), regions(planes, 2))
     (array([[1, 2, 2]], dtype=int32), array([0, 1, 2]))
     """
     nearest: LabelArray = planes[0].copy() if len(planes) > 1 else planes[0]
-    hidden = np.zeros_like(areas)
-    for plane in planes[1:]:
-        _cover(np.ascontiguousarray(plane), ranks, nearest, hidden)
-    visible = areas - hidden
+    hidden = np.zeros_like(found.areas)
+    if len(planes) > 1:
+        _cover(found.runs, ranks, nearest.reshape(-1), hidden)
+    visible = found.areas - hidden
     visible[0] = nearest.size - visible[1:].sum()
     return nearest, visible
 
@@ -171,48 +177,64 @@ def _is_free(plane: LabelArray, pixels: NDArray[np.bool_], y: int, x: int) -> bo
 
 
 @compiled
-def _measure(
-    planes: LabelArray, areas: CountArray, ends: NDArray[np.int32], plane_of: NDArray[np.int32], runs: NDArray[np.int32]
-) -> int:
-    """Fill in areas, ends (first row and column, and those after the last), planes and runs; return the number of runs.
-
-    -1 if a label is too large for the arrays: compiled code would write beyond their end.
-    """
-    n_runs = 0
-    for index, plane in enumerate(planes):
-        for y, row in enumerate(plane):
+def _find_runs(planes: LabelArray, runs: NDArray[np.int32]) -> int:
+    """Fill in label and length of each run of equal labels along the rows; return the number of runs."""
+    count = 0
+    for plane in planes:
+        for row in plane:
             start = 0
             while start < len(row):
                 label = row[start]
                 stop = start + 1
                 while stop < len(row) and row[stop] == label:
                     stop += 1
-                runs[n_runs, 0], runs[n_runs, 1] = label, stop - start
-                n_runs += 1
-                if label >= len(areas):
-                    return -1
-                if label > 0:
-                    if areas[label] == 0:
-                        ends[label, 0], ends[label, 1], ends[label, 3] = y, start, stop
-                        plane_of[label] = index
-                    areas[label] += stop - start
-                    ends[label, 1] = min(ends[label, 1], start)
-                    ends[label, 2] = y + 1
-                    ends[label, 3] = max(ends[label, 3], stop)
+                runs[count, 0], runs[count, 1] = label, stop - start
+                count += 1
                 start = stop
-    return n_runs
+    return count
 
 
 @compiled
-def _cover(plane: LabelArray, ranks: NDArray[np.intp], nearest: LabelArray, hidden: CountArray) -> None:
-    """Put the instances of a plane in front where they rank higher, and count the pixels of those behind."""
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            label = plane[y, x]
-            if label > 0:
-                other = nearest[y, x]
-                if ranks[label] > ranks[other]:
-                    nearest[y, x] = label
-                    hidden[other] += 1
-                else:
-                    hidden[label] += 1
+def _measure(
+    runs: NDArray[np.int32],
+    height: int,
+    width: int,
+    areas: CountArray,
+    ends: NDArray[np.int32],
+    plane_of: NDArray[np.int32],
+) -> None:
+    """Fill in areas, ends (first row and column, and those after the last) and planes of the labels other than 0."""
+    plane = y = x = 0
+    for index in range(len(runs)):
+        label, stop = runs[index, 0], x + runs[index, 1]
+        if label > 0:
+            if areas[label] == 0:
+                ends[label, 0], ends[label, 1], ends[label, 3] = y, x, stop
+                plane_of[label] = plane
+            areas[label] += stop - x
+            ends[label, 1] = min(ends[label, 1], x)
+            ends[label, 2] = y + 1
+            ends[label, 3] = max(ends[label, 3], stop)
+        x = stop
+        if x == width:
+            x, y = 0, y + 1
+        if y == height:
+            y, plane = 0, plane + 1
+
+
+@compiled
+def _cover(runs: NDArray[np.int32], ranks: NDArray[np.intp], nearest: LabelArray, hidden: CountArray) -> None:
+    """Put the instances of all planes but the first in front where they rank higher, and count the pixels of those behind."""
+    at = 0
+    for index in range(len(runs)):
+        label, start = runs[index, 0], at
+        at += runs[index, 1]
+        if label == 0 or start < nearest.size:
+            continue
+        for pixel in range(start % nearest.size, start % nearest.size + at - start):
+            other = nearest[pixel]
+            if ranks[label] > ranks[other]:
+                nearest[pixel] = label
+                hidden[other] += 1
+            else:
+                hidden[label] += 1

@@ -63,7 +63,7 @@ class InstanceRule:
             raise InputError(
                 f"{key}: instances overlap in {count} pixels; use overlap='smallest' to put the smaller in front"
             )
-        return replace(split, overlap=self.overlap)
+        return split if split.overlap == self.overlap else replace(split, overlap=self.overlap)
 
 
 def load_mask(ref: MaskRef, rule: InstanceRule, n_classes: int | None = None) -> tuple[InstanceMask, InstanceMask]:

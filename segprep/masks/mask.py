@@ -139,7 +139,7 @@ class InstanceMask:
             else:
                 order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
             ranks[order + 1] = numbers
-        labels, visible = front_labels(self.planes, ranks, self.areas)
+        labels, visible = front_labels(self.planes, ranks, self.regions)
         return _read_only(labels), _read_only(visible)
 
     @cached_property

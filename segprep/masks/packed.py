@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from segprep.kernels.regions import regions_of_runs
 from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem, SourceValues
 
 LEVEL = 1
@@ -39,7 +40,7 @@ class PackedMask:
         """Mask as it was read."""
         runs = _unpacked(self.planes, np.int32).reshape(-1, 2)
         image = self.shape[1:]
-        return InstanceMask(
+        mask = InstanceMask(
             np.repeat(runs[:, 0], runs[:, 1]).reshape(self.shape),
             _unpacked(self.classes, np.int32),
             None if self.ignore is None else _unpacked(self.ignore, np.bool_).reshape(image),
@@ -48,6 +49,8 @@ class PackedMask:
             None if self.stuff is None else _unpacked(self.stuff, np.int32).reshape(image),
             self.source,
         )
+        mask.__dict__["regions"] = regions_of_runs(runs, image, len(mask.classes) - 1)  # so they are not found again
+        return mask
 
 
 def packed(ref: MaskRef, mask: InstanceMask) -> PackedMask:

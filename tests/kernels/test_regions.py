@@ -45,7 +45,7 @@ def test_the_runs_tell_every_pixel(mask):
 def test_the_instance_of_the_highest_rank_is_in_front(mask, seed):
     count = len(mask.classes) - 1
     ranks = np.append(0, 1 + np.random.default_rng(seed).permutation(count))
-    shown, visible = front_labels(mask.planes, ranks, mask.areas)
+    shown, visible = front_labels(mask.planes, ranks, mask.regions)
     best = np.take_along_axis(mask.planes, ranks[mask.planes].argmax(axis=0)[np.newaxis], axis=0)[0]
     np.testing.assert_array_equal(shown, best)
     np.testing.assert_array_equal(visible, np.bincount(best.ravel(), minlength=count + 1))
