@@ -13,15 +13,15 @@ from segprep.store.shards import CODECS
 PROCESSES = 2
 
 
-def cpu_seconds(data, store, images):
-    """CPU time of decoding the first images of a data set, and of compressing their arrays, which a store has."""
+def cpu_seconds(data, store):
+    """CPU time of decoding the images of a data set, and of compressing their arrays, which a store has."""
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        return sum(pool.map(partial(_of_part, data, store, images), range(PROCESSES)))
+        return sum(pool.map(partial(_of_part, data, store), range(PROCESSES)))
 
 
-def _of_part(data, store, images, part):
+def _of_part(data, store, part):
     dataset, seconds = segprep.open(store), 0.0
-    for ref in segprep.find(data).refs[part:images:PROCESSES]:
+    for ref in segprep.find(data).refs[part::PROCESSES]:
         arrays = [values for name, values in dataset[ref.key].items() if name != "key"]
         start = time.process_time()
         ref.load()

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +26,6 @@ class Comparison(NamedTuple):
     case: str
     unit: str
     figures: dict[str, float]
-
-    @property
-    def form(self):
-        """Title and ways, which the rows of a table have in common."""
-        return self.title, tuple(self.figures)
 
 
 class Times(NamedTuple):
@@ -99,9 +93,10 @@ def _peak_memory():
 
 
 def tables(comparisons):
-    """Lines of Markdown tables, one for each title: the figure of the reference, and ratios of the others to it."""
+    """Lines of Markdown tables, one for each title and its ways: the figure of the reference, and ratios of the others to it."""
     lines = []
-    for (title, ways), rows in groupby(comparisons, key=lambda each: each.form):
+    for title, *ways in dict.fromkeys((each.title, *each.figures) for each in comparisons):
+        rows = [each for each in comparisons if (each.title, *each.figures) == (title, *ways)]
         cells = [[title, *ways], *map(_cells, rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines += ["", _line(cells[0], widths), _rule(widths)]
