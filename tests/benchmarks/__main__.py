@@ -28,24 +28,24 @@ def main():
 
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"parts to measure: {', '.join(PARTS)}; default: all")
-    parser.add_argument("--data", type=Path, default=os.environ.get("SEGPREP_TEST_DATA"), help="folder of real data")
+    parser.add_argument("--data", type=Path, help="folder of real data")
+    parser.set_defaults(data=Path(os.environ.get("SEGPREP_TEST_DATA", "no data")))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a JSON file")
     parser.add_argument("--large", action="store_true", help="also measure what takes minutes")
     options = parser.parse_args()
     if unknown := set(options.names).difference(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
-    dsb2018 = options.data and Path(options.data) / "dsb2018" / "stage1_train"
-    if dsb2018 and not dsb2018.is_dir():
-        parser.error(f"no data set in {dsb2018}")
+    dsb2018 = options.data / "dsb2018" / "stage1_train"
 
     print(machine())
     print("The first column is a figure, the others are multiples of it: less is better.")
     everything = []
     for name in options.names or PARTS:
-        found = list(measured([name], dsb2018, is_large=options.large))
-        figures = [each for each in found if isinstance(each, Comparison)]
-        reasons = [each for each in found if isinstance(each, str)]
-        print(*tables(figures), *["" for _ in reasons[:1]], *reasons, sep="\n", flush=True)
+        figures, reasons = [], []
+        for each in measured(name, dsb2018, is_large=options.large):
+            (figures if isinstance(each, Comparison) else reasons).append(each)
+            print(f"{name}: {len(figures)} rows", end="\r", file=sys.stderr)
+        print(*tables(figures), *(f"\n{reason}" for reason in reasons), sep="\n", flush=True)
         everything += figures
     if options.json:
         document = {"machine": machine(), "comparisons": [each._asdict() for each in everything]}

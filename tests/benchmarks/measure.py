@@ -93,7 +93,7 @@ def _peak_memory():
 
 
 def tables(comparisons):
-    """Lines of Markdown tables, one for each title and its ways: the figure of the reference, and ratios of the others to it."""
+    """Lines of a Markdown table for each title and its ways: the figure of the first way, and ratios of the others to it."""
     lines = []
     for title, *ways in dict.fromkeys((each.title, *each.figures) for each in comparisons):
         rows = [each for each in comparisons if (each.title, *each.figures) == (title, *ways)]
