@@ -17,6 +17,7 @@ SCRATCH = "scratch"
 """Word of a command that stands for a folder that does not exist yet, and is deleted afterwards."""
 
 LONG = 20
+"""Seconds."""
 
 
 class Comparison(NamedTuple):
