@@ -1,9 +1,8 @@
-"""A table of CPU times, and of their ratios to OpenCV or tensorstore, after the benchmarks."""
+"""A table of CPU times, and of their ratios to the first way, after the benchmarks."""
 
 import pytest
+from benchmarks.measure import Comparison, tables
 
-REFERENCES = ("one OpenCV pass", "tensorstore")
-"""Ways that the others of a benchmark are compared with."""
 CPU_TIMES = pytest.StashKey()
 
 
@@ -16,11 +15,9 @@ def cpu_times(pytestconfig):
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
     cpu_times = config.stash.get(CPU_TIMES, {})
-    if cpu_times:
-        terminalreporter.section(f"least CPU time on one thread, and ratio to {' or '.join(REFERENCES)}")
-    for image, times in cpu_times.items():
-        terminalreporter.write_line(image)
-        reference = next((times[way] for way in REFERENCES if way in times), float("nan"))
-        for way, seconds in times.items():
-            ratio = seconds / reference
-            terminalreporter.write_line(f"    {way:<28}{1000 * seconds:>9.2f} ms{ratio:>9.2f}")
+    comparisons = [
+        Comparison("least CPU time on one thread", image, "ms", {way: 1000 * seconds for way, seconds in times.items()})
+        for image, times in cpu_times.items()
+    ]
+    for line in tables(comparisons):
+        terminalreporter.write_line(line)

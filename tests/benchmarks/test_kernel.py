@@ -8,6 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from benchmarks.made import discs
 from oracles import unet as oracles
 
 from segprep.kernels.border import border_weights
@@ -16,25 +17,6 @@ from segprep.kernels.nearest import nearest_two_squared
 
 IMAGES = [(480, 640, 8), (512, 512, 100), (1024, 1024, 500), (1024, 1024, 6500), (2048, 2048, 2900)]
 """Height, width, instances."""
-
-
-def discs(height, width, count, seed=0):
-    """Planes of `count` discs on a jittered grid, as wide as its cells; they cover about 45 % and some touch."""
-    rng = np.random.default_rng(seed)
-    columns = round(np.sqrt(count * width / height))
-    rows = -(-count // columns)
-    cell = np.array([height / rows, width / columns])
-    labels = np.zeros((height, width), np.int32)
-    grid = np.indices(labels.shape)
-    for number, place in enumerate(rng.permutation(rows * columns)[:count], start=1):
-        centre = (np.array(divmod(place, columns)) + rng.uniform(0.3, 0.7, 2)) * cell
-        radii = cell * rng.uniform(0.28, 0.47)
-        (top, left), (bottom, right) = np.maximum(centre - radii, 0).astype(int), (centre + radii + 1).astype(int)
-        y, x = grid[:, top:bottom, left:right]
-        window = labels[top:bottom, left:right]
-        own = np.hypot((y - centre[0]) / radii[0], (x - centre[1]) / radii[1]) <= 1
-        window[own & (window == 0)] = number
-    return labels[np.newaxis]
 
 
 def one_opencv_pass(planes):
