@@ -231,10 +231,15 @@ def _cover(runs: NDArray[np.int32], ranks: NDArray[np.intp], nearest: LabelArray
         at += runs[index, 1]
         if label == 0 or start < nearest.size:
             continue
-        for pixel in range(start % nearest.size, start % nearest.size + at - start):
-            other = nearest[pixel]
+        first, end = start % nearest.size, start % nearest.size + at - start
+        while first < end:
+            other = nearest[first]
+            stop = first + 1
+            while stop < end and nearest[stop] == other:
+                stop += 1
             if ranks[label] > ranks[other]:
-                nearest[pixel] = label
-                hidden[other] += 1
+                nearest[first:stop] = label
+                hidden[other] += stop - first
             else:
-                hidden[label] += 1
+                hidden[label] += stop - first
+            first = stop
