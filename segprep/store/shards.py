@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import put, storage, storage_errors
+from segprep.paths.files import put_all, storage, storage_errors
 from segprep.store import encoding
 from segprep.store.encoding import ArrayForm
 from segprep.store.layout import Bucket, Layout, Shard
@@ -124,11 +124,16 @@ def empty_shard(shard: TargetShard) -> NDArray[Any]:
 
 def write_shard(root: AnyPath, shard: TargetShard, rows: NDArray[Any]) -> None:
     """Write one complete shard from all its rows, then its record."""
-    data = encode_shard(shard.spec, rows)
-    record = Record(bytes=len(data), sha256=sha256(data), fingerprint=shard.fingerprint)
-    drop_record(root, shard)
-    put(root, shard.path, data)
-    put(root, shard.record_path, msgspec.json.encode(record))
+    put_shards(root, [(shard, encode_shard(shard.spec, rows))])
+
+
+def put_shards(root: AnyPath, encoded: Sequence[tuple[TargetShard, bytes]]) -> None:
+    """Write complete shards, several at once, and their records when all are stored."""
+    for shard, _ in encoded:
+        drop_record(root, shard)
+    put_all(root, {shard.path: data for shard, data in encoded})
+    records = [(shard.record_path, Record(len(data), sha256(data), shard.fingerprint)) for shard, data in encoded]
+    put_all(root, {path: msgspec.json.encode(record) for path, record in records})
 
 
 def drop_record(root: AnyPath, shard: TargetShard) -> None:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -146,7 +147,7 @@ def _of_another_class(masks, loaded):
 
 
 def _renamed(masks, loaded):
-    return replace(masks, refs=(replace(masks.refs[0], key="other"), *masks.refs[1:])), loaded
+    return replace(masks, refs=(msgspec.structs.replace(masks.refs[0], key="other"), *masks.refs[1:])), loaded
 
 
 @pytest.mark.parametrize("change", [_moved, _unknown, _of_another_class, _renamed])
