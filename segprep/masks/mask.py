@@ -227,8 +227,8 @@ def first_problems(problems: Iterable[Problem], *, most: int = MAX_PROBLEMS) -> 
 class MaskRef(Protocol):
     """Location of one mask; small, immutable and picklable, so that any worker can load it.
 
-    The refs of readers are frozen dataclasses or structs. Beside `key` and `split` most have `file`, the path of their main file, and
-    `options`, the `ReadOptions` of the run.
+    The refs of readers are frozen dataclasses or structs. Beside `key` and `split` most have `file`, the path of their main
+    file, and `options`, the `ReadOptions` of the run.
     """
 
     @property
