@@ -123,7 +123,7 @@ def _filled(runs: Runs, size: int) -> tuple[Runs, Runs, int]:
 
 @compiled
 def _box(starts: Runs, stops: Runs, height: int) -> tuple[int, int, int, int]:
-    """First row and column of runs, and those after the last; all rows if a run goes on in the next column."""
+    """First row and column of runs, and those after the last; all rows if a run continues in the next column."""
     top, below = height, 0
     for index in range(len(starts)):
         first, last = starts[index] % height, (stops[index] - 1) % height

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from numcodecs import zstd
 
 import segprep
-from segprep.store.shards import CODECS
+from segprep.store.encoding import LEVEL
 
 PROCESSES = 2
 
@@ -26,6 +26,6 @@ def _of_part(data, store, part):
         start = time.process_time()
         ref.load()
         for values in arrays:
-            zstd.compress(values, CODECS[0].level)
+            zstd.compress(values, LEVEL)
         seconds += time.process_time() - start
     return seconds
