@@ -30,7 +30,7 @@ def as_planes(labels: NDArray[Any]) -> LabelArray:
         raise OptionError(
             f"labels.dtype={str(labels.dtype)!r}: must be an integer type; use labels=labels.astype('int32')"
         )
-    smallest, largest = labels.min(), labels.max()
+    smallest, largest = (0, 1) if labels.dtype.kind == "b" else (labels.min(), labels.max())
     if smallest < 0 or largest > _LARGEST:
         wrong = smallest if smallest < 0 else largest
         raise OptionError(f"labels: contain {wrong}; must be 0 for background, and 1 to {_LARGEST} for instances")

@@ -3,10 +3,11 @@
 A signed distance needs the distance to the other side on both sides of a boundary: two transforms of a binary mask, and
 two for every instance where each has its own field. Here one transform serves them all, because a row is cut into runs of
 equal label: pixels beyond the end of a run are farther away than the end itself, which already belongs to another label.
-So the lower envelope of parabolas (Felzenszwalb & Huttenlocher 2012) is taken run by run, without a division per column: a
-parabola between two others is dropped by the sign of a polynomial (Maurer et al. 2003).
+So the lower envelope of parabolas (Felzenszwalb & Huttenlocher 2012) is taken run by run, without a division per column:
+crossings are compared as fractions.
 
-Distances are Euclidean between pixel centres. The squares are integers, and so is every comparison that decides.
+Distances are Euclidean between pixel centres. The squares are integers, and every comparison that decides is exact: a
+crossing is an integer, or at least 1 / (2 width) away from one, far more than the rounding of float64.
 """
 
 from typing import Any
@@ -46,9 +47,11 @@ def distance_to_other(labels: LabelArray, *, signed: bool = False) -> FloatArray
     labels = np.ascontiguousarray(labels)
     distance = np.empty(labels.shape, np.float32)
     if labels.size:
-        along = np.empty(labels.shape, np.int16 if sum(labels.shape) < np.iinfo(np.int16).max else np.int32)
+        height, width = labels.shape
+        along = np.empty(labels.shape, np.int16 if height + width < np.iinfo(np.int16).max else np.int32)
         _columns(labels, along)
-        _rows(labels, along, distance, signed)
+        integer, real = (np.int32, np.float32) if height**2 + width**2 < 2**24 else (np.int64, np.float64)  # exact
+        _rows(labels, along, distance, signed, np.empty(width, integer), np.empty(width, real))
     return distance
 
 
@@ -73,11 +76,17 @@ def _columns(labels: LabelArray, along: NDArray[Any]) -> None:
 
 
 @compiled
-def _rows(labels: LabelArray, along: NDArray[Any], distance: FloatArray, signed: bool) -> None:
-    """Fill `distance`, run by run of equal labels."""
+def _rows(
+    labels: LabelArray,
+    along: NDArray[Any],
+    distance: FloatArray,
+    signed: bool,
+    squared: NDArray[Any],
+    roots: NDArray[Any],
+) -> None:
+    """Fill `distance`, run by run of equal labels; `squared` and `roots` are scratch for a row."""
     height, width = labels.shape
-    apexes, heights = np.empty(width + 2, np.int64), np.empty(width + 2, np.int64)
-    squared = np.empty(width, np.int64)
+    apexes, sums = np.empty(width + 2, np.int64), np.empty(width + 2, np.int64)
     for y in range(height):
         row, out = labels[y], distance[y]
         start = 0
@@ -85,61 +94,58 @@ def _rows(labels: LabelArray, along: NDArray[Any], distance: FloatArray, signed:
             stop = start + 1
             while stop < width and row[stop] == row[start]:
                 stop += 1
-            count = _envelope(along[y], start, stop, height + width, apexes, heights)
-            _fill(apexes, heights, count, start, squared[start:stop])
+            count = _envelope(along[y], start, stop, height + width, apexes, sums)
+            _fill(apexes, sums, count, start, squared[start:stop])
             start = stop
         for x in range(np.uint64(width)):
-            step = np.float32(np.sqrt(np.float64(squared[x]))) if squared[x] >= 0 else NOWHERE
+            roots[x] = squared[x]
+            step = np.float32(np.sqrt(roots[x])) if squared[x] >= 0 else NOWHERE
             out[x] = np.float32(1) - step if signed and row[x] > 0 else step
 
 
 @compiled
 def _envelope(
-    along: NDArray[Any], start: int, stop: int, none: int, apexes: NDArray[np.int64], heights: NDArray[np.int64]
+    along: NDArray[Any], start: int, stop: int, none: int, apexes: NDArray[np.int64], sums: NDArray[np.int64]
 ) -> int:
-    """Parabolas of the lower envelope over a run, with the columns beyond its ends, at distance 0; returns their number."""
+    """Parabolas of the lower envelope over a run, with the columns beyond its ends, at distance 0; returns their number.
+
+    A parabola ``height + (x - apex)^2`` is given by its apex and by ``height + apex^2``: two of them cross where the
+    difference of these sums is twice x times that of the apexes.
+    """
     count = 0
     if start > 0:
-        apexes[0], heights[0] = start - 1, 0
+        apexes[0], sums[0] = start - 1, (start - 1) * (start - 1)
         count = 1
     for x in range(start, min(stop + 1, along.size)):
         if x < stop and along[x] >= none:
             continue
-        height = np.int64(along[x]) * np.int64(along[x]) if x < stop else np.int64(0)
-        while count > 1 and _is_above(
-            apexes[count - 1] - apexes[count - 2],
-            x - apexes[count - 1],
-            heights[count - 2],
-            heights[count - 1],
-            height,
-        ):
+        square = np.int64(x) * np.int64(x)
+        if x < stop:
+            square += np.int64(along[x]) * np.int64(along[x])
+        while count > 1:  # the last parabola is nowhere below both if it crosses the one before after that at x
+            before, after = apexes[count - 1] - apexes[count - 2], x - apexes[count - 1]
+            if (sums[count - 1] - sums[count - 2]) * after < (square - sums[count - 1]) * before:
+                break
             count -= 1
-        apexes[count], heights[count] = x, height
+        apexes[count], sums[count] = x, square
         count += 1
     return count
 
 
 @compiled
-def _is_above(before: Any, after: Any, left: Any, middle: Any, right: Any) -> Any:
-    """True if a parabola is nowhere below the two beside it, whose apexes are `before` and `after` columns away."""
-    both = before + after
-    return both * middle - after * left - before * right >= before * after * both
-
-
-@compiled
-def _fill(
-    apexes: NDArray[np.int64], heights: NDArray[np.int64], count: int, start: int, squared: NDArray[np.int64]
-) -> None:
+def _fill(apexes: NDArray[np.int64], sums: NDArray[np.int64], count: int, start: int, squared: NDArray[Any]) -> None:
     """Squared distances of a run that begins at `start`, parabola by parabola; -1 if there is none."""
+    kind = squared.dtype.type
     if count == 0:
         squared[:] = -1
     x, stop = start, start + squared.size
     for k in range(count):
         end = stop
-        if k + 1 < count:  # the last column in which this parabola is not above the next one
-            a, b = apexes[k], apexes[k + 1]
-            end = min(stop, max(x, (heights[k + 1] + b * b - heights[k] - a * a) // (2 * (b - a)) + 1))
+        if k + 1 < count:  # after the last column in which this parabola is not above the next one
+            crossing = np.float64(sums[k + 1] - sums[k]) / np.float64(2 * (apexes[k + 1] - apexes[k]))
+            end = min(stop, max(x, np.int64(np.floor(crossing)) + 1))
+        height, shift = kind(sums[k] - apexes[k] * apexes[k]), kind(start - apexes[k])
         for i in range(np.uint64(x - start), np.uint64(end - start)):
-            away = np.int64(i) + start - apexes[k]
-            squared[i] = heights[k] + away * away
+            away = kind(kind(i) + shift)
+            squared[i] = height + away * away
         x = end
