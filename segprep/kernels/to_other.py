@@ -143,7 +143,7 @@ def _fill(apexes: NDArray[np.int64], sums: NDArray[np.int64], count: int, start:
         end = stop
         if k + 1 < count:  # after the last column in which this parabola is not above the next one
             crossing = np.float64(sums[k + 1] - sums[k]) / np.float64(2 * (apexes[k + 1] - apexes[k]))
-            end = min(stop, max(x, np.int64(np.floor(crossing)) + 1))
+            end = min(stop, max(x, int(np.floor(crossing)) + 1))
         height, shift = kind(sums[k] - apexes[k] * apexes[k]), kind(start - apexes[k])
         for i in range(np.uint64(x - start), np.uint64(end - start)):
             away = kind(kind(i) + shift)
