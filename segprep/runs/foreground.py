@@ -56,7 +56,7 @@ def scan_resolved(
     *,
     count_touching: bool = False,
 ) -> tuple[Scan, InstanceRule]:
-    """Scan, and the rule of instances without ``auto``; foreground masks are scanned a second time, for their components.
+    """Scan, and the rule of instances without ``auto``; foreground masks are scanned once more, for their components.
 
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """

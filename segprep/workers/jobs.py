@@ -4,7 +4,8 @@ An executor hands out futures of the standard library, and has a bounded number 
 used on one machine: on two cores it took 1.5 s to its first result and 0.4 s to close, and the processes here 0.8 to 1.3 s in
 all. A few masks are processed without any other process.
 
-A job takes small arguments and returns a small result; arrays stay in the worker.
+A job takes small arguments and returns a small result, at most a megabyte of compressed labels for a mask; other arrays stay
+in the worker.
 """
 
 import os
