@@ -104,7 +104,7 @@ def _explain(error: BaseException) -> NoReturn:
         end = "" if message.endswith((".", "?")) else "."
         _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
-        *others, last = map(str, error.args)
+        *others, last = map(str, error.args or (type(error).__name__,))
         for line in others:
             print_message(in_options(line))
         _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)

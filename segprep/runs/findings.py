@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from segprep.errors import escape_controls
+from segprep.errors import escape_controls, some
 from segprep.masks.mask import MaskRef
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats
@@ -22,6 +22,8 @@ from segprep.runs.scan import Scan
 from segprep.store.schema import ProblemInfo
 
 SAME_IMAGE = "the same image in several splits"
+MOST_COPIES = 10
+"""Masks of a group of copies that are named."""
 _START = 2**16
 """Bytes that are compared before a file is read completely."""
 _BLOCK = 2**20
@@ -41,19 +43,18 @@ def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], lis
     """
     problems, copies = [], []
     for group in _same_images(found.masks.refs):
-        if len({ref.split for ref in group}) > 1:
-            others = ", ".join(ref.key for ref in group[1:])
+        if _is_across(group):
+            others = some((ref.key for ref in group[1:]), most=MOST_COPIES)
             problems.append(ProblemInfo(SAME_IMAGE, group[0].key, escape_controls(others), False))
         else:
             copies.append(group)
     masks = _same_masks(found)
-    split = [group for group in masks if len({ref.split for ref in group}) > 1]
     notices = [
         *_contents(found),
         *_copies("identical images", copies),
-        *_copies("identical masks in several splits", split),
+        *_copies("identical masks in several splits", [group for group in masks if _is_across(group)]),
+        *_copies("identical masks", [group for group in masks if not _is_across(group)]),
     ]
-    notices += _copies("identical masks", [group for group in masks if group not in split])
     touching = sum(stats.touching for stats in found.stats)
     if touching and not is_separated:
         pairs = "1 pair of instances touches" if touching == 1 else f"{touching:,} pairs of instances touch"
@@ -85,7 +86,13 @@ def _same_masks(found: Scan) -> list[list[MaskRef]]:
 def _copies(kind: str, groups: Sequence[Sequence[MaskRef]]) -> Iterator[str]:
     """Notice of the first groups of copies."""
     if groups:
-        yield f"{kind}: {named_few([' = '.join(ref.key for ref in group) for group in groups])}"
+        keys = [some((ref.key for ref in group), most=MOST_COPIES, separator=" = ") for group in groups]
+        yield f"{kind}: {named_few(keys)}"
+
+
+def _is_across(group: Sequence[MaskRef]) -> bool:
+    """True if masks are in several splits."""
+    return len({ref.split for ref in group}) > 1
 
 
 def _missing_classes(found: Scan) -> Iterator[str]:

@@ -85,7 +85,7 @@ def chosen_data(data: Data, workers: Workers, name: str = "data") -> Source:
         except SegprepError:
             return path
         raise InputError(
-            f"{path}: is a segprep store, made from {info.source}, not a data set; a command names the data set first, "
+            f"{path}: is a segprep store, made from {info.source}, not a data set; give the data set first, "
             "and the store second"
         )
     if not isinstance(data, Iterable):

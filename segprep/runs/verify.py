@@ -283,7 +283,7 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
     changed = [mask.ref.key for index, mask in enumerate(again) if problems[index] is None]
     if changed:
         raise InputError(
-            f"the data have changed since {state.root} was made, and say nothing about damage: {len(changed)} of {len(again)} "
+            f"the data have changed since {state.root} was made, so they cannot show damage: {len(changed)} of {len(again)} "
             f"masks that were compared differ ({some(changed, most=10)})"
         )
     return [

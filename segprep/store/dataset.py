@@ -290,13 +290,12 @@ class Dataset:
         """Rows of the selected masks in the store's tables, shape (n,)."""
         chosen = np.ones(len(self._table("bucket")), np.bool_)
         for split, fold in self.selected:
-            folds = self._table("fold")
             if split is not None and (fold is None or split == "test"):
                 chosen &= self._table("split") == self.info.splits.index(split)
             elif split == "train":
-                chosen &= (folds != fold) & (folds != NO_FOLD)
+                chosen &= (self._table("fold") != fold) & (self._table("fold") != NO_FOLD)
             elif fold is not None:
-                chosen &= folds == fold
+                chosen &= self._table("fold") == fold
         return np.flatnonzero(chosen)
 
     @cached_property

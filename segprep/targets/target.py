@@ -149,7 +149,10 @@ def check_masks(target: Target, keys: Sequence[str], stats: Sequence[MaskStats])
     The target's own method is ``unfit(stats)``: the reason in a few words, or None.
     """
     own: Callable[[MaskStats], str | None] | None = getattr(target, "unfit", None)
-    reasons = {} if own is None else {key: own(mask) for key, mask in zip(keys, stats, strict=True)}
+    if own is None:
+        return
+    with _foreign_errors(target, f"target {target.name!r}: unfit()"):
+        reasons = {key: own(mask) for key, mask in zip(keys, stats, strict=True)}
     wrong = [key for key, reason in reasons.items() if reason]
     if wrong:
         raise OptionError(f"{some(wrong, most=10)}: {reasons[wrong[0]]}")

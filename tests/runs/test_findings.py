@@ -61,6 +61,13 @@ def test_identical_masks_are_named_but_not_those_without_content(tmp_path):
     assert "identical masks: a.png = b.png" in report(tmp_path, separate=1).notices
 
 
+def test_a_line_does_not_grow_with_the_number_of_copies(tmp_path):
+    for number in range(14):
+        save(tmp_path / f"{number:02}.png", A, C)
+    (line,) = report(tmp_path).notices
+    assert line == f"identical masks: {' = '.join(f'{number:02}.png' for number in range(10))} and 4 more"
+
+
 def test_identical_masks_in_two_splits_are_a_notice_of_another_kind(tmp_path):
     for split in ("train", "val"):
         save(tmp_path / split / "labels/a.png", A, C)

@@ -289,7 +289,13 @@ def test_a_failure_of_its_other_methods_is_not_a_bug_in_segprep(root, labels, tm
         def check(self, *_):
             return 1 / 0
 
-    with pytest.raises(TargetError, match=r"^target 'centre': fit\(\): ZeroDivisionError"):
-        segprep.preprocess(labels, tmp_path / "out.zarr", targets=[Failing()], workers=ONE)
+    @dataclass(frozen=True)
+    class Unfit(Centre):
+        def unfit(self, *_):
+            return 1 / 0
+
+    for method, target in (("fit", Failing()), ("unfit", Unfit())):
+        with pytest.raises(TargetError, match=rf"^target 'centre': {method}\(\): ZeroDivisionError"):
+            segprep.preprocess(labels, tmp_path / "out.zarr", targets=[target], workers=ONE)
     with pytest.raises(TargetError, match=r"0\.png: target 'centre': check\(\): ZeroDivisionError"):
         verify(root, deep=True, targets=[Failing], workers=ONE)
