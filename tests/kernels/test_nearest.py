@@ -7,7 +7,8 @@ from oracles import unet as oracles
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
-from segprep.kernels.nearest import BEYOND, _boxes, nearest_two, nearest_two_squared
+from segprep.kernels.boxes import _boxes
+from segprep.kernels.nearest import BEYOND, nearest_two, nearest_two_squared
 
 REACHES = st.integers(0, 31) | st.sampled_from([0, 1, 2, 100])
 NUMBERS = st.integers(1, 2**31 - 1)
