@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from segprep.errors import InputError, OptionError, SegprepError, escape_controls
 from segprep.masks.classes import ClassTable, class_table
 from segprep.masks.instances import InstanceRule, read_mask, with_instances
-from segprep.masks.mask import MaskRef, Problem
+from segprep.masks.mask import InstanceMask, MaskRef, Problem
 from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
@@ -33,6 +33,8 @@ SCAN_BATCH = 8
 """Masks in one job of the scan: enough that the work outweighs the message."""
 MOST_KEPT, MOST_KEPT_OF_ONE = 2**29, 2**20
 """Bytes of masks that are kept from the scan to the writing, in all and of one mask; others are read a second time."""
+MOST_COMPRESSED = 2**25
+"""Bytes of the runs of a mask, of which it is tried whether they fit when compressed."""
 MOST_REASONS = 10
 """Masks that cannot be read whose reasons are printed."""
 
@@ -192,11 +194,16 @@ def _scan_batch(
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
         if count_touching:
             stats = replace(stats, touching=touching_pairs(complete.planes))
-        pack = (
-            None if isinstance(ref, PackedMask) else packed(ref, complete if complete.planes is mask.planes else mask)
-        )
-        results.append((stats, pack if pack is not None and pack.size <= MOST_KEPT_OF_ONE else None))
+        results.append((stats, _kept(ref, complete if complete.planes is mask.planes else mask)))
     return results
+
+
+def _kept(ref: MaskRef, mask: InstanceMask) -> PackedMask | None:
+    """Mask that was read from a ref, compressed; None if it is so already, or too large to be kept."""
+    if isinstance(ref, PackedMask) or mask.regions.runs.nbytes > MOST_COMPRESSED:
+        return None
+    pack = packed(ref, mask)
+    return pack if pack.size <= MOST_KEPT_OF_ONE else None
 
 
 def require_readable(found: Scan, on_error: OnError) -> Scan:
