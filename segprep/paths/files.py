@@ -122,6 +122,9 @@ def put_all(root: AnyPath, contents: Mapping[str, bytes]) -> None:
     if not contents:
         return
     with storage_errors(root), ThreadPoolExecutor(PUT_THREADS) as threads:
+        if isinstance(root, Path):
+            for folder in dict.fromkeys((root / name).parent for name in contents):
+                make_folder(folder)  # before threads could make it side by side
         puts = [threads.submit(storage(root / name).put, data) for name, data in contents.items()]
         for ended in puts:
             ended.result()
