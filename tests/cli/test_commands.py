@@ -704,7 +704,7 @@ def test_a_store_in_place_of_the_data_is_named_with_the_order(coins_store, tmp_p
     for arguments in (["weights", coins_store, tmp_path / "data"], ["check", coins_store]):
         line = assert_one_line(segprep_here(*arguments), 3)
         assert line.startswith(f"segprep: {coins_store}: is a segprep store, made from coins, not a data set; ")
-        assert "names the data set first" in line
+        assert "give the data set first" in line
     assert list(tmp_path.iterdir()) == []
 
 
