@@ -58,9 +58,9 @@ def is_object_with(text: mmap.mmap | bytes, *keys: str) -> bool:
 
 
 def is_object_about(text: mmap.mmap | bytes, *keys: str) -> bool:
-    """The same for keys that occur from the start to the end of such an object: a large text is searched only if one is there.
+    """True as by `is_object_with`, for keys of which one occurs near the start or the end of a large text.
 
-    A file of another format, which lacks them, is not searched to its end.
+    So a large file of another format is not searched completely.
     """
     return (len(text) <= _ONE_IMAGE or any(_is_at_end(text, key) for key in keys)) and is_object_with(text, *keys)
 

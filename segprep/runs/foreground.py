@@ -104,13 +104,9 @@ def _scattered_masks(found: Scan) -> list[str]:
 def _scattered_files(found: Scan, scattered: list[str]) -> dict[str, tuple[str, Problem]]:
     """Doubt about files of one instance each, of which many hold several objects."""
     filled = sum(len(stats.instances) > 0 for stats in found.stats)
-    if not scattered or 2 * len(scattered) < filled:
-        return {}
-    where = (
-        f"in {len(scattered)} of {filled} masks, this one first; use instances_from='components' if a file holds all "
-        "objects of a class, or instances_from='as-is' if each file is one instance"
-    )
-    return {SCATTERED_FILE: (scattered[0], Problem(SCATTERED_FILE, where, left_out=False))}
+    remedy = "use instances_from='components' if a file holds all objects of a class, or instances_from='as-is' if each file "
+    problem = _scattered(SCATTERED_FILE, scattered, filled, remedy + "is one instance")
+    return {} if problem is None else {SCATTERED_FILE: problem}
 
 
 def _sources(found: Scan, scattered: list[str]) -> Sources | None:
@@ -134,7 +130,11 @@ def _problems(sources: Sources | None, *, is_scattered_odd: bool) -> dict[str, t
     no_background = _no_background(sources)
     found = [no_background or _void(sources)]
     if is_scattered_odd and no_background is None:
-        found.append(_contradiction(sources) or _scattered(sources))
+        remedy = (
+            "use instances_from='components' if values are classes, or instances_from='as-is' if they are instances"
+        )
+        scattered = _scattered(SCATTERED, sources.scattered, len(sources.filled), remedy)
+        found.append(_contradiction(sources) or scattered)
     return {item[1].kind: item for item in found if item is not None}
 
 
@@ -188,15 +188,12 @@ def _contradiction(sources: Sources) -> tuple[str, Problem] | None:
     return key, Problem(CONTRADICTION, where, left_out=False)
 
 
-def _scattered(sources: Sources) -> tuple[str, Problem] | None:
-    scattered, count = sources.scattered, len(sources.filled)
-    if 2 * len(scattered) < count:
+def _scattered(kind: str, scattered: list[str], filled: int, remedy: str) -> tuple[str, Problem] | None:
+    """Doubt, if at least half of the masks that have instances have one in several pieces far apart."""
+    if not scattered or 2 * len(scattered) < filled:
         return None
-    where = (
-        f"in {len(scattered)} of {count} masks, this one first; use instances_from='components' if "
-        "values are classes, or instances_from='as-is' if they are instances"
-    )
-    return scattered[0], Problem(SCATTERED, where, left_out=False)
+    where = f"in {len(scattered)} of {filled} masks, this one first; {remedy}"
+    return scattered[0], Problem(kind, where, left_out=False)
 
 
 def _inverted(found: Scan) -> dict[str, tuple[str, Problem]]:

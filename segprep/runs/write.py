@@ -22,15 +22,7 @@ from segprep.runs.scan import key_range
 from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.store.shards import (
-    TargetShard,
-    are_written,
-    empty_shard,
-    encode_shard,
-    is_written,
-    put_shards,
-    target_shards,
-)
+from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shards
 from segprep.targets.target import computed
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
@@ -127,5 +119,4 @@ def _write_shards(
             if row == shard.start:
                 arrays[shard.path] = empty_shard(shard)
             arrays[shard.path][row - shard.start, ..., :height, :width] = computed(shard.target, mask, ref.key)
-        complete_now = [shard for shard in here if not shard.has(row + 1)]
-        put_shards(root, [(shard, encode_shard(shard.spec, arrays.pop(shard.path))) for shard in complete_now])
+        write_shards(root, ((shard, arrays.pop(shard.path)) for shard in here if not shard.has(row + 1)))

@@ -3,7 +3,7 @@
 zarr-python decodes them where a store is verified, so that one implementation checks the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -122,13 +122,9 @@ def empty_shard(shard: TargetShard) -> NDArray[Any]:
     return np.full((shard.rows, *shard.spec.shape[1:]), shard.spec.pad, shard.spec.dtype)
 
 
-def write_shard(root: AnyPath, shard: TargetShard, rows: NDArray[Any]) -> None:
-    """Write one complete shard from all its rows, then its record."""
-    put_shards(root, [(shard, encode_shard(shard.spec, rows))])
-
-
-def put_shards(root: AnyPath, encoded: Sequence[tuple[TargetShard, bytes]]) -> None:
-    """Write complete shards, several at once, and their records when all are stored."""
+def write_shards(root: AnyPath, shards: Iterable[tuple[TargetShard, NDArray[Any]]]) -> None:
+    """Write complete shards from all their rows, several at once, and their records when all are stored."""
+    encoded = [(shard, encode_shard(shard.spec, rows)) for shard, rows in shards]
     for shard, _ in encoded:
         drop_record(root, shard)
     put_all(root, {shard.path: data for shard, data in encoded})

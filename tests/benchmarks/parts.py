@@ -97,7 +97,7 @@ class _Npz(NamedTuple):
 
 
 def _by_pytorch(folder, samples):
-    """Least milliseconds of a sample in an epoch, by data set; in a process of its own, because the workers are forked."""
+    """Least milliseconds of a sample in an epoch, by data set; in a separate process, because the workers are forked."""
     from torch.utils.data import DataLoader  # noqa: PLC0415 - an optional package
 
     indices = np.arange(samples) % test_loading.MASKS
@@ -246,6 +246,6 @@ PARTS = {part.__name__: part for part in (kernels, png, loader, run, start, inde
 
 
 def measured(name, dsb2018, *, is_large) -> Iterator[Comparison | str]:
-    """Comparisons of a part, one after the other, in a folder of its own."""
+    """Comparisons of a part, one after the other, in a separate folder."""
     with tempfile.TemporaryDirectory() as folder:
         yield from PARTS[name](Settings(Path(folder), dsb2018, is_large))

@@ -26,7 +26,7 @@ from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store.metadata import MANIFEST, ROOT_COPY, put_info, read_info
 from segprep.store.schema import FORMAT, Manifest, ManifestEntry, decode_manifest, manifest_digest
-from segprep.store.shards import write_shard
+from segprep.store.shards import write_shards
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import MaskFacts, check, pad_of
 from segprep.targets.weights import IMAGE_RULES, PRESETS
@@ -528,7 +528,7 @@ def test_values_out_of_range_are_found_despite_a_valid_checksum(copy, labels, fi
     state = read_state(copy)
     layout, _ = state.places()
     shard = next(each for each in state.shards(layout, list(layout.shards())[-1]) if each.target.name == "weights")
-    write_shard(copy, shard, np.full(shard.spec.shape, -1, np.float16))
+    write_shards(copy, [(shard, np.full(shard.spec.shape, -1, np.float16))])
     assert damaged_of(copy) == set()
     (finding,) = verify(copy, deep=True, workers=ONE).findings
     assert (finding.path, finding.masks) == (shard.path, "1.png")

@@ -25,7 +25,7 @@ from segprep.readers import ReadOptions, find
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, BucketInfo, StoreInfo
-from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shard
+from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shards
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
 from segprep.targets.target import pad_of
@@ -147,7 +147,7 @@ def test_what_is_written_is_read_back(tmp_path, sizes, target):
     rows = np.random.default_rng(0).integers(0, 250, spec.shape).astype(spec.dtype)
     for shard in layout.shards():
         first, count = shard.masks[0], len(shard.masks)
-        write_shard(tmp_path, TargetShard(target, spec, shard.number, count, "f"), rows[first : first + count])
+        write_shards(tmp_path, [(TargetShard(target, spec, shard.number, count, "f"), rows[first : first + count])])
     for read in READERS:
         np.testing.assert_array_equal(read(tmp_path, spec.path), rows)
 
@@ -416,7 +416,7 @@ def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_p
     _, layout = new_store(tmp_path, [(4, 4)])
     shard = TargetShard(Labels(), array_spec(layout.buckets[0], Labels()), 0, 1, "f")
     assert not is_written(tmp_path, shard)
-    write_shard(tmp_path, shard, empty_shard(shard))
+    write_shards(tmp_path, [(shard, empty_shard(shard))])
     assert is_written(tmp_path, shard)
     assert not is_written(tmp_path, shard._replace(fingerprint="g"))
     assert not is_written(tmp_path, shard._replace(number=1))
@@ -444,7 +444,7 @@ def test_a_shard_that_cannot_be_written_leaves_no_file_and_no_record(tmp_path, f
     (tmp_path / shard.path).mkdir(parents=True)
     before = files_of(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
-        write_shard(tmp_path, shard, empty_shard(shard))
+        write_shards(tmp_path, [(shard, empty_shard(shard))])
     assert files_of(tmp_path) == before
 
 
