@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
 
 from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
@@ -17,15 +18,25 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".t
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """Visible folders and files of one folder, each sorted by name."""
 
     folders: list[AnyPath]
     files: list[AnyPath]
 
+    def __bool__(self) -> bool:
+        return bool(self.folders or self.files)
+
     def with_suffix(self, *suffixes: str) -> list[AnyPath]:
         """Files with one of these suffixes, in upper or lower case."""
-        return [file for file in self.files if file.suffix.lower() in suffixes]
+        pairs = zip(self.files, self._suffixes, strict=True)
+        return [file for file, suffix in pairs if suffix in suffixes]
+
+    @cached_property
+    def _suffixes(self) -> tuple[str, ...]:
+        """Suffix of each file in lower case, for which all readers ask."""
+        return tuple(file.suffix.lower() for file in self.files)
 
     def named(self, *names: str) -> list[AnyPath]:
         """Folders with one of these names, in upper or lower case."""

@@ -71,7 +71,7 @@ def _below(root: AnyPath, folder: AnyPath, depth: int) -> Iterator[ImageFiles]:
             yield from divided
         elif len(images) <= 1 and (files := _files_of_one(inside)):
             yield ImageFiles(key, masks[0], files, next(iter(images), None))
-        elif len(images) == 1 and not any(listing(empty) != ([], []) for empty in masks):
+        elif len(images) == 1 and not any(map(listing, masks)):
             yield ImageFiles(key, next(iter(masks), None), (), images[0])
         elif depth > 1:
             yield from _below(root, child, depth - 1)
@@ -129,10 +129,13 @@ def _files_of_one(inside: Listing) -> tuple[tuple[str, str], ...]:
     if not files:
         return _files_in(folders[0]) if images else ()
     names = Names.of(image.stem for image in images)
-    matches = [names.match(file.stem) for file in files]
-    if all(match is not None and match.rest for match in matches):
-        return tuple((file.name, match.class_name) for file, match in zip(files, matches, strict=True) if match)
-    return tuple((file.name, NO_CLASS) for file in files)
+    named = []
+    for file in files:
+        match = names.match(file.stem)
+        if match is None or not match.rest:
+            return tuple((file.name, NO_CLASS) for file in files)
+        named.append((file.name, match.class_name))
+    return tuple(named)
 
 
 def _files_in(folder: AnyPath) -> tuple[tuple[str, str], ...]:

@@ -76,7 +76,9 @@ class Names(NamedTuple):
         [('a_1', ''), ('a_1', '_mask'), ('a', '_leaf'), ('image-7', ''), ()]
         """
         ends = [len(name), *(end for end in range(len(name) - 1, 0, -1) if name[end] in _SEPARATORS)]
-        stem = next((name[:end] for end in ends if name[:end] in self.stems), None) or self.plain.get(_plain(name))
+        stem = next((name[:end] for end in ends if name[:end] in self.stems), None)
+        if stem is None and self.plain:
+            stem = self.plain.get(_plain(name))
         if stem is None:
             return None
         return Match(stem, name[len(stem) :] if name.startswith(stem) else "")

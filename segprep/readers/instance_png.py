@@ -63,8 +63,8 @@ def _problems(root: AnyPath, images: list[ImageFiles]) -> Iterator[tuple[str, Pr
 def _notices(root: AnyPath, images: list[ImageFiles]) -> tuple[tuple[str, Problem], ...]:
     """Notices of images with an empty folder of masks, and of other files among the masks."""
     empty = [image.key for image in images if image.folder is not None and not image.files]
-    folders = {(image.folder / name).parent for image in images if image.folder is not None for name, _ in image.files}
-    unread_files = [name for folder in sorted(folders) for name in others(folder)]
+    held = {(image.folder, name.rpartition("/")[0]) for image in images if image.folder for name, _ in image.files}
+    unread_files = [name for folder in sorted({folder / part for folder, part in held}) for name in others(folder)]
     found = (("images without instances are empty masks", empty), (OTHERS, unread_files))
     return tuple((folder_name(root, root), Problem(kind, named_few(names), False)) for kind, names in found if names)
 

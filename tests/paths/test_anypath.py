@@ -15,7 +15,7 @@ from segprep.errors import OptionError
 from segprep.paths import bucket as bucket_module
 from segprep.paths.anypath import name_in, parse_path
 from segprep.paths.files import storage
-from segprep.paths.listing import listed_once, listing
+from segprep.paths.listing import Listing, listed_once, listing
 
 FILES = {"a.txt": b"first", "größe/b c.png": b"\0" * 9, "größe/tief/d": b"", "größe-2/e": b"e"}
 
@@ -114,7 +114,7 @@ def test_a_folder_is_listed_once_where_that_is_asked_for(tmp_path):
     with listed_once(tmp_path):
         before = listing(tmp_path)
         (tmp_path / "b").touch()
-        assert listing(tmp_path) == before == ([], [tmp_path / "a"])
+        assert listing(tmp_path) == before == Listing([], [tmp_path / "a"])
     assert listing(tmp_path).files == [tmp_path / "a", tmp_path / "b"]
 
 
