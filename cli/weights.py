@@ -44,7 +44,8 @@ from .spelling import in_options
 @options.option(
     "--preset",
     "Targets",
-    "Published parameters of the weights, for the options that are not given.",
+    "Parameters of the weights and the separation, for the options that are not given: as published, or for instances that "
+    "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
     type=click.Choice(list(PRESETS)),
 )
 @options.settings("Targets", *TARGETS)

@@ -267,7 +267,7 @@ def test_every_command_has_json_and_debug(command):
         (["--stratify"], "--stratify: needs shares or folds"),
         (["--folds", "1"], "--folds 1"),
         (["--split", "missing.csv"], "--split missing.csv: cannot be read: No such file"),
-        (["--beta", "0.9"], "--beta 0.9: belongs to the formula effective-number, not to inverse"),
+        (["--beta", "0.9"], "--beta 0.9: belongs to the formula effective-number, not to none"),
         (["--class-weights", "effective-number", "--beta", "1"], "--beta 1: must be at least 0 and less than 1"),
         (["--group", "("], "--group"),
         (["--folds", "2"], "--folds 2: more than the 1 masks or groups outside test"),
@@ -447,6 +447,17 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     said = {"w0": 50, "sigma": 4, "border_between": "same-class", "class_weights": "falk2019"}
     assert info.targets[2].parameters.items() > said.items()
     assert info.instance_rule.separate == "falk2019"
+
+
+def test_an_option_goes_before_that_of_the_preset(tmp_path):
+    assert segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "crowded").returncode == 0
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "b.zarr", "--preset", "crowded", "--separate", "0")
+    assert ended.returncode == 0, ended
+    crowded, own = read_info(tmp_path / "a.zarr"), read_info(tmp_path / "b.zarr")
+    assert (crowded.instance_rule.separate, own.instance_rule.separate) == (1, 0)
+    said = {"w0": 10, "sigma": 2.5, "class_weights": "none", "vector": [1, 1]}
+    assert crowded.targets[2].parameters.items() > said.items()
+    assert crowded.targets[2].parameters == own.targets[2].parameters
 
 
 def test_a_lack_of_memory_is_no_bug(tmp_path, segprep_here, monkeypatch):
