@@ -18,6 +18,7 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
+from segprep.runs.findings import touching_notice
 from segprep.runs.foreground import notice
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import setting_names
@@ -25,7 +26,7 @@ from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import StoreInfo, TargetInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
-from segprep.targets import Target
+from segprep.targets import Border, Target, Weights
 from segprep.targets.target import fit
 
 NAMED = 3
@@ -106,6 +107,13 @@ def warnings(info: StoreInfo) -> Iterator[str]:
     for target in info.targets:
         if target.parameters.get("vector") and target.parameters["class_weights"] != "none":
             yield from class_warnings(info, target.parameters["vector"])
+
+
+def advice(info: StoreInfo) -> Iterator[str]:
+    """One line if a complete store has instances that touch, and a preset would separate them."""
+    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
+    if info.status == "complete" and has_border and info.touching_pairs and info.instance_rule.separate == 0:
+        yield touching_notice(info.touching_pairs)
 
 
 def _problem(key: str, where: str) -> str:

@@ -98,4 +98,6 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
         print_result(render.store_json(store, info))
     else:
         print_result(render.one_line(store, info, has_written="write" in progress.stages))
+        for line in render.advice(info):
+            print_message(in_options(line))
     return int(any(problem.kind == LEFT_OUT for problem in info.problems))

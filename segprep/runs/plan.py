@@ -60,10 +60,12 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
     stored: Sequence[Target] = (),
+    touching: int | None = None,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
-    A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store.
+    A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
+    `touching` its number of touching pairs, for masks that were not loaded again.
     """
     stats, classes = scanned.stats, scanned.masks.classes
     keys = [ref.key for ref in scanned.masks.refs]
@@ -99,6 +101,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
+        touching_pairs=touching if scanned.touching is None else scanned.touching,
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 

@@ -138,6 +138,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 canvas=rules.canvas,
                 reading=rules.reading,
                 kept=kept,
+                touching=None if state is None else state.info.touching_pairs,
             )
             if state is None:
                 planned = plan_of(targets=wanted)

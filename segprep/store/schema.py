@@ -84,7 +84,11 @@ class ProblemInfo(msgspec.Struct, frozen=True):
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
-    """Contents of a store, kept as its root attributes; `input` is the fingerprint of all masks."""
+    """Contents of a store, kept as its root attributes.
+
+    `input` is the fingerprint of all masks. `touching_pairs` counts pairs of instances that touch, before any separation; None
+    if the store is of a version that did not count them.
+    """
 
     format: int
     status: Literal["incomplete", "complete"]
@@ -104,6 +108,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
     buckets: tuple[BucketInfo, ...]
     targets: tuple[TargetInfo, ...]
     problems: tuple[ProblemInfo, ...]
+    touching_pairs: int | None = None
 
     def __repr__(self) -> str:
         return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"
