@@ -16,7 +16,7 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
-from segprep.runs.plan import Plan, plan
+from segprep.runs.plan import Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
@@ -144,6 +144,8 @@ def preprocess(  # noqa: PLR0913 - keywords
                 planned = plan_of(targets=wanted)
             else:
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
+            for doubt in doubts(planned.info):
+                warnings.warn(doubt, SegprepWarning, stacklevel=2)
             task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 

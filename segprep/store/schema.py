@@ -83,11 +83,11 @@ class ProblemInfo(msgspec.Struct, frozen=True):
     left_out: bool = True
 
 
-class StoreInfo(msgspec.Struct, frozen=True):
+class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Contents of a store, kept as its root attributes.
 
-    `input` is the fingerprint of all masks. `touching_pairs` counts pairs of instances that touch, before any separation; None
-    if the store is of a version that did not count them.
+    `input` is the fingerprint of all masks. `touching_pairs` counts pairs of instances that touch, before any separation; it
+    is None, and not among the attributes, if the store is of a version that did not count them.
     """
 
     format: int

@@ -57,6 +57,8 @@ def falk2019(mask: InstanceMask) -> FloatArray:
     return weights
 
 
+FAR = 10
+"""Ratio of a class weight to w0 above which the border term has hardly any influence."""
 IMAGE_RULES: dict[str, Callable[[InstanceMask], FloatArray]] = {
     "per-image": per_image,
     "deshpande2018": deshpande2018,
@@ -149,6 +151,17 @@ class Weights:
         if problem := self._range_problem(vector[(train.pixels > 0) & (vector > 0)]):
             raise OptionError(problem)
         return replace(self, vector=tuple(vector.tolist()))
+
+    def doubt(self, train: Counts) -> str | None:
+        """Reason why the border term has hardly any influence beside the class weights, or None."""
+        of_classes = zip(self.vector, train.names, train.pixels, strict=True)
+        weight, name = max(((weight, name) for weight, name, pixels in of_classes if pixels), default=(0.0, ""))
+        if not 0 < FAR * self.w0 < weight:
+            return None
+        return (
+            f"class_weights: {name!r} has the weight {weight:,.4g}, far above w0={self.w0:g}, so the border term has hardly "
+            "any influence; use class_weights='none' or clip_class_weights=(0.1, 10)"
+        )
 
     def unfit(self, stats: MaskStats) -> str | None:
         """Reason why a rule of `IMAGE_RULES` gives weights that the type cannot hold, or None; by complete instances."""
