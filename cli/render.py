@@ -18,15 +18,19 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
+from segprep.runs.findings import touching_notice
 from segprep.runs.foreground import notice
+from segprep.runs.plan import doubts
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import setting_names
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import StoreInfo, TargetInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
-from segprep.targets import Target
+from segprep.targets import Border, Target, Weights
 from segprep.targets.target import fit
+
+from .spelling import in_options
 
 NAMED = 3
 """Items that a warning names."""
@@ -85,7 +89,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
                 f"{entry.code:>4}  {_cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
                 for entry in info.classes
             ),
-            *(f"warning: {line}" for line in (*warnings(info), *split_warnings(path, info))),
+            *(f"warning: {in_options(line)}" for line in (*warnings(info), *doubts(info), *split_warnings(path, info))),
         ]
     )
 
@@ -105,7 +109,14 @@ def warnings(info: StoreInfo) -> Iterator[str]:
         yield "there is no instance in any mask"
     for target in info.targets:
         if target.parameters.get("vector") and target.parameters["class_weights"] != "none":
-            yield from class_warnings(info, target.parameters["vector"])
+            yield from class_warnings(info, target.parameters["vector"], is_doubted=any(doubts(info)))
+
+
+def advice(info: StoreInfo) -> Iterator[str]:
+    """One line if a complete store has instances that touch, and a preset would separate them."""
+    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
+    if info.status == "complete" and has_border and info.touching_pairs and info.instance_rule.separate == 0:
+        yield touching_notice(info.touching_pairs)
 
 
 def _problem(key: str, where: str) -> str:
@@ -197,8 +208,13 @@ def split_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
                 yield f"{_count(lost.size, 'class', 'classes')} of {has} without a pixel in {lacks}: {some(lost, most=NAMED)}"
 
 
-def class_warnings(info: StoreInfo, vector: Sequence[float], option: str = "--class-weights") -> Iterator[str]:
-    """One line for the classes without a pixel in train, and one for those whose weight would drown the others."""
+def class_warnings(
+    info: StoreInfo, vector: Sequence[float], option: str = "--class-weights", *, is_doubted: bool = False
+) -> Iterator[str]:
+    """One line for the classes without a pixel in train, and one for those whose weight would drown the others.
+
+    The second is left out where `doubts` names the largest weight.
+    """
     weights = [(escape_controls(entry.name), weight, entry) for entry, weight in zip(info.classes, vector, strict=True)]
     absent = [f"{name} ({weight:g})" for name, weight, entry in weights if entry.code and not entry.train.pixels]
     if absent:
@@ -208,7 +224,7 @@ def class_warnings(info: StoreInfo, vector: Sequence[float], option: str = "--cl
             f"{some(absent, most=NAMED)}"
         )
     large = [(weight, name) for name, weight, entry in weights if entry.train.pixels and weight > LARGE]
-    if large:
+    if large and not is_doubted:
         weight, name = max(large)
         verb = "class has a weight" if len(large) == 1 else "classes have weights"
         yield (

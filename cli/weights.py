@@ -44,7 +44,8 @@ from .spelling import in_options
 @options.option(
     "--preset",
     "Targets",
-    "Published parameters of the weights, for the options that are not given.",
+    "Parameters of the weights and the separation, for the options that are not given: as published, or for instances that "
+    "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
     type=click.Choice(list(PRESETS)),
 )
 @options.settings("Targets", *TARGETS)
@@ -97,4 +98,6 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
         print_result(render.store_json(store, info))
     else:
         print_result(render.one_line(store, info, has_written="write" in progress.stages))
+        for line in render.advice(info):
+            print_message(in_options(line))
     return int(any(problem.kind == LEFT_OUT for problem in info.problems))

@@ -140,7 +140,8 @@ def main(folder):
     draw(
         folder / "border_on.png", *(maps(disc, Border(border_on=on))["border"] for on in ("background", "all")), zoom=3
     )
-    draw(folder / "preset_paper.png", coins["weights"][ROW])
+    draw(folder / "preset_paper.png", maps(COINS, PRESETS["paper"])["weights"][ROW])
+    draw(folder / "preset_crowded.png", maps(disc, PRESETS["crowded"], separate=1)["weights"], zoom=3)
     draw(folder / "preset_deshpande2018.png", maps(COINS, PRESETS["deshpande2018"])["weights"][ROW])
     falk = maps(COINS, PRESETS["falk2019"], separate="falk2019")["weights"]
     draw(folder / "preset_falk2019.png", np.minimum(falk, 2))  # higher values would hide the rest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import segprep
-from segprep import Distance, InstanceMask, SplitRule, Weights
+from segprep import Border, Distance, InstanceMask, SplitRule, Weights
 from segprep.runs.preprocess import chosen_part
 from segprep.runs.settings import run_rules, split_rule
 from segprep.runs.write import Part
@@ -97,6 +97,15 @@ def test_a_canvas_may_be_text_or_numbers(canvas):
 def test_a_preset_brings_its_separation():
     assert run_rules({"preset": "falk2019"}, "weights", None)[1].instances.separate == "falk2019"
     assert run_rules({"preset": "falk2019", "separate": 1}, "weights", None)[1].instances.separate == 1
+    assert run_rules({"preset": "crowded"}, "weights", None)[1].instances.separate == 1
+    assert run_rules({"preset": "crowded", "separate": 0}, "weights", None)[1].instances.separate == 0
+    assert run_rules({"preset": "paper"}, "weights", None)[1].instances.separate == 0
+
+
+def test_the_parameters_that_are_given_go_before_those_of_a_preset():
+    (weights, border), _ = run_rules({"preset": "crowded", "w0": 3, "class_weights": "enet"}, "weights,border", None)
+    assert weights == Weights(w0=3, sigma=2.5, class_weights="enet")
+    assert border == Border(w0=3, sigma=2.5)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_a_preset_brings_its_separation():
         ({"separate": "far"}, "separate='far': must be an integer or 'falk2019'"),
         ({"on_error": "skip"}, "on_error='skip': choose one of skip-annotation, skip-mask, fail"),
         ({"format": "cocoo"}, "format='cocoo': choose one of .*; did you mean 'coco'?"),
-        ({"preset": "falk"}, "preset='falk': choose one of paper, deshpande2018, falk2019"),
+        ({"preset": "falk"}, "preset='falk': choose one of paper, crowded, deshpande2018, falk2019"),
         ({"targets": "weigths"}, "targets='weigths': choose one of .*; did you mean 'weights'?"),
         ({"targets": "labels"}, "targets='labels': always written; leave it out"),
         ({"targets": "distance", "sigma": 3}, "sigma=3: belongs to the target weights; use targets='distance,weights'"),

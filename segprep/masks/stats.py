@@ -11,6 +11,7 @@ from segprep.arrays import CountArray
 from segprep.masks.classes import ClassTable
 from segprep.masks.mask import InstanceMask, Problem, SourceValues
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
+from segprep.masks.touching import touching_pairs
 
 INSTANCE_ROW = np.dtype(
     [
@@ -36,8 +37,8 @@ class MaskStats:
     bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
     instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
     complete instances. `source` has the values of a label image that was loaded, else none. `touching` counts pairs of
-    instances that touch, and `is_scattered` is true if an instance lies in several pieces far apart, where a scan looks for
-    them.
+    instances that touch; the tables of a store do not have it. `is_scattered` is true if an instance lies in several pieces
+    far apart, where a scan looks for them.
     """
 
     shape: tuple[int, int]
@@ -51,7 +52,7 @@ class MaskStats:
     problems: tuple[Problem, ...]
     digest: bytes
     source: SourceValues | None = None
-    touching: int = 0
+    touching: int | None = None
     is_scattered: bool = False
 
 
@@ -77,6 +78,7 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
         problems=complete.problems,
         digest=mask_digest(complete),
         source=complete.source,
+        touching=touching_pairs(complete),
     )
 
 

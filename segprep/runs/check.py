@@ -28,7 +28,7 @@ class CheckReport(msgspec.Struct, frozen=True):
 
     `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` lists every
     problem, also the masks that cannot be read; `kinds` counts them. `notices` are decisions that were taken, and what may be
-    meant, such as identical masks or touching instances.
+    meant, such as identical masks or touching instances; `touching_pairs` counts the pairs of these.
     """
 
     source: str
@@ -42,6 +42,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     kinds: dict[str, int]
     problems: tuple[ProblemInfo, ...]
     notices: tuple[str, ...] = ()
+    touching_pairs: int = 0
 
 
 def check(
@@ -76,7 +77,7 @@ def check(
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
-        found, rule = scan_resolved(executor, masks, rules, progress, count_touching=True)
+        found, rule = scan_resolved(executor, masks, rules, progress)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
     kinds = {notice.kind for _, notice in masks.notices}
     lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]
@@ -96,4 +97,5 @@ def check(
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
         notices=(*([NOTICE] if is_decided else []), *lines, *more),
+        touching_pairs=found.touching or 0,
     )

@@ -37,7 +37,7 @@ def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], lis
     Parameters
     ----------
     found : Scan
-        Scan of the data set, which counted touching instances.
+        Scan of the data set, which has loaded every mask.
     is_separated : bool
         True if background is put between touching instances.
     """
@@ -55,11 +55,19 @@ def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], lis
         *_copies("identical masks in several splits", [group for group in masks if _is_across(group)]),
         *_copies("identical masks", [group for group in masks if not _is_across(group)]),
     ]
-    touching = sum(stats.touching for stats in found.stats)
-    if touching and not is_separated:
-        pairs = "1 pair of instances touches" if touching == 1 else f"{touching:,} pairs of instances touch"
-        notices.append(f"{pairs}; separate=1 puts background between them")
+    if found.touching and not is_separated:
+        notices.append(touching_notice(found.touching))
     return problems, [*map(escape_controls, notices), *map(escape_controls, _missing_classes(found))]
+
+
+def touching_notice(pairs: int) -> str:
+    """Line that recommends a preset, for this number of pairs of instances that touch and are not separated.
+
+    >>> touching_notice(3)
+    "3 pairs of instances touch; without background between, a network learns to merge them: use preset='crowded'"
+    """
+    subject = "1 pair of instances touches" if pairs == 1 else f"{pairs:,} pairs of instances touch"
+    return f"{subject}; without background between, a network learns to merge them: use preset='crowded'"
 
 
 def _contents(found: Scan) -> Iterator[str]:

@@ -53,15 +53,13 @@ def scan_resolved(
     progress: Progress,
     known: dict[str, MaskStats] | None = None,
     on_error: OnError | None = None,
-    *,
-    count_touching: bool = False,
 ) -> tuple[Scan, InstanceRule]:
     """Scan, and the rule of instances without ``auto``; foreground masks are scanned once more, for their components.
 
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
     rule = rules.instances
-    found = scan(executor, masks, rule, progress, known, count_touching=count_touching)
+    found = scan(executor, masks, rule, progress, known)
     if on_error is not None:
         require_readable(found, on_error)
     is_auto, scattered = rule.instances_from == "auto", _scattered_masks(found)
@@ -75,7 +73,7 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress, kept=found.packed, count_touching=count_touching)
+        again = scan(executor, found.masks, rule, progress, kept=found.packed)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule

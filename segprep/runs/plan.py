@@ -1,6 +1,6 @@
 """All decisions between the scan and the first write, from the statistics of the masks and a file of splits, if any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,13 @@ from segprep.store.schema import (
     StoreInfo,
     exact,
     parameters_of,
+    stored_target,
     target_info,
+    target_types,
+    train_counts,
 )
 from segprep.store.tables import MaskRows, make_tables
-from segprep.targets import Target, in_order
+from segprep.targets import Target, Weights, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
 
@@ -60,10 +63,12 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
     stored: Sequence[Target] = (),
+    touching: int | None = None,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
-    A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store.
+    A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
+    `touching` its number of touching pairs, for masks that were not loaded again.
     """
     stats, classes = scanned.stats, scanned.masks.classes
     keys = [ref.key for ref in scanned.masks.refs]
@@ -99,6 +104,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
+        touching_pairs=touching if scanned.touching is None else scanned.touching,
     )
     return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
@@ -110,6 +116,14 @@ def _fitted(target: Target, stored: Target | None, train: Counts, everything: Co
         return now
     is_alike = parameters_of(fit(stored, train, everything)) == parameters_of(now)
     return stored if is_alike and version_of(stored) == version_of(now) else now
+
+
+def doubts(info: StoreInfo) -> Iterator[str]:
+    """One line if class weights of the `weights` of a store leave the border term hardly any influence."""
+    for item in info.targets:
+        target = stored_target(item, target_types()) if item.name == Weights.name else None
+        if isinstance(target, Weights) and target.vector and (doubt := target.doubt(train_counts(info))):
+            yield doubt
 
 
 def split_masks(

@@ -16,7 +16,7 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
-from segprep.runs.plan import Plan, plan
+from segprep.runs.plan import Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
@@ -79,7 +79,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         Called with the stage of the run and the number of masks done.
     **settings
         Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions` and `SplitRule`
-        (``seed=1``); ``format``, ``canvas``, ``on_error`` and ``preset``.
+        (``seed=1``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of `segprep.PRESETS`, for the settings that
+        are not given.
 
     Returns
     -------
@@ -137,11 +138,14 @@ def preprocess(  # noqa: PLR0913 - keywords
                 canvas=rules.canvas,
                 reading=rules.reading,
                 kept=kept,
+                touching=None if state is None else state.info.touching_pairs,
             )
             if state is None:
                 planned = plan_of(targets=wanted)
             else:
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
+            for doubt in doubts(planned.info):
+                warnings.warn(doubt, SegprepWarning, stacklevel=2)
             task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests)
             return write(executor, task, progress, state)
 

@@ -15,7 +15,7 @@ from segprep.masks.stats import total
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
-from segprep.runs.plan import Plan, class_infos, split_masks
+from segprep.runs.plan import Plan, class_infos, doubts, split_masks
 from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
 from segprep.store.dataset import Dataset, StoredRef
@@ -111,6 +111,8 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
         classes=class_infos(info.class_table, all_counts, train),
         targets=infos,
     )
+    for doubt in doubts(now) if refit else ():
+        warnings.warn(doubt, SegprepWarning, stacklevel=3)
     plan = Plan(now, layout, fitted, tables | {"split": split_of, "fold": fold_of})
     dataset = Dataset(root, info)
     refs = [StoredRef(dataset, index, key) for index, key in enumerate(keys)]

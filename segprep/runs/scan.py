@@ -15,7 +15,6 @@ from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
-from segprep.masks.touching import touching_pairs
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
@@ -62,6 +61,12 @@ class Scan(NamedTuple):
     def digests(self) -> list[bytes]:
         """Fingerprint of each mask that can be read."""
         return [stats.digest for stats in self.stats]
+
+    @property
+    def touching(self) -> int | None:
+        """Pairs of instances that touch in all masks; None where the statistics are those of a store."""
+        counts = [stats.touching for stats in self.stats if stats.touching is not None]
+        return sum(counts) if len(counts) == len(self.stats) else None
 
     def input(self) -> str:
         """Fingerprint of all masks together; see `segprep.store.schema.StoreInfo`."""
@@ -135,9 +140,8 @@ def scan(
     known: Mapping[str, MaskStats] | None = None,
     *,
     kept: Mapping[str, PackedMask] | None = None,
-    count_touching: bool = False,
 ) -> Scan:
-    """Load every mask once, except those whose statistics are known by their keys; count touching instances on request.
+    """Load every mask once, except those whose statistics are known by their keys.
 
     `kept` has masks that a former scan has read.
     """
@@ -147,10 +151,10 @@ def scan(
     unknown = tuple(packs.get(ref.key, ref) for ref in masks.refs if ref.key not in found)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
     single = False
-    looks = count_touching, instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
+    looks_scattered = instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
     while batches:
         jobs = [
-            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), *looks))
+            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), looks_scattered))
             for batch in batches
         ]
         suspects: list[MaskRef] = []
@@ -178,7 +182,7 @@ def scan(
 
 
 def _scan_batch(
-    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, count_touching: bool, looks_scattered: bool
+    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool
 ) -> list[tuple[MaskStats | str, PackedMask | None]]:
     """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""
     results: list[tuple[MaskStats | str, PackedMask | None]] = []
@@ -192,8 +196,6 @@ def _scan_batch(
         stats = mask_stats(complete, n_classes, separated)
         if looks_scattered:
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
-        if count_touching:
-            stats = replace(stats, touching=touching_pairs(complete.planes))
         results.append((stats, _kept(ref, complete if complete.planes is mask.planes else mask)))
     return results
 

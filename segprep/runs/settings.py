@@ -29,7 +29,7 @@ from segprep.targets.border import BorderBetween
 from segprep.targets.class_weights import AbsentClass
 from segprep.targets.distance import DistancePer
 from segprep.targets.target import Dtype, require_target
-from segprep.targets.weights import PRESETS
+from segprep.targets.weights import PRESET_SEPARATIONS, PRESETS
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ def run_rules(settings: Mapping[str, Any], targets: Targets, split: Split) -> tu
             require_target(item)
     _check_used(settings, items)
     preset, names = settings.get("preset"), {item for item in items if isinstance(item, str)}
-    if preset not in (None, "falk2019") and names.isdisjoint({"weights", "border"}):
+    if preset not in (None, *PRESET_SEPARATIONS) and names.isdisjoint({"weights", "border"}):
         text = f"preset={preset!r}: has no effect without weights or border among the targets"
         warnings.warn(text, SegprepWarning, stacklevel=3)
     settings = _with_preset(settings)
@@ -245,7 +245,7 @@ def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
         return {**settings}
     check_choice("preset", name, PRESETS)
     preset = {field: getattr(PRESETS[name], field) for field in setting_names(Weights)}
-    return {**preset, "separate": name if name == "falk2019" else 0, **settings}
+    return {**preset, "separate": PRESET_SEPARATIONS.get(name, 0), **settings}
 
 
 def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:

@@ -83,8 +83,12 @@ class ProblemInfo(msgspec.Struct, frozen=True):
     left_out: bool = True
 
 
-class StoreInfo(msgspec.Struct, frozen=True):
-    """Contents of a store, kept as its root attributes; `input` is the fingerprint of all masks."""
+class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Contents of a store, kept as its root attributes.
+
+    `input` is the fingerprint of all masks. `touching_pairs` counts pairs of instances that touch, before any separation; it
+    is None, and not among the attributes, if the store is of a version that did not count them.
+    """
 
     format: int
     status: Literal["incomplete", "complete"]
@@ -104,6 +108,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
     buckets: tuple[BucketInfo, ...]
     targets: tuple[TargetInfo, ...]
     problems: tuple[ProblemInfo, ...]
+    touching_pairs: int | None = None
 
     def __repr__(self) -> str:
         return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"

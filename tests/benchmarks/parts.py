@@ -138,7 +138,7 @@ def run(settings) -> Iterator[Comparison | str]:
 
 
 def _weights(data, workers):
-    return [COMMAND, "weights", data, SCRATCH, "--workers", workers]
+    return [COMMAND, "weights", data, SCRATCH, "--class-weights", "inverse", "--workers", workers]
 
 
 def _usual(data, images):
@@ -174,7 +174,7 @@ def start(settings) -> Iterator[Comparison]:
         ),
         "segprep weights of the coins, to the usual script": (
             [sys.executable, usual_script.__file__, COINS, SCRATCH],
-            [COMMAND, "weights", COINS, SCRATCH],
+            [COMMAND, "weights", COINS, SCRATCH, "--class-weights", "inverse"],
         ),
     }
     for case, (alternative, ours) in pairs.items():

@@ -51,9 +51,10 @@ def test_the_command_prints_and_saves_the_figures_of_a_part(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_usual_script_computes_the_arrays_of_a_store(coins_store, tmp_path):
+def test_the_usual_script_computes_the_arrays_of_a_store(tmp_path):
     usual_script.main(COINS, tmp_path / "npz")
-    stored = segprep.open(coins_store)[0]
+    segprep.preprocess(COINS, tmp_path / "coins.zarr", class_weights="inverse", workers=1)
+    stored = segprep.open(tmp_path / "coins.zarr")[0]
     with np.load(tmp_path / "npz" / "coins.npz") as arrays:
         assert arrays.keys() | {"key"} == stored.keys()
         for name in ("labels", "classes", "distance"):

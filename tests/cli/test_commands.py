@@ -267,7 +267,7 @@ def test_every_command_has_json_and_debug(command):
         (["--stratify"], "--stratify: needs shares or folds"),
         (["--folds", "1"], "--folds 1"),
         (["--split", "missing.csv"], "--split missing.csv: cannot be read: No such file"),
-        (["--beta", "0.9"], "--beta 0.9: belongs to the formula effective-number, not to inverse"),
+        (["--beta", "0.9"], "--beta 0.9: belongs to the formula effective-number, not to none"),
         (["--class-weights", "effective-number", "--beta", "1"], "--beta 1: must be at least 0 and less than 1"),
         (["--group", "("], "--group"),
         (["--folds", "2"], "--folds 2: more than the 1 masks or groups outside test"),
@@ -447,6 +447,17 @@ def test_a_preset_sets_the_options_that_are_not_given(tmp_path):
     said = {"w0": 50, "sigma": 4, "border_between": "same-class", "class_weights": "falk2019"}
     assert info.targets[2].parameters.items() > said.items()
     assert info.instance_rule.separate == "falk2019"
+
+
+def test_an_option_goes_before_that_of_the_preset(tmp_path):
+    assert segprep_("weights", EXAMPLES / "coins", tmp_path / "a.zarr", "--preset", "crowded").returncode == 0
+    ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "b.zarr", "--preset", "crowded", "--separate", "0")
+    assert ended.returncode == 0, ended
+    crowded, own = read_info(tmp_path / "a.zarr"), read_info(tmp_path / "b.zarr")
+    assert (crowded.instance_rule.separate, own.instance_rule.separate) == (1, 0)
+    said = {"w0": 10, "sigma": 2.5, "class_weights": "none", "vector": [1, 1]}
+    assert crowded.targets[2].parameters.items() > said.items()
+    assert crowded.targets[2].parameters == own.targets[2].parameters
 
 
 def test_a_lack_of_memory_is_no_bug(tmp_path, segprep_here, monkeypatch):
@@ -698,6 +709,59 @@ def test_an_option_without_effect_is_a_warning(tmp_path, arguments, notice):
     ended = segprep_("weights", EXAMPLES / "coins", tmp_path / "out.zarr", *arguments)
     assert ended.returncode == 0
     assert f"segprep: warning: {notice}" in ended.stderr
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """Label image of three instances, of which two touch."""
+    file = tmp_path / "cells.png"
+    Image.fromarray(np.array([[1, 1, 2, 2, 0, 0, 3]] * 4, np.uint8)).save(file)
+    return file
+
+
+def test_touching_instances_end_a_run_with_the_preset_for_them(crowded, tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    advice = (
+        "1 pair of instances touches; without background between, a network learns to merge them: use --preset crowded"
+    )
+    assert advice in segprep_here("check", crowded).stdout
+    for _ in range(2):  # the second run knows it from the store
+        assert segprep_here("weights", crowded, root).stderr.splitlines()[-1] == f"segprep: {advice}"
+    ended = segprep_here("weights", crowded, root, "--json")
+    assert (json.loads(ended.stdout)["touching_pairs"], advice in ended.stderr) == (1, False)
+    assert json.loads(segprep_here("check", crowded, "--json").stdout)["touching_pairs"] == 1
+    separated = segprep_here("weights", crowded, root, "--preset", "crowded", "--overwrite")
+    assert (separated.returncode, "touch" in separated.stderr, read_info(root).touching_pairs) == (0, False, 1)
+    assert "touch" not in segprep_here("weights", crowded, tmp_path / "b.zarr", "--targets", "boundaries").stderr
+    assert "touch" not in segprep_here("weights", EXAMPLES / "coins", tmp_path / "c.zarr").stderr
+
+
+def test_a_class_weight_far_above_the_border_is_warned_about_once(tmp_path, segprep_here):
+    pixels = np.zeros((40, 60), np.uint8)
+    pixels[2, 3], pixels[5:9, 5:9] = 1, 2
+    Image.fromarray(pixels).save(tmp_path / "cells.png")
+    (tmp_path / "by_name.json").write_text('{"background": 1, "instance": 2000}')
+    root, options = tmp_path / "out.zarr", ["--class-weights", str(tmp_path / "by_name.json")]
+    line = "warning: --class-weights: 'instance' has the weight 2,000, far above --w0 10, so the border term has hardly any "
+    ended = segprep_("weights", tmp_path / "cells.png", root, *options)
+    remedy = "influence; use --class-weights none or --clip-class-weights 0.1,10"
+    assert f"segprep: {line}{remedy}\n" in ended.stderr
+    assert ended.stderr.count("2,000") == 1
+    assert f"{line}{remedy}\n" in segprep_here("info", root).stdout
+    for further in (["--w0", "0"], ["--clip-class-weights", "0.1,10"]):
+        clipped = segprep_here("weights", tmp_path / "cells.png", tmp_path / further[0], *options, *further)
+        assert (clipped.returncode, "far above" in clipped.stderr) == (0, False)
+
+
+def test_a_store_of_the_former_default_is_refused_by_name_and_kept_by_the_option(tmp_path, segprep_here):
+    root, inverse = tmp_path / "out.zarr", ["--class-weights", "inverse"]
+    assert segprep_here("weights", EXAMPLES / "coins", root, *inverse).returncode == 0
+    line = assert_one_line(segprep_here("weights", EXAMPLES / "coins", root), 4)
+    assert line.startswith(
+        f"segprep: {root}: exists with other settings: --class-weights none instead of --class-weights inverse; "
+    )
+    assert segprep.open(root)[0]["weights"].min() < 1
+    assert "up to date" in segprep_here("weights", EXAMPLES / "coins", root, *inverse).stdout
 
 
 def test_a_store_in_place_of_the_data_is_named_with_the_order(coins_store, tmp_path, segprep_here):

@@ -2,6 +2,8 @@
 
 Shards and chunks of tables are compared; metadata (``zarr.json``), records, the manifest and hidden files are not, since
 names of attributes may differ between versions. Exit code 1 if anything differs.
+
+Stores made before ``--class-weights none`` became the default have ``inverse``: compare them with runs that give it.
 """
 
 import sys

@@ -48,7 +48,7 @@ def write(data, root):
     preprocess(
         data,
         root,
-        targets=[Weights(), Distance("class")],
+        targets=[Weights(class_weights="inverse"), Distance("class")],
         split=SplitRule((0.5, 0.5, 0.0), stratify=True),
         workers=ONE,
     )

@@ -32,15 +32,19 @@ def report(folder, **settings):
     return check(folder, workers=ONE, **settings)
 
 
-def test_instances_that_touch_are_counted_with_the_advice_to_separate_them(tmp_path):
+def test_instances_that_touch_are_counted_with_the_advice_to_use_the_preset_for_them(tmp_path):
     save(tmp_path / "a.png", A, B, C)
     save(tmp_path / "b.png", A, C)
     found = report(tmp_path)
     assert (found.problems, found.notices) == (
         (),
-        ("1 pair of instances touches; separate=1 puts background between them",),
+        (
+            "1 pair of instances touches; without background between, a network learns to merge them: use preset='crowded'",
+        ),
     )
-    assert report(tmp_path, separate=1).notices == ()
+    assert found.touching_pairs == 1
+    separated = report(tmp_path, separate=1)
+    assert (separated.notices, separated.touching_pairs) == ((), 1)
 
 
 def test_masks_without_an_annotation_and_those_that_are_ignored_completely_are_named(tmp_path):

@@ -72,7 +72,9 @@ def labels(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(labels, tmp_path_factory):
     root = tmp_path_factory.mktemp("own") / "out.zarr"
-    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], split=(0.5, 0.5), workers=ONE)
+    segprep.preprocess(
+        labels, root, targets=[Centre(power=2), Weights(class_weights="inverse")], split=(0.5, 0.5), workers=ONE
+    )
     return root
 
 
@@ -207,18 +209,24 @@ def test_it_is_kept_and_computed_again_where_masks_change(root, labels, tmp_path
             others, tmp_path / Path(shutil.copytree(root, tmp_path / "dropped")), overwrite=True, workers=ONE
         )
     segprep.preprocess(others, root, targets=[Centre(power=2)], split=(0.5, 0.5), overwrite=True, workers=ONE)
-    segprep.preprocess(others, tmp_path / "fresh", targets=[Centre(power=2), Weights()], split=(0.5, 0.5), workers=ONE)
+    segprep.preprocess(
+        others,
+        tmp_path / "fresh",
+        targets=[Centre(power=2), Weights(class_weights="inverse")],
+        split=(0.5, 0.5),
+        workers=ONE,
+    )
     assert files_of(root) == files_of(tmp_path / "fresh")
 
 
 def test_the_run_that_made_a_store_is_accepted_after_another_split(root, labels, files_of):
     resplit(root, SplitRule((0.25, 0.75, 0.0), seed=2), targets=[Centre], workers=ONE)
     before = files_of(root)
-    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights()], workers=ONE)
-    segprep.preprocess(labels, root, targets=[Weights()], reread=True, workers=ONE)
+    segprep.preprocess(labels, root, targets=[Centre(power=2), Weights(class_weights="inverse")], workers=ONE)
+    segprep.preprocess(labels, root, targets=[Weights(class_weights="inverse")], reread=True, workers=ONE)
     assert files_of(root) == before
     with pytest.raises(OutputError, match=r"sigma=3 instead of sigma=5\.0"):
-        segprep.preprocess(labels, root, targets=[Weights(sigma=3)], workers=ONE)
+        segprep.preprocess(labels, root, targets=[Weights(sigma=3, class_weights="inverse")], workers=ONE)
 
 
 def test_its_name_is_one_of_a_folder_and_of_no_other_target(labels, tmp_path):

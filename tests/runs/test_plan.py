@@ -18,7 +18,7 @@ from segprep.store.tables import decode_keys
 from segprep.targets import Classes, Labels, Weights
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"
-TARGETS = (Labels(), Classes(), Weights())
+TARGETS = (Labels(), Classes(), Weights(class_weights="inverse"))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def test_the_same_input_gives_the_same_fingerprints_whatever_it_is_called(made, 
 
 
 def test_a_parameter_changes_the_fingerprint_of_its_target_alone(made, masks, stats):
-    again = fingerprints(planned(masks, stats, targets=(Labels(), Classes(), Weights(sigma=4))))
+    again = fingerprints(
+        planned(masks, stats, targets=(Labels(), Classes(), Weights(sigma=4, class_weights="inverse")))
+    )
     assert {name for name, value in fingerprints(made).items() if again[name] != value} == {"weights"}
 
 

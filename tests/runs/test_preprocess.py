@@ -305,6 +305,7 @@ def test_a_finished_store_is_left_as_it_is(coins_copy, coins_store):
     ("changed", "said"),
     [
         ({"targets": (Weights(sigma=4),)}, r"sigma=4 instead of sigma=5\.0; choose"),
+        ({"class_weights": "inverse"}, "class_weights='inverse' instead of class_weights='none'; choose"),
         ({"separate": 1}, "separate=1 instead of separate=0; choose"),
         ({"canvas": (500, 500)}, "canvases 500x500 instead of 320x384; choose"),
         ({"split": SplitRule((1.0, 0.0, 0.0))}, r"split=\(1\.0, 0\.0, 0\.0\) instead of split=None; choose"),
@@ -325,7 +326,7 @@ def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     assert files_of(coins_store) == before
 
 
-EVERYTHING = (Weights(), Border(), Boundaries(), Distance(distance_per="class"))
+EVERYTHING = (Weights(class_weights="inverse"), Border(), Boundaries(), Distance(distance_per="class"))
 
 
 @pytest.mark.parametrize("separate", mostly_slow([0, 1], 1))

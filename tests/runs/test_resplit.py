@@ -46,7 +46,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("separate", [0, 1])
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
-    targets = (Weights(), Border(), Distance(distance_per="instance"))
+    targets = (Weights(class_weights="inverse"), Border(), Distance(distance_per="instance"))
     instances = InstanceRule(separate=separate)
     for name, rule in (("again", HALVES), ("direct", OTHER_HALVES)):
         preprocess(labels, tmp_path / name, targets=targets, **vars(instances), split=rule, workers=ONE)
@@ -61,7 +61,7 @@ def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tm
 
 def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
-    preprocess(labels, root, split=HALVES, workers=ONE)
+    preprocess(labels, root, split=HALVES, class_weights="inverse", workers=ONE)
     before, info = files(root), read_info(root)
     resplit(root, OTHER_HALVES)
     changed = {path for path, data in files(root).items() if data != before.get(path)}
@@ -76,7 +76,7 @@ def test_without_refit_only_the_split_and_its_counts_change(labels: Path, tmp_pa
 
 def test_the_split_command_warns_of_stale_weights_with_the_remedy(labels: Path, tmp_path: Path) -> None:
     root = tmp_path / "out.zarr"
-    preprocess(labels, root, split=HALVES, workers=ONE)
+    preprocess(labels, root, split=HALVES, class_weights="inverse", workers=ONE)
     result = CliRunner().invoke(main, ["split", str(root), "--split", "0.5,0.5", "--seed", "3", "--workers", "1"])
     assert result.exit_code == 0
     assert "fitted to the former train split" in result.stderr
@@ -155,7 +155,7 @@ def test_targets_are_added_to_the_splits_that_a_store_has(labels: Path, tmp_path
 def test_weights_of_a_class_that_leaves_the_train_split_are_stale(labels: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((24, 30), np.uint8)).save(labels / "20.png")
     root, file = tmp_path / "out.zarr", tmp_path / "splits.csv"
-    preprocess(labels, root, targets=[Weights(absent_class="error")], workers=ONE)
+    preprocess(labels, root, targets=[Weights(class_weights="inverse", absent_class="error")], workers=ONE)
     file.write_text("".join(f"{index:02}.png,{'train' if index == 20 else 'val'}\n" for index in range(21)))
     ended = CliRunner().invoke(main, ["split", str(root), "--split", str(file)])
     assert (ended.exit_code, split_sizes(root)) == (0, [1, 20, 0])
@@ -177,7 +177,7 @@ def test_a_resumed_run_keeps_the_splits_of_a_file_that_is_gone(labels: Path, tmp
 def test_splits_of_a_run_before_the_one_that_was_ended_are_not_kept(labels: Path, tmp_path: Path) -> None:
     root, other = tmp_path / "out.zarr", tmp_path / "other.zarr"
     for path, rule in ((root, HALVES), (other, OTHER_HALVES)):
-        preprocess(labels, path, split=rule, workers=ONE)
+        preprocess(labels, path, split=rule, class_weights="inverse", workers=ONE)
     put_info(root, structs.replace(read_info(other), status="incomplete"))  # the tables are still the former ones
     with pytest.warns(SegprepWarning, match="was incomplete; this run completes it"):
         resplit(root, SplitRule(), refit=True, workers=ONE)

@@ -227,7 +227,7 @@ def planned(data, found, rules):
     return plan(
         "data",
         found,
-        targets=[Weights(), Border(), Distance(distance_per="class")],
+        targets=[Weights(class_weights="inverse"), Border(), Distance(distance_per="class")],
         instances=rules.instances,
         split=rules.split,
         data=data,
@@ -388,7 +388,7 @@ def test_masks_that_replace_others_are_known_from_then_on(cells, made, tmp_path,
 
 
 def test_targets_are_added_without_a_scan(varied, tmp_path, files_of):
-    targets = (Weights(), Border(), Distance(distance_per="class"))
+    targets = (Weights(class_weights="inverse"), Border(), Distance(distance_per="class"))
     segprep.preprocess(varied, tmp_path / "at once", targets=targets, workers=ONE)
     segprep.preprocess(varied, tmp_path / "in turn", targets=targets[:1], workers=ONE)
     assert stages(varied, tmp_path / "in turn", targets=targets[1:]) == ["write"]
@@ -471,6 +471,23 @@ def test_other_settings_are_refused_as_ever(rules, said, varied, varied_store, f
     with pytest.raises(OutputError, match=f"exists with other settings: .*{said}"):
         segprep.preprocess(varied, varied_store, **rules, workers=ONE)
     assert files_of(varied_store) == before
+
+
+def test_a_store_without_a_count_of_touching_pairs_stays_as_it_is_until_its_masks_are_loaded(
+    cells, tmp_path, files_of, monkeypatch
+):
+    Image.fromarray(np.array([[1, 2, 0, 3]], np.uint8)).save(cells / "d.png")
+    root = tmp_path / "out.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("segprep.masks.stats.touching_pairs", lambda _: None)  # as an earlier version
+        segprep.preprocess(cells, root, workers=ONE)
+    before = files_of(root)
+    assert "touching_pairs" not in json.loads(before["zarr.json"])["attributes"]
+    assert segprep.preprocess(cells, root, workers=ONE).touching_pairs is None
+    assert files_of(root) == before
+    assert segprep.preprocess(cells, root, reread=True, workers=ONE).touching_pairs == 1
+    assert segprep.preprocess(cells, root, workers=ONE).touching_pairs == 1
+    assert segprep.verify(root, deep=True, workers=ONE).findings == ()
 
 
 def test_other_limits_are_asked_of_every_mask(cells, made):

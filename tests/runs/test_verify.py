@@ -52,7 +52,7 @@ def whole(labels, tmp_path_factory):
     """Store of `labels`."""
     root = tmp_path_factory.mktemp("whole") / "whole.zarr"
     rules = {"split": SplitRule((0.5, 0.5, 0.0))}
-    segprep.preprocess(labels, root, **rules, targets=[Weights(), Distance()], workers=ONE)
+    segprep.preprocess(labels, root, **rules, targets=[Weights(class_weights="inverse"), Distance()], workers=ONE)
     return root
 
 
@@ -127,7 +127,7 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
         *(Weights(class_weights=name, absent_class="cap", dtype="float32") for name in FORMULAS),
         *(Weights(class_weights=name) for name in IMAGE_RULES),
         Weights(class_weights="per-image", border_between="same-class"),
-        Weights(w0=1000, normalise=True, clip_class_weights=(0.1, 2)),
+        Weights(w0=1000, class_weights="inverse", normalise=True, clip_class_weights=(0.1, 2)),
     ],
 )
 def test_weights_are_within_their_ranges_whatever_the_formula(labels, weights, tmp_path):

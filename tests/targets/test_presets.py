@@ -67,7 +67,7 @@ def falk_computed(mask):
     return fitted("falk2019", mask).compute(separated(mask, "falk2019"))
 
 
-def test_presets_are_as_published():
+def test_presets_are_as_published_and_as_measured():
     assert {
         "paper": Weights(
             w0=10,
@@ -77,6 +77,7 @@ def test_presets_are_as_published():
             border_between="all",
             class_weights="inverse",
         ),
+        "crowded": Weights(w0=10, sigma=2.5, class_weights="none"),
         "deshpande2018": Weights(w0=10, sigma=5, border_on="all", single_instance="d1", class_weights="deshpande2018"),
         "falk2019": Weights(w0=50, sigma=6, border_between="same-class", class_weights="falk2019"),
     } == PRESETS

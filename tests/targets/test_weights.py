@@ -267,3 +267,22 @@ def test_a_rule_of_single_images_suggests_no_option_that_does_not_apply():
     tiny = InstanceMask(np.eye(1, 640 * 480, dtype=np.int32).reshape(1, 480, 640), np.array([0, 1], np.int32))
     with pytest.raises(OptionError, match=r"float16 ends at 65504: use dtype='float32'$"):
         Weights(class_weights="per-image").compute(tiny)
+
+
+@pytest.mark.parametrize(
+    ("weights", "w0", "named"),
+    [
+        ([1, 100], 10, None),
+        ([1, 101], 10, "class_weights: 'b' has the weight 101, far above w0=10, so"),
+        ([30_000, 2], 10, "class_weights: 'a' has the weight 3e+04, far above w0=10, so"),
+        ([1, 21], 2, "class_weights: 'b' has the weight 21, far above w0=2, so"),
+        ([1, 1000], 0, None),
+    ],
+)
+def test_doubts_a_class_weight_far_above_the_border(weights, w0, named):
+    names = ("a", "b", "absent")
+    train = Counts.of_images(np.array([[9, 1, 0]]), np.array([[0, 1, 0]]), names)
+    target = Weights(w0=w0, class_weights=dict(zip(names, [*weights, 60_000], strict=True)), dtype="float32")
+    doubt = target.fit(train, train).doubt(train)
+    assert (doubt or "").startswith(named or "")
+    assert (doubt is None) == (named is None)
