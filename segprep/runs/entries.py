@@ -80,7 +80,7 @@ def encode_entries(results: Mapping[str, tuple[MaskStats, PackedMask | None]]) -
     entries = []
     for key, (stats, mask) in results.items():
         try:
-            entries.append(msgspec.Raw(msgspec.msgpack.encode(_entry(key, stats, mask))))
+            entries.append(msgspec.Raw(msgspec.msgpack.encode(_entry(key, stats, mask), enc_hook=_plain)))
         except (UnicodeEncodeError, OverflowError):  # names of files that are not UTF-8
             continue
     data = msgspec.msgpack.encode(entries) if entries else b""
@@ -118,6 +118,11 @@ def _entry(key: str, stats: MaskStats, mask: PackedMask | None) -> Entry:
         stats.is_scattered,
         mask,
     )
+
+
+def _plain(value: Any) -> Any:
+    """Python's number for one of NumPy's."""
+    return value.item()
 
 
 def _array(data: bytes, dtype: DTypeLike = np.int64) -> NDArray[Any]:
