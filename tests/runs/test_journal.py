@@ -13,7 +13,7 @@ from endurance.runs import files
 from helpers import logged_run
 from helpers.buckets import make_bucket, objects_in
 from helpers.strategies import masks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -29,6 +29,7 @@ from segprep.runs.journal import Journal, open_journal
 from segprep.runs.scan import SCAN_BATCH, in_order_of
 from segprep.runs.verify import verify
 from segprep.store.layout import Part
+from segprep.store.metadata import INPUT_STAMP
 
 CLASSES = 12
 MASKS = 40
@@ -48,9 +49,10 @@ def logged(tmp_path):
 
 
 @pytest.fixture
-def undisturbed(logged, tmp_path):
+def expected(logged, tmp_path):
     """Files of the store of an undisturbed run."""
-    assert logged_run.run(logged, tmp_path / "undisturbed.zarr") == (0, "")
+    reader = segprep.Reader("logged", logged_run.find_logged)
+    segprep.preprocess(logged, tmp_path / "undisturbed.zarr", format=reader, workers=1, targets="weights")
     assert {*logged_run.loads(logged).values()} == {1}
     logged_run.log_of(logged).unlink()
     return files(tmp_path / "undisturbed.zarr")
@@ -72,7 +74,7 @@ def values_of(stats):
 # --- killed runs, and runs side by side ------------------------------------------------------------------------------
 
 
-def test_masks_that_were_scanned_before_a_kill_are_not_loaded_again(logged, undisturbed, tmp_path):
+def test_masks_that_were_scanned_before_a_kill_are_not_loaded_again(logged, expected, tmp_path):
     root = tmp_path / "killed.zarr"
     assert logged_run.run(logged, root, KILLED_AT="0030.npy")[0] == -9
     assert [path.name for path in root.iterdir() if not path.name.startswith(".lock")] == [SCAN]
@@ -80,10 +82,10 @@ def test_masks_that_were_scanned_before_a_kill_are_not_loaded_again(logged, undi
     loads = logged_run.loads(logged)
     assert sorted(key for key, count in loads.items() if count > 1) == [f"{number:04}.npy" for number in range(24, 30)]
     assert len(loads) == MASKS
-    assert files(root) == undisturbed
+    assert files(root) == expected
 
 
-def test_parts_that_start_side_by_side_share_one_scan(logged, undisturbed, tmp_path):
+def test_parts_that_start_side_by_side_share_one_scan(logged, expected, tmp_path):
     root, met = tmp_path / "parts.zarr", tmp_path / "met"
     met.mkdir()
     parts = [logged_run.start(logged, root, f"{number}/2", MET_AT=str(met), LOAD_SECONDS="0.01") for number in (1, 2)]
@@ -94,17 +96,7 @@ def test_parts_that_start_side_by_side_share_one_scan(logged, undisturbed, tmp_p
     assert logged_run.run(logged, root, "2/2") == (0, "")
     assert logged_run.run(logged, root) == (0, "")
     assert logged_run.loads(logged).total() == total, "a late part, or the last run, has scanned again"
-    assert files(root) == undisturbed
-
-
-def test_a_scan_into_a_bucket_resumes(object_store, logged, undisturbed):  # noqa: ARG001 - a fixture needs another by its name
-    root = make_bucket("killed-scan") / "out.zarr"
-    assert logged_run.run(logged, root, KILLED_AT="0030.npy")[0] == -9
-    assert any(f"{SCAN}/" in name for name in objects_in(root))
-    assert logged_run.run(logged, root) == (0, "")
-    assert sum(count > 1 for count in logged_run.loads(logged).values()) == 30 % SCAN_BATCH
-    assert objects_in(root).keys() < undisturbed.keys()
-    assert all(undisturbed[name] == content for name, content in objects_in(root).items())
+    assert files(root) == expected
 
 
 @given(st.integers(1, 9), st.integers(0, 30))
@@ -121,17 +113,21 @@ def test_each_part_scans_all_batches_beginning_with_its_share(parts, count):
 # --- interrupted runs ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["instances", "foreground"])
-def images(request, tmp_path):
-    """Label images, which one scan reads, or two."""
-    folder = tmp_path / "images"
+def write_images(folder, second):
+    """Label images of two rectangles, of which the second has this value."""
     folder.mkdir()
     for number in range(20):
         values = np.zeros((12, 15), np.uint8)
         values[2:6, 2 : 5 + number % 7] = 1
-        values[8:11, 4:9] = 1 if request.param == "foreground" else 2
+        values[8:11, 4:9] = second
         Image.fromarray(values).save(folder / f"{number:02}.png")
     return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Label images of two instances."""
+    return write_images(tmp_path / "images", 2)
 
 
 def interrupted(data, root, stage="write", **options):
@@ -162,12 +158,27 @@ def told(data, root, **options):
 
 
 @pytest.mark.usefixtures("always")
-def test_a_run_interrupted_while_it_writes_reads_no_file_again(images, tmp_path):
+@pytest.mark.parametrize("second", [1, 2], ids=["foreground masks, which are scanned twice", "instances"])
+def test_a_run_interrupted_while_it_writes_reads_no_file_again(second, tmp_path):
+    images = write_images(tmp_path / "images", second)
     segprep.preprocess(images, tmp_path / "undisturbed.zarr", workers=1)
-    interrupted(images, tmp_path / "a.zarr", canvas=None)
+    interrupted(images, tmp_path / "a.zarr")
     spoil(images)
     segprep.preprocess(images, tmp_path / "a.zarr", workers=1)
     assert files(tmp_path / "a.zarr") == files(tmp_path / "undisturbed.zarr")
+
+
+@pytest.mark.usefixtures("always", "object_store")
+def test_a_scan_into_a_bucket_resumes(images, tmp_path):
+    root = make_bucket("interrupted-scan") / "out.zarr"
+    segprep.preprocess(images, tmp_path / "undisturbed.zarr", workers=1)
+    interrupted(images, root)
+    assert any(name.startswith(f"{SCAN}/") for name in objects_in(root))
+    spoil(images)
+    segprep.preprocess(images, root, workers=1)
+    undisturbed = files(tmp_path / "undisturbed.zarr")
+    del undisturbed[INPUT_STAMP]
+    assert objects_in(root) == undisturbed
 
 
 @pytest.mark.usefixtures("always")
@@ -177,9 +188,7 @@ def test_progress_begins_with_the_masks_that_were_scanned(images, tmp_path):
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize(
-    "options", [{"separate": 1}, {"ignore": 255}, {"overlap": "error"}, {"reread": True}]
-)
+@pytest.mark.parametrize("options", [{"separate": 1}, {"ignore": 255}, {"overlap": "error"}, {"reread": True}])
 def test_other_options_of_reading_scan_again(options, images, tmp_path):
     interrupted(images, tmp_path / "a.zarr", "scan")
     spoil(images)
@@ -247,27 +256,25 @@ class Ref:
     key, split = "a/b.png", "val"
 
 
-def stored(folder, mask, **changes):
-    """Store one mask in a journal; its statistics and packed mask."""
-    stats, pack = replace(mask_stats(mask, CLASSES), **changes), packed(Ref(), mask)
+def store_one(folder, mask):
+    """Store one mask in a journal."""
     written = Journal(folder, CLASSES)
-    written.add("auto", Ref.key, stats, pack)
+    written.add("auto", Ref.key, mask_stats(mask, CLASSES), packed(Ref(), mask))
     written._synced -= journal.INTERVAL
     written.sync("auto")
-    assert list(folder.iterdir())
-    return stats, pack
+    assert Journal(folder, CLASSES).stats("auto").keys() == {Ref.key}
+    assert not Journal(folder, CLASSES).stats("components")
 
 
-@settings(deadline=None)
-@given(mask=masks())
-def test_results_come_back_as_they_were(mask, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("journal")
+@given(masks())
+def test_results_come_back_as_they_were(mask):
     source = SourceValues(1, (255,), (255,), 0, True)
-    stats, _ = stored(folder, mask, problems=(Problem("empty", "ä", False),), source=source, is_scattered=True)
-    again = Journal(folder, CLASSES)
-    assert values_of(again.stats("auto")[Ref.key]) == values_of(stats)
-    assert mask_digest(again.packs[Ref.key].load()) == stats.digest
-    assert not again.stats("components")
+    stats = replace(
+        mask_stats(mask, CLASSES), problems=(Problem("empty", "ä", False),), source=source, is_scattered=True
+    )
+    ((key, again, pack),) = decode_entries(encode_entries({Ref.key: (stats, packed(Ref(), mask))}), CLASSES)
+    assert (key, values_of(again)) == (Ref.key, values_of(stats))
+    assert mask_digest(replace(pack, n_classes=CLASSES).load()) == stats.digest
 
 
 @pytest.fixture
@@ -277,7 +284,7 @@ def mask():
 
 
 def test_a_damaged_object_is_ignored(mask, tmp_path):
-    stored(tmp_path, mask)
+    store_one(tmp_path, mask)
     (path,) = tmp_path.iterdir()
     data = path.read_bytes()
     for place in range(len(data)):
@@ -288,7 +295,7 @@ def test_a_damaged_object_is_ignored(mask, tmp_path):
 
 
 def test_what_is_no_object_of_a_journal_is_ignored(mask, tmp_path):
-    stored(tmp_path, mask)
+    store_one(tmp_path, mask)
     (path,) = tmp_path.iterdir()
     path.rename(tmp_path / f".{path.name}.partial")
     (tmp_path / path.name).mkdir()
@@ -370,7 +377,7 @@ def test_names_that_cannot_be_stored_are_left_out(mask):
 
 
 def test_only_a_run_without_a_part_removes_other_journals(mask, tmp_path):
-    stored(tmp_path / SCAN / "other", mask)
+    store_one(tmp_path / SCAN / "other", mask)
     with open_journal(tmp_path, "mine", CLASSES, Part(1, 2), fresh=False):
         assert (tmp_path / SCAN / "other").exists()
     with open_journal(tmp_path, "mine", CLASSES, Part(1, 1), fresh=False):
