@@ -177,7 +177,7 @@ def scan(
             else:
                 suspects += batches[index]
             journal.sync(rule)
-            progress("scan", min(len(stats | unreadable), count), count)
+            progress("scan", min(len(stats) + len(unreadable), count), count)
         batches, single = [(ref,) for ref in suspects], True  # one by one, to learn which of them it was
     journal.sync(rule, ends=True)
     readable = tuple(ref for ref in masks.refs if ref.key in stats)
@@ -193,7 +193,7 @@ def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
     """Batches in the order in which a part scans them: its share, then the others, shuffled so that parts rarely meet.
 
     >>> in_order_of(Part(2, 4), range(8))
-    [2, 3, 5, 1, 0, 7, 6, 4]
+    [2, 3, 4, 5, 1, 6, 7, 0]
     """
     start, stop = (len(batches) * number // part.parts for number in (part.number - 1, part.number))
     others = [*batches[:start], *batches[stop:]]

@@ -56,7 +56,8 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     if task.files is not None:
         put_stamp(root, InputStamp(task.files, plan.info.input))
     if is_finished:
-        remove_journals(root)
+        if task.part.parts == 1:
+            remove_journals(root)
         return complete
 
     done = masks - sum(rows)
