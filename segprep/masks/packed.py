@@ -1,13 +1,16 @@
 """Masks that were read, compressed in memory, so that the files need not be read again."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from segprep.errors import IntegrityError
 from segprep.kernels.regions import regions_of_runs
-from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem, SourceValues
+from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem, SourceValues, mask_problem
+from segprep.paths.files import SCAN
 
 LEVEL = 1
 """Level of zstd: the runs of a mask are small, and higher levels save little."""
@@ -17,7 +20,8 @@ LEVEL = 1
 class PackedMask:
     """A mask in a few kilobytes; it is a `MaskRef` that reads no file.
 
-    `planes` has the runs of equal labels of the planes, of shape `shape`; all bytes are compressed.
+    `planes` has the runs of equal labels of the planes, of shape `shape`; all bytes are compressed. With `n_classes`, the
+    number of class codes, the mask is from a file that may be damaged or hostile, and is checked.
     """
 
     key: str
@@ -30,6 +34,7 @@ class PackedMask:
     problems: tuple[Problem, ...]
     overlap: Overlap
     source: SourceValues | None
+    n_classes: int | None = None
 
     @property
     def size(self) -> int:
@@ -37,16 +42,33 @@ class PackedMask:
         return sum(len(part) for part in (self.planes, self.classes, self.ignore, self.stuff) if part is not None)
 
     def load(self) -> InstanceMask:
-        """Mask as it was read."""
-        runs = _unpacked(self.planes, np.int32).reshape(-1, 2)
+        """Mask as it was read; IntegrityError if it is to be checked and is no valid one."""
+        if self.n_classes is None:
+            return self._load()
+        try:
+            mask = self._load()
+            problem = mask_problem(mask, self.n_classes)
+        except (ValueError, RuntimeError) as error:
+            problem = str(error)
+        if problem:
+            raise IntegrityError(
+                f"{self.key}: cannot be resumed from the store's folder {SCAN}: {problem}; delete this folder"
+            )
+        return mask
+
+    def _load(self) -> InstanceMask:
+        pixels = math.prod(self.shape)
         image = self.shape[1:]
+        runs = _unpacked(self.planes, np.int32, 2 * pixels).reshape(-1, 2)
+        if (runs < 0).any() or runs[:, 1].sum(dtype=np.int64) != pixels:  # compiled code trusts them
+            raise ValueError(f"runs do not cover {pixels} pixels")
         mask = InstanceMask(
             np.repeat(runs[:, 0], runs[:, 1]).reshape(self.shape),
-            _unpacked(self.classes, np.int32),
-            None if self.ignore is None else _unpacked(self.ignore, np.bool_).reshape(image),
+            _unpacked(self.classes, np.int32, pixels + 1),
+            None if self.ignore is None else _unpacked(self.ignore, np.bool_, pixels).reshape(image),
             self.problems,
             self.overlap,
-            None if self.stuff is None else _unpacked(self.stuff, np.int32).reshape(image),
+            None if self.stuff is None else _unpacked(self.stuff, np.int32, pixels).reshape(image),
             self.source,
         )
         mask.__dict__["regions"] = regions_of_runs(runs, image, len(mask.classes) - 1)  # so they are not found again
@@ -83,7 +105,8 @@ def _packed(array: NDArray[Any]) -> bytes:
     return bytes(zstd_encode(array.tobytes(), level=LEVEL))
 
 
-def _unpacked(data: bytes, dtype: DTypeLike) -> NDArray[Any]:
+def _unpacked(data: bytes, dtype: DTypeLike, most: int) -> NDArray[Any]:
+    """Array of at most `most` entries."""
     from imagecodecs import zstd_decode  # noqa: PLC0415 - slow to import
 
-    return np.frombuffer(zstd_decode(data), dtype)
+    return np.frombuffer(zstd_decode(data, out=most * np.dtype(dtype).itemsize), dtype)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
@@ -274,8 +274,8 @@ class BucketPath:
                     yield BucketPath(self.bucket, PurePosixPath(meta["path"])), _stat(meta)
 
     def total_bytes(self) -> int:
-        """Size of all objects in this folder and below, except hidden ones."""
-        return sum(stat.st_size for path, stat in self.walk() if not path.name.startswith("."))
+        """Size of all objects in this folder and below, except hidden ones and those in hidden folders."""
+        return sum(stat.st_size for path, stat in self.walk() if not is_hidden(path.relative_to(self)))
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
         """Results of a call that reads for each item, several at the same time."""
@@ -298,6 +298,15 @@ class BucketPath:
             return tree.stats[self.key]
         with as_os_errors(self):
             return _stat(interruptible(client(self.bucket).head, str(self.key)))
+
+
+def is_hidden(inside: PurePath) -> bool:
+    """True for the relative path of a hidden file, or of one in a hidden folder.
+
+    >>> is_hidden(PurePath("a/.b/c")), is_hidden(PurePath("a/b.c"))
+    (True, False)
+    """
+    return any(part.startswith(".") for part in inside.parts)
 
 
 @dataclass

@@ -15,13 +15,15 @@ from typing import TypeVar
 
 from segprep.errors import StorageError
 from segprep.paths.anypath import AnyPath
-from segprep.paths.bucket import BucketPath
+from segprep.paths.bucket import BucketPath, is_hidden
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 LOCK = ".lock"
 """Start of the names of files that are in a store while it is written; see `segprep.paths.lock`."""
+SCAN = ".segprep-scan"
+"""Folder in a store that is not complete, with results of the scan; see `segprep.runs.journal`."""
 PARTIAL = ".partial"
 """End of the names of files that are not yet in place."""
 PUT_THREADS = 8
@@ -89,14 +91,16 @@ class DiskPath:
         )
 
     def total_bytes(self) -> int:
-        """Size of all files in a folder and below, except hidden ones."""
-        files = (path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith("."))
+        """Size of all files in a folder and below, except hidden ones and those in hidden folders."""
+        files = (path for path in self.path.rglob("*") if path.is_file() and not is_hidden(path.relative_to(self.path)))
         return sum(path.stat().st_size for path in files)
 
     def remove_tree(self) -> None:
-        """Remove a folder with all that is in it, if it exists."""
-        if self.path.exists():
+        """Remove a folder with all that is in it, or a file or link in its place, if there is anything."""
+        if self.path.is_dir() and not self.path.is_symlink():
             shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
         """Results of a call that reads for each item, one after the other."""

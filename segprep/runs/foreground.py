@@ -10,6 +10,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import Problem, SourceValues
 from segprep.masks.stats import MaskStats
 from segprep.readers import MaskSet
+from segprep.runs.journal import Journal
 from segprep.runs.scan import Scan, require_readable, scan
 from segprep.runs.settings import OnError, Rules
 from segprep.store.schema import StoreInfo
@@ -53,13 +54,15 @@ def scan_resolved(
     progress: Progress,
     known: dict[str, MaskStats] | None = None,
     on_error: OnError | None = None,
+    *,
+    journal: Journal | None = None,
 ) -> tuple[Scan, InstanceRule]:
     """Scan, and the rule of instances without ``auto``; foreground masks are scanned once more, for their components.
 
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
-    rule = rules.instances
-    found = scan(executor, masks, rule, progress, known)
+    rule, journal = rules.instances, journal or Journal()
+    found = scan(executor, masks, rule, progress, known, journal=journal)
     if on_error is not None:
         require_readable(found, on_error)
     is_auto, scattered = rule.instances_from == "auto", _scattered_masks(found)
@@ -73,7 +76,7 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress, kept=found.packed)
+        again = scan(executor, found.masks, rule, progress, journal=journal)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule

@@ -16,6 +16,7 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
+from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.plan import Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
@@ -120,10 +121,14 @@ def preprocess(  # noqa: PLR0913 - keywords
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
-        with open_executor(workers, len(masks.refs)) as executor:
+        name, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
+        with (
+            open_journal(root, name, n_classes, own_part, fresh=reread) as journal,
+            open_executor(workers, len(masks.refs)) as executor,
+        ):
             known, instances = _known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
-            found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error)
+            found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             digest = found.input()

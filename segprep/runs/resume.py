@@ -15,7 +15,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import Problem
 from segprep.masks.stats import MaskStats, input_digest
 from segprep.paths.anypath import AnyPath
-from segprep.paths.bucket import BucketPath
+from segprep.paths.bucket import BucketPath, is_hidden
 from segprep.paths.listing import listing
 from segprep.readers import READERS, MaskSet, ReadOptions
 from segprep.runs.audit import StoreState
@@ -64,8 +64,7 @@ def _objects(data: BucketPath, out: AnyPath) -> Iterator[tuple[bytes, int, str]]
     skipped = frozenset(map(str, [*stores, out]))
     for path, stat in sorted(objects):
         inside = path.key.relative_to(data.key)
-        is_hidden = any(part.startswith(".") for part in inside.parts)
-        if not is_hidden and skipped.isdisjoint(map(str, path.parents)):
+        if not is_hidden(inside) and skipped.isdisjoint(map(str, path.parents)):
             yield inside.as_posix().encode(), stat.st_size, f"{stat.st_mtime_ns} {stat.tag and stat.tag.e_tag}"
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple, TypeAlias
+from random import Random
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from segprep.errors import InputError, OptionError, SegprepError, escape_controls
 from segprep.masks.classes import ClassTable, class_table
@@ -18,10 +19,14 @@ from segprep.masks.stats import MaskStats, input_digest, mask_stats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
+from segprep.runs.journal import Journal
 from segprep.runs.settings import Data, OnError, Rules
+from segprep.store.layout import Part
 from segprep.store.metadata import read_info
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
+
+T = TypeVar("T")
 
 LEFT_OUT = "mask left out"
 OWN_REFS = "refs"
@@ -30,8 +35,8 @@ PIXEL_FORMATS = frozenset({"label-image", "instance-png"})
 """Formats of images whose instances may lie in pieces by mistake; polygons in several parts are meant."""
 SCAN_BATCH = 8
 """Masks in one job of the scan: enough that the work outweighs the message."""
-MOST_KEPT, MOST_KEPT_OF_ONE = 2**29, 2**20
-"""Bytes of masks that are kept from the scan to the writing, in all and of one mask; others are read a second time."""
+MOST_KEPT_OF_ONE = 2**20
+"""Bytes of the largest mask that is kept from the scan to the writing; others are read a second time."""
 MOST_COMPRESSED = 2**25
 """Bytes of the runs of a mask, of which it is tried whether they fit when compressed."""
 MOST_REASONS = 10
@@ -45,7 +50,7 @@ Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
 class Scan(NamedTuple):
     """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys.
 
-    `packed` has masks that were read, by their keys: as many as `MOST_KEPT` bytes can hold.
+    `packed` has the masks that a `Journal` has kept, by their keys.
     """
 
     masks: MaskSet
@@ -139,46 +144,65 @@ def scan(
     progress: Progress,
     known: Mapping[str, MaskStats] | None = None,
     *,
-    kept: Mapping[str, PackedMask] | None = None,
+    journal: Journal | None = None,
 ) -> Scan:
     """Load every mask once, except those whose statistics are known by their keys.
 
-    `kept` has masks that a former scan has read.
+    `journal` has the results of former scans, and gets those of this one.
     """
-    known, packs = known or {}, dict(kept or {})
-    room = MOST_KEPT - sum(mask.size for mask in packs.values())
-    found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
-    unknown = tuple(packs.get(ref.key, ref) for ref in masks.refs if ref.key not in found)
+    journal, rule, count = journal or Journal(), instances.instances_from, len(masks.refs)
+    stats, unreadable = journal.stats(rule), dict[str, str]()
+    stats.update(known or {})
+    unknown = tuple(journal.packs.get(ref.key, ref) for ref in masks.refs if ref.key not in stats)
+    if stats and not known:
+        progress("scan", count - len(unknown), count)
     batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
-    single = False
-    looks_scattered = instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
+    batches, single = in_order_of(journal.part, batches), False
+    looks_scattered = rule == "auto" and masks.format in PIXEL_FORMATS
+
+    def is_scanned(index: int) -> bool:
+        return all(ref.key in stats for ref in batches[index])
+
     while batches:
         jobs = [
             Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), looks_scattered))
             for batch in batches
         ]
         suspects: list[MaskRef] = []
-        for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1):
+        for index, results in try_jobs(executor, jobs, MAX_ATTEMPTS if single else 1, is_done=is_scanned):
             if not isinstance(results, WorkerDied):
                 for ref, (result, pack) in zip(batches[index], results, strict=True):
-                    found[ref.key] = result
-                    if pack is not None and pack.size <= room:
-                        packs[ref.key] = pack
-                        room -= pack.size
+                    if isinstance(result, str):
+                        unreadable[ref.key] = result
+                    else:
+                        journal.add(rule, ref.key, result, pack)
             elif single:
-                found[batches[index][0].key] = results.message
+                unreadable[batches[index][0].key] = results.message
             else:
                 suspects += batches[index]
-            progress("scan", len(found), len(masks.refs))
+            journal.sync(rule)
+            progress("scan", min(len(stats) + len(unreadable), count), count)
         batches, single = [(ref,) for ref in suspects], True  # one by one, to learn which of them it was
-    pairs = list(zip(masks.refs, (found[ref.key] for ref in masks.refs), strict=True))
-    readable = [(ref, result) for ref, result in pairs if isinstance(result, MaskStats)]
+    journal.sync(rule, ends=True)
+    readable = tuple(ref for ref in masks.refs if ref.key in stats)
     return Scan(
-        replace(masks, refs=tuple(ref for ref, _ in readable)),
-        tuple(stats for _, stats in readable),
-        {ref.key: result for ref, result in pairs if isinstance(result, str)},
-        packs,
+        replace(masks, refs=readable),
+        tuple(stats[ref.key] for ref in readable),
+        {ref.key: unreadable[ref.key] for ref in masks.refs if ref.key not in stats},
+        journal.packs,
     )
+
+
+def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
+    """Batches in the order in which a part scans them: its share, then the others, shuffled so that parts rarely meet.
+
+    >>> in_order_of(Part(2, 4), range(8))
+    [2, 3, 4, 5, 1, 6, 7, 0]
+    """
+    start, stop = (len(batches) * number // part.parts for number in (part.number - 1, part.number))
+    others = [*batches[:start], *batches[stop:]]
+    Random(part.number).shuffle(others)  # noqa: S311 - no secret
+    return [*batches[start:stop], *others]
 
 
 def _scan_batch(

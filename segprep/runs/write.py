@@ -17,6 +17,7 @@ from segprep.masks.packed import PackedMask
 from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import StoreState, needs_class
+from segprep.runs.journal import remove_journals
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
 from segprep.store.layout import Part
@@ -55,6 +56,8 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     if task.files is not None:
         put_stamp(root, InputStamp(task.files, plan.info.input))
     if is_finished:
+        if task.part.parts == 1:
+            remove_journals(root)
         return complete
 
     done = masks - sum(rows)
@@ -69,6 +72,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     if task.part.parts > 1:
         return plan.info
     put_info(root, complete)
+    remove_journals(root)
     return complete
 
 

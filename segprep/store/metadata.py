@@ -12,6 +12,7 @@
       key/records/manifest.json    `Manifest`: size and checksum of everything else
       key/records/root.json        copy of the root's zarr.json, as it is once the store is complete
       key/records/.input           `InputStamp`: names, sizes and times of the input's files
+      .segprep-scan/               results of the scan until the store is complete; see `segprep.runs.journal`
 
 Everything is encoded in memory; segprep writes each object beside its place, flushes it to the disk and renames
 it. So nothing is ever read back and modified, a kill leaves no torn object, and a record's checksum is that of the very
@@ -29,7 +30,7 @@ import msgspec
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import LOCK, PARTIAL, exists, put, put_all, storage, storage_errors
+from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, put, put_all, storage, storage_errors
 from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
@@ -124,7 +125,11 @@ def open_existing(root: AnyPath) -> StoreInfo | None:
 
 def _is_transient(path: AnyPath) -> bool:
     """True for files that exist only while a store is written, or were left by a run killed at its first object."""
-    return path.name.startswith(LOCK) or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
+    return (
+        path.name == SCAN
+        or path.name.startswith(LOCK)
+        or (path.name.startswith(".zarr.json.") and path.name.endswith(PARTIAL))
+    )
 
 
 def put_info(root: AnyPath, info: StoreInfo) -> None:

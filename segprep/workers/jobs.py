@@ -153,11 +153,17 @@ def run_jobs(executor: Executor, jobs: Sequence[Job]) -> Iterator[tuple[int, Any
         raise StorageError(some(died, separator="; ", most=10))
 
 
-def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMPTS) -> Iterator[tuple[int, Any]]:
+def _never(_index: int) -> bool:
+    return False
+
+
+def try_jobs(
+    executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMPTS, *, is_done: Callable[[int], bool] = _never
+) -> Iterator[tuple[int, Any]]:
     """As `run_jobs`, but for a job on which a worker died in each of `attempts` attempts the result is `WorkerDied`.
 
     A job is retried when all others are done and need no more memory, and the last time alone, so that no other job can be
-    the cause.
+    the cause. One of which `is_done` says by its index that another run has done it is not started, and has no result.
     """
     waiting, alone = deque(range(len(jobs))), deque[int]()
     deaths = Counter[int]()
@@ -165,7 +171,7 @@ def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMP
     running: dict[Future[Any], int] = {}
     try:
         while waiting or alone or running:
-            for index in _next_jobs(executor, waiting, alone, len(running)):
+            for index in _next_jobs(executor, waiting, alone, len(running), is_done):
                 running[executor.submit(jobs[index].function, *jobs[index].arguments)] = index
             ended, _ = wait(running, POLL_INTERVAL, return_when=FIRST_COMPLETED)
             for future in ended:
@@ -189,10 +195,16 @@ def try_jobs(executor: Executor, jobs: Sequence[Job], attempts: int = MAX_ATTEMP
             future.cancel()
 
 
-def _next_jobs(executor: Executor, waiting: deque[int], alone: deque[int], running: int) -> list[int]:
+def _next_jobs(
+    executor: Executor, waiting: deque[int], alone: deque[int], running: int, is_done: Callable[[int], bool]
+) -> list[int]:
     """Jobs to start now: those that wait, and then, one at a time, those that must be alone."""
     if waiting:
-        return [waiting.popleft() for _ in range(min(len(waiting), executor.capacity() - running))]
+        free, chosen = executor.capacity() - running, list[int]()
+        while waiting and len(chosen) < free:
+            index = waiting.popleft()
+            chosen += [] if is_done(index) else [index]
+        return chosen
     executor.capacity()  # raises where there are no workers any more
     return [alone.popleft()] if alone and not running else []
 

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from segprep.errors import OptionError
-from segprep.workers.jobs import Workers
+from segprep.workers.jobs import InProcess, Job, Workers, try_jobs
 from segprep.workers.processes import Processes
 
 
@@ -33,6 +33,13 @@ def test_no_workers_are_an_option_error():
 def test_opencv_uses_one_thread_in_a_worker_process():
     with closing(Processes(1)) as processes:
         assert processes.submit(cv2.getNumThreads).result() == 1
+
+
+def test_a_job_that_another_run_has_done_is_not_started():
+    started = []
+    jobs = [Job(str(number), started.append, (number,)) for number in range(6)]
+    results = try_jobs(InProcess(), jobs, is_done=lambda index: index in {0, 3, 5} or index - 1 in started)
+    assert [index for index, _ in results] == started == [1, 4]
 
 
 IMPORTS = """
