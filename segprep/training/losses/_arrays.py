@@ -47,7 +47,7 @@ def foreground(xp: Any, name: str, prediction: Array, target: Array, weights: Ar
         )
         raise OptionError(f"target: shape {tuple(target.shape)}, {name} {shape}; must be equal: {hint}")
     known = _known(xp, "target", target, or_floats=True)
-    truth = target if xp.isdtype(target.dtype, "real floating") else target > 0
+    truth = target if xp.isdtype(target.dtype, "real floating") else target != 0  # uint16 has no > in PyTorch
     weights = pixel_weights(xp, prediction, shape, weights, known)
     return xp.where(weights != 0, xp.astype(truth, prediction.dtype), 0), weights
 

@@ -54,9 +54,13 @@ def dice_cross_entropy(
     >>> dice_cross_entropy(logits, target, np.array([[1.0, 5.0]])).round(3)
     np.float64(0.0)
     """
-    binary = target.ndim == logits.ndim
-    entropy = (binary_cross_entropy if binary else cross_entropy)(logits, target, weights)
     xp = _arrays.namespace(logits=logits, target=target, weights=weights)
-    known = None if weights is None else xp.astype(weights != 0, weights.dtype)
+    logits = _arrays.floating(xp, "logits", logits)
+    binary = target.ndim == logits.ndim
+    _, known = (_arrays.foreground if binary else _arrays.class_codes)(xp, "logits", logits, target, weights)
+    known = known != 0
+    logits = xp.where(known if binary else known[..., None, :, :], logits, 0)
+    entropy = (binary_cross_entropy if binary else cross_entropy)(logits, target, weights)
     probabilities = (sigmoid if binary else softmax)(logits)
-    return entropy + dice * dice_loss(probabilities, target, known, smooth=smooth, per_image=per_image)
+    alike = xp.astype(known, logits.dtype)
+    return entropy + dice * dice_loss(probabilities, target, alike, smooth=smooth, per_image=per_image)

@@ -58,6 +58,7 @@ def dice_loss(
     >>> dice_loss(probabilities, target, smooth=0)
     np.float64(0.5)
     """
+    _check_costs(smooth=smooth)
     xp, sums = _sums(probabilities, target, weights, per_image=per_image)
     losses = _tversky(xp, sums, (0.5, 0.5), smooth / 2)
     return over_regions(xp, losses, reduction, foreground=target.ndim == probabilities.ndim)
@@ -108,8 +109,7 @@ def tversky_loss(
     >>> tversky_loss(probabilities, target, alpha=0, beta=1, smooth=0)  # false positives are free
     np.float64(0.5)
     """
-    if alpha < 0 or beta < 0:
-        raise OptionError(f"alpha={alpha}, beta={beta}: must be at least 0")
+    _check_costs(alpha=alpha, beta=beta, smooth=smooth)
     xp, sums = _sums(probabilities, target, weights, per_image=per_image)
     losses = _tversky(xp, sums, (alpha, beta), smooth)
     return over_regions(xp, losses, reduction, foreground=target.ndim == probabilities.ndim)
@@ -198,10 +198,14 @@ def regions(xp: Any, name: str, prediction: Array, target: Array, weights: Array
     return xp.where(weights != 0, prediction, 0), truth, weights
 
 
+def _check_costs(**costs: float) -> None:
+    for name, value in costs.items():
+        if not value >= 0:
+            raise OptionError(f"{name}={value}: must be at least 0")
+
+
 def _tversky(xp: Any, sums: tuple[Array, Array, Array], costs: tuple[float, float], smooth: float) -> Array:
     """Tversky loss of each class."""
-    if not smooth >= 0:
-        raise OptionError(f"smooth={smooth}: must be at least 0")
     both, false, missed = sums
     wrong = costs[0] * false + costs[1] * missed
     return _arrays.ratio(xp, wrong, both + wrong + smooth)
