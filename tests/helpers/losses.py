@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from inspect import signature
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -118,3 +119,32 @@ VARIANTS = [
     Case("generalised_iou_loss", "boxes", {"corners": True}),
     Case("dice_cross_entropy", "classes", {"dice": 0.3, "smooth": 5, "per_image": True}),
 ]
+
+REFERENCES = Path(__file__).parents[1] / "training" / "losses" / "references.json"
+"""Values of other libraries, made by make_references.py beside it."""
+
+
+def referenced(arrays):
+    """Losses of segprep that other libraries have too: name of the loss, and its value, by the name of the reference."""
+    data = {name: np.array(values) for name, values in arrays.items()}
+    z, zc, w, y, classes = (data[name] for name in ("logits", "class_logits", "weights", "foreground", "classes"))
+    ignoring, p, pc = data["ignoring"].astype(np.uint8), probabilities(z, None), probabilities(zc, -3)
+    class_weights = np.array([0.5, 1, 3])[np.where(ignoring == 255, 0, ignoring)]
+    return {
+        "torch binary_cross_entropy_with_logits, sum": losses.binary_cross_entropy(z, y, w, reduction="sum"),
+        "torch cross_entropy, mean": losses.cross_entropy(zc, ignoring),
+        "torch cross_entropy, class weights": losses.cross_entropy(zc, ignoring, class_weights),
+        "torchvision sigmoid_focal_loss": losses.binary_focal_loss(z, y),
+        "torchvision generalized_box_iou_loss": losses.generalised_iou_loss(
+            data["boxes"], data["true_boxes"], corners=True
+        ),
+        "monai FocalLoss, softmax": losses.focal_loss(zc, classes, gamma=1.5),
+        "monai DiceLoss, sigmoid, batch": losses.dice_loss(p, y),
+        "monai DiceLoss, softmax, per image": losses.dice_loss(pc, classes, smooth=0, per_image=True),
+        "monai GeneralizedDiceLoss, both classes": losses.generalised_dice_loss(p, y),
+        "monai GeneralizedDiceLoss, softmax, per image": losses.generalised_dice_loss(pc, classes, per_image=True),
+        "monai TverskyLoss, softmax": losses.tversky_loss(pc, classes),
+        "smp LovaszLoss, binary": losses.lovasz_hinge(z, y),
+        "smp LovaszLoss, multiclass": losses.lovasz_softmax(pc, classes),
+        "smp LovaszLoss, multiclass, ignore 255": losses.lovasz_softmax(pc, ignoring),
+    }

@@ -68,7 +68,7 @@ def cross_entropy(
         Class codes below C, such as the stored classes or boundaries, of any integer type. The maximum of an unsigned
         type and negative codes are ignored.
     weights : (..., H, W) array, optional
-        Weight of each pixel, such as the stored weights, which include class weights, or ``class_weights[classes]``;
+        Weight of each pixel, such as the stored weights, which include class weights;
         pixels of weight 0 are ignored. Default: 1.
     reduction : {"mean", "sum", "none"}
         Sum of w l over the sum of w; sum of w l; or w l of each pixel.

@@ -144,8 +144,8 @@ def _extension(xp: Any, errors: Array, truth: Array, weights: Array, *, per_imag
     )
     true, false = weights * truth, weights * (1 - truth)
     size = xp.sum(true, axis=-1, keepdims=True)
-    left = size - xp.cumulative_sum(true, axis=-1)
-    union = size + xp.cumulative_sum(false, axis=-1)
+    # all libraries have it; the `cumulative_sum` of array_api_compat makes torch.compile warn
+    left, union = size - xp.cumsum(true, axis=-1), size + xp.cumsum(false, axis=-1)
     before = union - false
     step = xp.where(before > 0, _arrays.ratio(xp, false * left, union * before), xp.astype(union > 0, union.dtype))
     return xp.sum(errors * (_arrays.ratio(xp, true, union) + xp.where(false > 0, step, 0)), axis=-1)

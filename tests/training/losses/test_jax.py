@@ -6,7 +6,15 @@ from helpers.losses import CASES
 from numpy.testing import assert_allclose
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
-every = pytest.mark.parametrize("case", CASES, ids=str)
+LATER = [case for case in CASES if case.name in {earlier.name for earlier in CASES[: CASES.index(case)]}]
+"""Cases of a loss that another case has compiled, for another kind of truth."""
+OF_PIXELS = [case for case in CASES if case.truth != "boxes"]
+
+
+def some_slow(slow, cases=CASES):
+    """Parametrize over cases, of which some are slow."""
+    cases = [pytest.param(case, marks=[pytest.mark.slow] * (case in slow), id=str(case)) for case in cases]
+    return pytest.mark.parametrize("case", cases)
 
 
 def arrays_of(case, seed, **options):
@@ -16,7 +24,7 @@ def arrays_of(case, seed, **options):
     return tuple(None if array is None else jax.numpy.asarray(array) for array in (prediction, truth, weights))
 
 
-@every
+@some_slow(LATER)
 def test_value_and_gradient_compiled_together_equal_those_of_numpy_and_pytorch(case):
     arrays = arrays_of(case, 1)
     loss, gradient = jax.jit(jax.value_and_grad(case.loss))(*arrays)
@@ -28,10 +36,8 @@ def test_value_and_gradient_compiled_together_equal_those_of_numpy_and_pytorch(c
     assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
-@every
+@some_slow([case for case in OF_PIXELS if case.name not in ("cross_entropy", "lovasz_hinge")], OF_PIXELS)
 def test_ignored_pixels_have_gradient_0_and_without_others_the_loss_is_0(case):
-    if case.truth == "boxes":
-        pytest.skip("boxes have no pixels")
     prediction, truth, _ = arrays_of(case, 2, ignored=0)
     compiled = jax.jit(jax.value_and_grad(case.loss))
     weights = np.ones((2, 3, 4), np.float32)
