@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segprep.arrays import LabelArray
+from segprep.arrays import CountArray, LabelArray
 
 
 def touching_pairs(planes: LabelArray) -> int:
@@ -12,6 +12,18 @@ def touching_pairs(planes: LabelArray) -> int:
     --------
     >>> touching_pairs(np.array([[[1, 1, 0, 3], [2, 0, 0, 3], [0, 3, 3, 3]]], np.int32))
     2
+    """
+    return len(list_touching(planes))
+
+
+def list_touching(planes: LabelArray) -> CountArray:
+    """Pairs of instances that `touching_pairs` counts, shape (T, 2), int64: the smaller label first, in ascending order.
+
+    Examples
+    --------
+    >>> list_touching(np.array([[[1, 1, 0, 3], [2, 0, 0, 3], [0, 3, 3, 3]]], np.int32))
+    array([[1, 2],
+           [2, 3]])
     """
     pairs = []
     for plane in planes:
@@ -25,4 +37,5 @@ def touching_pairs(planes: LabelArray) -> int:
             touch = (here != there) & (here > 0) & (there > 0)
             low, high = np.minimum(here[touch], there[touch]), np.maximum(here[touch], there[touch])
             pairs.append(low.astype(np.int64) << 32 | high)
-    return len(np.unique(np.concatenate(pairs)))
+    found = np.unique(np.concatenate(pairs))
+    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)

@@ -1,0 +1,1 @@
+"""Training on stores, and what it led to: metrics of predictions."""
