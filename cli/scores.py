@@ -21,8 +21,8 @@ def scores_text(found: Evaluation) -> str:
     at, panoptic = found.at_threshold, found.panoptic["all"]
     share = f" ({found.separated_pairs / found.touching_pairs:.0%})" if found.touching_pairs else ""
     lines = [
-        f"{found.predictions} against {found.truth}: {render.counted(found.images, 'image')}, {found.true_instances:,} true and "
-        f"{found.predicted_instances:,} predicted instances",
+        f"{found.predictions} against {found.truth}: {render.counted(found.images, 'image')}, "
+        f"{found.true_instances:,} true and {found.predicted_instances:,} predicted instances",
         f"mean AP 0.50:0.95   {found.mean_ap:.4f}",
         f"at IoU {at.threshold:<12g} precision {at.precision:.4f}, recall {at.recall:.4f}, F1 {at.f1:.4f}, AP {at.ap:.4f}",
         f"panoptic quality    {panoptic.pq:.4f} (SQ {panoptic.sq:.4f}, RQ {panoptic.rq:.4f})",

@@ -253,6 +253,10 @@ def _numbered(instances: Instances) -> _Numbered:
         count = len(instances.classes)
         return _Numbered(instances.planes, np.arange(count), instances.classes.astype(np.int64))
     planes = as_planes(instances)
+    if len(planes) > 1:
+        present, planes_of = np.unique(np.concatenate([np.unique(plane) for plane in planes]), return_counts=True)
+        if wrong := present[(planes_of > 1) & (present > 0)].tolist():
+            raise OptionError(f"labels: {wrong[0]} is in {planes_of[present == wrong[0]][0]} planes; must be in one")
     labels = np.arange(int(planes.max()) + 1) if planes.max() <= planes.size else None
     if labels is None:
         labels, numbers = np.unique(np.append(planes.ravel(), 0), return_inverse=True)
