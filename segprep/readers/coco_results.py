@@ -3,6 +3,7 @@
 They are predictions, so no reader finds them: ids of images and classes have a meaning beside their ground truth alone.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from segprep.readers._coco import Id, annotation_crop, plain, shown
 from segprep.readers._json import decode_file, first_character, has_keys, mapped
 from segprep.readers._reader import Instance, ReadOptions, mask_from_instances
 
+_EMPTY = re.compile(rb"\s*\[\s*\]\s*")
 MOST_NAMED = 3
 """Unknown ids that a message names."""
 _OTHER_SIZE = "size differs from the image's"
@@ -72,11 +74,11 @@ class ResultRef(msgspec.Struct, frozen=True):
 
 
 def is_results(path: AnyPath) -> bool:
-    """True if a file looks like a list of results."""
+    """True if a file looks like a list of results, which may be empty."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     text = mapped(path)
-    return first_character(text) == b"[" and has_keys(text, "image_id")
+    return first_character(text) == b"[" and (has_keys(text, "image_id") or _EMPTY.fullmatch(text[:64]) is not None)
 
 
 def read_results(
