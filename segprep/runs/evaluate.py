@@ -354,9 +354,9 @@ def _compare_batch(
                 "of the truth"
             )
         problems = [
-            ProblemInfo(item.kind, pair.truth.key, item.where, item.left_out)
-            for mask in (truth, prediction)
-            if mask is not None
+            ProblemInfo(item.kind, ref.key, item.where, item.left_out)
+            for ref, mask in zip(pair, (truth, prediction), strict=True)
+            if ref is not None and mask is not None
             for item in mask.problems
         ]
         results.append((image_result(pair.truth.key, truth, prediction, measures), problems))

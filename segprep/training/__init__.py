@@ -1,1 +1,4 @@
-"""Training on stores, and what it led to: metrics of predictions."""
+"""Training on stores, and what it led to: metrics of predictions.
+
+`segprep.runs.evaluate` is the verb that uses the metrics, so this package lies below `segprep.runs`, not beside it.
+"""
