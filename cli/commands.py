@@ -11,6 +11,7 @@ COMMANDS = {
     "verify": "Check that STORE is complete and undamaged; --repair rewrites what is not.",
     "classes": "Print the class weights of STORE for a loss.",
     "split": "Change the train/val/test split of STORE.",
+    "evaluate": "Compare the instances in PREDICTIONS with those in TRUTH.",
     "formats": "List the formats and layouts of DATA that are read.",
 }
 """First line of each command's help."""

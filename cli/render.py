@@ -25,7 +25,7 @@ from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import setting_names
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import StoreInfo, TargetInfo, stored_target, target_types, train_counts
+from segprep.store.schema import ProblemInfo, StoreInfo, TargetInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
 from segprep.targets import Border, Target, Weights
 from segprep.targets.target import fit
@@ -60,7 +60,7 @@ def store_json(path: AnyPath, info: StoreInfo) -> str:
 def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str:
     """Summary of a store after a run."""
     targets = ", ".join(target.name for target in info.targets)
-    counts = f"{_count(info.masks, 'mask')}, {_count(info.instances, 'instance')}"
+    counts = f"{counted(info.masks, 'mask')}, {counted(info.instances, 'instance')}"
     contents = f"{counts}, {targets}, {_megabytes(bytes_on_disk(path))}"
     if info.status == "complete" and not has_written:
         return f"{path} is up to date: nothing to do ({contents})"
@@ -86,7 +86,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             "",
             f"code  {'class':<{NAME_WIDTH}}{'instances':>12}{'pixels':>16}",
             *(
-                f"{entry.code:>4}  {_cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
+                f"{entry.code:>4}  {cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
                 for entry in info.classes
             ),
             *(f"warning: {in_options(line)}" for line in (*warnings(info), *doubts(info), *split_warnings(path, info))),
@@ -98,13 +98,7 @@ def warnings(info: StoreInfo) -> Iterator[str]:
     """A notice of foreground masks, and one line for each kind of problem and each doubt about class weights."""
     if line := notice(info):
         yield line
-    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in info.problems):
-        alike = [problem for problem in info.problems if (problem.kind, problem.left_out) == (kind, left_out)]
-        wheres = some((_problem(problem.key, problem.where) for problem in alike), most=NAMED)
-        if kind == LEFT_OUT:
-            yield f"{_count(len(alike), 'mask')} left out: {wheres}"
-        else:
-            yield f"{kind}: {f'{len(alike):,} left out: ' if left_out else ''}{wheres}"
+    yield from problem_lines(info.problems)
     if info.instances == 0:
         yield "there is no instance in any mask"
     for target in info.targets:
@@ -119,6 +113,17 @@ def advice(info: StoreInfo) -> Iterator[str]:
         yield touching_notice(info.touching_pairs)
 
 
+def problem_lines(problems: Sequence[ProblemInfo]) -> Iterator[str]:
+    """One line for each kind of problem."""
+    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in problems):
+        alike = [problem for problem in problems if (problem.kind, problem.left_out) == (kind, left_out)]
+        wheres = some((_problem(problem.key, problem.where) for problem in alike), most=NAMED)
+        if kind == LEFT_OUT:
+            yield f"{counted(len(alike), 'mask')} left out: {wheres}"
+        else:
+            yield f"{kind}: {f'{len(alike):,} left out: ' if left_out else ''}{wheres}"
+
+
 def _problem(key: str, where: str) -> str:
     """Place of a problem; a message that begins with the file of the mask needs no key."""
     return where if f"/{key}/" in f"/{where.partition(': ')[0]}/" else f"{key}: {where}"
@@ -127,33 +132,33 @@ def _problem(key: str, where: str) -> str:
 def write_problems(path: Path, info: StoreInfo) -> None:
     """Write one JSON object per line for each problem."""
     lines = [msgspec.json.encode(problem) for problem in info.problems]
-    with _written(path):
+    with written(path, "problems"):
         path.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def check_writable(path: Path) -> None:
-    """Raise StorageError if a file cannot be written; its contents stay."""
+def check_writable(path: Path, name: str = "problems") -> None:
+    """Raise StorageError if the file of an option cannot be written; its contents stay."""
     is_new = not path.exists()
-    with _written(path):
+    with written(path, name):
         path.open("ab").close()
         if is_new:
             path.unlink()
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Context in which the file of the problems is written."""
+def written(path: Path, name: str) -> Iterator[None]:
+    """Context in which the file of the option `name` is written."""
     try:
         yield
     except OSError as error:
-        raise StorageError(f"problems={str(path)!r}: cannot be written: {error.strerror}") from error
+        raise StorageError(f"{name}={str(path)!r}: cannot be written: {error.strerror}") from error
 
 
 def report_text(report: CheckReport) -> str:
     """Contents of a data set, and every problem, by kind."""
     classes = [f"{escape_controls(entry.name)} ({entry.instances:,})" for entry in report.classes if entry.instances]
     lines = [
-        f"{report.source}: {report.format}: {_count(report.masks, 'mask')}, {_count(report.instances, 'instance')}, "
+        f"{report.source}: {report.format}: {counted(report.masks, 'mask')}, {counted(report.instances, 'instance')}, "
         f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
         f"sizes    {some([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
         f"classes  {some(classes) or 'no instance of any class'}",
@@ -165,7 +170,7 @@ def report_text(report: CheckReport) -> str:
     if not report.problems:
         return _joined([*lines, "no problems found"])
     masks = len({problem.key for problem in report.problems})
-    return _joined([*lines, f"{_count(len(report.problems), 'problem')} in {_count(masks, 'mask')}"])
+    return _joined([*lines, f"{counted(len(report.problems), 'problem')} in {counted(masks, 'mask')}"])
 
 
 def findings_text(report: VerifyReport) -> str:
@@ -174,13 +179,13 @@ def findings_text(report: VerifyReport) -> str:
     lines += [f"{name}: values not checked: not part of segprep; check them in Python" for name in report.unchecked]
     if report.findings:
         end = (
-            f"damaged: {_count(len(report.findings), 'problem')}. "
+            f"damaged: {counted(len(report.findings), 'problem')}. "
             f"Repair it with: segprep verify {report.store} --repair DATA"
         )
     else:
-        again = f", {_count(report.compared, 'mask')} computed again" if report.compared else ""
+        again = f", {counted(report.compared, 'mask')} computed again" if report.compared else ""
         end = (
-            f"undamaged: {_count(report.shards, 'shard')}, {_count(report.objects, 'object')}, "
+            f"undamaged: {counted(report.shards, 'shard')}, {counted(report.objects, 'object')}, "
             f"{_megabytes(report.bytes)}{again}"
         )
     return _joined([*lines, f"{report.store}: {end}"])
@@ -205,7 +210,7 @@ def split_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
             (train, there, "train", info.splits[code]),
         ):
             if (split_of == code).any() and (lost := names[have & ~lack]).size:
-                yield f"{_count(lost.size, 'class', 'classes')} of {has} without a pixel in {lacks}: {some(lost, most=NAMED)}"
+                yield f"{counted(lost.size, 'class', 'classes')} of {has} without a pixel in {lacks}: {some(lost, most=NAMED)}"
 
 
 def class_warnings(
@@ -266,7 +271,7 @@ def splits_text(path: AnyPath, info: StoreInfo) -> str:
 def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
     """Vector to paste, and a line for each class."""
     lines = [
-        f"{entry.code:>4}  {_cell(entry.name)} {weight:.6g}" for entry, weight in zip(info.classes, vector, strict=True)
+        f"{entry.code:>4}  {cell(entry.name)} {weight:.6g}" for entry, weight in zip(info.classes, vector, strict=True)
     ]
     return _joined([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
 
@@ -312,13 +317,14 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def _cell(name: str) -> str:
+def cell(name: str) -> str:
     """Name in a column; an ellipsis marks what does not fit."""
     name = escape_controls(name)
     return f"{name if len(name) < NAME_WIDTH else name[: NAME_WIDTH - 2] + '…':<{NAME_WIDTH}}"
 
 
-def _count(number: int, noun: str, plural: str = "") -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Number and noun, in the singular for 1."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segprep.runs.check import check as check
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
+    from segprep.runs.evaluate import evaluate as evaluate
     from segprep.runs.preprocess import preprocess as preprocess
     from segprep.runs.repair import repair as repair
     from segprep.runs.resplit import resplit as resplit
@@ -58,6 +59,7 @@ _NAMES = {
     "runs.repair": ("repair",),
     "runs.resplit": ("resplit",),
     "runs.describe": ("describe", "class_weights"),
+    "runs.evaluate": ("evaluate",),
     "store.dataset": ("open",),
     "store.schema": ("StoreInfo",),
     "readers": ("find", "MaskSet", "Reader", "ReadOptions"),

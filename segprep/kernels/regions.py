@@ -45,9 +45,14 @@ def regions(planes: LabelArray, count: int) -> Regions:
     >>> two.areas, two.boxes.tolist(), two.planes
     (array([0, 3, 2]), [[0, 0, 0, 0], [0, 1, 2, 2], [1, 1, 1, 2]], array([0, 0, 1], dtype=int32))
     """
+    return regions_of_runs(label_runs(planes), planes.shape[1:], count)
+
+
+def label_runs(planes: LabelArray) -> NDArray[np.int32]:
+    """Label and length of each run of equal labels, shape (R, 2), row by row and plane by plane; `planes` is (K, H, W)."""
     planes = np.ascontiguousarray(planes)
     runs = np.empty((planes.size, 2), np.int32)  # the system allocates only the memory that is written
-    return regions_of_runs(runs[: _find_runs(planes, runs)].copy(), planes.shape[1:], count)
+    return runs[: _find_runs(planes, runs)].copy()
 
 
 def regions_of_runs(runs: NDArray[np.int32], shape: tuple[int, ...], count: int) -> Regions:

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.arrays import CountArray, LabelArray
 from segprep.kernels.compiled import compiled
+from segprep.kernels.regions import label_runs
 from segprep.masks.mask import InstanceMask
 
 
@@ -19,9 +21,26 @@ def touching_pairs(mask: InstanceMask) -> int:
     >>> touching_pairs(InstanceMask(planes, np.array([0, 1, 1, 1], np.int32)))
     2
     """
-    runs = mask.regions.runs
+    return len(_pairs(mask.regions.runs, mask.shape))
+
+
+def list_touching(planes: LabelArray) -> CountArray:
+    """Pairs of labels that touch in planes (K, H, W), shape (T, 2), int64: the smaller label first, in ascending order.
+
+    Examples
+    --------
+    >>> list_touching(np.array([[[1, 1, 0, 3], [2, 0, 0, 3], [0, 3, 3, 3]]], np.int32))
+    array([[1, 2],
+           [2, 3]])
+    """
+    found = _pairs(label_runs(planes), planes.shape[1:])
+    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)
+
+
+def _pairs(runs: NDArray[np.int32], shape: tuple[int, ...]) -> CountArray:
+    """Pairs of labels that touch in the runs of planes of height and width `shape`, each as one number, in ascending order."""
     pairs = np.empty(5 * len(runs), np.int64)  # only what is written takes memory
-    return len(np.unique(pairs[: _find_pairs(runs, *mask.shape, pairs)]))
+    return np.unique(pairs[: _find_pairs(runs, shape[0], shape[1], pairs)])
 
 
 @compiled

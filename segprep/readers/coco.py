@@ -53,7 +53,7 @@ class CocoRef(msgspec.Struct, frozen=True):
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
     `sides` are height and width as they stand in the file; `codes` has the class codes of all its categories.
-    `image` is the image itself, if it is known.
+    `image` is the image itself, if it is known; `id` is the image's id, by which results refer to it.
     """
 
     key: str
@@ -64,11 +64,16 @@ class CocoRef(msgspec.Struct, frozen=True):
     codes: _coco.Numbers
     options: ReadOptions
     image: AnyPath | None = None
+    id: int | str | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels; InputError if the file gives none."""
+        return _coco.image_shape(f"{self.file}: image {self.key}", self.sides)
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
-        where = f"{self.file}: image {self.key}"
-        shape = _coco.image_shape(where, self.sides)
+        where, shape = f"{self.file}: image {self.key}", self.shape
         problems = [_problem(annotation, self.codes) for annotation in self.annotations]
         listed = problems.count(None)
         return mask_from_instances(where, shape, self._instances(shape, problems), self.options, listed=listed)
@@ -241,7 +246,16 @@ def _refs(
         name = _name(image, file)
         path = images.of(name, near) if images else None
         refs.append(
-            CocoRef(*source.named(name), file, (image.height, image.width), tuple(annotations), codes, options, path)
+            CocoRef(
+                *source.named(name),
+                file,
+                (image.height, image.width),
+                tuple(annotations),
+                codes,
+                options,
+                path,
+                plain(image.id),
+            )
         )
     doubts = repeated_ids(document) + names_outside(document)
     if options.crowd == "ignore":

@@ -92,7 +92,7 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify"]
+Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate"]
 
 
 class Progress(Protocol):

@@ -26,6 +26,7 @@ from benchmarks.measure import (
 from helpers.commands import COMMAND
 
 import segprep
+from segprep.training.metrics import boundary_f, iou_matrix, mean_ap, overlaps, separated_pairs
 
 COINS = Path(__file__).parents[2] / "examples" / "coins"
 MANY = [(1024, 1024, count) for count in (0, 50, 500, 5_000, 50_000)]
@@ -242,7 +243,52 @@ def _npz_bytes(sample, names):
     return len(file.getvalue())
 
 
-PARTS = {part.__name__: part for part in (kernels, png, loader, run, start, index, size)}
+def metrics(_settings) -> Iterator[Comparison]:
+    """IoU of all pairs of instances, and all scores of an image; dense masks are multiplied in blocks of pixels."""
+    for side, count in ((256, 50), (1024, 500)):
+        truth = discs(side, side, count)[0]
+        prediction = np.roll(truth, 3, axis=1)
+        masks = [labels.ravel() == np.arange(1, count + 1)[:, np.newaxis] for labels in (truth, prediction)]
+        times = least_cpu(
+            {
+                "segprep, IoU": partial(_own_iou, truth, prediction),
+                "mean AP": partial(mean_ap, truth, prediction),
+                "boundary F": partial(boundary_f, truth, prediction),
+                "separated pairs": partial(separated_pairs, truth, prediction),
+                "IoU by bincount": partial(_table_iou, truth, prediction),
+            }
+        )
+        start = time.process_time()
+        dense = _dense_iou(*masks)
+        times["IoU of dense masks"] = 1000 * (time.process_time() - start)  # once: it takes seconds
+        np.testing.assert_allclose(dense, iou_matrix(truth, prediction), rtol=1e-5)
+        yield Comparison("metrics: CPU time", f"{side}x{side}, {count} instances", "ms", times)
+
+
+def _own_iou(truth, prediction):
+    return overlaps(truth, prediction).iou
+
+
+def _dense_iou(true, predicted, block=2**14):
+    """IoU of masks of shape (N, pixels) and (M, pixels)."""
+    shared = np.zeros((len(true), len(predicted)), np.float32)
+    for start in range(0, true.shape[1], block):
+        here, there = (masks[:, start : start + block].astype(np.float32) for masks in (true, predicted))
+        shared += here @ there.T
+    areas = true.sum(axis=1)[:, np.newaxis] + predicted.sum(axis=1)
+    return shared / (areas - shared)
+
+
+def _table_iou(truth, prediction):
+    """IoU by a table of all labels by all others, which `numpy.bincount` fills."""
+    sizes = int(truth.max()) + 1, int(prediction.max()) + 1
+    pairs = truth.ravel().astype(np.int64) * sizes[1] + prediction.ravel()
+    table = np.bincount(pairs, minlength=sizes[0] * sizes[1]).reshape(sizes)
+    areas = table.sum(axis=1, keepdims=True) + table.sum(axis=0)
+    return (table / (areas - table))[1:, 1:]
+
+
+PARTS = {part.__name__: part for part in (kernels, png, loader, run, start, index, size, metrics)}
 
 
 def measured(name, dsb2018, *, is_large) -> Iterator[Comparison | str]:
