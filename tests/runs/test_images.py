@@ -1,5 +1,6 @@
 """Images of the masks in a run: found, given, kept, and restored."""
 
+import json
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -127,12 +128,13 @@ def test_a_renamed_image_is_noticed_and_no_shard_is_written_again(tmp_path):
 
 
 @pytest.fixture
-def earlier(data, images, monkeypatch):
+def earlier(data, monkeypatch):
     """Store without a table of images, as earlier versions made it."""
     with monkeypatch.context() as patch:
         patch.setattr("segprep.runs.preprocess.known_images", lambda *_: None)
         root = run(data)
     assert not (root / "image").exists()
+    assert "images" not in json.loads((root / "zarr.json").read_text("utf-8"))["attributes"]
     return root
 
 
