@@ -3,15 +3,17 @@
 A path in a file of annotations is only looked up among the files that are there, and never followed.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segprep.masks.mask import MaskRef
 from segprep.paths.anypath import AnyPath, is_within, leads_out, name_in, parse_path
+from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listed_once
 from segprep.readers._mask_names import plain_words
 from segprep.readers._reader import MaskSet
@@ -82,12 +84,9 @@ def image_names(masks: MaskSet, data: AnyPath | None, images: AnyPath | None = N
 
 def _given(ref: MaskRef, data: AnyPath | None, images: AnyPath | None) -> str | None:
     """Path of the image that a ref has, if it lies in the folder of the images or of the data; None if it has none."""
-    image: Any = getattr(ref, "image", None)
+    image = getattr(ref, "image", None)
     root = images or (None if data is None else data if data.is_dir() else data.parent)
-    if image is None or root is None:
-        return None
-    file = parse_path(image, "image")
-    name = name_in(root, file) if type(file) is type(root) and is_within(file, root) else ""
+    name = "" if root is None else _path_in(root, image)
     return name if _is_storable(name) else None
 
 
@@ -149,14 +148,17 @@ def _images_in(root: AnyPath, masks: set[str]) -> list[_Place]:
 
 def _own_file(ref: MaskRef, root: AnyPath) -> str:
     """Path of the main file of a mask in a folder; empty if it has none there."""
-    file: Any = next((found for name in ("file", "class_file", "ids") if (found := getattr(ref, name, None))), None)
-    folder, name = getattr(ref, "folder", None), getattr(ref, "name", None)
-    if file is None and folder is not None and isinstance(name, str):
-        file = folder / name
-    if file is None:
+    names = (_path_in(root, getattr(ref, name, None)) for name in ("file", "class_file", "ids"))
+    folder, name = _path_in(root, getattr(ref, "folder", None)), getattr(ref, "name", None)
+    return next(filter(None, names), f"{folder}/{name}" if folder and isinstance(name, str) else "")
+
+
+def _path_in(root: AnyPath, path: object) -> str:
+    """Path relative to a folder; empty for what lies elsewhere, or is no path: the refs of users have any attributes."""
+    if not isinstance(path, str | os.PathLike | BucketPath):
         return ""
-    path = parse_path(file)
-    return name_in(root, path) if type(path) is type(root) and is_within(path, root) else ""
+    file = parse_path(path).absolute()
+    return name_in(root.absolute(), file) if type(file) is type(root) and is_within(file, root) else ""
 
 
 def _folders(path: str) -> frozenset[str]:
