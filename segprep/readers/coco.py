@@ -53,7 +53,8 @@ class CocoRef(msgspec.Struct, frozen=True):
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
     `sides` are height and width as they stand in the file; `codes` has the class codes of all its categories.
-    `image` is the image itself, if it is known; `id` is the image's id, by which results refer to it.
+    `image` is the image itself, if it is known, and `file_name` its name in the file; `id` is the image's id, by which
+    results refer to it.
     """
 
     key: str
@@ -64,6 +65,7 @@ class CocoRef(msgspec.Struct, frozen=True):
     codes: _coco.Numbers
     options: ReadOptions
     image: AnyPath | None = None
+    file_name: str = ""
     id: int | str | None = None
 
     @property
@@ -254,6 +256,7 @@ def _refs(
                 codes,
                 options,
                 path,
+                name,
                 plain(image.id),
             )
         )

@@ -1,9 +1,10 @@
 """All decisions between the scan and the first write, from the statistics of the masks and a file of splits, if any."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from segprep.store.schema import (
     BucketInfo,
     ClassCounts,
     ClassInfo,
+    ImagesInfo,
     StoreInfo,
     exact,
     parameters_of,
@@ -32,10 +34,26 @@ from segprep.store.schema import (
     target_types,
     train_counts,
 )
-from segprep.store.tables import MaskRows, make_tables
+from segprep.store.tables import MaskRows, make_tables, table_names
 from segprep.targets import Target, Weights, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImages:
+    """Images of masks.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        Path of the image of each mask, by its key; empty if it is not known.
+    info : ImagesInfo
+        Where the paths begin.
+    """
+
+    names: Mapping[str, str]
+    info: ImagesInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +81,12 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
     stored: Sequence[Target] = (),
+    images: KnownImages | None = None,
     touching: int | None = None,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
+    Without `images` it has no table of them, as stores of earlier versions.
     A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
     `touching` its number of touching pairs, for masks that were not loaded again.
     """
@@ -82,6 +102,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     for target in fitted:
         check_masks(target, keys, stats)
     digest = scanned.input()
+    names = [images.names.get(key, "") if images else "" for key in keys]
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
@@ -104,9 +125,11 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
+        images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
         touching_pairs=touching if scanned.touching is None else scanned.touching,
     )
-    return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
+    tables = make_tables(MaskRows(keys, stats, layout, split_of, fold_of, names))
+    return Plan(info, layout, fitted, {name: tables[name] for name in table_names(info)})
 
 
 def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:

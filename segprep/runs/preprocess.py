@@ -16,6 +16,7 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
+from segprep.runs.images import kept_images, known_images
 from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.plan import Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
@@ -41,6 +42,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     overwrite: bool = False,
     part: str | tuple[int, int] | None = None,
     reread: bool = False,
+    images: str | os.PathLike[str] | AnyPath | None = None,
     progress: Progress = no_progress,
     **settings: Unpack[Settings],
 ) -> StoreInfo:
@@ -76,6 +78,9 @@ def preprocess(  # noqa: PLR0913 - keywords
     reread : bool
         Load every mask even if no file of the input has a new name, size or time. Only this detects a file that was edited
         in place without a change of size or time.
+    images : path, optional
+        Folder of the images that the masks belong to, matched by name; by default they are looked up in the data. Their
+        paths are stored, for `Dataset.image`.
     progress : Progress
         Called with the stage of the run and the number of masks done.
     **settings
@@ -109,6 +114,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     workers, own_part = Workers.of(workers), chosen_part(part)
     overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     source, root = chosen_data(data, workers), workers.place(store)
+    image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
@@ -121,9 +127,11 @@ def preprocess(  # noqa: PLR0913 - keywords
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
-        name, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
+        name = OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
+        found_images = known_images(masks, path, name, image_folder)
+        journal_of, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
         with (
-            open_journal(root, name, n_classes, own_part, fresh=reread) as journal,
+            open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
             open_executor(workers, len(masks.refs)) as executor,
         ):
             known, instances = _known_stats(state, None if reread else files, masks, rules)
@@ -135,7 +143,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             split_rule, kept = kept_splits(rules.split, state, digest)
             plan_of = partial(
                 plan,
-                OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
+                name,
                 found,
                 instances=instances,
                 split=split_rule,
@@ -143,6 +151,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 canvas=rules.canvas,
                 reading=rules.reading,
                 kept=kept,
+                images=(None if image_folder else kept_images(state, digest)) or found_images,
                 touching=None if state is None else state.info.touching_pairs,
             )
             if state is None:

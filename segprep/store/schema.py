@@ -83,11 +83,22 @@ class ProblemInfo(msgspec.Struct, frozen=True):
     left_out: bool = True
 
 
+class ImagesInfo(msgspec.Struct, frozen=True):
+    """Images of the masks: how many are known, and the name of the folder in which their paths begin.
+
+    That is the data, unless a folder of images was given; it is a file if the paths begin beside it, and empty for refs.
+    """
+
+    folder: str
+    is_given: bool
+    known: int = 0
+
+
 class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Contents of a store, kept as its root attributes.
 
-    `input` is the fingerprint of all masks. `touching_pairs` counts pairs of instances that touch, before any separation; it
-    is None, and not among the attributes, if the store is of a version that did not count them.
+    `input` is the fingerprint of all masks. `images` is None in a store without the table ``image``, and `touching_pairs`,
+    which counts pairs of instances that touch before any separation, in a store of a version that did not count them.
     """
 
     format: int
@@ -108,6 +119,7 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     buckets: tuple[BucketInfo, ...]
     targets: tuple[TargetInfo, ...]
     problems: tuple[ProblemInfo, ...]
+    images: ImagesInfo | None = None
     touching_pairs: int | None = None
 
     def __repr__(self) -> str:
