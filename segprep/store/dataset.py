@@ -317,6 +317,20 @@ class Dataset:
         return np.stack([self._table("height"), self._table("width")], axis=1)[self.rows].astype(np.int64)
 
     @property
+    def buckets(self) -> CountArray:
+        """Index in ``info.buckets`` of the bucket of each mask, shape (n,)."""
+        return self._table("bucket")[self.rows].astype(np.int64)
+
+    @property
+    def shards(self) -> CountArray:
+        """Shard of each mask, counted over all buckets, shape (n,); a target with channels may have smaller ones."""
+        counts = [-(-bucket.rows // bucket.shard_rows) for bucket in self.info.buckets]
+        first = np.append(0, np.cumsum(counts[:-1], dtype=np.int64))
+        rows = np.array([bucket.shard_rows for bucket in self.info.buckets], np.int64)
+        buckets = self.buckets
+        return first[buckets] + self._table("row")[self.rows] // rows[buckets]
+
+    @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
         return self._table("class_pixels")[self.rows].astype(np.int64)
