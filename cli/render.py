@@ -70,6 +70,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             one_line(path, info),
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
             f"splits     {splits_text(path, info)}",
+            f"images     {images_text(info)}",
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",
@@ -235,6 +236,13 @@ def _is_fitted(target: Target, counts: Counts) -> bool:
         return fit(target, counts, counts) == target
     except OptionError:  # as of a class that is absent from the train split now
         return False
+
+
+def images_text(info: StoreInfo) -> str:
+    """Number of masks whose image is known."""
+    if info.images is None:
+        return "not stored, as the store is of an earlier version"
+    return f"{info.images.known:,} of {info.masks:,} known" + f", in {info.images.folder}" * bool(info.images.known)
 
 
 def splits_text(path: AnyPath, info: StoreInfo) -> str:

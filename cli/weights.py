@@ -60,6 +60,13 @@ from .spelling import in_options
     type=click.Path(dir_okay=False, path_type=Path),
 )
 @options.option(
+    "--images",
+    "Input",
+    "Folder of the images that the masks belong to, if they are not in DATA.",
+    metavar="DIR",
+    type=options.PathType(),
+)
+@options.option(
     "--overwrite", "Running", "Replace a STORE made from other masks or settings (default: refuse).", is_flag=True
 )
 @options.option(

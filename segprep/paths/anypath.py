@@ -60,6 +60,17 @@ def is_within(path: AnyPath, folder: AnyPath) -> bool:
     return path.absolute().parts[: len(outer)] == outer
 
 
+def leads_out(name: str) -> bool:
+    r"""True if a name would lead out of the folder of the data as a path: absolute, with a drive, or through ``..``.
+
+    Examples
+    --------
+    >>> [leads_out(name) for name in ("a/b.png", "/a.png", "../a.png", r"C:\a.png", "a..png")]
+    [False, True, True, True, False]
+    """
+    return name[:1] in {"/", "\\"} or name[1:2] == ":" or (".." in name and ".." in re.split(r"[/\\]", name))
+
+
 def name_in(folder: AnyPath, path: AnyPath) -> str:
     """Path relative to a folder around it, with slashes.
 

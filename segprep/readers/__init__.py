@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from segprep.readers._find import READERS as READERS
     from segprep.readers._find import find as find
+    from segprep.readers._paired import ImageNames as ImageNames
+    from segprep.readers._paired import image_names as image_names
+    from segprep.readers._pixels import image_pixels as image_pixels
     from segprep.readers._reader import MAX_INSTANCES as MAX_INSTANCES
     from segprep.readers._reader import MAX_PIXELS as MAX_PIXELS
     from segprep.readers._reader import Crowd as Crowd
@@ -16,9 +19,13 @@ if TYPE_CHECKING:
     from segprep.readers._reader import Reader as Reader
     from segprep.readers._reader import ReadOptions as ReadOptions
 
-_MODULES = {"READERS": "_find", "find": "_find"} | dict.fromkeys(
-    ("MAX_INSTANCES", "MAX_PIXELS", "Crowd", "MaskSet", "ReadOptions", "Reader"), "_reader"
-)
+_MODULES = {
+    "READERS": "_find",
+    "find": "_find",
+    "ImageNames": "_paired",
+    "image_names": "_paired",
+    "image_pixels": "_pixels",
+} | dict.fromkeys(("MAX_INSTANCES", "MAX_PIXELS", "Crowd", "MaskSet", "ReadOptions", "Reader"), "_reader")
 """Module of each name."""
 
 __all__ = [*_MODULES]  # noqa: PLE0604 - strings

@@ -3,7 +3,6 @@
 Names in a file of annotations are only looked up among the files of the data set, never opened as paths.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from segprep.errors import InputError, some
 from segprep.masks.mask import Problem
 from segprep.masks.splits import FOLDERS, file_split
-from segprep.paths.anypath import AnyPath, name_in, without_suffix
+from segprep.paths.anypath import AnyPath, leads_out, name_in, without_suffix
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, below, nearest
 from segprep.readers._image import decode_errors
 from segprep.readers._json import is_json
@@ -103,17 +102,6 @@ class ImagesByName:
         return self._files.get(f"{folders[-1] if folders else near}/{last}") or self._files.get(last)
 
 
-def leads_out(name: str) -> bool:
-    r"""True if a name would lead out of the folder of the data as a path: absolute, with a drive, or through ``..``.
-
-    Examples
-    --------
-    >>> [leads_out(name) for name in ("a/b.png", "/a.png", "../a.png", r"C:\a.png", "a..png")]
-    [False, True, True, True, False]
-    """
-    return name[:1] in {"/", "\\"} or name[1:2] == ":" or (".." in name and ".." in re.split(r"[/\\]", name))
-
-
 def shape_beside(where: str, image: AnyPath | None) -> tuple[int, int]:
     """Height and width of the image that a mask belongs to; raise if there is none."""
     if image is None:
@@ -146,15 +134,25 @@ def image_shape(path: AnyPath) -> tuple[int, int]:
 def image_shapes(path: AnyPath) -> list[tuple[int, int]]:
     """Height and width of an image as viewers show it, and as its pixels are stored if they turn it; by its header alone."""
     with decode_errors(path, "an image"), path.open("rb") as file:
-        start = file.read(4)
-        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-        if opener is None:
-            raise InputError(f"{path}: neither PNG, JPEG, TIFF, BMP, GIF nor WebP, so its size is unknown; convert it")
+        opener = opener_of(path, file.read(4))
         file.seek(0)
         with opener(file) as image:  # not Image.open, which warns of, or refuses, large sizes by its own limit
-            stored = image.height, image.width
-            turned = opener is JpegImageFile and image.getexif().get(_ORIENTATION) in _TURNED
-            return [stored[::-1], stored] if turned else [stored]
+            return shapes_of(image)
+
+
+def opener_of(path: AnyPath, start: bytes) -> type[ImageFile]:
+    """Pillow's reader of an image, by the first four bytes of its file."""
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    if opener is None:
+        raise InputError(f"{path}: neither PNG, JPEG, TIFF, BMP, GIF nor WebP, so its size is unknown; convert it")
+    return opener
+
+
+def shapes_of(image: ImageFile) -> list[tuple[int, int]]:
+    """Height and width of an open image, as in `image_shapes`."""
+    stored = image.height, image.width
+    turned = isinstance(image, JpegImageFile) and image.getexif().get(_ORIENTATION) in _TURNED
+    return [stored[::-1], stored] if turned else [stored]
 
 
 def image_name(name: str) -> str:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from segprep.errors import InputError
 from segprep.masks.mask import Problem
-from segprep.paths.anypath import AnyPath
-from segprep.readers._beside import image_shapes, leads_out
+from segprep.paths.anypath import AnyPath, leads_out
+from segprep.readers._beside import image_shapes
 from segprep.readers._coco import CROWDS, Annotation, Document, shown
 
 Key = TypeVar("Key", bound=Hashable)

@@ -160,7 +160,7 @@ def has_channels(path: AnyPath) -> bool:
     """
     try:
         if path.suffix.lower() in TIFF:
-            with _tiff(path) as tiff:
+            with opened_tiff(path) as tiff:
                 return _channels(tiff) > 1
         with _png(path) as (_, image):
             return image.mode not in _ONE_CHANNEL
@@ -202,7 +202,7 @@ def _equal(path: AnyPath, pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _tiff_values(path: AnyPath, max_pixels: int, allow_grey: bool) -> NDArray[Any]:
     """Values of a TIFF of one page and channel, shape (H, W)."""
-    with _tiff(path) as tiff:
+    with opened_tiff(path) as tiff:
         page = tiff.pages[0]
         is_long = _has_page(tiff, MOST_PAGES)  # even counting the pages takes seconds
         if is_long or len(tiff.pages) > 1 or tiff.series[0].size != page.size or page.imagedepth > 1:
@@ -314,7 +314,7 @@ def _bytes_of_pixels(header: bytes) -> int:
 
 
 @contextmanager
-def _tiff(path: AnyPath) -> Iterator[Any]:
+def opened_tiff(path: AnyPath) -> Iterator[Any]:
     """TIFF whose header is read; errors while it is open are translated."""
     import tifffile  # noqa: PLC0415 - takes 0.1 s, and most data sets hold no TIFF
 

@@ -63,7 +63,7 @@ class Names(NamedTuple):
         found = frozenset(stems)
         plain: dict[tuple[str, ...], list[str]] = {}
         for stem in found:
-            plain.setdefault(_plain(stem), []).append(stem)
+            plain.setdefault(plain_words(stem), []).append(stem)
         return cls(found, {words: same[0] for words, same in plain.items() if words and len(same) == 1})
 
     def match(self, name: str) -> Match | None:
@@ -76,13 +76,13 @@ class Names(NamedTuple):
         [('a_1', ''), ('a_1', '_mask'), ('a', '_leaf'), ('image-7', ''), ()]
         """
         ends = [len(name), *(end for end in range(len(name) - 1, 0, -1) if name[end] in _SEPARATORS)]
-        stem = next((name[:end] for end in ends if name[:end] in self.stems), None) or self.plain.get(_plain(name))
+        stem = next((name[:end] for end in ends if name[:end] in self.stems), None) or self.plain.get(plain_words(name))
         if stem is None:
             return None
         return Match(stem, name[len(stem) :] if name.startswith(stem) else "")
 
 
-def _plain(name: str) -> tuple[str, ...]:
+def plain_words(name: str) -> tuple[str, ...]:
     """Words and numbers of a name without those for images and masks."""
     words = re.findall(r"[^\W\d_]+|\d+", name.lower())
     return tuple(word for word in words if word not in MASK_WORDS and word not in _IMAGE_WORDS)

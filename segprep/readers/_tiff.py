@@ -33,6 +33,11 @@ def check_segments(path: AnyPath, page: Any) -> None:
             f"{path}: compressed as {name}; label images are read without compression, or with "
             f"{', '.join(dict.fromkeys(list(_LOSSLESS.values())[1:]))}; save it as one of these"
         )
+    check_lzw(path, page)
+
+
+def check_lzw(path: AnyPath, page: Any) -> None:
+    """Raise an InputError for a page compressed as LZW whose codes the decoder would follow out of its table."""
     if page.compression != _LZW:
         return
     if page.fillorder == _LEAST_SIGNIFICANT_BIT_FIRST or not all(map(follows_lzw, _segments(page))):

@@ -53,7 +53,7 @@ class CocoRef(msgspec.Struct, frozen=True):
 
     Its key is the image's file name, with forward slashes; it begins with the split if several files are one data set.
     `sides` are height and width as they stand in the file; `codes` has the class codes of all its categories.
-    `image` is the image itself, if it is known.
+    `image` is the image itself, if it is known, and `file_name` its name in the file.
     """
 
     key: str
@@ -64,6 +64,7 @@ class CocoRef(msgspec.Struct, frozen=True):
     codes: _coco.Numbers
     options: ReadOptions
     image: AnyPath | None = None
+    file_name: str = ""
 
     def load(self) -> InstanceMask:
         """Rasterise the annotations; invalid ones are left out and recorded as problems."""
@@ -241,7 +242,9 @@ def _refs(
         name = _name(image, file)
         path = images.of(name, near) if images else None
         refs.append(
-            CocoRef(*source.named(name), file, (image.height, image.width), tuple(annotations), codes, options, path)
+            CocoRef(
+                *source.named(name), file, (image.height, image.width), tuple(annotations), codes, options, path, name
+            )
         )
     doubts = repeated_ids(document) + names_outside(document)
     if options.crowd == "ignore":

@@ -19,7 +19,7 @@ from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem
 from segprep.masks.rle import BadRegionError
 from segprep.paths.anypath import AnyPath, name_in
-from segprep.readers._beside import class_names, files_of_images
+from segprep.readers._beside import files_of_images, image_name
 from segprep.readers._json import decode_file, is_object_about, mapped
 from segprep.readers._polygon import FAR
 from segprep.readers._reader import (
@@ -30,6 +30,7 @@ from segprep.readers._reader import (
     ReadOptions,
     drawn,
     mask_from_instances,
+    read_all_or_raise,
     with_split,
 )
 from segprep.readers._shapes import Point, box_crop, circle_crop, erase, not_erased, polygon_crop, trimmed, union
@@ -64,13 +65,17 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True)
 class LabelmeRef:
-    """One JSON file; `labels` are the names of all classes, in the order of their codes."""
+    """One JSON file; `labels` are the names of all classes, in the order of their codes.
+
+    `image_name` is the path of the image, relative to the file, as it stands there.
+    """
 
     key: str
     split: str | None
     file: AnyPath
     labels: tuple[str, ...]
     options: ReadOptions
+    image_name: str = ""
 
     def load(self) -> InstanceMask:
         """Rasterise the shapes; invalid ones are left out and recorded as problems."""
@@ -120,8 +125,12 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
     files = files_of_images(path, ".json", _is_labelme)
     if not files:
         return None
-    labels = class_names(files, _labels)
-    refs = tuple(LabelmeRef(*with_split(name_in(root, file)), file, labels, options) for file in files)
+    contents = read_all_or_raise(files, _labels_and_image)
+    labels = tuple(sorted(set().union(*(content[0] for content in contents if content))))
+    refs = tuple(
+        LabelmeRef(*with_split(key), file, labels, options, content[1] if content else "")
+        for file, content, key in zip(files, contents, (name_in(root, file) for file in files), strict=True)
+    )
     return MaskSet("labelme", class_table((None, label) for label in labels), refs)
 
 
@@ -189,10 +198,11 @@ def _is_labelme(file: AnyPath) -> bool:
     return file.suffix.lower() == ".json" and is_object_about(mapped(file), "shapes", "imagePath")
 
 
-def _labels(file: AnyPath) -> set[str]:
-    """Labels of a file's shapes that are classes."""
+def _labels_and_image(file: AnyPath) -> tuple[set[str], str]:
+    """Labels of a file's shapes that are classes, and the path of its image."""
     document = decode_file(file, _Document, "labelme file")
-    return {entry.label for entry in decodable(document.shapes, _Labelled)} - {_IGNORE, _BACKGROUND}
+    labels = {entry.label for entry in decodable(document.shapes, _Labelled)} - {_IGNORE, _BACKGROUND}
+    return labels, image_name(document.imagePath or "")
 
 
 READER = Reader("labelme", find, reads_one_file=True)

@@ -19,7 +19,7 @@ from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import MANIFEST, ROOT_COPY, NewerFormatError, decode_info, open_existing, read_info
 from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
 from segprep.store.shards import TargetShard, target_shards
-from segprep.store.tables import TABLES, bucket_of, decode_keys, decode_table, layout_of, read_table
+from segprep.store.tables import bucket_of, decode_keys, decode_table, layout_of, read_table, table_names
 from segprep.targets import Target
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ def _missing_metadata(root: AnyPath, info: StoreInfo, objects: dict[str, bytes |
     """Metadata that are missing, for a store whose manifest does not list them."""
     groups = ["instances", *(bucket.name for bucket in info.buckets)]
     arrays = [f"{bucket.name}/{target.name}" for bucket in info.buckets for target in info.targets]
-    paths = [f"{name}/zarr.json" for name in (*groups, *arrays, *TABLES)]
+    paths = [f"{name}/zarr.json" for name in (*groups, *arrays, *table_names(info))]
     missing = {path: "is missing" for path in paths if not (root / path).is_file()}
     data = objects["zarr.json"]
     if isinstance(data, str):

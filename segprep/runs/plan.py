@@ -1,9 +1,10 @@
 """All decisions between the scan and the first write, from the statistics of the masks and a file of splits, if any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,15 +25,32 @@ from segprep.store.schema import (
     BucketInfo,
     ClassCounts,
     ClassInfo,
+    ImagesInfo,
     StoreInfo,
     exact,
     parameters_of,
     target_info,
 )
-from segprep.store.tables import MaskRows, make_tables
+from segprep.store.tables import MaskRows, make_tables, table_names
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
+
+
+@dataclass(frozen=True, eq=False)
+class KnownImages:
+    """Images of masks.
+
+    Attributes
+    ----------
+    names : dict of str to str
+        Path of the image of each mask, by its key; empty if it is not known.
+    info : ImagesInfo
+        Where the paths begin.
+    """
+
+    names: Mapping[str, str]
+    info: ImagesInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +78,11 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     reading: ReadOptions | None = None,
     kept: KeptSplits = (None, None),
     stored: Sequence[Target] = (),
+    images: KnownImages | None = None,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
+    Without `images` it has no table of them, as stores of earlier versions.
     A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store.
     """
     stats, classes = scanned.stats, scanned.masks.classes
@@ -77,6 +97,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     for target in fitted:
         check_masks(target, keys, stats)
     digest = scanned.input()
+    names = [images.names.get(key, "") if images else "" for key in keys]
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
@@ -99,8 +120,10 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         ),
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
+        images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
     )
-    return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
+    tables = make_tables(MaskRows(keys, stats, layout, split_of, fold_of, names))
+    return Plan(info, layout, fitted, {name: tables[name] for name in table_names(info)})
 
 
 def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:

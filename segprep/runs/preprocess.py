@@ -16,6 +16,7 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
+from segprep.runs.images import kept_images, known_images
 from segprep.runs.plan import Plan, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
@@ -40,6 +41,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     overwrite: bool = False,
     part: str | tuple[int, int] | None = None,
     reread: bool = False,
+    images: str | os.PathLike[str] | AnyPath | None = None,
     progress: Progress = no_progress,
     **settings: Unpack[Settings],
 ) -> StoreInfo:
@@ -75,6 +77,9 @@ def preprocess(  # noqa: PLR0913 - keywords
     reread : bool
         Load every mask even if no file of the input has a new name, size or time. Only this detects a file that was edited
         in place without a change of size or time.
+    images : path, optional
+        Folder of the images that the masks belong to, matched by name; by default they are looked up in the data. Their
+        paths are stored, for `Dataset.image`.
     progress : Progress
         Called with the stage of the run and the number of masks done.
     **settings
@@ -107,6 +112,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     workers, own_part = Workers.of(workers), chosen_part(part)
     overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     source, root = chosen_data(data, workers), workers.place(store)
+    image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
@@ -119,6 +125,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
+        name = OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
+        found_images = known_images(masks, path, name, image_folder)
         with open_executor(workers, len(masks.refs)) as executor:
             known, instances = _known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
@@ -129,7 +137,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             split_rule, kept = kept_splits(rules.split, state, digest)
             plan_of = partial(
                 plan,
-                OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode(),
+                name,
                 found,
                 instances=instances,
                 split=split_rule,
@@ -137,6 +145,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 canvas=rules.canvas,
                 reading=rules.reading,
                 kept=kept,
+                images=(None if image_folder else kept_images(state, digest)) or found_images,
             )
             if state is None:
                 planned = plan_of(targets=wanted)

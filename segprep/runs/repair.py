@@ -10,7 +10,8 @@ from segprep.paths.files import exists
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, Reader
 from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
-from segprep.runs.plan import Plan, plan
+from segprep.runs.images import known_images, stored_images
+from segprep.runs.plan import KnownImages, Plan, plan
 from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
 from segprep.runs.settings import Data
 from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
@@ -86,7 +87,7 @@ def _rewrite(
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
         scanned = require_readable(scan(executor, masks, rule, progress), "skip-mask")
-        again = _plan_again(state, source, scanned)
+        again = _plan_again(state, source, scanned, masks)
         paths = {finding.path for finding in damage}
         layout, _ = state.places()
         items = [item for shard in layout.shards() for item in state.shards(layout, shard)]
@@ -103,7 +104,21 @@ def _rewrite(
     return tuple(Finding(path, OTHER) for path, entry in now.items() if state.manifest.get(path, entry) != entry)
 
 
-def _plan_again(state: StoreState, source: Source, scanned: Scan) -> Plan:
+def _images_again(state: StoreState, source: Source, masks: MaskSet) -> KnownImages | None:
+    """Images of the masks of a store, from its table or else from the data; None if it had none."""
+    if state.info.images is None:
+        return None
+    if (stored := stored_images(state)) is not None:
+        return stored
+    if state.info.images.is_given:
+        raise InputError(
+            f"{state.root}: the table of images is damaged, and they are not in the data but in {state.info.images.folder!r}: "
+            "run weights again with this folder as images, and then repair the rest"
+        )
+    return known_images(masks, None if isinstance(source, tuple) else source, state.info.source, None)
+
+
+def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet) -> Plan:
     """Plan of the run that made the store."""
     info, targets = state.info, state.targets
     state.require_carried()
@@ -120,6 +135,7 @@ def _plan_again(state: StoreState, source: Source, scanned: Scan) -> Plan:
         data=None if isinstance(source, tuple) else source,
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
         kept=state.splits(),
+        images=_images_again(state, source, masks),
     )
     for target, stored in zip(targets, info.targets, strict=True):
         now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)

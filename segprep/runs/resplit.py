@@ -18,12 +18,13 @@ from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
 from segprep.runs.plan import Plan, class_infos, split_masks
 from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
-from segprep.store.dataset import Dataset, StoredRef
+from segprep.store.dataset import Dataset
 from segprep.store.layout import Layout
 from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, exact, target_info
 from segprep.store.shards import are_written
-from segprep.store.tables import TABLES, stats_in
+from segprep.store.stored_ref import StoredRef
+from segprep.store.tables import stats_in, table_names
 from segprep.targets import Classes, Labels
 from segprep.targets.target import fit
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
@@ -87,7 +88,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     if keys is None:
         raise IntegrityError(f"{root}: the tables are damaged; repair the store with the data set it was made from")
     _check_written(state, layout, (Labels.name, Classes.name) if refit else [target.name for target in info.targets])
-    tables = {name: state.table(name) for name in TABLES if name not in ("split", "fold")}
+    tables = {name: state.table(name) for name in table_names(info) if name not in ("split", "fold")}
     stats = list(stats_in(tables, len(info.classes)))
     rule, kept = _kept_splits(state, rule)
     if info.status != "complete":

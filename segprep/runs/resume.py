@@ -21,7 +21,7 @@ from segprep.readers import READERS, MaskSet, ReadOptions
 from segprep.runs.audit import StoreState
 from segprep.runs.scan import LEFT_OUT, Scan
 from segprep.store.schema import VERSION, exact
-from segprep.store.tables import TABLES, decode_keys, stats_in
+from segprep.store.tables import decode_keys, stats_in, table_names
 
 
 def stat_fingerprint(data: AnyPath, out: AnyPath) -> str | None:
@@ -94,9 +94,9 @@ def stats_from_store(
         and info.class_table == masks.classes
         and info.problems[: len(of_files)] == of_files
     )
-    if not (is_alike and state.has_these_masks and state.is_intact(*TABLES)):
+    if not (is_alike and state.has_these_masks and state.is_intact(*table_names(info))):
         return {}
-    tables = {name: state.table(name) for name in TABLES}
+    tables = {name: state.table(name) for name in table_names(info)}
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
         return {}

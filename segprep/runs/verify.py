@@ -277,7 +277,7 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
 
 def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
     """Differences between the store and masks that are computed again."""
-    dataset = Dataset(state.root, state.info, incomplete=True)
+    dataset = Dataset(state.root, state.info, incomplete=True, dtype="stored")
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
     problems = dict(run_jobs(executor, jobs))
     changed = [mask.ref.key for index, mask in enumerate(again) if problems[index] is None]

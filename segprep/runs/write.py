@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, StorageError
@@ -23,6 +24,7 @@ from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shards
+from segprep.store.tables import IMAGE
 from segprep.targets.target import computed
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
@@ -49,7 +51,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     jobs, missing, rows = _missing(task)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
-    is_finished = before is not None and before.info == complete and not before.findings and not jobs
+    is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
     if not is_finished:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
@@ -70,6 +72,13 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
         return plan.info
     put_info(root, complete)
     return complete
+
+
+def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
+    """True if a store has the attributes of a plan, and its images, which no attribute shows."""
+    return before.info == complete and (
+        complete.images is None or np.array_equal(before.table(IMAGE), plan.tables[IMAGE])
+    )
 
 
 def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[int]]:

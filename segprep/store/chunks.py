@@ -11,6 +11,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 from itertools import product
+from operator import index as as_integer
 from typing import Any
 
 import google_crc32c
@@ -18,7 +19,7 @@ import numpy as np
 from numcodecs import zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 from segprep.store.encoding import NO_CHUNK, read_form
@@ -35,6 +36,19 @@ _FREED = 16 << 20
 
 Window = tuple[int, int, int, int]
 """Part of a mask: y and x of its upper left pixel, height and width in pixels."""
+
+
+def checked_window(window: Window, shape: tuple[int, int], key: str) -> Window:
+    """Window that a user gives, within the mask `key` of this height and width; OptionError otherwise."""
+    try:
+        y, x, tall, wide = map(as_integer, window)
+    except (TypeError, ValueError):
+        raise OptionError(f"window={window!r}: must be four integers, (y, x, height, width)") from None
+    if not (0 <= y < y + tall <= shape[0] and 0 <= x < x + wide <= shape[1]):
+        raise OptionError(
+            f"window={window!r}: must be (y, x, height, width) within the {shape[0]} x {shape[1]} pixels of {key!r}"
+        )
+    return y, x, tall, wide
 
 
 class _DamageError(ValueError):

@@ -12,21 +12,34 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import CountArray
+from segprep.arrays import CountArray, FloatArray
 from segprep.errors import IntegrityError, OptionError, check_choice
-from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask
-from segprep.masks.rle import runs_bitmap
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
-from segprep.store.chunks import ChunkReader, Window, open_chunks
-from segprep.store.instances import Instances
+from segprep.store.chunks import ChunkReader, Window, checked_window, open_chunks
+from segprep.store.images import ImageFolder, image_folder
+from segprep.store.instances import Instances, mask_of
 from segprep.store.metadata import read_info
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
+from segprep.store.selection import OpenTables
 from segprep.store.shards import array_spec
-from segprep.store.tables import bucket_of, decode_keys, read_table, reading_errors
+from segprep.store.tables import bucket_of, reading_errors
+from segprep.store.values import (
+    ClassWeights,
+    HandedOut,
+    check_handed_out,
+    checked_size,
+    class_vector,
+    class_weighted,
+    handed_out,
+    pad_value,
+    padded,
+)
+from segprep.targets import Border, Classes, Labels
 
-NO_FOLD = 255
+_FIELDS = ("info", "root", "incomplete", "selected", "dtype", "images")
+"""Fields that travel with a pickled `Dataset`."""
 
 
 def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
@@ -35,6 +48,8 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
     split: str | None = None,
     fold: int | None = None,
     incomplete: bool = False,
+    dtype: HandedOut = "float32",
+    images: str | os.PathLike[str] | AnyPath | None = None,
 ) -> "Dataset":
     """Open a store.
 
@@ -46,6 +61,11 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
         As in `Dataset.select`.
     incomplete : bool
         Open a store that is not complete; missing shards read as NaN or as the maximum of their type.
+    dtype : {"float32", "stored"}
+        Return float16 arrays as float32, which OpenCV, SciPy and most losses need, or as they are stored.
+    images : path or None
+        Folder of the images: that which stands for the folder of the data, or for the folder that all images share. By
+        default the data themselves, if they lie beside the store.
 
     Returns
     -------
@@ -80,7 +100,10 @@ def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
         raise IntegrityError(
             f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
         )
-    dataset = Dataset(root, info, incomplete)
+    check_handed_out(dtype)
+    dataset = Dataset(
+        root, info, incomplete, dtype=dtype, images=None if images is None else parse_path(images, "images")
+    )
     return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
 
 
@@ -101,29 +124,36 @@ class Dataset:
         As in `open`.
     selected : tuple of (str or None, int or None)
         Split and fold of each selection that the masks must meet.
+    dtype : str
+        As in `open`.
+    images : AnyPath or None
+        As in `open`.
     """
 
     root: AnyPath
     info: StoreInfo
     incomplete: bool = False
     selected: tuple[tuple[str | None, int | None], ...] = ()
+    dtype: HandedOut = "float32"
+    images: AnyPath | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __repr__(self) -> str:
         selected = "" if len(self) == self.info.masks else f" ({len(self):,} selected)"
-        counts = zip(self.info.splits, np.bincount(self._table("split"), minlength=3), strict=False)
+        counts = zip(self.info.splits, np.bincount(self._tables["split"], minlength=3), strict=False)
         splits = ", ".join(f"{name} {count:,}" for name, count in counts)
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.root, zlib.compress(msgspec.json.encode(self.info)), self.incomplete, self.selected
+        info, *others = (getattr(self, name) for name in _FIELDS)
+        return zlib.compress(msgspec.json.encode(info)), *others
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        root, info, incomplete, selected = state
-        info = msgspec.json.decode(zlib.decompress(info), type=StoreInfo)
-        vars(self).update(root=root, info=info, incomplete=incomplete, selected=selected)
+        info, *others = state
+        vars(self).update(info=msgspec.json.decode(zlib.decompress(info), type=StoreInfo))
+        vars(self).update(zip(_FIELDS[1:], others, strict=True))
 
     def __contains__(self, key: object) -> bool:
         return key in self._index_of
@@ -133,7 +163,12 @@ class Dataset:
         return self.read(index)
 
     def read(
-        self, index: int | str, window: Window | None = None, targets: Sequence[str] | None = None
+        self,
+        index: int | str,
+        window: Window | None = None,
+        targets: Sequence[str] | None = None,
+        *,
+        pad_to: tuple[int, int] | None = None,
     ) -> dict[str, Any]:
         """Key and arrays of one mask, or of a part of it, which takes only the chunks that it meets.
 
@@ -145,6 +180,9 @@ class Dataset:
             y, x, height and width of the part in pixels, within the mask; None reads all of it.
         targets : list of str or None
             Names of the targets to read; None reads every target.
+        pad_to : (int, int) or None
+            Height and width of the arrays in pixels: the lower right is filled as the padding of the store is, with 0 (no
+            instance, no weight), and classes and boundaries with ignore.
 
         Returns
         -------
@@ -154,11 +192,96 @@ class Dataset:
         Raises
         ------
         OptionError
-            If the window does not lie within the mask, or the store has no such target.
+            If the window does not lie within the mask or is larger than `pad_to`, or the store has no such target.
         """
         index = self._position(index)
         names = list(self._targets) if targets is None else list(targets)
-        return {"key": self.keys[index], **self._read(index, names, window)}
+        arrays = self._read(index, names, window)
+        if pad_to is not None and arrays:
+            size = checked_size(pad_to, next(iter(arrays.values())).shape[-2:])
+            arrays = {
+                name: padded(values, size, pad_value(name, self._targets[name].dtype))
+                for name, values in arrays.items()
+            }
+        return {"key": self.keys[index], **arrays}
+
+    def weights(self, index: int | str, class_weights: ClassWeights, window: Window | None = None) -> FloatArray:
+        """U-Net weights by other class weights than the store's, from its targets border and classes.
+
+        Parameters
+        ----------
+        index, window
+            As in `read`.
+        class_weights : str, dict of str to float, or (C,) array
+            Name of a formula, computed from the train split when the store was made; or the weight of each class, by its
+            name or in the order of the codes.
+
+        Returns
+        -------
+        (H, W) float32 array
+            ``w_c + border``, as exact as the type of the stored border; 0 on ignored pixels.
+
+        Raises
+        ------
+        OptionError
+            If the store has no target border, or other classes.
+        """
+        if Border.name not in self._targets:
+            raise OptionError(f"{self.root}: has no target 'border', which this needs; add it by targets='border'")
+        vector = class_vector(self.info, class_weights)
+        arrays = self._read(self._position(index), [Border.name, Classes.name], window)
+        return class_weighted(arrays[Border.name], arrays[Classes.name], vector)
+
+    def image_path(self, index: int | str) -> AnyPath:
+        """File of the image that a mask belongs to, by index or key.
+
+        Raises
+        ------
+        OptionError
+            If the image is not known, or its folder is not: see `open`.
+        InputError
+            If the file is missing, or a link out of the folder.
+        """
+        index = self._position(index)
+        if self.info.images is None:
+            raise OptionError(
+                f"{self.root}: was made by a version that did not store the images; run segprep weights again to add them"
+            )
+        name = self._tables.images[int(self.rows[index])]
+        if not name:
+            raise OptionError(
+                f"{self.root}: the image of {self.keys[index]!r} is not known; preprocess again with images=DIR, their folder"
+            )
+        return self._image_folder.file(name, self.keys[index])
+
+    def image(self, index: int | str, window: Window | None = None) -> NDArray[Any]:
+        """Image that a mask belongs to, or a part of it, for which the complete file is decoded.
+
+        Parameters
+        ----------
+        index, window
+            As in `read`.
+
+        Returns
+        -------
+        (H, W) or (H, W, 3) array
+            Grey values or RGB, mostly uint8, in the type of the file, without alpha; see `segprep.readers.image_pixels`.
+
+        Raises
+        ------
+        OptionError
+            As in `image_path`, or if the window does not lie within the mask.
+        InputError
+            If the file is missing or damaged, or has another size than the mask.
+        """
+        from segprep.readers import image_pixels  # noqa: PLC0415 - half a dozen decoders
+
+        index = self._position(index)
+        height, width = map(int, self.sizes[index])
+        key = self.keys[index]
+        y, x, tall, wide = checked_window(window or (0, 0, height, width), (height, width), key)
+        pixels = image_pixels(self.image_path(index), (height, width), key)
+        return pixels if window is None else pixels[y : y + tall, x : x + wide].copy()
 
     def _position(self, index: int | str) -> int:
         """Index of a mask that is given by its index, which may be negative, or its key."""
@@ -185,34 +308,14 @@ class Dataset:
         for target in targets:
             if target not in self._targets:
                 raise OptionError(f"{self.root}: has no target {target!r}, only {', '.join(self._targets)}")
-        mask = int(self.rows[index])
-        number, row, height, width = (int(self._table(name)[mask]) for name in ("bucket", "row", "height", "width"))
-        if number >= len(self.info.buckets):
-            raise IntegrityError(f"{self.root}: table bucket: mask {mask} is in bucket {number}, which does not exist")
-        bucket = self.info.buckets[number]
-        if row >= bucket.rows or height > bucket.height or width > bucket.width:
-            place = f"{height} x {width} pixels in row {row} of {bucket.rows} of the bucket {bucket.name}"
-            raise IntegrityError(f"{self.root}: tables row, height and width: mask {mask} has {place}")
-        part = (0, 0, height, width) if window is None else self._window(index, window, height, width)
+        bucket, row, shape = self._tables.place(int(self.rows[index]))
+        part = (0, 0, *shape) if window is None else checked_window(window, shape, self.keys[index])
 
         def read(target: str) -> NDArray[Any]:
             with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
-                return self._reader(bucket, target).read(row, part)
+                return handed_out(self._reader(bucket, target).read(row, part), self.dtype)
 
         return dict(zip(targets, storage(self.root).map(read, targets), strict=True))
-
-    def _window(self, index: int, window: Window, height: int, width: int) -> Window:
-        """Window that a user gives, within a mask of this size."""
-        try:
-            y, x, tall, wide = map(as_integer, window)
-        except (TypeError, ValueError):
-            raise OptionError(f"window={window!r}: must be four integers, (y, x, height, width)") from None
-        if not (0 <= y < y + tall <= height and 0 <= x < x + wide <= width):
-            raise OptionError(
-                f"window={window!r}: must be (y, x, height, width) within the {height} x {width} pixels of "
-                f"{self.keys[index]!r}"
-            )
-        return y, x, tall, wide
 
     def _reader(self, bucket: BucketInfo, target: str) -> ChunkReader:
         """Reader of the array of a target in a bucket, opened once."""
@@ -249,72 +352,33 @@ class Dataset:
 
     def instances(self, index: int | str) -> Instances:
         """Complete instances of one mask, by index or key, bit for bit as they were read."""
-        mask = int(self.rows[self._position(index)])
-        start, stop = self._starts[mask : mask + 2]
-        labels = self.array(index, "labels")
-        runs, run_starts = self._table("instances/runs"), self._run_starts
-        columns = [self._table(f"instances/{name}")[start:stop] for name in ("y", "x", "height", "width", "number")]
-        crops = []
-        for row, (y, x, height, width, number) in enumerate(zip(*map(np.ndarray.tolist, columns), strict=True), start):
-            if not (0 <= y <= y + height <= labels.shape[0] and 0 <= x <= x + width <= labels.shape[1]):
-                box = f"{height} x {width} pixels from ({y}, {x}), in an image of {labels.shape[0]} x {labels.shape[1]}"
-                raise IntegrityError(f"{self.root}: instances: instance {number} has {box}")
-            own = runs[run_starts[row] : run_starts[row + 1]]
-            if len(own) and (pixels := int(own.sum(dtype=np.uint64))) != height * width:
-                wrong = f"those of instance {number} have {pixels} pixels instead of {height} x {width}"
-                raise IntegrityError(f"{self.root}: instances/runs: {wrong}")
-            shown = labels[y : y + height, x : x + width] == number
-            crops.append(InstanceCrop(y, x, runs_bitmap(own, (height, width)) if len(own) else shown))
-        classes, planes = (self._table(f"instances/{name}")[start:stop] for name in ("class", "plane"))
-        return Instances(labels.shape, tuple(crops), classes, planes)
+        index = self._position(index)
+        return self._tables.instances(int(self.rows[index]), self.array(index, Labels.name))
 
     def mask(self, index: int | str) -> InstanceMask:
         """Ground truth of one mask, by index or key, as it was read."""
-        instances = self.instances(index)
-        planes = np.zeros((max(1, int(instances.planes.max(initial=0)) + 1), *instances.shape), np.int32)
-        for number, ((y, x, pixels), plane) in enumerate(zip(instances.crops, instances.planes, strict=True), start=1):
-            planes[plane, y : y + pixels.shape[0], x : x + pixels.shape[1]][pixels] = number
-        codes = self.array(index, "classes")
-        ignore = codes == np.iinfo(codes.dtype).max
-        stuff = np.where(ignore | (planes > 0).any(axis=0), 0, codes).astype(np.int32)
-        return InstanceMask(
-            planes,
-            np.append(np.int32(0), instances.classes),
-            ignore if ignore.any() else None,
-            stuff=stuff if stuff.any() else None,
-            overlap=self.info.instance_rule.overlap,
-        )
+        return mask_of(self.instances(index), self.array(index, Classes.name), self.info.instance_rule.overlap)
 
     @cached_property
     def rows(self) -> NDArray[np.intp]:
         """Rows of the selected masks in the store's tables, shape (n,)."""
-        chosen = np.ones(len(self._table("bucket")), np.bool_)
-        for split, fold in self.selected:
-            if split is not None and (fold is None or split == "test"):
-                chosen &= self._table("split") == self.info.splits.index(split)
-            elif split == "train":
-                chosen &= (self._table("fold") != fold) & (self._table("fold") != NO_FOLD)
-            elif fold is not None:
-                chosen &= self._table("fold") == fold
-        return np.flatnonzero(chosen)
+        return self._tables.rows(self.selected)
 
     @cached_property
     def keys(self) -> list[str]:
         """Names of the masks."""
-        return decode_keys(self._table("key")[self.rows])
+        keys = self._tables.names("key")
+        return [keys[row] for row in self.rows.tolist()]
 
     @property
     def splits(self) -> list[str]:
         """Split of each mask."""
-        codes = self._table("split")[self.rows]
-        if codes.max(initial=0) >= len(self.info.splits):
-            raise IntegrityError(f"{self.root}: table split: {codes.max()} is no index of {self.info.splits}")
-        return [self.info.splits[code] for code in codes.tolist()]
+        return self._tables.splits(self.rows)
 
     @property
     def sizes(self) -> CountArray:
         """Height and width of each mask in pixels, shape (n, 2)."""
-        return np.stack([self._table("height"), self._table("width")], axis=1)[self.rows].astype(np.int64)
+        return np.stack([self._tables["height"], self._tables["width"]], axis=1)[self.rows].astype(np.int64)
 
     @property
     def buckets(self) -> CountArray:
@@ -333,29 +397,26 @@ class Dataset:
     @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
-        return self._table("class_pixels")[self.rows].astype(np.int64)
+        return self._tables["class_pixels"][self.rows].astype(np.int64)
 
     @property
     def class_instances(self) -> CountArray:
         """Instances of each class in each mask, shape (n, C)."""
         counts = np.zeros((self.info.masks, len(self.info.classes)), np.int64)
-        np.add.at(counts, (self._table("instances/mask"), self._table("instances/class")), 1)
+        np.add.at(counts, (self._tables["instances/mask"], self._tables["instances/class"]), 1)
         return counts[self.rows]
 
-    def _table(self, name: str) -> NDArray[Any]:
-        """One table of the store, read once."""
-        if name not in self._tables:
-            self._tables[name] = read_table(self.root, self.info, name)
-        return self._tables[name]
-
     @cached_property
-    def _tables(self) -> dict[str, NDArray[Any]]:
-        """Tables read so far, by their names."""
-        return {}
+    def _tables(self) -> OpenTables:
+        return OpenTables(self.root, self.info)
 
     @cached_property
     def _index_of(self) -> dict[str, int]:
         return {key: index for index, key in enumerate(self.keys)}
+
+    @cached_property
+    def _image_folder(self) -> ImageFolder:
+        return image_folder(self.root, self.info, self.images, self._tables.images)
 
     @cached_property
     def _targets(self) -> dict[str, TargetInfo]:
@@ -365,32 +426,3 @@ class Dataset:
     def _readers(self) -> dict[str, ChunkReader]:
         """Arrays opened so far, by their paths."""
         return {}
-
-    @cached_property
-    def _starts(self) -> CountArray:
-        """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
-        return np.append(0, np.cumsum(self._table("instance_count"), dtype=np.int64))
-
-    @cached_property
-    def _run_starts(self) -> CountArray:
-        """Start of the runs of each instance, shape (instances + 1,)."""
-        starts = np.append(0, np.cumsum(self._table("instances/run_count"), dtype=np.int64))
-        if starts[-1] != (rows := len(self._table("instances/runs"))):
-            raise IntegrityError(
-                f"{self.root}: instances/run_count: sums to {starts[-1]}, but instances/runs has {rows} rows"
-            )
-        return starts
-
-
-@dataclass(frozen=True)
-class StoredRef:
-    """One mask of a store, as a ref: ground truth from which targets can be computed again."""
-
-    dataset: Dataset
-    index: int
-    key: str
-    split: str | None = None
-
-    def load(self) -> InstanceMask:
-        """Mask rebuilt from labels, classes and the instance table."""
-        return self.dataset.mask(self.index)

@@ -83,8 +83,23 @@ class ProblemInfo(msgspec.Struct, frozen=True):
     left_out: bool = True
 
 
+class ImagesInfo(msgspec.Struct, frozen=True):
+    """Images of the masks: how many are known, and the name of the folder in which their paths begin.
+
+    That is the data, unless a folder of images was given; it is a file if the paths begin beside it, and empty for refs.
+    """
+
+    folder: str
+    is_given: bool
+    known: int = 0
+
+
 class StoreInfo(msgspec.Struct, frozen=True):
-    """Contents of a store, kept as its root attributes; `input` is the fingerprint of all masks."""
+    """Contents of a store, kept as its root attributes.
+
+    `input` is the fingerprint of all masks; `images` is None in a store without the table ``image``, which earlier versions
+    made.
+    """
 
     format: int
     status: Literal["incomplete", "complete"]
@@ -104,6 +119,7 @@ class StoreInfo(msgspec.Struct, frozen=True):
     buckets: tuple[BucketInfo, ...]
     targets: tuple[TargetInfo, ...]
     problems: tuple[ProblemInfo, ...]
+    images: ImagesInfo | None = None
 
     def __repr__(self) -> str:
         return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"

@@ -37,13 +37,17 @@ Tables = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class MaskRows:
-    """Everything that the tables are made of: key, statistics, split and fold of each mask, and the layout."""
+    """Everything that the tables are made of: key, statistics, split, fold and image of each mask, and the layout.
+
+    `images` are paths, empty where the image is not known.
+    """
 
     keys: Sequence[str]
     stats: Sequence[MaskStats]
     layout: Layout
     split: SplitArray
     fold: SplitArray
+    images: Sequence[str]
 
     @cached_property
     def places(self) -> NDArray[np.uint32]:
@@ -76,13 +80,15 @@ class Column(NamedTuple):
 def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     """Names as bytes in UTF-8, zero padded, shape (masks, length of the longest): a type that every Zarr reader knows.
 
-    >>> decode_keys(encode_keys(["a", "\u00fc.png"]))
-    ['a', '\u00fc.png']
+    The length is at least 1, also where all names are empty.
+
+    >>> decode_keys(encode_keys(["a", "\u00fc.png", ""]))
+    ['a', '\u00fc.png', '']
     """
     names = np.array([key.encode() for key in keys])
     if names.itemsize > MAX_KEY_BYTES:
         key = max(keys, key=lambda key: len(key.encode()))
-        raise InputError(f"key {key[:40]!r}... has {names.itemsize:,} bytes; keys have at most {MAX_KEY_BYTES:,}")
+        raise InputError(f"name {key[:40]!r}... has {names.itemsize:,} bytes; names have at most {MAX_KEY_BYTES:,}")
     return names.view(np.uint8).reshape(len(keys), names.itemsize)
 
 
@@ -90,6 +96,9 @@ def decode_keys(table: NDArray[np.uint8]) -> list[str]:
     """Names from the table made by `encode_keys`."""
     return [bytes(row).rstrip(b"\0").decode() for row in table]
 
+
+IMAGE = "image"
+"""Table of the paths of images."""
 
 MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
@@ -108,6 +117,7 @@ MASK_COLUMNS = (
     Column(
         "filled_class", np.bool_, lambda rows: [mask.class_pixels.max() == math.prod(mask.shape) for mask in rows.stats]
     ),
+    Column(IMAGE, np.uint8, lambda rows: encode_keys(rows.images), ("mask", "byte")),
 )
 """Tables with one row per mask."""
 
@@ -130,8 +140,12 @@ COLUMNS = (
 )
 """All tables of a store."""
 
-TABLES = tuple(column.name for column in COLUMNS)
 _COLUMN_OF = {column.name: column for column in COLUMNS}
+
+
+def table_names(info: StoreInfo) -> tuple[str, ...]:
+    """Names of all tables of a store; earlier versions wrote none of images."""
+    return tuple(column.name for column in COLUMNS if column.name != IMAGE or info.images is not None)
 
 
 def make_tables(rows: MaskRows) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,108 @@
+"""Tables of an open store, each read once, and what they say of single masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segprep.arrays import CountArray
+from segprep.errors import IntegrityError
+from segprep.paths.anypath import AnyPath
+from segprep.store.instances import Instances, crops_of
+from segprep.store.schema import BucketInfo, StoreInfo
+from segprep.store.tables import IMAGE, decode_keys, read_table, reading_errors
+
+NO_FOLD = 255
+"""Fold of a mask that is in none."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenTables:
+    """Tables of the store at `root`."""
+
+    root: AnyPath
+    info: StoreInfo
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """One table of the store, read once."""
+        if name not in self._read:
+            self._read[name] = read_table(self.root, self.info, name)
+        return self._read[name]
+
+    @cached_property
+    def _read(self) -> dict[str, NDArray[Any]]:
+        """Tables read so far, by their names."""
+        return {}
+
+    def names(self, name: str) -> list[str]:
+        """Names in a table of bytes."""
+        table = self[name]
+        with reading_errors(self.root, f"table {name}"):
+            return decode_keys(table)
+
+    @cached_property
+    def images(self) -> list[str]:
+        """Path of the image of each mask; empty if it is not known."""
+        return self.names(IMAGE)
+
+    def rows(self, selected: Sequence[tuple[str | None, int | None]]) -> NDArray[np.intp]:
+        """Rows of the masks that meet each selection by split and fold, shape (n,)."""
+        chosen = np.ones(len(self["bucket"]), np.bool_)
+        for split, fold in selected:
+            if split is not None and (fold is None or split == "test"):
+                chosen &= self["split"] == self.info.splits.index(split)
+            elif split == "train":
+                chosen &= (self["fold"] != fold) & (self["fold"] != NO_FOLD)
+            elif fold is not None:
+                chosen &= self["fold"] == fold
+        return np.flatnonzero(chosen)
+
+    def splits(self, rows: NDArray[np.intp]) -> list[str]:
+        """Split of each of these masks."""
+        codes = self["split"][rows]
+        if codes.max(initial=0) >= len(self.info.splits):
+            raise IntegrityError(f"{self.root}: table split: {codes.max()} is no index of {self.info.splits}")
+        return [self.info.splits[code] for code in codes.tolist()]
+
+    def place(self, mask: int) -> tuple[BucketInfo, int, tuple[int, int]]:
+        """Bucket of a mask, its row there, and its height and width; IntegrityError if it does not fit there."""
+        number, row, height, width = (int(self[name][mask]) for name in ("bucket", "row", "height", "width"))
+        if number >= len(self.info.buckets):
+            raise IntegrityError(f"{self.root}: table bucket: mask {mask} is in bucket {number}, which does not exist")
+        bucket = self.info.buckets[number]
+        if row >= bucket.rows or height > bucket.height or width > bucket.width:
+            place = f"{height} x {width} pixels in row {row} of {bucket.rows} of the bucket {bucket.name}"
+            raise IntegrityError(f"{self.root}: tables row, height and width: mask {mask} has {place}")
+        return bucket, row, (height, width)
+
+    def instances(self, mask: int, labels: NDArray[Any]) -> Instances:
+        """Complete instances of a mask with these labels."""
+        start, stop = self._starts[mask : mask + 2]
+        runs, run_starts = self["instances/runs"], self._run_starts
+        columns = [self[f"instances/{name}"][start:stop] for name in ("y", "x", "height", "width", "number")]
+        own = [runs[first:last] for first, last in pairwise(run_starts[start : stop + 1].tolist())]
+        try:
+            crops = crops_of(labels, np.stack(columns, axis=1).tolist(), own)
+        except ValueError as error:
+            raise IntegrityError(f"{self.root}: {error}") from None
+        classes, planes = (self[f"instances/{name}"][start:stop] for name in ("class", "plane"))
+        return Instances(labels.shape, crops, classes, planes)
+
+    @cached_property
+    def _starts(self) -> CountArray:
+        """Start of the instances of each mask in the instance table, shape (masks + 1,)."""
+        return np.append(0, np.cumsum(self["instance_count"], dtype=np.int64))
+
+    @cached_property
+    def _run_starts(self) -> CountArray:
+        """Start of the runs of each instance, shape (instances + 1,)."""
+        starts = np.append(0, np.cumsum(self["instances/run_count"], dtype=np.int64))
+        if starts[-1] != (rows := len(self["instances/runs"])):
+            raise IntegrityError(
+                f"{self.root}: instances/run_count: sums to {starts[-1]}, but instances/runs has {rows} rows"
+            )
+        return starts
