@@ -383,16 +383,12 @@ class Dataset:
     @property
     def buckets(self) -> CountArray:
         """Index in ``info.buckets`` of the bucket of each mask, shape (n,)."""
-        return self._table("bucket")[self.rows].astype(np.int64)
+        return self._tables["bucket"][self.rows].astype(np.int64)
 
     @property
     def shards(self) -> CountArray:
         """Shard of each mask, counted over all buckets, shape (n,); a target with channels may have smaller ones."""
-        counts = [-(-bucket.rows // bucket.shard_rows) for bucket in self.info.buckets]
-        first = np.append(0, np.cumsum(counts[:-1], dtype=np.int64))
-        rows = np.array([bucket.shard_rows for bucket in self.info.buckets], np.int64)
-        buckets = self.buckets
-        return first[buckets] + self._table("row")[self.rows] // rows[buckets]
+        return self._tables.shards(self.rows)
 
     @property
     def class_pixels(self) -> CountArray:

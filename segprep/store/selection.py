@@ -68,6 +68,15 @@ class OpenTables:
             raise IntegrityError(f"{self.root}: table split: {codes.max()} is no index of {self.info.splits}")
         return [self.info.splits[code] for code in codes.tolist()]
 
+    def shards(self, rows: NDArray[np.intp]) -> CountArray:
+        """Shard of each of these masks, counted over all buckets."""
+        sizes = np.array([bucket.shard_rows for bucket in self.info.buckets], np.int64)
+        counts = [-(-bucket.rows // bucket.shard_rows) for bucket in self.info.buckets]
+        first = np.append(0, np.cumsum(counts, dtype=np.int64))
+        buckets = self["bucket"][rows]
+        shards: CountArray = first[buckets] + self["row"][rows] // sizes[buckets]
+        return shards
+
     def place(self, mask: int) -> tuple[BucketInfo, int, tuple[int, int]]:
         """Bucket of a mask, its row there, and its height and width; IntegrityError if it does not fit there."""
         number, row, height, width = (int(self[name][mask]) for name in ("bucket", "row", "height", "width"))

@@ -112,7 +112,7 @@ class Samples:
         arrays = self.masks.read(index, window, self.targets)
         sample: dict[str, Any] = {"key": arrays["key"]}
         if self.image:
-            sample["image"] = as_image(self.masks.image(index, window), self.image, size)
+            sample["image"] = as_image(self.masks.image(index, window), self.image, size, sample["key"])
         return sample | {name: as_target(name, arrays[name], size) for name in self.targets}
 
     def _size(self, index: int) -> Size:
@@ -209,7 +209,7 @@ def as_target(name: str, stored: NDArray[Any], size: Size) -> NDArray[Any]:
     return values
 
 
-def as_image(pixels: NDArray[Any], mode: ImageMode, size: Size) -> FloatArray:
+def as_image(pixels: NDArray[Any], mode: ImageMode, size: Size, key: str) -> FloatArray:
     """Image with its channels first, padded with 0 to a size at the lower right.
 
     Parameters
@@ -220,18 +220,27 @@ def as_image(pixels: NDArray[Any], mode: ImageMode, size: Size) -> FloatArray:
         One or three channels; True keeps those of `pixels`.
     size : (int, int)
         Height and width in pixels of the result, at least those of `pixels`.
+    key : str
+        Name of the mask, for messages.
 
     Returns
     -------
     (C, *size) float32 array
         In [0, 1] if the type of `pixels` is an unsigned integer, of which the maximum is 1; otherwise the values of `pixels`.
 
+    Raises
+    ------
+    OptionError
+        If other channels than one or three are to be converted.
+
     Examples
     --------
-    >>> as_image(np.array([[[255, 0, 51]]], np.uint8), "rgb", (1, 2))[:, 0].tolist()
+    >>> as_image(np.array([[[255, 0, 51]]], np.uint8), "rgb", (1, 2), "a.png")[:, 0].tolist()
     [[1.0, 0.0], [0.0, 0.0], [0.20000000298023224, 0.0]]
     """
     channels = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)  # noqa: PLR2004 - y and x
+    if mode is not True and len(channels) not in (1, 3):
+        raise OptionError(f"image={mode!r}: that of {key!r} has {len(channels)} channels; use image=True")
     if mode == "grey" and len(channels) == len(_LUMA):
         channels = np.tensordot(_LUMA, channels.astype(np.float32), 1)[np.newaxis]
     if mode == "rgb" and len(channels) == 1:

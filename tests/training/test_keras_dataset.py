@@ -8,7 +8,9 @@ import pytest
 import segprep
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="Keras is not installed; pip install keras", exc_type=ImportError)
+keras = pytest.importorskip(
+    "keras", reason="Keras or PyTorch, its backend here, is not installed", exc_type=ImportError
+)
 
 from segprep.training.keras import KerasDataset  # noqa: E402 - needs Keras
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def numbers_of(batches):
     """Numbers of the images, as their pixels tell."""
-    return [int(round(float(image[0, 0, 2] * 255))) for images, *_ in batches for image in images]
+    return [round(float(image[0, 0, 2] * 255)) for images, *_ in batches for image in images]
 
 
 def test_an_epoch_has_each_mask_once_and_the_next_one_other_crops(imaged_store):

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tifffile
 
 import segprep
 from segprep.errors import OptionError
@@ -232,6 +233,25 @@ def test_images_have_the_channels_that_are_asked_for(imaged_store, mode, channel
     assert (image.dtype, image.shape) == (torch.float32, (channels, 130, 70))
     if mode == "grey":
         assert image[0, 100, 60] * 255 == pytest.approx(0.299 * 100 + 0.587 * 60 + 0.114 * 2, abs=1e-3)
+
+
+def test_grey_images_get_three_channels_and_others_are_refused(tmp_path):
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    (data / "labels").mkdir()
+    labels = np.zeros((8, 9), np.uint8)
+    labels[2:5, 2:5] = 1
+    grey, many = np.full((8, 9), 2**15, np.uint16), np.zeros((8, 9, 5), np.uint8)
+    for name, pixels in (("a", grey), ("b", many)):
+        tifffile.imwrite(data / "labels" / f"{name}.tif", labels)
+        tifffile.imwrite(data / "images" / f"{name}.tif", pixels)
+    segprep.preprocess(data, tmp_path / "out.zarr", workers=1)
+    masks = segprep.open(tmp_path / "out.zarr")
+    coloured = TorchDataset(masks, [], crop=None, image="rgb")
+    assert torch.equal(coloured[0]["image"], torch.full((3, 8, 9), 2**15 / (2**16 - 1)))
+    with pytest.raises(OptionError, match=r"image='rgb': that of 'labels/b.tif' has 5 channels; use image=True"):
+        coloured[1]
+    assert TorchDataset(masks, [], crop=None)[1]["image"].shape == (5, 8, 9)
 
 
 def test_an_index_beyond_the_masks_is_refused(imaged_store):
