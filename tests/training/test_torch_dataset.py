@@ -244,7 +244,7 @@ def test_grey_images_get_three_channels_and_others_are_refused(tmp_path):
     grey, many = np.full((8, 9), 2**15, np.uint16), np.zeros((8, 9, 5), np.uint8)
     for name, pixels in (("a", grey), ("b", many)):
         tifffile.imwrite(data / "labels" / f"{name}.tif", labels)
-        tifffile.imwrite(data / "images" / f"{name}.tif", pixels)
+        tifffile.imwrite(data / "images" / f"{name}.tif", pixels, photometric="minisblack", planarconfig="contig")
     segprep.preprocess(data, tmp_path / "out.zarr", workers=1)
     masks = segprep.open(tmp_path / "out.zarr")
     coloured = TorchDataset(masks, [], crop=None, image="rgb")
