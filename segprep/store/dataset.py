@@ -277,7 +277,7 @@ class Dataset:
         from segprep.readers import image_pixels  # noqa: PLC0415 - half a dozen decoders
 
         index = self._position(index)
-        height, width = map(int, self.sizes[index])
+        _, _, (height, width) = self._tables.place(int(self.rows[index]))
         key = self.keys[index]
         y, x, tall, wide = checked_window(window or (0, 0, height, width), (height, width), key)
         pixels = image_pixels(self.image_path(index), (height, width), key)
