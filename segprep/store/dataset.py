@@ -28,13 +28,11 @@ from segprep.store.tables import bucket_of, reading_errors
 from segprep.store.values import (
     ClassWeights,
     HandedOut,
+    all_padded,
     check_handed_out,
-    checked_size,
     class_vector,
     class_weighted,
     handed_out,
-    pad_value,
-    padded,
 )
 from segprep.targets import Border, Classes, Labels
 
@@ -197,12 +195,8 @@ class Dataset:
         index = self._position(index)
         names = list(self._targets) if targets is None else list(targets)
         arrays = self._read(index, names, window)
-        if pad_to is not None and arrays:
-            size = checked_size(pad_to, next(iter(arrays.values())).shape[-2:])
-            arrays = {
-                name: padded(values, size, pad_value(name, self._targets[name].dtype))
-                for name, values in arrays.items()
-            }
+        if pad_to is not None:
+            arrays = all_padded(arrays, pad_to)
         return {"key": self.keys[index], **arrays}
 
     def weights(self, index: int | str, class_weights: ClassWeights, window: Window | None = None) -> FloatArray:
@@ -243,15 +237,7 @@ class Dataset:
             If the file is missing, or a link out of the folder.
         """
         index = self._position(index)
-        if self.info.images is None:
-            raise OptionError(
-                f"{self.root}: was made by a version that did not store the images; run segprep weights again to add them"
-            )
-        name = self._tables.images[int(self.rows[index])]
-        if not name:
-            raise OptionError(
-                f"{self.root}: the image of {self.keys[index]!r} is not known; preprocess again with images=DIR, their folder"
-            )
+        name = self._tables.image(int(self.rows[index]), self.keys[index])
         return self._image_folder.file(name, self.keys[index])
 
     def image(self, index: int | str, window: Window | None = None) -> NDArray[Any]:

@@ -94,7 +94,7 @@ class ImagesInfo(msgspec.Struct, frozen=True):
     known: int = 0
 
 
-class StoreInfo(msgspec.Struct, frozen=True):
+class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Contents of a store, kept as its root attributes.
 
     `input` is the fingerprint of all masks; `images` is None in a store without the table ``image``, which earlier versions

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
-from segprep.errors import IntegrityError
+from segprep.errors import IntegrityError, OptionError
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
 from segprep.store.schema import BucketInfo, StoreInfo
@@ -48,6 +48,18 @@ class OpenTables:
     def images(self) -> list[str]:
         """Path of the image of each mask; empty if it is not known."""
         return self.names(IMAGE)
+
+    def image(self, mask: int, key: str) -> str:
+        """Path of the image of a mask; OptionError with the remedy if it is not known."""
+        if self.info.images is None:
+            raise OptionError(
+                f"{self.root}: was made by a version that did not store the images; run segprep weights again to add them"
+            )
+        if not self.images[mask]:
+            raise OptionError(
+                f"{self.root}: the image of {key!r} is not known; preprocess again with images=DIR, their folder"
+            )
+        return self.images[mask]
 
     def rows(self, selected: Sequence[tuple[str | None, int | None]]) -> NDArray[np.intp]:
         """Rows of the masks that meet each selection by split and fold, shape (n,)."""

@@ -117,7 +117,7 @@ MASK_COLUMNS = (
     Column(
         "filled_class", np.bool_, lambda rows: [mask.class_pixels.max() == math.prod(mask.shape) for mask in rows.stats]
     ),
-    Column(IMAGE, np.uint8, lambda rows: encode_keys(rows.images), ("mask", "byte")),
+    Column(IMAGE, np.uint8, lambda rows: encode_keys(rows.images), ("mask", "image_byte")),
 )
 """Tables with one row per mask."""
 
@@ -243,7 +243,7 @@ def _table_form(info: StoreInfo, name: str, metadata: bytes) -> Any:
     column = _COLUMN_OF[name]
     array = read_form(metadata) or _foreign_array(metadata)
     largest = max((bucket.height * bucket.width for bucket in info.buckets), default=0)
-    limits = {"byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
+    limits = {"byte": MAX_KEY_BYTES, "image_byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
     for dimension, side in zip(column.dimensions, array.shape, strict=False):
         if side > limits.get(dimension, side):
             raise ValueError(f"its dimension {dimension!r} has length {side:,}; the limit is {limits[dimension]:,}")

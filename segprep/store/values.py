@@ -5,13 +5,13 @@ from operator import index as as_integer
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from segprep.arrays import FloatArray
 from segprep.errors import OptionError, check_choice, some
 from segprep.kernels.half import from_half
 from segprep.store.schema import StoreInfo
-from segprep.targets import TARGETS
+from segprep.targets import TARGETS, Classes
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import pad_of
 
@@ -31,7 +31,7 @@ def handed_out(values: NDArray[Any], dtype: HandedOut) -> NDArray[Any]:
     return from_half(values) if dtype == "float32" and values.dtype == np.float16 else values
 
 
-def pad_value(target: str, dtype: str) -> float:
+def pad_value(target: str, dtype: DTypeLike) -> float:
     """Value beyond the edge of a mask: as in the store, so that no loss counts it; 0 for targets not part of segprep.
 
     Examples
@@ -40,9 +40,17 @@ def pad_value(target: str, dtype: str) -> float:
     (255, 0)
     """
     kind = next((kind for kind in TARGETS if kind.name == target), None)
-    if kind is None:
-        return 0
-    return int(np.iinfo(dtype).max) if target == "classes" else pad_of(kind())
+    if kind is Classes:
+        return int(np.iinfo(np.dtype(dtype)).max)
+    return 0 if kind is None else pad_of(kind())
+
+
+def all_padded(arrays: Mapping[str, NDArray[Any]], pad_to: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """Arrays of targets, by their names, padded to a height and width that a user gives."""
+    return {
+        name: padded(values, checked_size(pad_to, values.shape[-2:]), pad_value(name, values.dtype))
+        for name, values in arrays.items()
+    }
 
 
 def checked_size(pad_to: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:

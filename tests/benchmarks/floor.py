@@ -20,7 +20,7 @@ def cpu_seconds(data, store):
 
 
 def _of_part(data, store, part):
-    dataset, seconds = segprep.open(store), 0.0
+    dataset, seconds = segprep.open(store, dtype="stored"), 0.0
     for ref in segprep.find(data).refs[part::PROCESSES]:
         arrays = [values for name, values in dataset[ref.key].items() if name != "key"]
         start = time.process_time()

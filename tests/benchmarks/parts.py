@@ -101,7 +101,7 @@ def _by_pytorch(folder, samples):
     from torch.utils.data import DataLoader  # noqa: PLC0415 - an optional package
 
     indices = np.arange(samples) % test_loading.MASKS
-    data_sets = {".npz": _Npz(folder), "segprep": segprep.open(folder / "out.zarr")}
+    data_sets = {".npz": _Npz(folder), "segprep": segprep.open(folder / "out.zarr", dtype="stored")}
     options = {"num_workers": 2, "persistent_workers": True, "multiprocessing_context": "fork"}
     loaders = {
         way: DataLoader(data, batch_size=None, sampler=indices.tolist(), **options) for way, data in data_sets.items()
@@ -242,7 +242,7 @@ def size(settings) -> Iterator[Comparison]:
     images = 250
     store = settings.folder / "size.zarr"
     info = segprep.preprocess(write_coco(settings.folder / "size.json", images), store, workers=2)
-    dataset = segprep.open(store)
+    dataset = segprep.open(store, dtype="stored")
     for names in (("labels", "classes", "weights"), ("distance",)):
         buckets = [store / bucket.name / name / "c" for bucket in info.buckets for name in names]
         ours = sum(path.stat().st_size for bucket in buckets for path in bucket.rglob("*") if path.is_file())

@@ -39,7 +39,7 @@ def stored_in(folder, side):
     """`Stored` masks of one size, made in a folder."""
     write_labels(folder / "labels", side, SIDES[side], MASKS)
     segprep.preprocess(folder / "labels", folder / "out.zarr", workers=1)
-    dataset = segprep.open(folder / "out.zarr")
+    dataset = segprep.open(folder / "out.zarr", dtype="stored")  # as the others read it
     for number in range(MASKS):
         np.savez_compressed(folder / f"{number}.npz", **dataset[number])
     bucket = folder / "out.zarr" / dataset.info.buckets[0].name

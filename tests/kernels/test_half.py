@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from segprep.kernels.half import to_half
+from segprep.kernels.half import from_half, to_half
 
 
 def assert_rounded_as_by_numpy(values):
@@ -33,3 +33,14 @@ def test_the_shape_and_the_order_are_kept():
 
 def test_what_is_above_the_largest_half_becomes_that_number():
     assert to_half(np.array([1e9, -np.inf], np.float32)).tolist() == [65504, -65504]
+
+
+def test_every_half_is_widened_as_by_numpy():
+    halves = np.arange(1 << 16).astype(np.uint16).view(np.float16)
+    np.testing.assert_array_equal(from_half(halves).view(np.uint32), halves.astype(np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 700, 5), (1023,), (1025,)])
+def test_the_shape_is_kept_where_halves_are_widened(shape):
+    halves = np.random.default_rng(0).normal(size=shape).astype(np.float16)
+    np.testing.assert_array_equal(from_half(halves.T), halves.T.astype(np.float32), strict=True)

@@ -410,7 +410,7 @@ def test_no_store_is_not_opened(tmp_path):
 
 @pytest.mark.parametrize("name", ["coins", "varied"])
 def test_open_gives_the_targets_of_each_mask_in_true_size_and_order(name, request):
-    dataset = segprep.open(request.getfixturevalue(f"{name}_store"))
+    dataset = segprep.open(request.getfixturevalue(f"{name}_store"), dtype="stored")
     refs = find(COINS if name == "coins" else request.getfixturevalue("varied")).refs
     types = {target.name: target for target in TARGETS}
     targets = [msgspec.convert(target.parameters, types[target.name]) for target in dataset.info.targets]

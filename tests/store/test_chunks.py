@@ -92,7 +92,7 @@ def channels_store(varied, tmp_path_factory):
 
 @pytest.mark.parametrize("store", ["varied_store", "channels_store"])
 def test_each_mask_and_a_window_of_it_are_those_of_zarr(request, store):
-    dataset = segprep.open(request.getfixturevalue(store))
+    dataset = segprep.open(request.getfixturevalue(store), dtype="stored")
     stored, rng = zarr_arrays(dataset.root), np.random.default_rng(0)
     for index in range(len(dataset)):
         arrays, read = expected(dataset, stored, index), dataset[index]

@@ -230,7 +230,7 @@ def test_keys_longer_than_any_path_are_refused_before_they_are_read(coins_copy: 
 
 
 def test_keys_that_could_not_be_read_back_are_not_written() -> None:
-    with pytest.raises(InputError, match=r"key 'aaa.*has 4,097 bytes; .* at most 4,096"):
+    with pytest.raises(InputError, match=r"name 'aaa.*has 4,097 bytes; .* at most 4,096"):
         encode_keys(["b", "a" * 4097])
     assert encode_keys(["b", "a" * 4096]).shape == (2, 4096)
 

@@ -156,6 +156,7 @@ def test_every_array_names_its_dimensions(root):
     for path in arrays(root):
         special = {
             "key": ["mask", "byte"],
+            "image": ["mask", "image_byte"],
             "class_pixels": ["mask", "class"],
             "digest": ["mask", "digest_byte"],
             "instances/runs": ["run"],

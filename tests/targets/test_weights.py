@@ -230,7 +230,7 @@ def test_weights_of_real_nuclei_equal_brute_force(data_dir):
 def test_stored_weights_of_real_nuclei_are_the_papers_when_rounded(data_dir, dsb2018_store, tmp_path):
     data = data_dir / "dsb2018" / "stage1_train"
     segprep.preprocess(data, tmp_path / "out.zarr", targets=(Weights(dtype="float32"),))
-    half, single = segprep.open(dsb2018_store), segprep.open(tmp_path / "out.zarr")
+    half, single = segprep.open(dsb2018_store, dtype="stored"), segprep.open(tmp_path / "out.zarr")
     vector = np.array(half.info.targets[2].parameters["vector"])
     rng = np.random.default_rng(0)
     for index, ref in enumerate(find(data).refs):
