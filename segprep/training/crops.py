@@ -135,41 +135,45 @@ def class_shares(bias: str | Mapping[str | int, float] | None, names: list[str])
     return shares
 
 
-def chosen_class(shares: Mapping[int | None, float], pixels: NDArray[Any], random: np.random.Generator) -> list[int]:
-    """Codes of which the crop must hold a pixel; empty where it may lie anywhere, or the mask has no such class.
+def chosen_class(
+    shares: Mapping[int | None, float], present: NDArray[Any], random: np.random.Generator
+) -> tuple[int, int] | None:
+    """First and last of the codes of which the crop must hold a pixel; None where it may lie anywhere.
 
     Parameters
     ----------
     shares : mapping of int or None to float
         As from `class_shares`.
-    pixels : (C,) integer array
-        Pixels of each class in the mask.
+    present : (C,) array
+        True, or any number but 0, for the classes that the mask has. Crops of a class that it lacks may lie anywhere.
     random : numpy.random.Generator
         Source of the choice.
 
     Examples
     --------
     >>> chosen_class({None: 1.0}, np.array([90, 5, 0, 5]), np.random.default_rng(0))
-    [1, 3]
+    (1, 3)
     """
     left = random.random()
     for code, share in shares.items():
         left -= share
         if left < 0:
-            wanted = range(1, len(pixels)) if code is None else [code]
-            return [each for each in wanted if pixels[each]]
-    return []
+            first, last = (1, len(present) - 1) if code is None else (code, code)
+            return (first, last) if present[first : last + 1].any() else None
+    return None
 
 
-def pixel_of(classes: NDArray[Any], codes: list[int], random: np.random.Generator) -> tuple[int | None, int | None]:
-    """Random pixel of some classes, y and x, all equally likely; (None, None) if there is none.
+def pixel_of(
+    classes: NDArray[Any], first: int, last: int, random: np.random.Generator
+) -> tuple[int | None, int | None]:
+    """Random pixel of the classes from `first` to `last`, y and x, all equally likely; (None, None) if there is none.
 
     Examples
     --------
-    >>> pixel_of(np.array([[0, 0, 0], [0, 2, 0]]), [1, 2], np.random.default_rng(0))
+    >>> pixel_of(np.array([[0, 0, 0], [0, 2, 0]]), 1, 2, np.random.default_rng(0))
     (1, 1)
     """
-    places = np.flatnonzero(np.isin(classes, codes))
+    places = np.flatnonzero((classes >= first) & (classes <= last))
     if not places.size:
         return None, None
     y, x = divmod(int(places[random.integers(places.size)]), classes.shape[1])

@@ -85,10 +85,10 @@ class Samples:
         if not isinstance(self.crop, tuple):
             return 0, 0, *size
         random = crop_random(self.seed, epoch, index)
-        codes = chosen_class(self.shares, self._present[index], random) if self.shares else []
-        if not codes or (size[0] <= self.crop[0] and size[1] <= self.crop[1]):
+        codes = chosen_class(self.shares, self._present[index], random) if self.shares else None
+        if codes is None or (size[0] <= self.crop[0] and size[1] <= self.crop[1]):
             return random_window(size, self.crop, random)
-        return window_with(pixel_of(self.masks.array(index, "classes"), codes, random), size, self.crop, random)
+        return window_with(pixel_of(self.masks.array(index, "classes"), *codes, random), size, self.crop, random)
 
     def read(self, index: int, epoch: int) -> dict[str, Any]:
         """Sample of a mask in an epoch.
