@@ -228,7 +228,7 @@ class MaskRef(Protocol):
     """Location of one mask; small, immutable and picklable, so that any worker can load it.
 
     The refs of readers are frozen dataclasses or structs. Beside `key` and `split` most have `file`, the path of their main
-    file, and `options`, the `ReadOptions` of the run.
+    file, and `options`, the `ReadOptions` of the run; some have `image`, the path of the image that the mask belongs to.
     """
 
     @property

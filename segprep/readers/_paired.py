@@ -3,15 +3,17 @@
 A path in a file of annotations is only looked up among the files that are there, and never followed.
 """
 
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segprep.masks.mask import MaskRef
-from segprep.paths.anypath import AnyPath, is_within, leads_out, name_in, parse_path
+from segprep.paths.anypath import AnyPath, is_within, leads_out, name_in
+from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import IMAGE_SUFFIXES, below, listed_once
 from segprep.readers._mask_names import plain_words
 from segprep.readers._reader import MaskSet
@@ -25,7 +27,7 @@ _NOT_IMAGES = frozenset(
     )
 )
 """Folders that hold masks under the names of the images."""
-_SUFFIX = re.compile(r"_(gt(Fine|Coarse)(_\w+)?|leftImg8bit|instance_(id|color)_RGB|polygons|cp_masks)$")
+_ENDS = re.compile(r"_(gt(Fine|Coarse)(_\w+)?|leftImg8bit|instance_(id|color)_RGB|polygons|cp_masks)$")
 """Ends of names in Cityscapes, iSAID and Cellpose."""
 _FRAME = re.compile(r"man_seg(?=\d+$)")
 """Begin of the name of a mask in the Cell Tracking Challenge; that of its image is t."""
@@ -60,8 +62,12 @@ def image_names(masks: MaskSet, data: AnyPath | None, images: AnyPath | None = N
     same of those folders that are in paths of both masks and images, such as ``train``. The name that a COCO file gives is
     kept also where there is no such file.
     """
-    given: list[str | None] = [_given(ref, data, images) for ref in masks.refs]
-    root = images or (data if data is not None and data.is_dir() else None)
+    is_file = (
+        data is not None and not data.is_dir()
+    )  # beside which no image is looked for: its folder may hold anything
+    top = images or (data.parent if data is not None and is_file else data)
+    given = [_given(ref, top) for ref in masks.refs]
+    root = images or (None if is_file else data)
     found: list[set[str]] = [set() for _ in given]
     if root is not None and None in given:
         with listed_once(root):
@@ -80,14 +86,10 @@ def image_names(masks: MaskSet, data: AnyPath | None, images: AnyPath | None = N
     return ImageNames(tuple(names), tuple(missing), tuple(ambiguous))
 
 
-def _given(ref: MaskRef, data: AnyPath | None, images: AnyPath | None) -> str | None:
+def _given(ref: MaskRef, root: AnyPath | None) -> str | None:
     """Path of the image that a ref has, if it lies in the folder of the images or of the data; None if it has none."""
-    image: Any = getattr(ref, "image", None)
-    root = images or (None if data is None else data if data.is_dir() else data.parent)
-    if image is None or root is None:
-        return None
-    file = parse_path(image, "image")
-    name = name_in(root, file) if type(file) is type(root) and is_within(file, root) else ""
+    image = getattr(ref, "image", None)
+    name = "" if root is None else _path_in(root, image)
     return name if _is_storable(name) else None
 
 
@@ -102,61 +104,77 @@ def _is_storable(name: str) -> bool:
     return bool(name) and name.isprintable() and not leads_out(name) and len(name.encode(errors="replace")) <= _LONGEST
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Path of a file, and the folders in it, in lower case."""
 
     path: str
     folders: frozenset[str]
 
 
-def _found(refs: Iterable[MaskRef], given: Iterable[str | None], root: AnyPath) -> list[set[str]]:
+def _found(refs: Sequence[MaskRef], given: Sequence[str | None], root: AnyPath) -> list[set[str]]:
     """Paths of the images in a folder that fit each mask best; empty for masks whose image is given."""
-    own = {ref.key: _own_file(ref, root) for ref in refs}
-    images = _images_in(root, set(own.values()))
-    by_name: dict[str, list[_Place]] = defaultdict(list)
-    by_stem: dict[str, list[_Place]] = defaultdict(list)
-    by_words: dict[tuple[str, ...], list[_Place]] = defaultdict(list)
-    for place in images:
-        name = PurePosixPath(place.path)
-        by_name[name.name].append(place)
-        by_stem[name.stem].append(place)
-        by_words[_words(name.stem)].append(place)
-    folders_of = {ref.key: _folders(ref.key) | _folders(own[ref.key]) for ref in refs}
-    common = frozenset().union(*folders_of.values()) & frozenset().union(*(place.folders for place in images))
+    own = [_own_file(ref, root) for ref in refs]
+    images = _images_in(root, set(own))
+    by_name = _grouped(images, lambda name: name)
+    by_stem = _grouped(images, lambda name: name.rpartition(".")[0])
+    folders_of = [_folders(ref.key) | _folders(file) for ref, file in zip(refs, own, strict=True)]
+    common = frozenset().union(*folders_of) & frozenset().union(*(place.folders for place in images))
+    by_words: dict[object, list[_Place]] | None = None
     found: list[set[str]] = []
-    for ref, image in zip(refs, given, strict=True):
+    for ref, image, folders in zip(refs, given, folders_of, strict=True):
         stem = _stem(ref.key)
-        fitting = [] if image else by_name.get(_file_name(ref)) or by_stem.get(stem) or by_words.get(_words(stem), [])
-        here = folders_of[ref.key] & common
-        found.append({place.path for place in fitting if place.folders & common == here} if fitting else set())
+        fitting = [] if image else by_name.get(_file_name(ref)) or by_stem.get(stem)
+        if fitting is None:
+            by_words = by_words or _grouped(images, lambda name: _words(name.rpartition(".")[0]))
+            fitting = by_words.get(_words(stem), [])
+        found.append({place.path for place in fitting if place.folders & common == folders & common})
     return found
+
+
+def _grouped(images: Iterable[_Place], key_of: Callable[[str], object]) -> dict[object, list[_Place]]:
+    """Images by a key of the names of their files."""
+    groups: dict[object, list[_Place]] = defaultdict(list)
+    for place in images:
+        groups[key_of(place.path.rpartition("/")[2])].append(place)
+    return groups
 
 
 def _images_in(root: AnyPath, masks: set[str]) -> list[_Place]:
     """Images in a folder, without those in folders of masks, and without files of the masks' suffix beside masks."""
-    beside = {(str(path.parent), path.suffix.lower()) for path in map(PurePosixPath, masks)}
+    beside = {(os.path.dirname(path), PurePosixPath(path).suffix.lower()) for path in masks}  # noqa: PTH120 - many
     images = []
     for inside in below(root):
-        for file in inside.with_suffix(*IMAGE_SUFFIXES):
-            path = PurePosixPath(name_in(root, file))
-            folders = _folders(str(path))
-            is_beside = (str(path.parent), path.suffix.lower()) in beside
-            if _NOT_IMAGES.isdisjoint(folders) and not is_beside and _is_storable(str(path)):
-                images.append(_Place(str(path), folders))
+        if not (files := inside.with_suffix(*IMAGE_SUFFIXES)):
+            continue
+        parent = name_in(root, files[0].parent)
+        start = "" if parent == "." else f"{parent}/"
+        if not _NOT_IMAGES.isdisjoint(folders := _folders(start)):
+            continue
+        for file in files:
+            path = f"{start}{file.name}"
+            if (start[:-1], file.suffix.lower()) not in beside and _is_storable(path):
+                images.append(_Place(path, folders))
     return images
 
 
 def _own_file(ref: MaskRef, root: AnyPath) -> str:
     """Path of the main file of a mask in a folder; empty if it has none there."""
-    file: Any = next((found for name in ("file", "class_file", "ids") if (found := getattr(ref, name, None))), None)
-    folder, name = getattr(ref, "folder", None), getattr(ref, "name", None)
-    if file is None and folder is not None and isinstance(name, str):
-        file = folder / name
-    if file is None:
+    names = (_path_in(root, getattr(ref, name, None)) for name in ("file", "class_file", "ids"))
+    folder, name = _path_in(root, getattr(ref, "folder", None)), getattr(ref, "name", None)
+    return next(filter(None, names), f"{folder}/{name}" if folder and isinstance(name, str) else "")
+
+
+def _path_in(root: AnyPath, path: object) -> str:
+    """Path relative to a folder; empty for what lies elsewhere, or is no path: the refs of users have any attributes."""
+    if isinstance(path, BucketPath) and isinstance(root, BucketPath):
+        return name_in(root, path) if is_within(path, root) else ""
+    if isinstance(root, BucketPath) or not isinstance(path, str | os.PathLike):
         return ""
-    path = parse_path(file)
-    return name_in(root, path) if type(path) is type(root) and is_within(path, root) else ""
+    start, file = f"{_absolute(os.fspath(root)).rstrip(os.sep)}{os.sep}", os.path.abspath(path)  # noqa: PTH100 - many
+    return file[len(start) :] if isinstance(file, str) and file.startswith(start) else ""
+
+
+_absolute = lru_cache(maxsize=8)(os.path.abspath)
 
 
 def _folders(path: str) -> frozenset[str]:
@@ -165,14 +183,20 @@ def _folders(path: str) -> frozenset[str]:
     >>> sorted(_folders("HeLa/01_GT/SEG/man_seg000.tif"))
     ['01', 'hela', 'seg']
     """
-    return frozenset(_TRUTH.sub("", folder.lower()) for folder in PurePosixPath(path).parent.parts)
+    return _folders_in(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=1024)
+def _folders_in(folder: str) -> frozenset[str]:
+    """Folders in the path of a folder, as in `_folders`."""
+    return frozenset(_TRUTH.sub("", part.lower()) for part in folder.split("/") if part)
 
 
 def _file_name(ref: MaskRef) -> str:
     """Name of the image's file that a ref or its key gives; empty if it gives none."""
-    given = getattr(ref, "file_name", "") or getattr(ref, "image_name", "")
-    name = PurePosixPath(given or ref.key.removesuffix(".json")).name
-    return name if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else ""
+    given: str = getattr(ref, "file_name", "") or getattr(ref, "image_name", "") or ref.key.removesuffix(".json")
+    name = given.rpartition("/")[2]
+    return name if _suffix(name) in IMAGE_SUFFIXES else ""
 
 
 def _stem(key: str) -> str:
@@ -181,9 +205,14 @@ def _stem(key: str) -> str:
     >>> _stem("ann/a.b.png.json")
     'a.b'
     """
-    name = PurePosixPath(key).name.removesuffix(".json")
-    suffix = PurePosixPath(name).suffix.lower()
-    return PurePosixPath(name).stem if suffix in {*IMAGE_SUFFIXES, ".npy", ".txt", ".xml", ".geojson"} else name
+    name = key.rpartition("/")[2].removesuffix(".json")
+    return name.rpartition(".")[0] if _suffix(name) in {*IMAGE_SUFFIXES, ".npy", ".txt", ".xml", ".geojson"} else name
+
+
+def _suffix(name: str) -> str:
+    """Suffix of the name of a file, in lower case."""
+    stem, point, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and point else ""
 
 
 def _words(stem: str) -> tuple[str, ...]:
@@ -192,5 +221,5 @@ def _words(stem: str) -> tuple[str, ...]:
     >>> _words("a_1_gtFine_instanceIds") == _words("a_1_leftImg8bit"), _words("man_seg007") == _words("t007")
     (True, True)
     """
-    name = _FRAME.sub("t", _SUFFIX.sub("", stem))
+    name = _FRAME.sub("t", _ENDS.sub("", stem))
     return plain_words(name) or (name,)

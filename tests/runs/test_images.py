@@ -4,7 +4,6 @@ import json
 import shutil
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,11 +205,19 @@ class OwnRef:
 
     ref: object
     key: str
-    image: Path | None
+    image: object
     split: str | None = None
 
     def load(self):
         return self.ref.load()
+
+
+def test_an_attribute_of_given_refs_that_is_no_path_is_not_an_image(data, images):
+    refs = [OwnRef(ref, ref.key, np.zeros(SHAPE)) for ref in find(data).refs]
+    segprep.preprocess(refs, data.with_name("out.zarr"), workers=1)
+    assert read_info(data.with_name("out.zarr")).images.known == 0
+    segprep.preprocess(refs, data.with_name("out.zarr"), images=images, workers=1)
+    assert names(data.with_name("out.zarr")) == [f"deep/{number}.jpg" for number in range(4)]
 
 
 def test_given_refs_have_their_own_images_or_those_of_a_folder(data, images):
