@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray, FloatArray
-from segprep.errors import IntegrityError, OptionError, check_choice
+from segprep.errors import IntegrityError, OptionError
 from segprep.masks.mask import InstanceMask
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.files import storage
@@ -22,7 +22,7 @@ from segprep.store.images import ImageFolder, image_folder
 from segprep.store.instances import Instances, mask_of
 from segprep.store.metadata import read_info
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
-from segprep.store.selection import OpenTables
+from segprep.store.selection import OpenTables, check_selection
 from segprep.store.shards import array_spec
 from segprep.store.tables import bucket_of, reading_errors
 from segprep.store.values import (
@@ -263,7 +263,7 @@ class Dataset:
         from segprep.readers import image_pixels  # noqa: PLC0415 - half a dozen decoders
 
         index = self._position(index)
-        height, width = map(int, self.sizes[index])
+        _, _, (height, width) = self._tables.place(int(self.rows[index]))
         key = self.keys[index]
         y, x, tall, wide = checked_window(window or (0, 0, height, width), (height, width), key)
         pixels = image_pixels(self.image_path(index), (height, width), key)
@@ -326,14 +326,7 @@ class Dataset:
         OptionError
             If the store has no such split or fold.
         """
-        if split is not None:
-            check_choice("split", split, self.info.splits)
-        if fold is not None:
-            count = self.info.split_rule.folds
-            if count is None:
-                raise OptionError(f"fold={fold!r}: {self.root} has no folds; make them by resplit(store, folds=5)")
-            if fold not in range(count):
-                raise OptionError(f"fold={fold!r}: {self.root} has {count} folds, counted from 0")
+        check_selection(self.root, self.info, split, fold)
         return replace(self, selected=(*self.selected, (split, fold)))
 
     def instances(self, index: int | str) -> Instances:
@@ -367,6 +360,16 @@ class Dataset:
         return np.stack([self._tables["height"], self._tables["width"]], axis=1)[self.rows].astype(np.int64)
 
     @property
+    def buckets(self) -> CountArray:
+        """Index in ``info.buckets`` of the bucket of each mask, shape (n,)."""
+        return self._tables["bucket"][self.rows].astype(np.int64)
+
+    @property
+    def shards(self) -> CountArray:
+        """Shard of each mask, counted over all buckets, shape (n,); a target with channels may have smaller ones."""
+        return self._tables.shards(self.rows)
+
+    @property
     def class_pixels(self) -> CountArray:
         """Valid pixels of each class in each mask, shape (n, C)."""
         return self._tables["class_pixels"][self.rows].astype(np.int64)
@@ -374,9 +377,7 @@ class Dataset:
     @property
     def class_instances(self) -> CountArray:
         """Instances of each class in each mask, shape (n, C)."""
-        counts = np.zeros((self.info.masks, len(self.info.classes)), np.int64)
-        np.add.at(counts, (self._tables["instances/mask"], self._tables["instances/class"]), 1)
-        return counts[self.rows]
+        return self._tables.class_instances()[self.rows]
 
     @cached_property
     def _tables(self) -> OpenTables:

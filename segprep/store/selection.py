@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
 from segprep.store.schema import BucketInfo, StoreInfo
@@ -18,6 +18,18 @@ from segprep.store.tables import IMAGE, decode_keys, read_table, reading_errors
 
 NO_FOLD = 255
 """Fold of a mask that is in none."""
+
+
+def check_selection(root: AnyPath, info: StoreInfo, split: str | None, fold: int | None) -> None:
+    """Raise OptionError if the store at `root` has no such split or fold."""
+    if split is not None:
+        check_choice("split", split, info.splits)
+    if fold is not None:
+        count = info.split_rule.folds
+        if count is None:
+            raise OptionError(f"fold={fold!r}: {root} has no folds; make them by resplit(store, folds=5)")
+        if fold not in range(count):
+            raise OptionError(f"fold={fold!r}: {root} has {count} folds, counted from 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +91,21 @@ class OpenTables:
         if codes.max(initial=0) >= len(self.info.splits):
             raise IntegrityError(f"{self.root}: table split: {codes.max()} is no index of {self.info.splits}")
         return [self.info.splits[code] for code in codes.tolist()]
+
+    def shards(self, rows: NDArray[np.intp]) -> CountArray:
+        """Shard of each of these masks, counted over all buckets."""
+        sizes = np.array([bucket.shard_rows for bucket in self.info.buckets], np.int64)
+        counts = [-(-bucket.rows // bucket.shard_rows) for bucket in self.info.buckets]
+        first = np.append(0, np.cumsum(counts, dtype=np.int64))
+        buckets = self["bucket"][rows]
+        shards: CountArray = first[buckets] + self["row"][rows] // sizes[buckets]
+        return shards
+
+    def class_instances(self) -> CountArray:
+        """Instances of each class in each mask of the store, shape (masks, C)."""
+        counts = np.zeros((self.info.masks, len(self.info.classes)), np.int64)
+        np.add.at(counts, (self["instances/mask"], self["instances/class"]), 1)
+        return counts
 
     def place(self, mask: int) -> tuple[BucketInfo, int, tuple[int, int]]:
         """Bucket of a mask, its row there, and its height and width; IntegrityError if it does not fit there."""

@@ -1,4 +1,5 @@
-"""What a training loop needs besides the targets of a store: losses, and metrics of predictions.
+"""Use of a store in training: data sets, losses, and metrics of predictions.
 
-`segprep.runs.evaluate` is the verb that uses the metrics, so this package lies below `segprep.runs`, not beside it.
+No module here is imported, nor PyTorch, JAX or Keras, before it is asked for. The verb `segprep.runs.evaluate` uses the
+metrics, so this package lies below `segprep.runs`, not beside it.
 """

@@ -118,6 +118,21 @@ def _epoch(loader):
     return time.perf_counter() - start
 
 
+def training(settings) -> Iterator[Comparison | str]:
+    """A random crop of an image, its classes, weights and distance, as tensors."""
+    try:
+        from benchmarks import training_samples  # noqa: PLC0415 - PyTorch is an optional package
+    except ModuleNotFoundError as error:
+        yield f"training: skipped, {error}"
+        return
+    for side, instances, crop in training_samples.CASES:
+        folder = settings.folder / f"training{side}"
+        times = in_new_process(training_samples.cpu_times, folder, side, instances, crop)
+        for image, figures in times.items():
+            case = test_loading.title(side, crop) + (", RGB image in PNG" if image else ", no image")
+            yield Comparison("training: CPU time of a sample of PyTorch", case, "ms", figures)
+
+
 def run(settings) -> Iterator[Comparison | str]:
     """``segprep weights`` with weights and distance, which decodes each image twice, and `usual_script`."""
     if not settings.dsb2018.is_dir():
@@ -288,7 +303,7 @@ def _table_iou(truth, prediction):
     return (table / (areas - table))[1:, 1:]
 
 
-PARTS = {part.__name__: part for part in (kernels, png, loader, run, start, index, size, metrics)}
+PARTS = {part.__name__: part for part in (kernels, png, loader, training, run, start, index, size, metrics)}
 
 
 def measured(name, dsb2018, *, is_large) -> Iterator[Comparison | str]:
