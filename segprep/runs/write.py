@@ -5,10 +5,9 @@ whose run was interrupted.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from numpy.typing import NDArray
 
 from segprep.errors import InputError, StorageError
 from segprep.masks.instances import InstanceRule, load_mask
@@ -22,8 +21,16 @@ from segprep.runs.scan import key_range
 from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shards
-from segprep.targets.target import computed
+from segprep.store.shards import (
+    Chunks,
+    TargetShard,
+    are_written,
+    encode_row,
+    is_written,
+    target_shards,
+    write_shards,
+)
+from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -105,7 +112,7 @@ def _write_shards(
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
-    arrays: dict[str, NDArray[Any]] = {}
+    chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
     for row, ref in enumerate(refs):
         here = [shard for shard in shards if shard.has(row)]
         if not here:
@@ -113,10 +120,9 @@ def _write_shards(
         complete, mask = load_mask(ref, instances)
         if digests is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
-        height, width = mask.shape
         for shard in here:
             assert shard.target is not None  # noqa: S101 - see `_missing`
-            if row == shard.start:
-                arrays[shard.path] = empty_shard(shard)
-            arrays[shard.path][row - shard.start, ..., :height, :width] = computed(shard.target, mask, ref.key)
-        write_shards(root, ((shard, arrays.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+            images = images_of(shard.target, mask, ref.key)
+            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, images))
+        del complete, mask  # before the next one is loaded
+        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
