@@ -142,7 +142,8 @@ def preprocess(  # noqa: PLR0913 - keywords
                 planned = plan_of(targets=wanted)
             else:
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
-            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests)
+            stats = found.stats if workers.scheduler is None else None
+            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
             return write(executor, task, progress, state)
 
 
