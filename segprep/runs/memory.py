@@ -12,7 +12,7 @@ from segprep.masks.stats import MaskStats
 
 _NUMBERS = 4
 """Bytes per pixel of a plane, of labels and of stuff."""
-_BESIDE = {"labels": 4, "classes": 2, "border": 7, "boundaries": 8, "weights": 9, "distance": 10}
+_BESIDE = {"labels": 4, "classes": 2, "border": 7, "boundaries": 10, "weights": 9, "distance": 10}
 """Bytes per pixel with which a target is computed, beside its mask. Only the largest counts: one follows the other."""
 _OWN = 16
 """The same of a target that is not part of segprep."""
