@@ -18,6 +18,8 @@ FARTHEST = 10_000
 """Largest distance between two centres that can be asked for, in pixels."""
 
 _EXACT_FLOAT32 = 2**24
+_BAND = 2**20
+"""Pixels of a plane that are worked on together."""
 
 
 def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
@@ -54,8 +56,10 @@ def boundaries(labels: NDArray[Any], *, width: int = 1) -> NDArray[np.uint8]:
     # To a plane's instances, its background is one more instance.
     filled = np.where(inside, planes, planes.max(initial=0) + 1)
     border = np.concatenate([near_others(plane[np.newaxis], width) for plane in filled])
-    parts = np.select([~inside, shared, border], [BACKGROUND, SHARED, BORDER], INTERIOR)
-    return parts.astype(np.uint8).reshape(np.shape(labels))
+    parts = inside.astype(np.uint8)  # BACKGROUND and INTERIOR
+    parts[inside & border] = BORDER
+    parts[shared] = SHARED
+    return parts.reshape(np.shape(labels))
 
 
 def near_others(planes: LabelArray, distance: int) -> BoolArray:
@@ -73,6 +77,17 @@ def near_others(planes: LabelArray, distance: int) -> BoolArray:
     >>> near_others(np.array([[[1, 1, 1, 2, 2]]], np.int32), 1)
     array([[[False, False,  True,  True, False]]])
     """
+    near = np.empty(planes.shape, np.bool_)
+    rows = max(4 * distance, _BAND // planes.shape[2], 1)
+    for start in range(0, planes.shape[1], rows):
+        above = max(0, start - distance)
+        band = _near_others(planes[:, above : start + rows + distance], distance)
+        near[:, start : start + rows] = band[:, start - above : start - above + rows]
+    return near
+
+
+def _near_others(planes: LabelArray, distance: int) -> BoolArray:
+    """Result of `near_others` for a band of rows, where none beyond it is considered."""
     import cv2  # noqa: PLC0415 - slow to import
 
     absent = int(planes.max()) + 1

@@ -1,6 +1,5 @@
 """Signed distances to the boundaries of labels."""
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,12 @@ def signed_distance(labels: NDArray[Any]) -> FloatArray:
     array([[-2., -1.,  0.,  0., -1.]], dtype=float32)
     """
     planes = as_planes(labels)
-    fields = [_plane_distance(plane) for plane in planes if plane.any()]
-    return reduce(np.minimum, fields) if fields else np.zeros(planes.shape[1:], np.float32)
+    smallest: FloatArray | None = None
+    for plane in planes:
+        if plane.any():
+            distance = _plane_distance(plane)
+            smallest = distance if smallest is None else np.minimum(smallest, distance, out=smallest)
+    return np.zeros(planes.shape[1:], np.float32) if smallest is None else smallest
 
 
 def _plane_distance(plane: LabelArray) -> FloatArray:

@@ -50,6 +50,10 @@ def distance_to_other(labels: LabelArray, *, signed: bool = False) -> FloatArray
         height, width = labels.shape
         along = np.empty(labels.shape, np.int16 if height + width < np.iinfo(np.int16).max else np.int32)
         _columns(labels, along)
+        if along.itemsize == distance.itemsize:
+            distance = along.view(
+                np.float32
+            )  # each row is read before it is filled: a quarter of a large image's memory
         integer, real = (np.int32, np.float32) if height**2 + width**2 < 2**24 else (np.int64, np.float64)  # exact
         _rows(labels, along, distance, signed, np.empty(width, integer), np.empty(width, real))
     return distance

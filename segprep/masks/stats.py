@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
+from segprep.kernels.lookup import counts
 from segprep.masks.classes import ClassTable
 from segprep.masks.mask import InstanceMask, Problem, SourceValues
 from segprep.masks.rle import NO_RUNS, Runs, bitmap_runs
@@ -108,7 +109,7 @@ def class_pixels(mask: InstanceMask, n_classes: int) -> CountArray:
         np.add.at(pixels, mask.classes[shown], mask.visible[shown])
         return pixels
     visible = mask.class_map if mask.ignore is None else mask.class_map[~mask.ignore]
-    return np.bincount(visible.ravel(), minlength=n_classes)
+    return counts(visible, n_classes)
 
 
 def _instance_rows(mask: InstanceMask) -> NDArray[np.void]:

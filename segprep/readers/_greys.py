@@ -4,6 +4,7 @@ The values of a label image lie in areas. In a mask that was resized with interp
 only along edges, between a smaller and a larger value; in a photograph this holds for nearly every pixel.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ MIN_PIECES = 4
 """Pieces of a value that has no area, from which it is noise and not an instance."""
 MIN_SMOOTH = 32
 """Values other than 0 of an image that may be a smooth photograph."""
+_BAND = 2**20
+"""Pixels that are looked at together."""
 SMOOTH_STEP = 2
 """Largest difference of neighbours in a smooth photograph, except for a twentieth of them."""
 
@@ -60,11 +63,12 @@ def check_labels(file: AnyPath, labels: LabelArray, values: NDArray[Any]) -> Non
     if not (3 if is_white else MIN_GREYS) <= count < 2**16:
         return
     ranks = labels.astype(np.uint16)
-    is_thin, between = _thin_values(ranks, count)
+    is_thin = _is_thin(ranks, count)
     is_mostly_thin = 2 * np.count_nonzero(is_thin) >= count
     if is_mostly_thin:  # rarely so: only then count
         pixels, pieces = np.bincount(ranks.ravel(), minlength=count + 1), _pieces(ranks, count)
-        grey_pixels = np.bincount(ranks[between], minlength=count + 1)
+        low, high = _neighbours(ranks)
+        grey_pixels = np.bincount(ranks[(low < ranks) & (ranks < high)], minlength=count + 1)
         is_grey = is_thin & ((2 * grey_pixels >= pixels) | (pieces >= MIN_PIECES))
         found = _Values(pixels, pieces, is_thin, is_grey)
         if _is_soft_edge(found):
@@ -79,16 +83,32 @@ def check_labels(file: AnyPath, labels: LabelArray, values: NDArray[Any]) -> Non
         )
 
 
-def _thin_values(ranks: NDArray[np.uint16], count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Ranks without an area of 3 x 3 pixels, and the pixels between smaller and larger ones."""
+def _is_thin(ranks: NDArray[np.uint16], count: int) -> NDArray[np.bool_]:
+    """True for each rank without an area of 3 x 3 pixels."""
+    is_thin = np.ones(count + 1, np.bool_)
+    for start, stop in _bands(ranks.shape):
+        above = max(0, start - 1)
+        low, high = _neighbours(ranks[above : stop + 1])
+        inside = slice(start - above, stop - above)
+        is_thin[ranks[start:stop][low[inside] == high[inside]]] = False
+    is_thin[0] = False
+    return is_thin
+
+
+def _neighbours(ranks: NDArray[np.uint16]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Smallest and largest rank among the 3 x 3 pixels around each one."""
     import cv2  # noqa: PLC0415 - slow to import
 
     window = np.ones((3, 3), np.uint8)
-    low, high = cv2.erode(ranks, window), cv2.dilate(ranks, window)
-    is_thin = np.ones(count + 1, np.bool_)
-    is_thin[ranks[low == high]] = False
-    is_thin[0] = False
-    return is_thin, (low < ranks) & (ranks < high)
+    return cv2.erode(ranks, window), cv2.dilate(ranks, window)
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First row of each band of an image, and the one after its last: scratch memory does not grow with the image."""
+    height, width = shape
+    rows = max(1, _BAND // width)
+    for start in range(0, height, rows):
+        yield start, min(height, start + rows)
 
 
 def _pieces(ranks: NDArray[np.uint16], count: int) -> CountArray:
@@ -121,12 +141,16 @@ def _is_textured(found: _Values) -> bool:
 
 def _is_smooth(labels: LabelArray, values: NDArray[Any]) -> bool:
     """True if values change in small steps, and each lies in several pieces."""
-    grey = np.concatenate([np.zeros(1, np.int64), values.astype(np.int64)])[labels]
-    down, right = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
-    changes = np.count_nonzero(down) + np.count_nonzero(right)
-    large = np.count_nonzero(down > SMOOTH_STEP) + np.count_nonzero(right > SMOOTH_STEP)
-    corners = np.count_nonzero((down[:, 1:] > 0) & (right[1:] > 0))  # every piece has one at its upper left
-    return bool(20 * large < changes and corners >= 3 * len(values))
+    table = np.concatenate([np.zeros(1, np.int64), values.astype(np.int64)])
+    changes = large = corners = 0
+    for start, stop in _bands(labels.shape):
+        grey = table[labels[max(0, start - 1) : stop]]
+        down, right = np.abs(np.diff(grey, axis=0)), np.abs(np.diff(grey, axis=1))
+        own = right[min(1, start) :]
+        changes += int(np.count_nonzero(down) + np.count_nonzero(own))
+        large += int(np.count_nonzero(down > SMOOTH_STEP) + np.count_nonzero(own > SMOOTH_STEP))
+        corners += int(np.count_nonzero((down[:, 1:] > 0) & (right[1:] > 0)))  # every piece has one at its upper left
+    return 20 * large < changes and corners >= 3 * len(values)
 
 
 def _masks_beside(file: AnyPath) -> str:

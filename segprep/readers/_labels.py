@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import LabelArray
+from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.mask import InstanceMask
 from segprep.readers._reader import ReadOptions, check_instances
 
@@ -18,10 +19,8 @@ def ranked(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if int(values.max()) >= _TABLE:
         distinct, ranks = np.unique(values, return_inverse=True)
         return distinct, ranks.reshape(values.shape)
-    present = np.zeros(int(values.max()) + 1, np.bool_)
-    indices = values.astype(np.intp)  # a bool array would select, not index
-    present[indices] = True
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[indices]
+    present = occurring(values)
+    return np.flatnonzero(present), lookup(np.cumsum(present) - 1, values)
 
 
 def numbered(values: NDArray[Any]) -> tuple[LabelArray, NDArray[Any]]:
@@ -40,11 +39,9 @@ def numbered(values: NDArray[Any]) -> tuple[LabelArray, NDArray[Any]]:
         distinct, codes = np.unique(codes, return_inverse=True)
         offset = int(distinct[0] != 0)
         return np.asarray(codes.reshape(values.shape) + offset, np.int32), distinct[1 - offset :]
-    present = np.zeros(peak + 1, np.bool_)
-    present[codes] = True
+    present = occurring(codes)
     present[0] = False
-    labels: LabelArray = np.cumsum(present, dtype=np.int32)[codes]
-    return labels, np.flatnonzero(present)
+    return lookup(np.cumsum(present, dtype=np.int32), codes), np.flatnonzero(present)
 
 
 def mask_of_labels(where: str, values: NDArray[Any], options: ReadOptions) -> InstanceMask:

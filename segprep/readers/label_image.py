@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, LabelArray
 from segprep.errors import InputError
+from segprep.kernels.lookup import counts
 from segprep.masks.classes import class_table
 from segprep.masks.mask import LISTED_VALUES, InstanceMask, Problem, SourceValues
 from segprep.masks.splits import FOLDERS, folder_split
@@ -100,7 +101,7 @@ def _meaning(found: NDArray[Any], options: ReadOptions) -> tuple[LabelArray, Boo
 
 def _source(labels: LabelArray, values: NDArray[Any]) -> SourceValues:
     has_background = not labels.all()
-    commonest = 0 if has_background else int(values[np.bincount(labels.ravel())[1:].argmax()])
+    commonest = 0 if has_background else int(values[counts(labels, 0)[1:].argmax()])
     smallest, largest = tuple(values[:LISTED_VALUES].tolist()), tuple(values[:-3:-1].tolist())
     return SourceValues(len(values), smallest, largest, commonest, has_background)
 

@@ -160,7 +160,8 @@ def preprocess(  # noqa: PLR0913 - keywords
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
-            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests)
+            stats = found.stats if workers.scheduler is None else None
+            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
             return write(executor, task, progress, state)
 
 

@@ -5,28 +5,36 @@ whose run was interrupted.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from segprep.errors import InputError, StorageError
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.packed import PackedMask
-from segprep.masks.stats import mask_digest
+from segprep.masks.stats import MaskStats, mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import StoreState, needs_class
 from segprep.runs.journal import remove_journals
+from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
 from segprep.store.layout import Part
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
-from segprep.store.shards import TargetShard, are_written, empty_shard, is_written, target_shards, write_shards
+from segprep.store.shards import (
+    Chunks,
+    TargetShard,
+    are_written,
+    encode_row,
+    is_written,
+    target_shards,
+    write_shards,
+)
 from segprep.store.tables import IMAGE
-from segprep.targets.target import computed
+from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -34,7 +42,8 @@ class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
 
     `files` is the fingerprint of the input's files, for the input stamp, and `digests` are those of the masks as they were
-    scanned, None if they come from the store itself.
+    scanned, None if they come from the store itself. `stats` are theirs if the jobs are done on this machine, whose memory
+    is then checked.
     """
 
     root: AnyPath
@@ -44,15 +53,19 @@ class WriteTask(NamedTuple):
     part: Part = Part(1, 1)
     files: str | None = None
     digests: Sequence[bytes] | None = None
+    stats: Sequence[MaskStats] | None = None
 
 
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, rows = _missing(task)
+    jobs, missing, masks_of = _missing(task)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
+    if task.stats is not None:
+        memory = [_memory(task, task.stats, *job) for job in zip(missing, masks_of, strict=True)]
+        warn_if_too_large(root, memory, executor.capacity(), available())
     if not is_finished:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
@@ -62,11 +75,11 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
             remove_journals(root)
         return complete
 
-    done = masks - sum(rows)
+    done = masks - sum(map(len, masks_of))
     if not jobs and before is not None and before.info.status == "incomplete":
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
-        done += rows[index]
+        done += len(masks_of[index])
         progress("write", done, masks)
     for job, items in zip(jobs, missing, strict=True):
         if not all(are_written(root, items)):
@@ -85,13 +98,13 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[int]]:
-    """Jobs that write the missing shards, these shards, and the number of masks of each job."""
+def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
+    """Jobs that write the missing shards, these shards, and the masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
     written = iter(are_written(root, [item for items in shards_of for item in items]))
-    jobs, missing, rows = [], [], []
+    jobs, missing, masks_of = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written)]
         for item in lacking:
@@ -103,8 +116,18 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
             missing.append(lacking)
-            rows.append(len(shard.masks))
-    return jobs, missing, rows
+            masks_of.append(shard.masks)
+    return jobs, missing, masks_of
+
+
+def _memory(
+    task: WriteTask, stats: Sequence[MaskStats], shards: Sequence[TargetShard], masks: Sequence[int]
+) -> JobMemory:
+    """Memory of a job, by the largest of its masks."""
+    names, is_separated = [shard.name for shard in shards], task.instances.separate != 0
+    bytes_by_mask = {mask: bytes_of(stats[mask], names, is_separated=is_separated) for mask in masks}
+    largest = max(masks, key=bytes_by_mask.__getitem__)
+    return JobMemory(bytes_by_mask[largest], task.refs[largest].key, stats[largest].shape)
 
 
 def _write_shards(
@@ -118,7 +141,7 @@ def _write_shards(
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
-    arrays: dict[str, NDArray[Any]] = {}
+    chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
     for row, ref in enumerate(refs):
         here = [shard for shard in shards if shard.has(row)]
         if not here:
@@ -126,10 +149,9 @@ def _write_shards(
         complete, mask = load_mask(ref, instances)
         if digests is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
-        height, width = mask.shape
         for shard in here:
             assert shard.target is not None  # noqa: S101 - see `_missing`
-            if row == shard.start:
-                arrays[shard.path] = empty_shard(shard)
-            arrays[shard.path][row - shard.start, ..., :height, :width] = computed(shard.target, mask, ref.key)
-        write_shards(root, ((shard, arrays.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+            images = images_of(shard.target, mask, ref.key)
+            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, images))
+        del complete, mask  # before the next one is loaded
+        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import google_crc32c
 import msgspec
@@ -26,6 +26,10 @@ NO_CHUNK = 2**64 - 1
 """Offset and length in the index of a shard of a chunk that was not written."""
 _FREE = ("attributes", "fill_value", "dimension_names")
 """Metadata that do not decide how chunks are found and decoded."""
+
+
+Place: TypeAlias = tuple[int, ...]
+"""Index in a grid, or the sides of a block."""
 
 
 class ArrayForm(NamedTuple):
@@ -83,20 +87,46 @@ def encode_chunks(form: ArrayForm, values: NDArray[Any]) -> Iterator[bytes]:
         yield _encode_chunk(form, values[start : start + rows])
 
 
-def encode_shard(form: ArrayForm, values: NDArray[Any]) -> bytes:
-    """Shard of an array from its values, which may end before the shard does. All chunks that meet them are written."""
+def encode_image(form: ArrayForm, values: NDArray[Any], pad: float) -> Iterator[tuple[Place, bytes]]:
+    """Chunks of one (H, W) image of an array by their row and column in its shard; `pad` stands beyond the end of `values`.
+
+    A chunk holds a part of one image. All that meet the array are written, also constant ones; those of nothing but padding
+    are encoded once.
+    """
+    canvas, sides = form.shape[-2:], form.chunks[-2:]
+    for place in np.ndindex(*(-(-side // part) for side, part in zip(canvas, sides, strict=True))):
+        corner = [number * side for number, side in zip(place, sides, strict=True)]
+        extent = tuple(min(part, side - start) for side, part, start in zip(canvas, sides, corner, strict=True))
+        block = values[tuple(slice(start, start + side) for start, side in zip(corner, extent, strict=True))]
+        yield place, _encode_block(form, block, extent, pad) if block.size else _padding(form, extent, pad)
+
+
+def encode_shard(form: ArrayForm, chunks: Mapping[Place, bytes]) -> bytes:
+    """Shard of an array from its encoded chunks by their places in the shard."""
     assert form.shards is not None  # noqa: S101 - for the type checker
     grid = tuple(side // part for side, part in zip(form.shards, form.chunks, strict=True))
     index = np.full((*grid, 2), NO_CHUNK, "<u8")
-    parts, offset = [], 0
-    for place in _morton_order(grid):
-        corner = [number * side for number, side in zip(place, form.chunks, strict=True)]
-        block = values[tuple(slice(start, start + side) for start, side in zip(corner, form.chunks, strict=True))]
-        if block.size:
-            parts.append(_encode_chunk(form, block))
-            index[place] = offset, len(parts[-1])
-            offset += len(parts[-1])
-    return b"".join([*parts, _with_checksum(index.tobytes())])
+    places = [place for place in _morton_order(grid) if place in chunks]
+    offset = 0
+    for place in places:
+        index[place] = offset, len(chunks[place])
+        offset += len(chunks[place])
+    return b"".join([*(chunks[place] for place in places), _with_checksum(index.tobytes())])
+
+
+def _encode_block(form: ArrayForm, block: NDArray[Any], extent: Place, pad: float) -> bytes:
+    """Chunk of an image, of which `extent` lies on the canvas."""
+    if block.shape != extent:
+        padded = np.full(extent, pad, form.dtype)
+        padded[tuple(map(slice, block.shape))] = block
+        block = padded
+    return _encode_chunk(form, block.reshape((1,) * (form.ndim - 2) + extent))
+
+
+@lru_cache(maxsize=16)
+def _padding(form: ArrayForm, extent: Place, pad: float) -> bytes:
+    """Chunk of nothing but padding."""
+    return _encode_block(form, np.empty((0, 0), form.dtype), extent, pad)
 
 
 def _encode_chunk(form: ArrayForm, values: NDArray[Any]) -> bytes:

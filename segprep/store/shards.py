@@ -4,7 +4,8 @@ zarr-python decodes them where a store is verified, so that one implementation c
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put_all, storage, storage_errors
 from segprep.store import encoding
-from segprep.store.encoding import ArrayForm
+from segprep.store.encoding import ArrayForm, Place
 from segprep.store.layout import Bucket, Layout, Shard
 from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256
 from segprep.targets import Target
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import zarr
     from zarr.abc.buffer import Buffer
     from zarr.storage import MemoryStore
+
+Chunks: TypeAlias = dict[Place, bytes]
+"""Encoded chunks by their places in a shard."""
 
 
 class ArraySpec(NamedTuple):
@@ -117,14 +121,23 @@ def target_shards(
     return shards
 
 
-def empty_shard(shard: TargetShard) -> NDArray[Any]:
-    """Rows of a shard, all padding, shape (rows, H, W)."""
-    return np.full((shard.rows, *shard.spec.shape[1:]), shard.spec.pad, shard.spec.dtype)
+def encode_row(spec: ArraySpec, row: int, images: Iterable[tuple[Place, NDArray[Any]]]) -> Chunks:
+    """Chunks of one row of a shard, from the (H, W) image of each channel that is not all padding; see `images_of`.
+
+    They are encoded as soon as an image is there, so that neither a row nor a shard is ever in memory as an array.
+    """
+    form, chunks, present = spec.form, Chunks(), set[Place]()
+    absent = np.empty((0, 0), form.dtype)
+    others = ((channel, absent) for channel in np.ndindex(*spec.shape[1:-2]) if channel not in present)
+    for channel, values in chain(images, others):
+        present.add(channel)
+        chunks.update(((row, *channel, *at), data) for at, data in encoding.encode_image(form, values, spec.pad))
+    return chunks
 
 
-def write_shards(root: AnyPath, shards: Iterable[tuple[TargetShard, NDArray[Any]]]) -> None:
-    """Write complete shards from all their rows, several at once, and their records when all are stored."""
-    encoded = [(shard, encode_shard(shard.spec, rows)) for shard, rows in shards]
+def write_shards(root: AnyPath, shards: Iterable[tuple[TargetShard, Chunks]]) -> None:
+    """Write complete shards from the chunks of all their rows, several at once, and their records when all are stored."""
+    encoded = [(shard, encoding.encode_shard(shard.spec.form, chunks)) for shard, chunks in shards]
     for shard, _ in encoded:
         drop_record(root, shard)
     put_all(root, {shard.path: data for shard, data in encoded})
@@ -156,11 +169,6 @@ def are_written(root: AnyPath, shards: Sequence[TargetShard]) -> list[bool]:
 def shard_name(number: int, dimensions: int) -> str:
     """Path of a shard, or of a chunk of a table, within its array: it spans all dimensions but the rows."""
     return "/".join(["c", str(number), *["0"] * (dimensions - 1)])
-
-
-def encode_shard(spec: ArraySpec, rows: NDArray[Any]) -> bytes:
-    """Bytes of a shard with these rows. All chunks are written, also constant ones, so that a missing one is an error."""
-    return encoding.encode_shard(spec.form, rows)
 
 
 def decode_shard(spec: ArraySpec, rows: int, data: bytes) -> NDArray[Any]:

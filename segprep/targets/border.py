@@ -1,6 +1,7 @@
 """The border term of the U-Net weights: high where two instances are close."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from segprep.arrays import FloatArray, LabelArray
 from segprep.errors import OptionError, check_fields
 from segprep.kernels.border import BorderOn, SingleInstance, border_weights, check_border
+from segprep.kernels.lookup import lookup
 from segprep.masks.mask import InstanceMask
 from segprep.targets.target import Dtype, MaskFacts, outside, rounded
 
@@ -77,7 +79,8 @@ class Border:
         return outside(values, 0, self.highest(facts.n_classes))
 
 
-def class_planes(mask: InstanceMask) -> list[LabelArray]:
+def class_planes(mask: InstanceMask) -> Iterator[LabelArray]:
     """Planes of the instances of each class that occurs, shape (K, H, W) each."""
-    codes = mask.classes[mask.planes]
-    return [np.where(codes == code, mask.planes, 0) for code in np.unique(mask.classes[1:])]
+    numbers = np.arange(len(mask.classes), dtype=np.int32)
+    for code in np.unique(mask.classes[1:]):
+        yield lookup(np.where(mask.classes == code, numbers, 0), mask.planes)

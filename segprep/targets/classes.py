@@ -47,7 +47,7 @@ class Classes:
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Class codes of `mask`, shape (H, W)."""
-        codes = mask.class_map.astype(self.dtype)
+        codes = mask.by_class(np.arange(int(self.fill) + 1, dtype=self.dtype))
         if mask.ignore is not None:
             codes[mask.ignore] = self.fill
         return codes

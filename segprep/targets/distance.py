@@ -1,15 +1,18 @@
 """Signed distances, for the boundary loss."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.arrays import BoolArray, FloatArray
+from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import OptionError, check_fields
 from segprep.kernels.distance import signed_distance
+from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
@@ -56,15 +59,23 @@ class Distance:
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Distances of `mask`, shape (H, W), or (C, H, W) per class."""
-        if self.distance_per == "instance":
-            return self._finished(signed_distance(mask.planes), mask)
-        if self.distance_per == "foreground":
-            return self._finished(signed_distance(_foreground(mask)), mask)
+        if self.distance_per != "class":
+            return next(values for _, values in self.images(mask))
         distance = np.zeros((self.channels, *mask.shape), self.dtype)
-        for code in np.union1d(mask.classes, mask.class_map):
-            region = _region(mask, code) if code else ~_foreground(mask)
-            distance[code] = self._finished(signed_distance(region), mask)
+        for channel, values in self.images(mask):
+            distance[channel] = values
         return distance
+
+    def images(self, mask: InstanceMask) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+        """Distances of `mask` by channel, shape (H, W) each: ``()``, or ``(code,)`` of the classes that it has."""
+        if self.distance_per == "instance":
+            yield (), self._finished(signed_distance(mask.planes), mask)
+        elif self.distance_per == "foreground":
+            yield (), self._finished(signed_distance(_foreground(mask)), mask)
+        else:
+            for code in _codes(mask):
+                region = _region(mask, code) if code else _foreground(mask) == 0
+                yield (code,), self._finished(signed_distance(region), mask)
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a distance is larger than the image's diagonal, or than `distance_clip`."""
@@ -80,12 +91,20 @@ class Distance:
         return rounded(distance, self.dtype, "distances")
 
 
-def _foreground(mask: InstanceMask) -> BoolArray:
-    """Pixels of instances and stuff."""
-    return mask.labels > 0 if mask.stuff is None else (mask.labels > 0) | (mask.stuff > 0)
+def _foreground(mask: InstanceMask) -> LabelArray:
+    """1 on the pixels of instances and stuff, else 0; of the type of labels, which a kernel need not convert."""
+    found = mask.labels if mask.stuff is None else np.maximum(mask.labels, mask.stuff)
+    return np.minimum(found, 1, out=None if mask.stuff is None else found)
+
+
+def _codes(mask: InstanceMask) -> list[int]:
+    """Class codes of a mask, hidden instances and the background included, in ascending order."""
+    codes = set(mask.classes.tolist())
+    return sorted(codes if mask.stuff is None else codes.union(np.flatnonzero(occurring(mask.stuff)).tolist()))
 
 
 def _region(mask: InstanceMask, code: int) -> BoolArray:
     """Pixels of a class other than the background, hidden instances included."""
-    region = np.asarray((mask.classes.take(mask.planes) == code).any(axis=0))
+    is_of_class = mask.classes == code
+    region = reduce(np.logical_or, (lookup(is_of_class, plane) for plane in mask.planes))
     return region if mask.stuff is None else region | (mask.stuff == code)

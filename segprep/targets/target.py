@@ -5,7 +5,7 @@ the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -175,6 +175,21 @@ def computed(target: Target, mask: InstanceMask, key: str) -> NDArray[Any]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise TargetError(f"{what}: returned NaN or infinity; every value must be finite")
     return values
+
+
+def images_of(target: Target, mask: InstanceMask, key: str) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Each (H, W) image of the array that `computed` returns, by its channel; those left out hold nothing but `pad_of`.
+
+    One after the other, so that a target of many channels needs the memory and the time of those that are in the mask.
+    """
+    if not is_foreign(target) and hasattr(target, "images"):
+        try:
+            yield from target.images(mask)
+        except OptionError as error:
+            raise OptionError(f"{key}: {error}") from error
+    else:
+        values = computed(target, mask, key)
+        yield from ((channel, values[channel]) for channel in np.ndindex(*values.shape[:-2]))
 
 
 def _foreign_errors(target: Target, what: str) -> AbstractContextManager[None]:

@@ -21,8 +21,8 @@ from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
 
 def per_image(mask: InstanceMask) -> FloatArray:
     """`inverse` class weights of the image itself, shape (H, W)."""
-    counts = Counts.of_pixels(class_pixels(mask, int(mask.class_map.max()) + 1).tolist())
-    return inverse(counts).astype(np.float32)[mask.class_map]
+    counts = Counts.of_pixels(class_pixels(mask, mask.largest_code + 1).tolist())
+    return mask.by_class(inverse(counts).astype(np.float32))
 
 
 def deshpande2018(mask: InstanceMask) -> FloatArray:
@@ -182,7 +182,7 @@ class Weights:
             if rule is per_image and (problem := self._range_problem(weights[weights > 0])):
                 raise OptionError(problem)
         elif self.vector:
-            weights = np.array(self.vector, np.float32).take(mask.class_map)
+            weights = mask.by_class(np.array(self.vector, np.float32))
         else:
             raise OptionError(
                 f"class_weights={self.class_weights!r}: not yet computed; call fit with the counts of all masks"

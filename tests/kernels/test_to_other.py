@@ -99,3 +99,10 @@ def test_is_exact_for_large_distances(shape, count):
     labels.flat[rng.choice(labels.size, count, replace=False)] = rng.integers(1, 4, count)
     np.testing.assert_array_equal(distance_to_other(labels), expected(labels))
     np.testing.assert_array_equal(distance_to_other(labels.T), expected(labels.T))
+
+
+def test_an_image_of_long_sides_has_the_distances_of_its_parts():
+    labels = np.random.default_rng(0).integers(0, 3, (4, 33_000)).astype(np.int32)
+    part = distance_to_other(labels[:, :1000])
+    np.testing.assert_array_equal(distance_to_other(labels)[:, :900], part[:, :900])
+    np.testing.assert_array_equal(distance_to_other(labels.T)[:900], part[:, :900].T)

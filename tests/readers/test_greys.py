@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from segprep.errors import InputError
-from segprep.readers import find
+from segprep.readers import _greys, find
 
 EDGES = (
     r"b\.png: not a label image: \d+ values, most of them on edges, .*threshold it \(at 128\), or .*nearest neighbour"
@@ -97,3 +97,20 @@ def test_void_borders_around_classes_are_labels(tmp_path):
     values[9:41, 9:41] = 255
     values[10:40, 10:25], values[10:40, 26:40] = 3, 7
     assert len(load(tmp_path, values).classes) == 4
+
+
+def test_bands_of_a_large_image_count_as_the_image(monkeypatch):
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 40, (30, 12)).repeat(3, axis=0).repeat(2, axis=1)
+    ramp = np.add.outer(np.arange(40), np.arange(50))
+    images = [image.astype(np.int32) for image in (blocks, ramp, ramp % 7 * 9, rng.integers(0, 3, (5, 5)))]
+    values = [np.arange(1, image.max() + 1) for image in images]
+
+    def judged():
+        smooth = [_greys._is_smooth(*image) for image in zip(images, values, strict=True)]
+        return smooth, [_greys._is_thin(image.astype(np.uint16), image.max()).tolist() for image in images]
+
+    complete = judged()
+    assert complete[0] == [False, True, False, True]
+    monkeypatch.setattr(_greys, "_BAND", 1)
+    assert judged() == complete

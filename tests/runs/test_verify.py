@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from helpers.commands import commands_by_name
 from helpers.damage import FAULTS, KINDS, SAME_SIZE, any_fault, kinds_of, swap
 from helpers.examples import mostly_slow
+from helpers.shards import chunks_of
 from PIL import Image
 
 import segprep
@@ -528,7 +529,7 @@ def test_values_out_of_range_are_found_despite_a_valid_checksum(copy, labels, fi
     state = read_state(copy)
     layout, _ = state.places()
     shard = next(each for each in state.shards(layout, list(layout.shards())[-1]) if each.target.name == "weights")
-    write_shards(copy, [(shard, np.full(shard.spec.shape, -1, np.float16))])
+    write_shards(copy, [(shard, chunks_of(shard.spec.form, np.full(shard.spec.shape, -1, np.float16)))])
     assert damaged_of(copy) == set()
     (finding,) = verify(copy, deep=True, workers=ONE).findings
     assert (finding.path, finding.masks) == (shard.path, "1.png")

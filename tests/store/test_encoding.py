@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import zarr
+from helpers.shards import chunks_of
 from hypothesis import given
 from hypothesis import strategies as st
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
+from segprep.masks.mask import InstanceMask
 from segprep.store.encoding import (
     DTYPES,
     ArrayForm,
@@ -21,6 +23,10 @@ from segprep.store.encoding import (
     group_metadata,
     read_form,
 )
+from segprep.store.layout import Bucket
+from segprep.store.shards import array_spec, encode_row
+from segprep.targets import Distance
+from segprep.targets.target import images_of
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=5)
 
@@ -33,7 +39,7 @@ def forms(draw, *, sharded):
     fill = dtype.type(draw(st.sampled_from(fills))).item()
     if sharded:
         shape = draw(st.lists(st.integers(1, 9), min_size=3, max_size=4))
-        chunks = [1, *(draw(st.integers(1, side)) for side in shape[1:])]
+        chunks = [*(1 for _ in shape[:-2]), *(draw(st.integers(1, side)) for side in shape[-2:])]
         rows = draw(st.integers(shape[0], 9))
         shards = (rows, *(-(-side // part) * part for side, part in zip(shape[1:], chunks[1:], strict=True)))
         form = ArrayForm(tuple(shape), dtype, tuple(chunks), shards, fill)
@@ -69,7 +75,7 @@ def test_a_shard_and_its_metadata_are_those_of_zarr_python(array, attributes):
     dimensions = "abcd"[: form.ndim]
     expected = {
         "zarr.json": array_metadata(form, dimensions, attributes),
-        "/".join(["c", *"0" * form.ndim]): encode_shard(form, values),
+        "/".join(["c", *"0" * form.ndim]): encode_shard(form, chunks_of(form, values)),
     }
     assert written_by_zarr(form, values, dimensions, attributes) == expected
 
@@ -144,3 +150,18 @@ print(sorted(slow & sys.modules.keys()))
 def test_a_store_is_read_without_libraries_that_are_slow_to_import(coins_store):
     command = [sys.executable, "-c", READ, str(coins_store)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("size", "canvas"), [((3, 5), (8, 8)), ((1030, 1100), (1280, 1280))])
+def test_channels_that_a_mask_lacks_are_encoded_as_zeros(size, canvas):
+    planes = np.zeros((1, *size), np.int32)
+    planes[0, :2, 1:4] = 1
+    mask = InstanceMask(planes, np.array([0, 3], np.int32))
+    target = Distance(distance_per="class", channels=5)
+    spec = array_spec(Bucket(canvas, (0,)), target)
+    assert [channel for channel, _ in images_of(target, mask, "a")] == [(0,), (3,)]
+    rows = np.zeros(spec.shape, spec.dtype)
+    rows[0, :, : size[0], : size[1]] = target.compute(mask)
+    assert rows[0, 3].any()
+    assert not rows[0, [1, 2, 4]].any()
+    assert encode_row(spec, 0, images_of(target, mask, "a")) == chunks_of(spec.form, rows)

@@ -11,6 +11,7 @@ import pytest
 import tensorstore
 import xarray
 import zarr
+from helpers.shards import chunks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagecodecs import zstd_encode
@@ -22,10 +23,11 @@ from segprep.errors import IntegrityError, OutputError, StorageError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SPLITS, SplitRule
 from segprep.readers import ReadOptions, find
+from segprep.store.encoding import encode_shard
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
 from segprep.store.schema import FORMAT, BucketInfo, StoreInfo
-from segprep.store.shards import TargetShard, array_spec, empty_shard, encode_shard, is_written, write_shards
+from segprep.store.shards import TargetShard, array_spec, encode_row, is_written, write_shards
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
 from segprep.targets.target import pad_of
@@ -147,7 +149,8 @@ def test_what_is_written_is_read_back(tmp_path, sizes, target):
     rows = np.random.default_rng(0).integers(0, 250, spec.shape).astype(spec.dtype)
     for shard in layout.shards():
         first, count = shard.masks[0], len(shard.masks)
-        write_shards(tmp_path, [(TargetShard(target, spec, shard.number, count, "f"), rows[first : first + count])])
+        chunks = chunks_of(spec.form, rows[first : first + count])
+        write_shards(tmp_path, [(TargetShard(target, spec, shard.number, count, "f"), chunks)])
     for read in READERS:
         np.testing.assert_array_equal(read(tmp_path, spec.path), rows)
 
@@ -254,7 +257,7 @@ def test_every_chunk_of_every_mask_is_written(root):
 def test_chunks_of_nothing_but_fill_or_padding_are_written_too(target, of):
     (bucket,) = Layout.fit([(1024, 2048)] * 2).buckets
     spec = array_spec(bucket, target)
-    shard = encode_shard(spec, np.full(spec.shape, getattr(spec, of), spec.dtype))
+    shard = encode_shard(spec.form, chunks_of(spec.form, np.full(spec.shape, getattr(spec, of), spec.dtype)))
     assert chunks_written(shard, 16) == 16
 
 
@@ -417,7 +420,7 @@ def test_a_shard_is_written_only_with_a_record_of_its_size_and_fingerprint(tmp_p
     _, layout = new_store(tmp_path, [(4, 4)])
     shard = TargetShard(Labels(), array_spec(layout.buckets[0], Labels()), 0, 1, "f")
     assert not is_written(tmp_path, shard)
-    write_shards(tmp_path, [(shard, empty_shard(shard))])
+    write_shards(tmp_path, [(shard, encode_row(shard.spec, 0, []))])
     assert is_written(tmp_path, shard)
     assert not is_written(tmp_path, shard._replace(fingerprint="g"))
     assert not is_written(tmp_path, shard._replace(number=1))
@@ -445,7 +448,7 @@ def test_a_shard_that_cannot_be_written_leaves_no_file_and_no_record(tmp_path, f
     (tmp_path / shard.path).mkdir(parents=True)
     before = files_of(tmp_path)
     with pytest.raises(StorageError, match="cannot be written"):
-        write_shards(tmp_path, [(shard, empty_shard(shard))])
+        write_shards(tmp_path, [(shard, encode_row(shard.spec, 0, []))])
     assert files_of(tmp_path) == before
 
 

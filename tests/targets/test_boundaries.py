@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from oracles import targets as oracles
 
 from segprep.errors import OptionError
-from segprep.kernels.boundaries import boundaries
+from segprep.kernels.boundaries import boundaries, near_others
 from segprep.masks.mask import InstanceMask
 from segprep.targets.boundaries import Boundaries
 
@@ -70,3 +70,11 @@ def test_only_instances_in_front_count():
 def test_refuses_a_border_without_width(width):
     with pytest.raises(OptionError, match=r"boundary_width=.*at least 1"):
         Boundaries(boundary_width=width)
+
+
+def test_bands_of_a_large_mask_fit_together(monkeypatch):
+    mask = np.random.default_rng(0).integers(0, 3, (1, 40, 7)).astype(np.int32)
+    complete = [near_others(mask, distance) for distance in (1, 3)]
+    monkeypatch.setattr("segprep.kernels.boundaries._BAND", 1)
+    for distance, expected in zip((1, 3), complete, strict=True):
+        np.testing.assert_array_equal(near_others(mask, distance), expected)
