@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from segprep.store.schema import (
     parameters_of,
     target_info,
 )
-from segprep.store.tables import MaskRows, make_tables
+from segprep.store.tables import MadeTables, MaskRows, Tables
 from segprep.targets import Target, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
@@ -45,7 +44,7 @@ class Plan:
     info: StoreInfo
     layout: Layout
     targets: tuple[Target | None, ...]
-    tables: dict[str, NDArray[Any]]
+    tables: Tables
 
 
 def plan(  # noqa: PLR0913 - all but two are keywords
@@ -100,7 +99,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
         problems=scanned.problems(),
     )
-    return Plan(info, layout, fitted, make_tables(MaskRows(keys, stats, layout, split_of, fold_of)))
+    return Plan(info, layout, fitted, MadeTables(MaskRows(keys, stats, layout, split_of, fold_of)))
 
 
 def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:

@@ -29,8 +29,8 @@ OWN_REFS = "refs"
 """Format of a data set that is given as a sequence of refs."""
 PIXEL_FORMATS = frozenset({"label-image", "instance-png"})
 """Formats of images whose instances may lie in pieces by mistake; polygons in several parts are meant."""
-SCAN_BATCH = 8
-"""Masks in one job of the scan: enough that the work outweighs the message."""
+SCAN_BATCH, LARGEST_BATCH, SCAN_JOBS = 8, 64, 1000
+"""Masks in one job of the scan: enough that the work outweighs the message, and more if there are more jobs than these."""
 MOST_KEPT, MOST_KEPT_OF_ONE = 2**29, 2**20
 """Bytes of masks that are kept from the scan to the writing, in all and of one mask; others are read a second time."""
 MOST_COMPRESSED = 2**25
@@ -145,7 +145,8 @@ def scan(
     room = MOST_KEPT - sum(mask.size for mask in packs.values())
     found: dict[str, MaskStats | str] = {ref.key: known[ref.key] for ref in masks.refs if ref.key in known}
     unknown = tuple(packs.get(ref.key, ref) for ref in masks.refs if ref.key not in found)
-    batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
+    size = min(max(SCAN_BATCH, len(unknown) // SCAN_JOBS), LARGEST_BATCH)
+    batches = [unknown[start : start + size] for start in range(0, len(unknown), size)]
     single = False
     looks = count_touching, instances.instances_from == "auto" and masks.format in PIXEL_FORMATS
     while batches:

@@ -46,7 +46,7 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, rows = _missing(task)
+    jobs, missing, rows = _missing(task, is_new=before is None)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and before.info == complete and not before.findings and not jobs
@@ -72,15 +72,15 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     return complete
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[int]]:
-    """Jobs that write the missing shards, these shards, and the number of masks of each job."""
+def _missing(task: WriteTask, *, is_new: bool) -> tuple[list[Job], list[list[TargetShard]], list[int]]:
+    """Jobs that write the missing shards, all if the store is new, these shards, and the number of masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
-    written = iter(are_written(root, [item for items in shards_of for item in items]))
+    written = iter([] if is_new else are_written(root, [item for items in shards_of for item in items]))
     jobs, missing, rows = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
-        lacking = [item for item in items if not next(written)]
+        lacking = [item for item in items if not next(written, False)]
         for item in lacking:
             if item.target is None:
                 raise needs_class(root, item.name)
