@@ -25,7 +25,10 @@ def by_fractions(value, bits):
 @given(arrays.arrays(np.float32, st.integers(0, 20), elements=NUMBERS), st.integers(1, 23))
 def test_it_is_the_nearest_number(values, bits):
     assert keep_bits(values, bits).tolist() == [by_fractions(value, bits) for value in values.tolist()]
-    np.testing.assert_array_equal(keep_bits(values, bits), BitRound(bits).encode(values))
+    if bits < 23:  # the codec changes the type where it changes nothing else
+        np.testing.assert_array_equal(
+            keep_bits(values, bits).view(np.int32), BitRound(bits).encode(values).view(np.int32)
+        )
 
 
 @pytest.mark.parametrize("bits", range(1, 11))
