@@ -22,14 +22,15 @@ def profile_of(data):
     """CPU seconds of a run without the profiler, and the functions that take most time themselves, with their shares."""
     import segprep  # noqa: PLC0415 - that of the process
 
+    alone = segprep.Workers(processes=1)
     with tempfile.TemporaryDirectory() as folder:
-        segprep.preprocess(data, Path(folder) / "compile.zarr", workers=1)
+        segprep.preprocess(data, Path(folder) / "compile.zarr", workers=alone)
         start = time.process_time()
-        segprep.preprocess(data, Path(folder) / "run.zarr", workers=1)
+        segprep.preprocess(data, Path(folder) / "run.zarr", workers=alone)
         seconds = time.process_time() - start
         profile = cProfile.Profile(time.process_time)
         profile.enable()
-        segprep.preprocess(data, Path(folder) / "profile.zarr", workers=1)
+        segprep.preprocess(data, Path(folder) / "profile.zarr", workers=alone)
         profile.disable()
     stats = pstats.Stats(profile)
     own = sorted(((row[2], _name(*function)) for function, row in stats.stats.items()), reverse=True)

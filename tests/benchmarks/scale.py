@@ -16,6 +16,7 @@ from helpers.clusters import scheduler, wait_for_workers, workers_of
 
 import segprep
 from segprep.masks.mask import InstanceMask
+from segprep.store import layout
 
 SIDE = 32
 """Height and width of a mask: so few pixels that the time of a mask hardly depends on them."""
@@ -70,10 +71,10 @@ class Load(NamedTuple):
         return self.scan + self.write + self.rest
 
 
-def load_of(masks, store, workers, shard_pixels=None):
-    """Load of a run; to be called in a process that does nothing else."""
+def load_of(masks, store, workers, targets=(), shard_pixels=None):
+    """Load of a run; to be called in a process that does nothing else. Labels and classes are always written."""
     if shard_pixels is not None:
-        segprep.store.layout.SHARD_PIXELS = shard_pixels  # of this process alone, which makes the layout
+        layout.SHARD_PIXELS = shard_pixels  # of this process alone, which makes the layout
     seconds, last = {"scan": 0.0, "write": 0.0}, [("", 0.0)]
 
     def progress(stage, _done, _masks):
@@ -85,7 +86,7 @@ def load_of(masks, store, workers, shard_pixels=None):
     refs = list(map(MadeRef, range(masks)))
     classes = [f"class {number}" for number in range(1, CLASSES + 1)]
     of_children, cpu, wall = _children(), time.process_time(), time.perf_counter()
-    segprep.preprocess(refs, store, classes=classes, workers=workers, progress=progress)
+    segprep.preprocess(refs, store, targets=targets, classes=classes, workers=workers, progress=progress)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     rest = cpu - seconds["scan"] - seconds["write"]
     return Load(
@@ -128,7 +129,7 @@ def scheduling(settings) -> Iterator[Figures]:
         folder.mkdir()
         with executor(folder) as (workers, cluster):
             before = cluster()
-            load = in_new_process(load_of, shards, folder / "out.zarr", workers, SIDE**2)
+            load = in_new_process(load_of, shards, folder / "out.zarr", workers, "weights,distance", SIDE**2)
             of_scheduler = cluster() - before
         figures = {
             "CPU, parent, writing": f"{1e6 * load.write / shards:,.0f} us",
@@ -149,6 +150,6 @@ def _dask(folder):
     """Scheduler file of a cluster, and the CPU time of its scheduler so far."""
     with ExitStack() as stack:
         process, file = stack.enter_context(scheduler(folder))
-        stack.enter_context(workers_of(file, folder, count=2))
+        stack.enter_context(workers_of(file, folder, count=2, PYTHONPATH=str(Path(__file__).parents[1])))
         wait_for_workers(file, 2)
         yield str(file), lambda: sum(psutil.Process(process.pid).cpu_times()[:2])
