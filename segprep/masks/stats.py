@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,24 +29,30 @@ INSTANCE_ROW = np.dtype(
 )
 """One complete instance: its number, class code, area in pixels, bounding box in pixels, and plane."""
 
+CLASS_COUNT = np.dtype([("class", np.int64), ("pixels", np.int64)])
+"""One class that is visible: its code, and its visible pixels that are not ignored."""
 
-@dataclass(frozen=True, eq=False)
+_BLOCK = 2**16
+"""Masks that are counted together, so that memory does not grow with their number."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class MaskStats:
-    """Size and counts of one mask.
+    """Size and counts of one mask, in few bytes: a run holds those of all masks.
 
-    `class_pixels`, the visible pixels that are not ignored, and `class_instances` have one entry per class code, shape (C,);
-    `instances` has one `INSTANCE_ROW` for each complete instance ``1..N``. `runs` has the runs of each instance within its
-    bounding box if the labels show only a part of it, else none. `ignored` and `hidden` count ignored pixels, and those of
-    instances behind another. `filled` is true if instances and stuff cover the image. `digest` is `mask_digest` of the
-    complete instances. `source` has the values of a label image that was loaded, else none. `touching` counts pairs of
-    instances that touch; the tables of a store do not have it. `is_scattered` is true if an instance lies in several pieces
-    far apart, where a scan looks for them.
+    `class_counts` are the bytes of one `CLASS_COUNT` for each class code below `n_classes` that has pixels, and
+    `instance_rows` those of one `INSTANCE_ROW` for each complete instance ``1..N``. `runs` has the runs of each instance
+    within its bounding box if the labels show only a part of it, else none; it is empty if they show all of every instance.
+    `ignored` and `hidden` count ignored pixels, and those of instances behind another. `filled` is true if instances and
+    stuff cover the image. `digest` is `mask_digest` of the complete instances. `source` has the values of a label image that
+    was loaded, else none. `touching` counts pairs of instances that touch; the tables of a store do not have it.
+    `is_scattered` is true if an instance lies in several pieces far apart, where a scan looks for them.
     """
 
     shape: tuple[int, int]
-    class_pixels: CountArray
-    class_instances: CountArray
-    instances: NDArray[np.void]
+    n_classes: int
+    class_counts: bytes
+    instance_rows: bytes
     runs: tuple[Runs, ...]
     ignored: int
     hidden: int
@@ -55,6 +62,24 @@ class MaskStats:
     source: SourceValues | None = None
     touching: int | None = None
     is_scattered: bool = False
+
+    @property
+    def class_pixels(self) -> CountArray:
+        """Visible pixels of each class code that are not ignored, shape (C,)."""
+        pixels = np.zeros(self.n_classes, np.int64)
+        counts = np.frombuffer(self.class_counts, CLASS_COUNT)
+        pixels[counts["class"]] = counts["pixels"]
+        return pixels
+
+    @property
+    def class_instances(self) -> CountArray:
+        """Instances of each class code, shape (C,)."""
+        return np.bincount(self.instances["class"], minlength=self.n_classes)
+
+    @property
+    def instances(self) -> NDArray[np.void]:
+        """One `INSTANCE_ROW` for each complete instance, in the order of their numbers."""
+        return np.frombuffer(self.instance_rows, INSTANCE_ROW)
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
@@ -69,9 +94,9 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
     rows = _instance_rows(complete)
     return MaskStats(
         shape=complete.shape,
-        class_pixels=class_pixels(shown, n_classes),
-        class_instances=np.bincount(complete.classes[1:], minlength=n_classes),
-        instances=rows,
+        n_classes=n_classes,
+        class_counts=class_counts(class_pixels(shown, n_classes)),
+        instance_rows=rows.tobytes(),
         runs=_hidden_runs(complete, shown, rows),
         ignored=0 if complete.ignore is None else int(np.count_nonzero(complete.ignore)),
         hidden=int(complete.areas.sum() - complete.visible[1:].sum()),
@@ -83,6 +108,14 @@ def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | Non
     )
 
 
+def class_counts(pixels: NDArray[np.integer[Any]]) -> bytes:
+    """Bytes of one `CLASS_COUNT` for each class that has pixels, from those of each class code, shape (C,)."""
+    codes = np.flatnonzero(pixels)
+    counts = np.empty(len(codes), CLASS_COUNT)
+    counts["class"], counts["pixels"] = codes, pixels[codes]
+    return counts.tobytes()
+
+
 def mask_digest(mask: InstanceMask) -> bytes:
     """Fingerprint of every pixel, class and ignored pixel of a mask."""
     digest = hashlib.blake2b(repr(mask.planes.shape).encode(), digest_size=16)
@@ -92,9 +125,10 @@ def mask_digest(mask: InstanceMask) -> bytes:
 
 
 def _hidden_runs(complete: InstanceMask, shown: InstanceMask, rows: NDArray[np.void]) -> tuple[Runs, ...]:
-    """Runs of the instances of which the labels show only a part."""
-    runs = [NO_RUNS] * len(rows)
-    for index in np.flatnonzero(shown.visible[1:] != complete.areas[1:]):
+    """Runs of the instances of which the labels show only a part; empty if there is none."""
+    partly = np.flatnonzero(shown.visible[1:] != complete.areas[1:])
+    runs = [NO_RUNS] * (len(rows) if len(partly) else 0)
+    for index in partly:
         row = rows[index]
         window = np.s_[row["y"] : row["y"] + row["height"], row["x"] : row["x"] + row["width"]]
         runs[index] = bitmap_runs(complete.planes[row["plane"]][window] == row["number"])
@@ -159,9 +193,32 @@ class Counts:
 
 def total(stats: Sequence[MaskStats], classes: ClassTable) -> Counts:
     """Counts over `stats`, which may be empty."""
-    shape = (len(stats), len(classes))
-    return Counts.of_images(
-        np.array([mask.class_pixels for mask in stats], np.int64).reshape(shape),
-        np.array([mask.class_instances for mask in stats], np.int64).reshape(shape),
-        [entry.name for entry in classes.entries],
-    )
+    pixels, instances, images, image_pixels = np.zeros((4, len(classes)), np.int64)
+    for start in range(0, len(stats), _BLOCK):
+        block = stats[start : start + _BLOCK]
+        counts = joined_counts(block)
+        rows = np.frombuffer(b"".join([mask.instance_rows for mask in block]), INSTANCE_ROW)
+        of_mask = np.zeros(len(block), np.int64)
+        np.add.at(of_mask, counts.mask, counts.pixels)
+        np.add.at(pixels, counts.code, counts.pixels)
+        np.add.at(images, counts.code, 1)
+        np.add.at(image_pixels, counts.code, of_mask[counts.mask])
+        np.add.at(instances, rows["class"], 1)
+    names = tuple(entry.name for entry in classes.entries)
+    most = max((len(mask.instance_rows) for mask in stats), default=0) // INSTANCE_ROW.itemsize
+    return Counts(names, pixels, instances, images, image_pixels, most)
+
+
+class JoinedCounts(NamedTuple):
+    """Visible pixels by mask and class, where there are any: index of the mask, class code, and pixels, shape (n,) each."""
+
+    mask: NDArray[np.intp]
+    code: CountArray
+    pixels: CountArray
+
+
+def joined_counts(stats: Sequence[MaskStats]) -> JoinedCounts:
+    """Visible pixels by class of many masks."""
+    counts = np.frombuffer(b"".join([mask.class_counts for mask in stats]), CLASS_COUNT)
+    sizes = [len(mask.class_counts) // CLASS_COUNT.itemsize for mask in stats]
+    return JoinedCounts(np.repeat(np.arange(len(stats)), sizes), counts["class"], counts["pixels"])

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from segprep.masks.mask import Problem, SourceValues
 from segprep.masks.packed import LEVEL, PackedMask
-from segprep.masks.stats import INSTANCE_ROW, MaskStats
+from segprep.masks.stats import CLASS_COUNT, INSTANCE_ROW, MaskStats
 
 MOST_BYTES = 2**28
 """Bytes of the results that are stored together, compressed or not."""
@@ -23,9 +23,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     key: str
     shape: tuple[int, int]
-    class_pixels: bytes
-    class_instances: bytes
-    instances: bytes
+    class_counts: bytes
+    instance_rows: bytes
     runs: tuple[bytes, ...]
     ignored: int
     hidden: int
@@ -39,11 +38,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     def is_plausible(self, n_classes: int) -> bool:
         """True if all sizes fit each other and the number of classes."""
-        count, odd = divmod(len(self.instances), INSTANCE_ROW.itemsize)
+        count, odd = divmod(len(self.instance_rows), INSTANCE_ROW.itemsize)
         height, width = self.shape
         fits = (
-            len(self.class_pixels) == len(self.class_instances) == 8 * n_classes
-            and (odd, len(self.runs), len(self.digest)) == (0, count, _DIGEST)
+            (odd, len(self.class_counts) % CLASS_COUNT.itemsize, len(self.digest)) == (0, 0, _DIGEST)
+            and len(self.runs) in (0, count)
+            and _are_codes(np.frombuffer(self.class_counts, CLASS_COUNT)["class"], n_classes)
+            and _are_codes(np.frombuffer(self.instance_rows, INSTANCE_ROW)["class"], n_classes)
             and all(len(runs) % 8 == 0 for runs in self.runs)
             and min(height, width) > 0
             and height * width < MOST_PIXELS
@@ -54,14 +55,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         planes, height, width = mask.shape
         return (mask.key, height, width) == (self.key, *self.shape) and 0 < planes * height * width < MOST_PIXELS
 
-    def stats(self) -> MaskStats:
+    def stats(self, n_classes: int) -> MaskStats:
         """Statistics as they were."""
         return MaskStats(
             self.shape,
-            _array(self.class_pixels),
-            _array(self.class_instances),
-            _array(self.instances, INSTANCE_ROW),
-            tuple(map(_array, self.runs)),
+            n_classes,
+            self.class_counts,
+            self.instance_rows,
+            tuple(np.frombuffer(runs, np.int64) for runs in self.runs),
             self.ignored,
             self.hidden,
             self.filled,
@@ -97,16 +98,15 @@ def decode_entries(body: bytes, n_classes: int) -> Iterator[tuple[str, MaskStats
         return
     for entry in entries:
         if entry.is_plausible(n_classes):
-            yield entry.key, entry.stats(), entry.mask
+            yield entry.key, entry.stats(n_classes), entry.mask
 
 
 def _entry(key: str, stats: MaskStats, mask: PackedMask | None) -> Entry:
     return Entry(
         key,
         stats.shape,
-        stats.class_pixels.astype(np.int64).tobytes(),
-        stats.class_instances.astype(np.int64).tobytes(),
-        stats.instances.tobytes(),
+        stats.class_counts,
+        stats.instance_rows,
         tuple(runs.astype(np.int64).tobytes() for runs in stats.runs),
         stats.ignored,
         stats.hidden,
@@ -125,5 +125,5 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def _array(data: bytes, dtype: DTypeLike = np.int64) -> NDArray[Any]:
-    return np.frombuffer(data, dtype)
+def _are_codes(codes: NDArray[np.integer[Any]], n_classes: int) -> bool:
+    return bool(((codes >= 0) & (codes < n_classes)).all())

@@ -66,7 +66,7 @@ class Journal:
         kept = self._keep(rule, key, stats, pack)
         if self._folder is not None:
             self._pending[key] = stats, kept
-            self._pending_bytes += stats.instances.nbytes + (0 if kept is None else kept.size)
+            self._pending_bytes += len(stats.instance_rows) + (0 if kept is None else kept.size)
 
     def sync(self, rule: str, *, ends: bool = False) -> None:
         """Store new results, and read those of other parts, now and then and when a scan ends.

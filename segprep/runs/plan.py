@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,7 +33,7 @@ from segprep.store.schema import (
     target_types,
     train_counts,
 )
-from segprep.store.tables import MaskRows, make_tables, table_names
+from segprep.store.tables import MadeTables, MaskRows, Tables, table_names
 from segprep.targets import Target, Weights, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
@@ -66,7 +65,7 @@ class Plan:
     info: StoreInfo
     layout: Layout
     targets: tuple[Target | None, ...]
-    tables: dict[str, NDArray[Any]]
+    tables: Tables
 
 
 def plan(  # noqa: PLR0913 - all but two are keywords
@@ -128,8 +127,8 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
         touching_pairs=touching if scanned.touching is None else scanned.touching,
     )
-    tables = make_tables(MaskRows(keys, stats, layout, split_of, fold_of, names))
-    return Plan(info, layout, fitted, {name: tables[name] for name in table_names(info)})
+    rows = MaskRows(keys, stats, layout, split_of, fold_of, names)
+    return Plan(info, layout, fitted, MadeTables(rows, table_names(info)))
 
 
 def _fitted(target: Target, stored: Target | None, train: Counts, everything: Counts) -> Target:

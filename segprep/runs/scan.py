@@ -33,8 +33,8 @@ OWN_REFS = "refs"
 """Format of a data set that is given as a sequence of refs."""
 PIXEL_FORMATS = frozenset({"label-image", "instance-png"})
 """Formats of images whose instances may lie in pieces by mistake; polygons in several parts are meant."""
-SCAN_BATCH = 8
-"""Masks in one job of the scan: enough that the work outweighs the message."""
+SCAN_BATCH, LARGEST_BATCH, SCAN_JOBS = 8, 64, 1000
+"""Masks in one job of the scan: enough that the work outweighs the message, and more if there are more jobs than these."""
 MOST_KEPT_OF_ONE = 2**20
 """Bytes of the largest mask that is kept from the scan to the writing; others are read a second time."""
 MOST_COMPRESSED = 2**25
@@ -156,7 +156,8 @@ def scan(
     unknown = tuple(journal.packs.get(ref.key, ref) for ref in masks.refs if ref.key not in stats)
     if stats and not known:
         progress("scan", count - len(unknown), count)
-    batches = [unknown[start : start + SCAN_BATCH] for start in range(0, len(unknown), SCAN_BATCH)]
+    size = min(max(SCAN_BATCH, len(unknown) // SCAN_JOBS), LARGEST_BATCH)
+    batches = [unknown[start : start + size] for start in range(0, len(unknown), size)]
     batches, single = in_order_of(journal.part, batches), False
     looks_scattered = rule == "auto" and masks.format in PIXEL_FORMATS
 

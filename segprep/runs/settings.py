@@ -82,6 +82,7 @@ class Settings(ReadSettings, SplitSettings, total=False):
     clip_class_weights: str | tuple[float, float] | None
     beta: float
     dtype: Dtype
+    mantissa_bits: int | None
     distance_per: DistancePer
     distance_clip: float | None
     boundary_width: int

@@ -4,6 +4,7 @@ Missing shards are known from the records, so that one way serves a new store, o
 whose run was interrupted.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -59,13 +60,11 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task)
+    jobs, missing, masks_of = _missing(task, is_new=before is None)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
-    if task.stats is not None:
-        memory = [_memory(task, task.stats, *job) for job in zip(missing, masks_of, strict=True)]
-        warn_if_too_large(root, memory, executor.capacity(), available())
+    warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
@@ -98,15 +97,15 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
-    """Jobs that write the missing shards, these shards, and the masks of each job."""
+def _missing(task: WriteTask, *, is_new: bool) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
+    """Jobs that write the missing shards, all if the store is new, these shards, and the masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
-    written = iter(are_written(root, [item for items in shards_of for item in items]))
+    written = iter([] if is_new else are_written(root, [item for items in shards_of for item in items]))
     jobs, missing, masks_of = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
-        lacking = [item for item in items if not next(written)]
+        lacking = [item for item in items if not next(written, False)]
         for item in lacking:
             if item.target is None:
                 raise needs_class(root, item.name)
@@ -120,14 +119,15 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[
     return jobs, missing, masks_of
 
 
-def _memory(
-    task: WriteTask, stats: Sequence[MaskStats], shards: Sequence[TargetShard], masks: Sequence[int]
-) -> JobMemory:
-    """Memory of a job, by the largest of its masks."""
-    names, is_separated = [shard.name for shard in shards], task.instances.separate != 0
-    bytes_by_mask = {mask: bytes_of(stats[mask], names, is_separated=is_separated) for mask in masks}
-    largest = max(masks, key=bytes_by_mask.__getitem__)
-    return JobMemory(bytes_by_mask[largest], task.refs[largest].key, stats[largest].shape)
+def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
+    """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
+    stats, is_separated = task.stats, task.instances.separate != 0
+    jobs = []
+    for shards, masks in zip(missing, masks_of, strict=True) if stats else ():
+        largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
+        needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=is_separated)
+        jobs.append(JobMemory(needed, task.refs[largest].key, stats[largest].shape))
+    return jobs
 
 
 def _write_shards(

@@ -80,8 +80,8 @@ def read_form(data: bytes) -> ArrayForm | None:
     return form if same else None
 
 
-def encode_chunks(form: ArrayForm, values: NDArray[Any]) -> Iterator[bytes]:
-    """Chunks of an array that is cut along its first dimension alone, the last one filled up."""
+def encode_chunks(form: ArrayForm, values: Any) -> Iterator[bytes]:
+    """Chunks of an array, or of what gives its rows, that is cut along its first dimension alone, the last one filled up."""
     rows = form.chunks[0]
     for start in range(0, len(values), rows):
         yield _encode_chunk(form, values[start : start + rows])

@@ -101,9 +101,10 @@ class Layout:
         height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
         if canvas and (height > canvas[0] or width > canvas[1]):
             raise OptionError(f"canvas={canvas}: too small for the masks; use at least canvas={(height, width)}")
+        canvases = {size: canvas or (round_up(size[0]), round_up(size[1])) for size in set(sizes)}
         rows: dict[Size, list[int]] = {}
-        for mask, (height, width) in enumerate(sizes):
-            rows.setdefault(canvas or (round_up(height), round_up(width)), []).append(mask)
+        for mask, size in enumerate(sizes):
+            rows.setdefault(canvases[size], []).append(mask)
         return cls(tuple(Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())))
 
     def shards(self) -> Iterator[Shard]:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numcodecs.checksum32 import CRC32C  # type: ignore[import-untyped]
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from segprep.arrays import CountArray
 from segprep.errors import InputError, IntegrityError, StorageError
-from segprep.masks.rle import Runs
 from segprep.masks.splits import SplitArray
-from segprep.masks.stats import INSTANCE_ROW, MaskStats
+from segprep.masks.stats import INSTANCE_ROW, MaskStats, class_counts, joined_counts
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
@@ -32,7 +33,8 @@ TABLE_CHUNK = 65_536
 MAX_KEY_BYTES = 4096
 """Longest key in UTF-8: the longest path of Linux."""
 
-Tables = Mapping[str, NDArray[Any]]
+Tables = Mapping[str, Any]
+"""Tables by name: arrays, or what has their shape and type and gives arrays of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +59,63 @@ class MaskRows:
             places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
         return places
 
-    @cached_property
-    def instances(self) -> NDArray[np.void]:
-        """One `INSTANCE_ROW` per instance of all masks."""
-        return np.concatenate([mask.instances for mask in self.stats])
+    @property
+    def digests(self) -> NDArray[np.uint8]:
+        """Fingerprint of each mask, shape (masks, 16)."""
+        return np.frombuffer(b"".join([mask.digest for mask in self.stats]), np.uint8).reshape(len(self.stats), -1)
 
     @property
-    def runs(self) -> list[Runs]:
-        """Runs of each instance of all masks."""
-        return [runs for mask in self.stats for runs in mask.runs]
+    def largest_class(self) -> CountArray:
+        """Visible pixels of the class that has most, in each mask."""
+        counts, largest = joined_counts(self.stats), np.zeros(len(self.stats), np.int64)
+        np.maximum.at(largest, counts.mask, counts.pixels)
+        return largest
+
+    @property
+    def instances(self) -> NDArray[np.void]:
+        """One `INSTANCE_ROW` per instance of all masks."""
+        return np.frombuffer(b"".join([mask.instance_rows for mask in self.stats]), INSTANCE_ROW)
+
+    @property
+    def instance_counts(self) -> list[int]:
+        """Number of instances of each mask."""
+        return [len(mask.instance_rows) // INSTANCE_ROW.itemsize for mask in self.stats]
+
+    @property
+    def run_counts(self) -> CountArray:
+        """Length of the runs of each instance of all masks."""
+        counts = np.zeros(sum(self.instance_counts), np.int64)
+        stop = 0
+        for count, mask in zip(self.instance_counts, self.stats, strict=True):
+            stop += count
+            if mask.runs:
+                counts[stop - count : stop] = [len(runs) for runs in mask.runs]
+        return counts
+
+    @property
+    def runs(self) -> CountArray:
+        """Runs of all instances, one after the other."""
+        return np.concatenate([np.zeros(0, np.int64), *(runs for mask in self.stats for runs in mask.runs)])
+
+
+class ClassPixels:
+    """Visible pixels of each class in each mask, made as its rows are read: the table may be larger than all statistics."""
+
+    dtype = np.dtype(np.uint64)
+    ndim = 2
+
+    def __init__(self, stats: Sequence[MaskStats]) -> None:
+        self._stats = stats
+        self.shape = len(stats), stats[0].n_classes
+
+    def __len__(self) -> int:
+        return len(self._stats)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.uint64]:
+        block = self._stats[rows]
+        table, counts = np.zeros((len(block), self.shape[1]), np.uint64), joined_counts(block)
+        table[counts.mask, counts.code] = counts.pixels
+        return table
 
 
 class Column(NamedTuple):
@@ -73,7 +123,7 @@ class Column(NamedTuple):
 
     name: str
     dtype: DTypeLike
-    make: Callable[[MaskRows], ArrayLike]
+    make: Callable[[MaskRows], ArrayLike | ClassPixels]
     dimensions: tuple[str, ...] = ("mask",)
 
 
@@ -85,11 +135,16 @@ def encode_keys(keys: Sequence[str]) -> NDArray[np.uint8]:
     >>> decode_keys(encode_keys(["a", "\u00fc.png", ""]))
     ['a', '\u00fc.png', '']
     """
+    _check_keys(keys)
     names = np.array([key.encode() for key in keys])
-    if names.itemsize > MAX_KEY_BYTES:
-        key = max(keys, key=lambda key: len(key.encode()))
-        raise InputError(f"name {key[:40]!r}... has {names.itemsize:,} bytes; names have at most {MAX_KEY_BYTES:,}")
     return names.view(np.uint8).reshape(len(keys), names.itemsize)
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    """Raise InputError if a name is too long for a table."""
+    longest = max(keys, key=lambda key: len(key.encode()))
+    if (size := len(longest.encode())) > MAX_KEY_BYTES:
+        raise InputError(f"name {longest[:40]!r}... has {size:,} bytes; names have at most {MAX_KEY_BYTES:,}")
 
 
 def decode_keys(table: NDArray[np.uint8]) -> list[str]:
@@ -108,15 +163,13 @@ MASK_COLUMNS = (
     Column("width", np.uint32, lambda rows: [mask.shape[1] for mask in rows.stats]),
     Column("split", np.uint8, lambda rows: rows.split),
     Column("fold", np.uint8, lambda rows: rows.fold),
-    Column("instance_count", np.uint32, lambda rows: [len(mask.instances) for mask in rows.stats]),
-    Column("class_pixels", np.uint64, lambda rows: [mask.class_pixels for mask in rows.stats], ("mask", "class")),
+    Column("instance_count", np.uint32, lambda rows: rows.instance_counts),
+    Column("class_pixels", np.uint64, lambda rows: ClassPixels(rows.stats), ("mask", "class")),
     Column("ignored", np.uint64, lambda rows: [mask.ignored for mask in rows.stats]),
     Column("hidden", np.uint64, lambda rows: [mask.hidden for mask in rows.stats]),
-    Column("digest", np.uint8, lambda rows: [list(mask.digest) for mask in rows.stats], ("mask", "digest_byte")),
+    Column("digest", np.uint8, lambda rows: rows.digests, ("mask", "digest_byte")),
     Column("filled_foreground", np.bool_, lambda rows: [mask.filled for mask in rows.stats]),
-    Column(
-        "filled_class", np.bool_, lambda rows: [mask.class_pixels.max() == math.prod(mask.shape) for mask in rows.stats]
-    ),
+    Column("filled_class", np.bool_, lambda rows: rows.largest_class == [math.prod(mask.shape) for mask in rows.stats]),
     Column(IMAGE, np.uint8, lambda rows: encode_keys(rows.images), ("mask", "image_byte")),
 )
 """Tables with one row per mask."""
@@ -132,11 +185,11 @@ COLUMNS = (
     Column(
         "instances/mask",
         np.uint32,
-        lambda rows: np.repeat(np.arange(len(rows.stats)), [len(mask.instances) for mask in rows.stats]),
+        lambda rows: np.repeat(np.arange(len(rows.stats)), rows.instance_counts),
         ("instance",),
     ),
-    Column("instances/run_count", np.uint32, lambda rows: [len(runs) for runs in rows.runs], ("instance",)),
-    Column("instances/runs", np.uint32, lambda rows: np.concatenate([np.zeros(0, np.int64), *rows.runs]), ("run",)),
+    Column("instances/run_count", np.uint32, lambda rows: rows.run_counts, ("instance",)),
+    Column("instances/runs", np.uint32, lambda rows: rows.runs, ("run",)),
 )
 """All tables of a store."""
 
@@ -148,9 +201,23 @@ def table_names(info: StoreInfo) -> tuple[str, ...]:
     return tuple(column.name for column in COLUMNS if column.name != IMAGE or info.images is not None)
 
 
-def make_tables(rows: MaskRows) -> dict[str, NDArray[Any]]:
-    """All tables of a store."""
-    return {column.name: np.asarray(column.make(rows)).astype(column.dtype) for column in COLUMNS}
+class MadeTables(Tables):
+    """Tables of a store, each made whenever it is read: together they may be larger than what they are made of."""
+
+    def __init__(self, rows: MaskRows, names: Sequence[str]) -> None:
+        _check_keys(rows.keys)
+        self._rows, self._names = rows, names
+
+    def __getitem__(self, name: str) -> NDArray[Any] | ClassPixels:
+        column = _COLUMN_OF[name]
+        values = column.make(self._rows)
+        return values if isinstance(values, ClassPixels) else np.asarray(values, column.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
@@ -158,20 +225,17 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
     rows = np.zeros(len(tables["instances/mask"]), INSTANCE_ROW)
     for name in INSTANCE_ROW.names or ():
         rows[name] = tables[f"instances/{name}"]
-    values = tables["instances/runs"].astype(np.int64)
-    run_stops = np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()
-    runs = [values[start:stop] for start, stop in zip([0, *run_stops], run_stops, strict=False)]
-    class_instances = np.zeros((len(tables["key"]), n_classes), np.int64)
-    np.add.at(class_instances, (tables["instances/mask"], rows["class"]), 1)
+    runs = tables["instances/runs"].astype(np.int64)
+    ends = [0, *np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()]
     stops = np.cumsum(tables["instance_count"], dtype=np.int64).tolist()
     for mask, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
         yield MaskStats(
             shape=(int(tables["height"][mask]), int(tables["width"][mask])),
-            class_instances=class_instances[mask],
-            instances=rows[start:stop],
-            runs=tuple(runs[start:stop]),
+            n_classes=n_classes,
+            class_counts=class_counts(tables["class_pixels"][mask]),
+            instance_rows=rows[start:stop].tobytes(),
+            runs=tuple(runs[a:b] for a, b in pairwise(ends[start : stop + 1])) if ends[stop] > ends[start] else (),
             problems=(),
-            class_pixels=tables["class_pixels"][mask].astype(np.int64),
             ignored=int(tables["ignored"][mask]),
             hidden=int(tables["hidden"][mask]),
             filled=bool(tables["filled_foreground"][mask]),
@@ -194,7 +258,7 @@ def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[
 # --- in Zarr ---------------------------------------------------------------------------------------------------------
 
 
-def encode_table(name: str, table: NDArray[Any]) -> dict[str, bytes]:
+def encode_table(name: str, table: NDArray[Any] | ClassPixels) -> dict[str, bytes]:
     """Objects of a table, by their paths in the store."""
     form = ArrayForm(table.shape, table.dtype, _table_chunk(table.shape))
     objects = {f"{name}/zarr.json": array_metadata(form, _COLUMN_OF[name].dimensions)}

@@ -13,7 +13,7 @@ from segprep.errors import OptionError, check_fields
 from segprep.kernels.border import BorderOn, SingleInstance, border_weights, check_border
 from segprep.kernels.lookup import lookup
 from segprep.masks.mask import InstanceMask
-from segprep.targets.target import Dtype, MaskFacts, outside, rounded
+from segprep.targets.target import Dtype, MaskFacts, check_bits, outside, rounded
 
 BorderBetween: TypeAlias = Literal["all", "same-class"]
 
@@ -26,7 +26,7 @@ class Border:
 
     Attributes
     ----------
-    w0, sigma, border_on, single_instance, border_between, dtype
+    w0, sigma, border_on, single_instance, border_between, dtype, mantissa_bits
         As in `Weights`.
     """
 
@@ -36,12 +36,14 @@ class Border:
     single_instance: SingleInstance = "zero"
     border_between: BorderBetween = "all"
     dtype: Dtype = "float16"
+    mantissa_bits: int | None = None
 
     name: ClassVar[str] = "border"
     fill: ClassVar[float] = math.nan
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_bits(self.mantissa_bits, self.dtype)
         check_border(self.w0, self.sigma, self.border_on, self.single_instance)
         if self.w0 > (end := float(np.finfo(self.dtype).max)):
             raise OptionError(f"w0={self.w0:g}: {self.dtype} ends at {end:g}: use dtype='float32'")
@@ -51,7 +53,7 @@ class Border:
         border = self.term(mask)
         if mask.ignore is not None:
             np.copyto(border, 0, where=mask.ignore)
-        return rounded(border, self.dtype, "border terms")
+        return rounded(border, self.dtype, "border terms", self.mantissa_bits)
 
     def term(self, mask: InstanceMask) -> FloatArray:
         """Border term of `mask` also on ignored pixels, shape (H, W)."""
@@ -76,7 +78,7 @@ class Border:
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a term is negative or above its limit."""
-        return outside(values, 0, self.highest(facts.n_classes))
+        return outside(values, 0, self.highest(facts.n_classes), bits=self.mantissa_bits)
 
 
 def class_planes(mask: InstanceMask) -> Iterator[LabelArray]:

@@ -15,7 +15,7 @@ from segprep.kernels.distance import signed_distance
 from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
-from segprep.targets.target import BOUND, Dtype, MaskFacts, outside, rounded
+from segprep.targets.target import BOUND, Dtype, MaskFacts, check_bits, outside, rounded
 
 DistancePer: TypeAlias = Literal["foreground", "class", "instance"]
 
@@ -36,6 +36,8 @@ class Distance:
         Largest distance in pixels, inside and outside.
     dtype : str
         As in `Weights`.
+    mantissa_bits : int or None
+        As in `Weights`.
     channels : int
         Number of classes for ``class``, else 0. Bound by `fit`.
     """
@@ -43,6 +45,7 @@ class Distance:
     distance_per: DistancePer = "foreground"
     distance_clip: float | None = None
     dtype: Dtype = "float16"
+    mantissa_bits: int | None = None
     channels: int = field(default=0, metadata=BOUND)
 
     name: ClassVar[str] = "distance"
@@ -50,6 +53,7 @@ class Distance:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_bits(self.mantissa_bits, self.dtype)
         if self.distance_clip is not None and not 0 < self.distance_clip < 2**31:
             raise OptionError(f"distance_clip={self.distance_clip}: must be above 0 and at most {2**31 - 1} pixels")
 
@@ -80,7 +84,7 @@ class Distance:
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a distance is larger than the image's diagonal, or than `distance_clip`."""
         most = float(np.hypot(*facts.shape)) if self.distance_clip is None else self.distance_clip
-        return outside(values, -most, most)
+        return outside(values, -most, most, bits=self.mantissa_bits)
 
     def _finished(self, distance: FloatArray, mask: InstanceMask) -> NDArray[Any]:
         """Distances with 0 on ignored pixels, clipped and rounded."""
@@ -88,7 +92,7 @@ class Distance:
             np.copyto(distance, 0, where=mask.ignore)
         if self.distance_clip is not None:
             np.clip(distance, -self.distance_clip, self.distance_clip, out=distance)
-        return rounded(distance, self.dtype, "distances")
+        return rounded(distance, self.dtype, "distances", self.mantissa_bits)
 
 
 def _foreground(mask: InstanceMask) -> LabelArray:

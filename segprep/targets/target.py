@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from segprep.arrays import CountArray, FloatArray
 from segprep.errors import OptionError, TargetError, check_choice, foreign_errors, is_foreign, some
 from segprep.kernels.half import to_half
+from segprep.kernels.mantissa import keep_bits
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts, MaskStats
 
@@ -216,25 +217,42 @@ def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
     return problem
 
 
-def outside(values: NDArray[Any], least: float, most: float) -> str | None:
+def outside(values: NDArray[Any], least: float, most: float, *, bits: int | None = None) -> str | None:
     """Problem of values that are not in a range, for use in a target's ``check``; None if all are.
+
+    With `bits`, the values were rounded to so many bits of the mantissa, and may exceed the range by that.
 
     Examples
     --------
     >>> outside(np.array([0.5, 3.0]), 0, 2)
     'holds 3, beyond 0 to 2'
+    >>> outside(np.array([0.5, 3.0]), 0, 2.9, bits=2)
     """
+    slack = SLACK * (1 if bits is None else 1 + 2.0 ** -(bits + 1))
     lowest, highest = float(values.min(initial=least)), float(values.max(initial=least))
-    if lowest < least * SLACK or highest > most * SLACK:
-        return f"holds {lowest if lowest < least * SLACK else highest:g}, beyond {least:g} to {most:g}"
+    if lowest < least * slack or highest > most * slack:
+        return f"holds {lowest if lowest < least * slack else highest:g}, beyond {least:g} to {most:g}"
     return None
 
 
-def rounded(values: FloatArray, dtype: str, what: str) -> NDArray[Any]:
-    """Values in another float type; OptionError if one is larger than the type can hold, where `what` names the values."""
-    if dtype != "float16":
+def check_bits(bits: int | None, dtype: str) -> None:
+    """Raise OptionError for a number of bits that the mantissa of a type does not have."""
+    most = np.finfo(dtype).nmant
+    if bits is not None and not 1 <= bits <= most:
+        raise OptionError(f"mantissa_bits={bits}: must be from 1 to {most}, the bits of the mantissa of {dtype}")
+
+
+def rounded(values: FloatArray, dtype: str, what: str, bits: int | None = None) -> NDArray[Any]:
+    """Values in another float type, first rounded to `bits` bits of the mantissa, if given.
+
+    OptionError if one is larger than the type can hold, where `what` names the values.
+    """
+    if bits is not None:
+        values = keep_bits(values, bits)
+    elif dtype != "float16":
         return values.astype(dtype, copy=False)
     largest, end = max(float(values.max(initial=0)), -float(values.min(initial=0))), float(np.finfo(dtype).max)
     if largest > end:
-        raise OptionError(f"{what} reach {largest:g}, and {dtype} ends at {end:g}: use dtype='float32'")
-    return to_half(values)
+        remedy = "leave out mantissa_bits" if dtype == "float32" else "use dtype='float32'"
+        raise OptionError(f"{what} reach {largest:g}, and {dtype} ends at {end:g}: {remedy}")
+    return to_half(values) if dtype == "float16" else values

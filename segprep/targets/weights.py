@@ -102,6 +102,9 @@ class Weights:
         instances count.
     dtype : str
         Type of weights, border and distance: ``float16`` (relative precision 2^-11) or ``float32``.
+    mantissa_bits : int or None
+        Bits of the mantissa that weights, border and distance keep, so that they compress better: with 8, the relative
+        precision is 2^-9. By default all, which are 10 of ``float16`` and 23 of ``float32``.
     vector : tuple of float
         w_c of each class code; empty for a rule of `IMAGE_RULES`. Bound by `fit`.
     """
@@ -117,6 +120,7 @@ class Weights:
     clip_class_weights: tuple[float, float] | None = None
     beta: float = BETA
     dtype: Dtype = "float16"
+    mantissa_bits: int | None = None
     vector: tuple[float, ...] = field(default=(), metadata=BOUND)
 
     name: ClassVar[str] = "weights"
@@ -190,15 +194,23 @@ class Weights:
         weights += self._border().term(mask)
         if mask.ignore is not None:
             np.copyto(weights, 0, where=mask.ignore)
-        return rounded(weights, self.dtype, "weights")
+        return rounded(weights, self.dtype, "weights", self.mantissa_bits)
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a weight is negative or above its limit; a rule of `IMAGE_RULES` has no limit that is known here."""
         most = max(self.vector) + self._border().highest(facts.n_classes) if self.vector else math.inf
-        return outside(values, 0, most)
+        return outside(values, 0, most, bits=self.mantissa_bits)
 
     def _border(self) -> Border:
-        return Border(self.w0, self.sigma, self.border_on, self.single_instance, self.border_between, self.dtype)
+        return Border(
+            self.w0,
+            self.sigma,
+            self.border_on,
+            self.single_instance,
+            self.border_between,
+            self.dtype,
+            self.mantissa_bits,
+        )
 
     def _shaping(self) -> Shaping:
         return Shaping(self.absent_class, self.normalise, self.clip_class_weights, self.beta)

@@ -23,7 +23,7 @@ def machine():
 def main():
     """Measure the parts that are named, or all, and print their tables as they are done."""
     sys.path = [str(TESTS), *sys.path[1:], sys.path[0]]  # as pytest does; the installed segprep before this folder's
-    from benchmarks.measure import Comparison, tables  # noqa: PLC0415
+    from benchmarks.measure import tables  # noqa: PLC0415
     from benchmarks.parts import PARTS, measured  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
@@ -38,12 +38,12 @@ def main():
     dsb2018 = options.data / "dsb2018" / "stage1_train"
 
     print(machine())
-    print("The first column is a figure, the others are multiples of it: less is better.")
+    print("If only the first column has a unit, the others are multiples of it, and less is better.")
     everything = []
     for name in options.names or PARTS:
         figures, reasons = [], []
         for each in measured(name, dsb2018, is_large=options.large):
-            (figures if isinstance(each, Comparison) else reasons).append(each)
+            (reasons if isinstance(each, str) else figures).append(each)
             print(f"{name}: {len(figures)} rows", end="\r", file=sys.stderr)
         print(*tables(figures), *(f"\n{reason}" for reason in reasons), sep="\n", flush=True)
         everything += figures

@@ -29,6 +29,14 @@ class Comparison(NamedTuple):
     figures: dict[str, float]
 
 
+class Figures(NamedTuple):
+    """Figures of one case that are not compared, as text by their names."""
+
+    title: str
+    case: str
+    figures: dict[str, str]
+
+
 class Times(NamedTuple):
     """Wall and CPU time of a command and of the processes that it started, in seconds."""
 
@@ -84,17 +92,17 @@ def cpu_and_peak(function, *args):
     """CPU seconds of a call, and bytes by which the peak memory of this process exceeds its memory before."""
     memory, start = psutil.Process().memory_info().rss, time.process_time()
     _kept = function(*args)
-    return time.process_time() - start, _peak_memory() - memory
+    return time.process_time() - start, peak_memory() - memory
 
 
-def _peak_memory():
+def peak_memory():
     """Peak memory of this process in bytes; `getrusage` has that of the process which started it, if that was larger."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 
 
 def tables(comparisons):
-    """Lines of a Markdown table for each title and its ways: the figure of the first way, and ratios of the others to it."""
+    """Lines of a Markdown table for each title and its ways: `Figures` as they are, or the first and ratios to it."""
     lines = []
     for title, *ways in dict.fromkeys((each.title, *each.figures) for each in comparisons):
         rows = [each for each in comparisons if (each.title, *each.figures) == (title, *ways)]
@@ -106,6 +114,8 @@ def tables(comparisons):
 
 
 def _cells(comparison):
+    if isinstance(comparison, Figures):
+        return [comparison.case, *comparison.figures.values()]
     reference, *others = comparison.figures.values()
     return [comparison.case, f"{reference:,.4g} {comparison.unit}", *(f"{value / reference:.2f}" for value in others)]
 

@@ -18,11 +18,15 @@ from benchmarks.made import copies, discs, write_coco, write_png
 from benchmarks.measure import (
     SCRATCH,
     Comparison,
+    Figures,
     cpu_and_peak,
     in_new_process,
     least_cpu,
     least_of_commands,
 )
+from benchmarks.profiles import profiles
+from benchmarks.scale import scale, scheduling
+from benchmarks.sizes import distance_bytes
 from helpers.commands import COMMAND
 
 import segprep
@@ -303,10 +307,14 @@ def _table_iou(truth, prediction):
     return (table / (areas - table))[1:, 1:]
 
 
-PARTS = {part.__name__: part for part in (kernels, png, loader, training, run, start, index, size, metrics)}
+PARTS = {
+    part.__name__: part
+    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling)
+}
+PARTS |= {"bytes": distance_bytes, "profile": profiles}
 
 
-def measured(name, dsb2018, *, is_large) -> Iterator[Comparison | str]:
+def measured(name, dsb2018, *, is_large) -> Iterator[Comparison | Figures | str]:
     """Comparisons of a part, one after the other, in a separate folder."""
     with tempfile.TemporaryDirectory() as folder:
         yield from PARTS[name](Settings(Path(folder), dsb2018, is_large))

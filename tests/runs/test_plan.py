@@ -8,9 +8,8 @@ import pytest
 from segprep.errors import OptionError
 from segprep.masks.classes import class_table
 from segprep.masks.instances import InstanceRule
-from segprep.masks.rle import NO_RUNS
 from segprep.masks.splits import SplitRule
-from segprep.masks.stats import INSTANCE_ROW, MaskStats, mask_stats
+from segprep.masks.stats import INSTANCE_ROW, MaskStats, class_counts, mask_stats
 from segprep.readers import MaskSet, find
 from segprep.runs.plan import plan
 from segprep.runs.scan import Scan
@@ -168,10 +167,10 @@ def test_another_layout_changes_every_fingerprint(made, masks, stats):
 def test_labels_are_as_wide_as_the_fullest_mask_needs(instances, dtype):
     stats = MaskStats(
         shape=(400, 400),
-        class_pixels=np.array([100, 159_900]),
-        class_instances=np.array([0, instances]),
-        instances=np.zeros(instances, INSTANCE_ROW),
-        runs=(NO_RUNS,) * instances,
+        n_classes=2,
+        class_counts=class_counts(np.array([100, 159_900])),
+        instance_rows=np.zeros(instances, INSTANCE_ROW).tobytes(),
+        runs=(),
         ignored=0,
         hidden=0,
         filled=False,

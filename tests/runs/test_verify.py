@@ -115,7 +115,7 @@ def test_values_are_within_their_ranges_whatever_the_rules(varied, rules, tmp_pa
         Weights(),
         Border(border_between="same-class", border_on="all", single_instance="d1"),
         Boundaries(),
-        Distance("class", distance_clip=9),
+        Distance("class", distance_clip=9.3, mantissa_bits=2),
     ]
     segprep.preprocess(varied, tmp_path / "out.zarr", targets=targets, **rules, workers=ONE)
     assert damaged_of(tmp_path / "out.zarr", deep=True, against=varied, sample=4) == set()

@@ -14,13 +14,14 @@ from helpers.strategies import HAND_MADE
 from numpy.typing import NDArray
 
 import segprep.targets
+from segprep import OptionError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
 from segprep.runs.settings import settings_of
 from segprep.store.layout import Bucket
 from segprep.store.shards import array_spec
-from segprep.targets import TARGETS, Distance, Labels, Target, in_order
-from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, version_of
+from segprep.targets import TARGETS, Border, Distance, Labels, Target, Weights, in_order
+from segprep.targets.target import MaskFacts, channels_of, check, fit, pad_of, rounded, version_of
 
 COUNTS = Counts.of_pixels([4, 3, 2, 1])
 
@@ -102,3 +103,38 @@ def test_parameters_are_known_without_the_libraries_that_compute():
     script = "import segprep.targets, sys; print(sorted({'numba', 'scipy', 'skimage', 'cv2'} & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("kind", [Weights, Border, Distance])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("bits", [1, 4, 10])
+def test_fewer_bits_of_the_mantissa_are_those_of_the_exact_values(kind, dtype, bits):
+    mask = HAND_MADE["three touching discs"]
+    exact = fit(kind(dtype="float32"), COUNTS, COUNTS).compute(mask).astype(np.float64)
+    kept = fit(kind(dtype=dtype, mantissa_bits=bits), COUNTS, COUNTS).compute(mask)
+    assert (kept.dtype, kept.shape) == (np.dtype(dtype), exact.shape)
+    normal = np.abs(exact) >= 2.0**-14  # below, float16 has fewer bits
+    steps = 2.0 ** (np.floor(np.log2(np.abs(exact[normal]))) - bits)
+    np.testing.assert_array_equal(kept[normal], np.round(exact[normal] / steps) * steps)
+    assert normal.any()
+    assert np.abs(kept[~normal]).max(initial=0) <= 2.0**-14
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_fewer_bits_may_exceed_a_limit_by_their_error_alone(dtype):
+    target = Distance(distance_clip=2.9, dtype=dtype, mantissa_bits=2)
+    facts = MaskFacts("a", (1, 4), np.zeros(0, np.int64), np.zeros(0, np.int64), 1)
+    assert check(target, np.array([[3, -3, 2.5, 0]], dtype), facts) is None
+    assert check(target, np.array([[3.5, 0, 0, 0]], dtype), facts) == "holds 3.5, beyond -2.9 to 2.9"
+
+
+@pytest.mark.parametrize("kind", [Weights, Border, Distance])
+@pytest.mark.parametrize(("dtype", "bits", "most"), [("float16", 11, 10), ("float16", 0, 10), ("float32", 24, 23)])
+def test_a_type_has_no_more_bits_than_its_mantissa(kind, dtype, bits, most):
+    with pytest.raises(OptionError, match=rf"mantissa_bits={bits}: must be from 1 to {most}, .* of {dtype}"):
+        kind(dtype=dtype, mantissa_bits=bits)
+
+
+def test_a_weight_that_fewer_bits_round_beyond_the_type_is_refused():
+    with pytest.raises(OptionError, match="reach 65536, and float16 ends at 65504"):
+        rounded(np.array([65_000], np.float32), "float16", "weights", 3)
