@@ -121,7 +121,7 @@ def _missing(task: WriteTask, *, is_new: bool) -> tuple[list[Job], list[list[Tar
 
 def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
     """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
-    stats, is_separated = task.stats, task.instances.separate != 0
+    stats, is_separated = task.stats or (), task.instances.separate != 0
     jobs = []
     for shards, masks in zip(missing, masks_of, strict=True) if stats else ():
         largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
