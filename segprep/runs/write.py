@@ -17,6 +17,7 @@ from segprep.masks.mask import MaskRef
 from segprep.masks.packed import PackedMask
 from segprep.masks.stats import MaskStats, mask_digest
 from segprep.paths.anypath import AnyPath
+from segprep.paths.files import exists
 from segprep.runs.audit import StoreState, needs_class
 from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
@@ -60,7 +61,7 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task, is_new=before is None)
+    jobs, missing, masks_of = _missing(task)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
@@ -97,12 +98,13 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask, *, is_new: bool) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
-    """Jobs that write the missing shards, all if the store is new, these shards, and the masks of each job."""
+def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
+    """Jobs that write the missing shards, these shards, and the masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
-    written = iter([] if is_new else are_written(root, [item for items in shards_of for item in items]))
+    found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
+    written = iter(found)
     jobs, missing, masks_of = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written, False)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ OLD = "SEGPREP_OLD_PYTHON"
 
 
 def profile_of(data):
-    """CPU seconds of a run without the profiler, and the functions that take most time themselves, with their shares."""
+    """CPU seconds of a run without the profiler, and the functions or packages that take most time, with their shares."""
     import segprep  # noqa: PLC0415 - that of the process
 
     alone = segprep.Workers(processes=1)
@@ -32,16 +33,21 @@ def profile_of(data):
         profile.enable()
         segprep.preprocess(data, Path(folder) / "profile.zarr", workers=alone)
         profile.disable()
-    stats = pstats.Stats(profile)
-    own = sorted(((row[2], _name(*function)) for function, row in stats.stats.items()), reverse=True)
-    return {"seconds": seconds, "items": [(name, 100 * part / stats.total_tt) for part, name in own[:ITEMS]]}
+    shares = Counter()
+    for function, row in pstats.Stats(profile).stats.items():
+        shares[_name(*function)] += row[2]
+    everything = sum(shares.values())
+    return {"seconds": seconds, "items": [(name, 100 * part / everything) for name, part in shares.most_common(ITEMS)]}
 
 
 def _name(file, _line, function):
-    """Short name of a function."""
+    """Short name of a function, or of its package if that is another than segprep."""
     if file == "~":
         return function.strip("<>").removeprefix("built-in method ").removeprefix("method ")
-    return f"{Path(file).stem}.{function}"
+    parts = Path(file).parts
+    if "segprep" in parts:
+        return f"{Path(file).stem}.{function}"
+    return parts[parts.index("site-packages") + 1] if "site-packages" in parts else Path(file).stem
 
 
 def profiles(settings) -> Iterator:

@@ -148,8 +148,9 @@ def _processes(_folder):
 @contextmanager
 def _dask(folder):
     """Scheduler file of a cluster, and the CPU time of its scheduler so far."""
+    path = {"PYTHONPATH": str(Path(__file__).parents[1])}  # the scheduler too decodes the refs
     with ExitStack() as stack:
-        process, file = stack.enter_context(scheduler(folder))
-        stack.enter_context(workers_of(file, folder, count=2, PYTHONPATH=str(Path(__file__).parents[1])))
+        process, file = stack.enter_context(scheduler(folder, **path))
+        stack.enter_context(workers_of(file, folder, count=2, **path))
         wait_for_workers(file, 2)
         yield str(file), lambda: sum(psutil.Process(process.pid).cpu_times()[:2])

@@ -21,7 +21,7 @@ import segprep
 from segprep.errors import InputError, IntegrityError, OutputError
 from segprep.masks.mask import Problem, SourceValues
 from segprep.masks.packed import PackedMask, packed
-from segprep.masks.stats import mask_digest, mask_stats
+from segprep.masks.stats import CLASS_COUNT, INSTANCE_ROW, mask_digest, mask_stats
 from segprep.paths.files import SCAN
 from segprep.runs import journal
 from segprep.runs.entries import MOST_BYTES, Entry, decode_entries, encode_entries
@@ -316,9 +316,10 @@ def test_a_bomb_is_not_decompressed():
 
 
 HOSTILE = {
-    "pixels of other classes": {"class_pixels": bytes(8)},
-    "instances of other classes": {"class_instances": bytes(8 * CLASSES + 8)},
-    "half an instance": {"instances": bytes(5)},
+    "pixels of other classes": {"class_counts": np.array((CLASSES, 1), CLASS_COUNT).tobytes()},
+    "half a count": {"class_counts": bytes(5)},
+    "instances of other classes": {"instance_rows": np.full(2, CLASSES, INSTANCE_ROW).tobytes()},
+    "half an instance": {"instance_rows": bytes(5)},
     "an instance more": {"runs": (b"",) * 3},
     "half a run": {"runs": (b"", b"123")},
     "no pixel": {"shape": (0, 3)},

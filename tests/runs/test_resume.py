@@ -223,7 +223,7 @@ RULES = {
 }
 
 
-def planned(data, found, rules):
+def planned(data, found, rules, touching=None):
     return plan(
         "data",
         found,
@@ -232,6 +232,7 @@ def planned(data, found, rules):
         split=rules.split,
         data=data,
         reading=rules.reading,
+        touching=touching,
     )
 
 
@@ -250,7 +251,8 @@ def assert_recalled(data, settings, root):
         found = scan(executor, masks, rules.instances, no_progress, known)
     assert list(known) == [ref.key for ref in loaded.masks.refs]
     assert found.problems() == loaded.problems()
-    expected, made = planned(data, loaded, rules), planned(data, found, rules)
+    expected = planned(data, loaded, rules)
+    made = planned(data, found, rules, read_info(root).touching_pairs)
     assert (made.info, made.layout, made.targets) == (expected.info, expected.layout, expected.targets)
     assert made.tables.keys() == expected.tables.keys()
     for name, table in expected.tables.items():
