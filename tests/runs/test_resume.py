@@ -223,7 +223,7 @@ RULES = {
 }
 
 
-def planned(data, found, rules):
+def planned(data, found, rules, touching=None):
     return plan(
         "data",
         found,
@@ -232,6 +232,7 @@ def planned(data, found, rules):
         split=rules.split,
         data=data,
         reading=rules.reading,
+        touching=touching,
     )
 
 
@@ -250,7 +251,8 @@ def assert_recalled(data, settings, root):
         found = scan(executor, masks, rules.instances, no_progress, known)
     assert list(known) == [ref.key for ref in loaded.masks.refs]
     assert found.problems() == loaded.problems()
-    expected, made = planned(data, loaded, rules), planned(data, found, rules)
+    expected = planned(data, loaded, rules)
+    made = planned(data, found, rules, read_info(root).touching_pairs)
     assert (made.info, made.layout, made.targets) == (expected.info, expected.layout, expected.targets)
     assert made.tables.keys() == expected.tables.keys()
     for name, table in expected.tables.items():
@@ -388,7 +390,7 @@ def test_masks_that_replace_others_are_known_from_then_on(cells, made, tmp_path,
 
 
 def test_targets_are_added_without_a_scan(varied, tmp_path, files_of):
-    targets = (Weights(class_weights="inverse"), Border(), Distance(distance_per="class"))
+    targets = (Weights(class_weights="enet"), Border(), Distance(distance_per="class"))
     segprep.preprocess(varied, tmp_path / "at once", targets=targets, workers=ONE)
     segprep.preprocess(varied, tmp_path / "in turn", targets=targets[:1], workers=ONE)
     assert stages(varied, tmp_path / "in turn", targets=targets[1:]) == ["write"]
