@@ -326,7 +326,7 @@ def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     assert files_of(coins_store) == before
 
 
-EVERYTHING = (Weights(class_weights="inverse"), Border(), Boundaries(), Distance(distance_per="class"))
+EVERYTHING = (Weights(class_weights="enet"), Border(), Boundaries(), Distance(distance_per="class"))
 
 
 @pytest.mark.parametrize("separate", mostly_slow([0, 1], 1))

@@ -390,7 +390,7 @@ def test_masks_that_replace_others_are_known_from_then_on(cells, made, tmp_path,
 
 
 def test_targets_are_added_without_a_scan(varied, tmp_path, files_of):
-    targets = (Weights(class_weights="inverse"), Border(), Distance(distance_per="class"))
+    targets = (Weights(class_weights="enet"), Border(), Distance(distance_per="class"))
     segprep.preprocess(varied, tmp_path / "at once", targets=targets, workers=ONE)
     segprep.preprocess(varied, tmp_path / "in turn", targets=targets[:1], workers=ONE)
     assert stages(varied, tmp_path / "in turn", targets=targets[1:]) == ["write"]
