@@ -205,7 +205,7 @@ def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
 def outside(values: NDArray[Any], least: float, most: float, *, bits: int | None = None) -> str | None:
     """Problem of values that are not in a range, for use in a target's ``check``; None if all are.
 
-    With `bits`, the values were rounded to so many bits of the mantissa, and may exceed the range by that.
+    With `bits`, the number of bits of the mantissa that the values were rounded to, they may exceed the range by that error.
 
     Examples
     --------
