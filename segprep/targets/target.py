@@ -220,7 +220,7 @@ def check(target: Target, canvas: NDArray[Any], facts: MaskFacts) -> str | None:
 def outside(values: NDArray[Any], least: float, most: float, *, bits: int | None = None) -> str | None:
     """Problem of values that are not in a range, for use in a target's ``check``; None if all are.
 
-    With `bits`, values that were rounded to this number of bits of the mantissa may exceed the range by the error of that.
+    With `bits`, the number of bits of the mantissa that the values were rounded to, they may exceed the range by that error.
 
     Examples
     --------

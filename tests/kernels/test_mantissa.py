@@ -17,7 +17,7 @@ NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32).filter(lambda value: value 
 
 
 def by_fractions(value, bits):
-    """The nearest number with so many bits after the first, of two the even one: Python's `round` breaks ties so."""
+    """The nearest number with `bits` bits after the first, of two the even one: Python's `round` breaks ties so."""
     fraction, exponent = math.frexp(value)
     return math.ldexp(round(math.ldexp(fraction, bits + 1)), exponent - bits - 1)
 
