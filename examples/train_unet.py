@@ -34,6 +34,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(block(3 * size, size) for size in widths[2::-1])
         self.last = nn.Conv2d(width, outputs, 1)
 
+    @torch.autocast(DEVICE, torch.bfloat16)  # several times faster where the processor knows this type
     def forward(self, images):
         """Logits of a batch."""
         levels = [self.down[0](images)]
@@ -55,7 +56,7 @@ def trained(masks, loss, *, steps, seed, targets=("classes", "weights"), outputs
     """Network that is trained on masks of a store; `loss` takes the logits and a batch."""
     torch.manual_seed(seed)
     network = UNet(outputs).to(DEVICE)
-    data = TorchDataset(masks, targets, crop=192, image="grey", transform=augmented, seed=seed)
+    data = TorchDataset(masks, targets, crop=128, image="grey", transform=augmented, seed=seed)
     optimiser = torch.optim.Adam(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
     for batch in DataLoader(data, batch_size=8, sampler=RandomSampler(data, replacement=True, num_samples=8 * steps)):
