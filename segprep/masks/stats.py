@@ -1,7 +1,7 @@
 """Statistics of one mask that the scan keeps: enough to plan the store and to compute class weights."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -83,9 +83,16 @@ class MaskStats:
 
 
 def input_digest(keys: Sequence[str], digests: Sequence[bytes]) -> str:
-    """Fingerprint of a data set: the names and the digests of its masks."""
-    masks = [(key, digest.hex()) for key, digest in zip(keys, digests, strict=True)]
-    return hashlib.sha256(repr(masks).encode()).hexdigest()
+    """Fingerprint of a data set: the names and the digests of its masks, as the text of a list of pairs.
+
+    >>> input_digest(["a", "b"], [b"1", b"2"]) == hashlib.sha256(b"[('a', '31'), ('b', '32')]").hexdigest()
+    True
+    """
+    text = hashlib.sha256(b"[")
+    for index, (key, digest) in enumerate(zip(keys, digests, strict=True)):
+        text.update(f"{', ' if index else ''}{(key, digest.hex())}".encode())
+    text.update(b"]")
+    return text.hexdigest()
 
 
 def mask_stats(complete: InstanceMask, n_classes: int, shown: InstanceMask | None = None) -> MaskStats:
@@ -194,10 +201,8 @@ class Counts:
 def total(stats: Sequence[MaskStats], classes: ClassTable) -> Counts:
     """Counts over `stats`, which may be empty."""
     pixels, instances, images, image_pixels = np.zeros((4, len(classes)), np.int64)
-    for start in range(0, len(stats), _BLOCK):
-        block = stats[start : start + _BLOCK]
-        counts = joined_counts(block)
-        rows = np.frombuffer(b"".join([mask.instance_rows for mask in block]), INSTANCE_ROW)
+    for block in _blocks(stats):
+        counts, rows = joined_counts(block), _joined_rows(block)
         of_mask = np.zeros(len(block), np.int64)
         np.add.at(of_mask, counts.mask, counts.pixels)
         np.add.at(pixels, counts.code, counts.pixels)
@@ -222,3 +227,18 @@ def joined_counts(stats: Sequence[MaskStats]) -> JoinedCounts:
     counts = np.frombuffer(b"".join([mask.class_counts for mask in stats]), CLASS_COUNT)
     sizes = [len(mask.class_counts) // CLASS_COUNT.itemsize for mask in stats]
     return JoinedCounts(np.repeat(np.arange(len(stats)), sizes), counts["class"], counts["pixels"])
+
+
+def instance_values(stats: Sequence[MaskStats], name: str) -> NDArray[Any]:
+    """One field of the `INSTANCE_ROW` of each instance of many masks."""
+    return np.concatenate([np.ascontiguousarray(_joined_rows(block)[name]) for block in _blocks(stats)])
+
+
+def _joined_rows(stats: Sequence[MaskStats]) -> NDArray[np.void]:
+    """One `INSTANCE_ROW` for each instance of many masks."""
+    return np.frombuffer(b"".join([mask.instance_rows for mask in stats]), INSTANCE_ROW)
+
+
+def _blocks(stats: Sequence[MaskStats]) -> Iterator[Sequence[MaskStats]]:
+    """Runs of masks that are counted together."""
+    return (stats[start : start + _BLOCK] for start in range(0, len(stats), _BLOCK))

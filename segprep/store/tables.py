@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from segprep.arrays import CountArray
 from segprep.errors import InputError, IntegrityError, StorageError
 from segprep.masks.splits import SplitArray
-from segprep.masks.stats import INSTANCE_ROW, MaskStats, class_counts, joined_counts
+from segprep.masks.stats import INSTANCE_ROW, MaskStats, class_counts, instance_values, joined_counts
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
@@ -70,11 +70,6 @@ class MaskRows:
         counts, largest = joined_counts(self.stats), np.zeros(len(self.stats), np.int64)
         np.maximum.at(largest, counts.mask, counts.pixels)
         return largest
-
-    @property
-    def instances(self) -> NDArray[np.void]:
-        """One `INSTANCE_ROW` per instance of all masks."""
-        return np.frombuffer(b"".join([mask.instance_rows for mask in self.stats]), INSTANCE_ROW)
 
     @property
     def instance_counts(self) -> list[int]:
@@ -176,7 +171,9 @@ MASK_COLUMNS = (
 
 
 def _instance_column(name: str) -> Column:
-    return Column(f"instances/{name}", INSTANCE_ROW[name], lambda rows: rows.instances[name], ("instance",))
+    return Column(
+        f"instances/{name}", INSTANCE_ROW[name], lambda rows: instance_values(rows.stats, name), ("instance",)
+    )
 
 
 COLUMNS = (
