@@ -113,7 +113,7 @@ def main():
         predict(trained(train, loss, steps=options.steps, seed=seed), test, folder, gap=0 if is_plain else 1)
         found = segprep.evaluate(folder, store, split="test")
         pairs = f"{found.separated_pairs} of {found.touching_pairs} touching pairs separated"
-        print(f"{options.preset} {seed}: mean AP {found.mean_ap:.3f}, {pairs}")
+        print(f"{options.preset} {seed}: mean AP {found.mean_ap:.3f}, {pairs}", flush=True)
 
 
 if __name__ == "__main__":

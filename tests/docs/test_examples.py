@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,67 @@ def test_both_forms_read_as_equal_labels(labels):
     for folder in ("coins", "coins_coco"):
         (ref,) = find(EXAMPLES / folder).refs
         np.testing.assert_array_equal(ref.load().labels, labels)
+
+
+# --- scripts that train ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Six images of bright discs, some of which touch, and their label images."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :120]
+    for number in range(6):
+        labels = np.zeros((96, 120), np.uint8)
+        for label, (top, left) in enumerate(random.integers(10, (86, 110), (9, 2)), start=1):
+            labels[((y - top) ** 2 + (x - left) ** 2 < 81) & (labels == 0)] = label
+        image = (60 + 120 * (labels > 0) + random.normal(0, 10, labels.shape)).astype(np.uint8)
+        for folder, pixels in (("images", image), ("labels", labels)):
+            file = tmp_path / "data" / folder / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return tmp_path / "data"
+
+
+def lines_of(script, *arguments):
+    """Lines that a script of the examples prints."""
+    command = [sys.executable, EXAMPLES / script, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["crowded", "plain"])
+def test_a_network_is_trained_and_scored(preset, pictures, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    how = ("--preset", preset, "--work", tmp_path / "work", "--steps", 30, "--seeds", 2)
+    first, second = lines_of("train_unet.py", pictures, *how)
+    found = [
+        re.fullmatch(rf"{preset} ([01]): mean AP (0\.\d+), \d+ of \d+ touching pairs separated", line)
+        for line in (first, second)
+    ]
+    assert [match and match[1] for match in found] == ["0", "1"]
+    assert all(float(match[2]) > 0.1 for match in found)
+
+
+@pytest.mark.slow
+def test_settings_are_compared_in_several_starts(pictures, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    how = ("--work", tmp_path / "work", "--steps", 2, "--seeds", 1)
+    names = ["plain", "crowded", "dice", "former", "falk2019", "boundary", "focal"]
+    first = lines_of("does_it_help.py", pictures, *how, "--settings", *names[:2])
+    again = lines_of("does_it_help.py", pictures, *how, "--settings", *names)
+    assert [line.count("'setting'") for line in first[:3]] == [1, 1, 0]
+    assert sum("'setting'" in line for line in again) == len(names) - 2
+    assert len([line for line in again if line.startswith("| ")]) == 1 + len(names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "needed"), [("train_jax.py", ["jax", "grain"]), ("train_keras.py", ["keras", "torch"])]
+)
+def test_the_loss_decreases(script, needed, monkeypatch):
+    for name in needed:
+        pytest.importorskip(name, reason=f"needs {name}")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    losses = [float(line.rpartition(" ")[2]) for line in lines_of(script)]
+    assert losses[-1] < 0.7 * losses[0]
