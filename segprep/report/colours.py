@@ -1,0 +1,64 @@
+"""Colour maps that are perceptually uniform and safe for colour-blind people, as tables of RGB."""
+
+from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Table: TypeAlias = NDArray[np.uint8]
+"""RGB of each index, shape (n, 3)."""
+
+STEPS = 255
+"""Colours of a map; odd, so that 0 is the middle of a diverging map."""
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+_STRIDE = 97
+"""Step from one instance to the next in a map of `STEPS` colours, to which it is coprime, so neighbours differ."""
+_RED_BLUE = [
+    *[(5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240), (247, 247, 247)],
+    *[(253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31)],
+]
+"""Diverging map of C. Brewer (ColorBrewer 2.0, RdBu), blue first."""
+
+
+@cache
+def colour_map(name: str) -> Table:
+    """Map of `STEPS` colours: ``viridis``, ``inferno``, or ``red-blue``, whose middle is almost white.
+
+    Examples
+    --------
+    >>> colour_map("red-blue")[[0, 127, 254]]
+    array([[  5,  48,  97],
+           [247, 247, 247],
+           [103,   0,  31]], dtype=uint8)
+    """
+    if name == "red-blue":
+        places = np.linspace(0, len(_RED_BLUE) - 1, STEPS)
+        channels = [np.interp(places, range(len(_RED_BLUE)), channel) for channel in zip(*_RED_BLUE, strict=True)]
+        mixed: Table = np.rint(np.transpose(channels)).astype(np.uint8)
+        return mixed
+    import cv2  # noqa: PLC0415 - slow to import
+
+    shades = np.rint(np.linspace(0, 255, STEPS)).astype(np.uint8)
+    number = {"viridis": cv2.COLORMAP_VIRIDIS, "inferno": cv2.COLORMAP_INFERNO}[name]
+    colours: Table = cv2.applyColorMap(shades, number).reshape(-1, 3)[:, ::-1]
+    return colours
+
+
+def instance_colours() -> Table:
+    """Black for the background, then `STEPS` colours of which each differs clearly from the next."""
+    order = 1 + np.arange(STEPS) * _STRIDE
+    return np.vstack([np.array([BLACK], np.uint8), colour_map("viridis")[order % STEPS]])
+
+
+def class_colours(count: int) -> Table:
+    """Colours of `count` classes: black for the background, and the others evenly from dark to light.
+
+    Examples
+    --------
+    >>> class_colours(3).tolist()
+    [[0, 0, 0], [44, 115, 142], [108, 205, 90]]
+    """
+    shares = (np.arange(1, count) - 0.5) / max(1, count - 1)
+    places = np.rint(30 + (STEPS - 31) * shares).astype(np.intp)  # the darkest would be lost beside black
+    return np.vstack([np.array([BLACK], np.uint8), colour_map("viridis")[places]])
