@@ -15,6 +15,7 @@ import numpy as np
 from segprep.errors import escape_controls
 from segprep.report.colours import colour_map
 from segprep.report.panels import Panel
+from segprep.report.panels import number as _number
 from segprep.report.samples import Sample
 from segprep.report.subject import Subject
 from segprep.store.schema import ProblemInfo, StoreInfo
@@ -261,25 +262,24 @@ def _sample_head(sample: Sample) -> str:
 def _figure(sample: Sample, panel: Panel, number: int) -> str:
     height, width = sample.shape
     share = _SIDE / max(height, width)
-    size = f'width="{max(1, round(width * share))}" height="{max(1, round(height * share))}"'
+    tall, wide = max(1, round(height * share)), max(1, round(width * share))
     small = ' class="small"' if max(panel.pixels.shape[:2]) < _SIDE else ""
     source = f"data:{panel.mime};base64,{b64encode(panel.encoded()).decode()}"
     label = text(f"{panel.title} of {sample.key}")
-    return (
-        f'<figure><button aria-label="enlarge {label}"><img{small} data-panel="{number}" {size} alt="{label}" src="{source}">'
-        f"</button><figcaption><b>{text(panel.title)}</b> {_legend(panel)}</figcaption></figure>"
-    )
+    image = f'<img{small} data-panel="{number}" width="{wide}" height="{tall}" alt="{label}" src="{source}">'
+    caption = f"<figcaption><b>{text(panel.title)}</b> {_legend(panel, wide)}</figcaption>"
+    return f'<figure><button aria-label="enlarge {label}">{image}</button>{caption}</figure>'
 
 
-def _legend(panel: Panel) -> str:
+def _legend(panel: Panel, width: int) -> str:
     """Scale with its ends, names of the codes, or the note."""
     note = f'<span class="soft">{text(panel.note)}</span>'
     if panel.scale is not None:
         places = np.linspace(0, len(colour_map(panel.scale.map)) - 1, _STOPS).astype(np.intp)
         stops = ",".join(f"#{colour.tobytes().hex()}" for colour in colour_map(panel.scale.map)[places])
-        ticks = [f"<span>{tick:.3g}</span>" for tick in panel.scale.ticks]
+        ticks = [f"<span>{_number(tick)}</span>" for tick in panel.scale.ticks]
         bar = f'<div class="scale" style="background:linear-gradient(to right,{stops})"></div>'
-        return f'{note}{bar}<div class="ticks">{"".join(ticks)}</div>'
+        return f'{note}<div style="max-width:{width}px">{bar}<div class="ticks">{"".join(ticks)}</div></div>'
     if panel.palette is None or panel.note:
         return note
     chips = [
@@ -319,5 +319,7 @@ def _percent(part: int, total: int) -> str:
 
 
 def _meter(part: int, total: int) -> str:
+    """Bar, and the share in percent."""
     share = 100 * part / total if total else 0.0
-    return f'<span class="meter"><i style="width:{share:.2f}%"></i></span> {_percent(part, total)}'
+    bar = f'<i style="width:max(1px,{share:.2f}%)"></i>' if part else ""
+    return f'<span class="meter">{bar}</span><span class="share">{_percent(part, total)}</span>'

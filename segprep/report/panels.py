@@ -23,6 +23,8 @@ MOST_CHANNELS = 4
 MAPS = {"weights": "inferno", "border": "inferno"}
 """Maps of targets without negative values; viridis for others."""
 UNITS = {"distance": "px"}
+_THICKER = 400
+"""Pixels of the longest side for each of which an outline gets one more pixel."""
 _IGNORED = 255
 """Index of ignored pixels."""
 _DARK = 128
@@ -110,6 +112,15 @@ class Panel:
         return replace(self, pixels=small.astype(np.uint8))
 
 
+def number(value: float) -> str:
+    """Number for a legend.
+
+    >>> number(0.12345), number(1056.4)
+    ('0.123', '1,056')
+    """
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004 - where exponents begin
+
+
 def size_within(shape: Sequence[int], side: int) -> tuple[int, int]:
     """Height and width at which the longest side has at most `side` pixels.
 
@@ -155,10 +166,10 @@ def target_panels(name: str, values: NDArray[Any], classes: Sequence[str]) -> It
         yield _panel(name, name, values, classes)
         return
     channels = values.reshape(-1, *values.shape[-2:])
-    varied = [number for number, channel in enumerate(channels) if channel.min() != channel.max()] or [0]
-    for number in varied[:MOST_CHANNELS]:
-        channel = classes[number] if len(channels) == len(classes) else f"channel {number}"
-        yield _panel(name, f"{name}: {channel}", channels[number], classes)
+    varied = [index for index, channel in enumerate(channels) if channel.min() != channel.max()] or [0]
+    for index in varied[:MOST_CHANNELS]:
+        channel = classes[index] if len(channels) == len(classes) else f"channel {index}"
+        yield _panel(name, f"{name}: {channel}", channels[index], classes)
 
 
 def _panel(name: str, title: str, values: NDArray[Any], classes: Sequence[str]) -> Panel:
@@ -177,12 +188,13 @@ def _panel(name: str, title: str, values: NDArray[Any], classes: Sequence[str]) 
 def _numbers(title: str, values: NDArray[np.float32], name: str, unit: str) -> Panel:
     """Panel of numbers, on a diverging map if some are negative."""
     least, most = float(values.min()), float(values.max())
+    if least == most:
+        one, everywhere = np.zeros(size_within(values.shape, LARGEST), np.uint8), f"{number(least)} {unit}".rstrip()
+        return Panel(title, one, colour_map(name), names={0: everywhere}, note=f"{everywhere} everywhere")
+    scale = Scale(name, least, most, unit)
     if least < 0:
-        scale = Scale("red-blue", least, max(most, 0.0) or -least, unit)
-    else:
-        scale = Scale(name, least, most if most > least else least + 1, unit)
-    note = f"{least:.4g} everywhere" if least == most else unit
-    return Panel(title, scale.indices(mean(values, LARGEST)), colour_map(scale.map), scale, note=note)
+        scale = Scale("red-blue", least, most if most > 0 else -least, unit)
+    return Panel(title, scale.indices(mean(values, LARGEST)), colour_map(scale.map), scale, note=unit)
 
 
 def _labels(title: str, labels: NDArray[Any]) -> Panel:
@@ -218,13 +230,17 @@ def _index(code: Any) -> Any:
 
 
 def _outlines(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels of instances beside a pixel of another instance or of the background."""
-    edges = np.zeros(labels.shape, np.bool_)
+    """Pixels of instances beside a pixel of another instance or of the background; in large masks, lines of several pixels."""
+    import cv2  # noqa: PLC0415 - slow to import
+
+    edges = np.zeros(labels.shape, np.uint8)
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         differs = labels[one] != labels[other]
-        edges[one] |= differs
-        edges[other] |= differs
-    return edges & (labels > 0)
+        edges[one] |= differs & (labels[one] > 0)
+        edges[other] |= differs & (labels[other] > 0)
+    width = 1 + max(labels.shape) // _THICKER
+    lines: NDArray[np.uint8] = cv2.dilate(edges, np.ones((width, width), np.uint8))
+    return lines > 0
 
 
 def _eight_bits(image: NDArray[Any]) -> tuple[NDArray[np.uint8], str]:

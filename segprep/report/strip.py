@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.report.colours import colour_map
-from segprep.report.panels import Panel
+from segprep.report.panels import Panel, number
 
 SIDE = 512
 """Pixels of the longest side of a panel; smaller ones are enlarged by a whole factor."""
@@ -43,11 +43,11 @@ def _column(panel: Panel) -> NDArray[np.uint8]:
         return column
     shades = np.rint(np.linspace(0, 254, column.shape[1])).astype(np.intp)
     column[below : below + _BAR] = colour_map(panel.scale.map)[shades]
-    ends = [f"{tick:.3g}" for tick in panel.scale.ticks]
+    ends = [number(tick) for tick in panel.scale.ticks]
     ends[-1] = f"{ends[-1]} {panel.scale.unit}".rstrip()
-    for number, text in enumerate(ends):
+    for index, text in enumerate(ends):
         room = column.shape[1] - _width(text)
-        _write(column, text, room * number // (len(ends) - 1), below + _BAR + 18)
+        _write(column, text, room * index // (len(ends) - 1), below + _BAR + 18)
     return column
 
 
