@@ -1,4 +1,4 @@
-"""`segprep preview`: pictures of a store or of a data set."""
+"""`segprep preview`: page or image of a store or of a data set."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ from .output import print_result
 @options.running
 @options.output
 def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = False, **chosen: Any) -> None:
-    """Write a page of HTML, or a PNG, that shows what is in a store or data set.
+    """Write a page of HTML, or a PNG, that shows masks and targets of a store or data set.
 
     DATA is a store, or a data set as for segprep weights, whose targets are computed for the masks that are shown. The page
     opens without a network. Options of targets, instances and formats are for a data set alone.

@@ -30,7 +30,7 @@ def chosen_masks(
     Examples
     --------
     >>> chosen_masks(np.array([3, 0, 9, 1, 2, 4]), {0}, 5)
-    {2: 'most instances', 0: 'with a problem', 1: 'without an instance', 3: 'random', 5: 'random'}
+    {2: 'most instances', 5: 'most instances', 0: 'with a problem', 1: 'without an instance', 3: 'random'}
     """
     order = np.random.default_rng(seed).permutation(len(instances))
     some, few = -(-count // 4), -(-count // 8)

@@ -57,7 +57,7 @@ def class_colours(count: int) -> Table:
     Examples
     --------
     >>> class_colours(3).tolist()
-    [[0, 0, 0], [44, 115, 142], [108, 205, 90]]
+    [[0, 0, 0], [48, 105, 142], [110, 206, 88]]
     """
     shares = (np.arange(1, count) - 0.5) / max(1, count - 1)
     places = np.rint(30 + (STEPS - 31) * shares).astype(np.intp)  # the darkest would be lost beside black

@@ -1,4 +1,4 @@
-"""Arrays of a mask as small pictures: palette, pixels and legend."""
+"""Arrays of a mask as small images with a palette and a legend."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +20,8 @@ PARTS = ("background", "interior", "border", "shared border")
 """Names of the codes of `Boundaries`."""
 MOST_CHANNELS = 4
 """Channels of a target that are shown."""
+MOST_OF_COLOUR = 3
+"""Instances of one colour that are named."""
 MAPS = {"weights": "inferno", "border": "inferno"}
 """Maps of targets without negative values; viridis for others."""
 UNITS = {"distance": "px"}
@@ -61,7 +63,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture.
+    """Image of one array.
 
     Attributes
     ----------
@@ -76,7 +78,7 @@ class Panel:
     names : dict of int to str
         Text of each index that occurs, for codes.
     note : str
-        Remark below the picture.
+        Remark below the image.
     """
 
     title: str
@@ -97,7 +99,7 @@ class Panel:
         return "image/jpeg" if self.palette is None else "image/png"
 
     def encoded(self) -> bytes:
-        """File of the picture: PNG with a palette, from whose colours values can be read back, or JPEG."""
+        """File of the image: PNG with a palette, from whose colours values can be read back, or JPEG."""
         image, file = Image.fromarray(self.pixels), BytesIO()
         if self.palette is None:
             image.save(file, "JPEG", quality=88)
@@ -152,11 +154,11 @@ def mean(values: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def image_panel(image: NDArray[Any], labels: NDArray[Any]) -> Panel:
-    """Image with the outlines of its instances."""
+    """Image with the outlines of its instances, from labels that are within `LARGEST` pixels."""
     grey, note = _eight_bits(image)
     small = mean(grey, LARGEST)
     colours = np.repeat(small[..., None], 3, axis=2) if small.ndim == 2 else small.copy()  # noqa: PLR2004
-    colours[_outlines(nearest(labels, LARGEST))] = OUTLINE
+    colours[_outlines(labels)] = OUTLINE
     return Panel("image", colours, note=note)
 
 
@@ -204,7 +206,10 @@ def _labels(title: str, labels: NDArray[Any]) -> Panel:
     names: dict[int, str] = {0: "background"}
     for label in there[there > 0].tolist():
         index = 1 + (label - 1) % STEPS
-        names[index] = f"{names[index]} or {label}" if index in names else f"instance {label}"
+        if label <= STEPS * MOST_OF_COLOUR:
+            names[index] = f"{names[index]} or {label}" if index in names else f"instance {label}"
+        else:
+            names[index] = f"{names.get(index, 'instance')} or more".replace(" or more or more", " or more")
     count = np.count_nonzero(there)
     note = f"{count:,} visible instance{'' if count == 1 else 's'}"
     return Panel(title, indices.astype(np.uint8), instance_colours(), names=names, note=note)

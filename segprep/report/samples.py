@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segprep.errors import InputError, OptionError
-from segprep.report.panels import Panel, image_panel, target_panels
+from segprep.report.panels import LARGEST, Panel, image_panel, nearest, target_panels
 from segprep.report.subject import Subject
+from segprep.targets import Labels
 
 SIDES = (1024, 768, 512, 360, 240)
 """Longest sides of panels that are tried, until all of them take at most `MOST_BYTES`."""
@@ -45,12 +46,15 @@ def samples_of(subject: Subject, chosen: Mapping[int, str], report: Callable[[in
 
 def _sample(subject: Subject, index: int, reason: str, problems: Sequence[str]) -> Sample:
     """Sample of one mask."""
-    arrays, tables, info = subject.arrays(index), subject.tables, subject.info
+    tables, info, panels = subject.tables, subject.info, list[Panel]()
     classes = [entry.name for entry in info.classes]
-    panels = [panel for name, values in arrays.items() for panel in target_panels(name, values, classes)]
+    for name, values in subject.arrays(index):
+        panels += target_panels(name, values, classes)
+        if name == Labels.name:
+            labels = nearest(values, LARGEST)
     reason_without = ""
     try:
-        panels.insert(0, image_panel(subject.image(index), arrays["labels"]))
+        panels.insert(0, image_panel(subject.image(index), labels))
     except (OptionError, InputError) as error:
         reason_without = str(error)
     return Sample(

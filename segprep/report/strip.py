@@ -9,7 +9,7 @@ from segprep.report.colours import colour_map
 from segprep.report.panels import Panel, number
 
 SIDE = 512
-"""Pixels of the longest side of a panel; smaller ones are enlarged by a whole factor."""
+"""Pixels of the longest side of a panel; smaller ones are enlarged by an integer factor."""
 GAP, TITLE, LEGEND = 16, 32, 40
 """Pixels between panels, and of the lines above and below them."""
 NARROWEST = 180
@@ -31,11 +31,11 @@ def strip(panels: Sequence[Panel]) -> NDArray[np.uint8]:
 
 
 def _column(panel: Panel) -> NDArray[np.uint8]:
-    """Title, picture and legend of a panel."""
-    picture = _scaled(panel.within(SIDE).rgb)
-    height, width = picture.shape[:2]
+    """Title, image and legend of a panel."""
+    pixels = _scaled(panel.within(SIDE).rgb)
+    height, width = pixels.shape[:2]
     column = np.full((TITLE + height + LEGEND, max(width, NARROWEST), 3), 255, np.uint8)
-    column[TITLE : TITLE + height, :width] = picture
+    column[TITLE : TITLE + height, :width] = pixels
     _write(column, panel.title, 0, TITLE - 12)
     below = TITLE + height + 6
     if panel.scale is None:
@@ -51,10 +51,10 @@ def _column(panel: Panel) -> NDArray[np.uint8]:
     return column
 
 
-def _scaled(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Picture, enlarged by a whole factor to at most `SIDE` pixels."""
-    factor = max(1, SIDE // max(picture.shape[:2]))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels, enlarged by an integer factor to at most `SIDE` pixels."""
+    factor = max(1, SIDE // max(pixels.shape[:2]))
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _width(text: str) -> int:

@@ -1,6 +1,6 @@
-"""What a report is about: a store, or a data set of which no store exists yet."""
+"""Subject of a report: a store, or a data set of which no store exists yet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -47,7 +47,7 @@ class Subject:
     notices : tuple of str
         Remarks about the data.
     arrays : callable
-        Every target of the mask of an index, by name.
+        Name and array of every target of the mask of an index, one after the other: together they may be large.
     image : callable
         Image of the mask of an index; an error of segprep if it is not known.
     is_stored : bool
@@ -59,7 +59,7 @@ class Subject:
     tables: Mapping[str, NDArray[Any]]
     problems: tuple[ProblemInfo, ...]
     notices: tuple[str, ...]
-    arrays: Callable[[int], dict[str, NDArray[Any]]]
+    arrays: Callable[[int], Iterator[tuple[str, NDArray[Any]]]]
     image: Callable[[int], NDArray[Any]]
     is_stored: bool
 
@@ -83,8 +83,8 @@ def stored_subject(root: AnyPath, images: AnyPath | None) -> Subject:
     dataset = open_store(root, images=images)
     tables = OpenTables(root, dataset.info)
 
-    def arrays(index: int) -> dict[str, NDArray[Any]]:
-        return {name: values for name, values in dataset[index].items() if name != "key"}
+    def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
+        return ((target.name, dataset.array(index, target.name)) for target in dataset.info.targets)
 
     return Subject(
         info=dataset.info,
@@ -140,9 +140,9 @@ def data_subject(
     fitted = [target for target in planned.targets if target is not None]
     keys, names = (decode_keys(planned.tables[table]) for table in ("key", "image"))
 
-    def arrays(index: int) -> dict[str, NDArray[Any]]:
+    def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
         _, shown = load_mask(refs[index], rule, len(masks.classes))
-        return {target.name: computed(target, shown, keys[index]) for target in fitted}
+        return ((target.name, computed(target, shown, keys[index])) for target in fitted)
 
     def image(index: int) -> NDArray[Any]:
         if folder is None or not names[index]:

@@ -96,13 +96,22 @@ def browser():
             port = line.split(":")[-1].split("/")[0]
             try:
                 with asyncio.Runner() as runner:
-                    yield Page(runner, runner.run(_socket(port)))
+                    socket = runner.run(_opened(port))
+                    yield Page(runner, socket)
+                    runner.run(_closed(socket))
             finally:
                 process.stderr.close()
 
 
-async def _socket(port):
+async def _opened(port):
     """Connection to the first page of the browser."""
     found = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/json")
     page = next(item for item in json.loads(found.body) if item["type"] == "page")
     return await websocket_connect(page["webSocketDebuggerUrl"], max_message_size=2**28)
+
+
+async def _closed(socket):
+    """Close the connection, and wait until it is closed."""
+    socket.close()
+    while await socket.read_message() is not None:
+        pass

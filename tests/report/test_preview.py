@@ -146,7 +146,7 @@ def test_masks_are_chosen_by_crowd_problem_and_emptiness(evil_page):
         "with a problem",
         "without an instance",
     ]
-    assert "3 numbers" in evil_page.text
+    assert "polygon of fewer than 6 numbers: annotation 3: 3" in evil_page.text
 
 
 def test_a_data_set_is_shown_before_any_store_exists(evil, tmp_path):
