@@ -12,8 +12,10 @@ Table: TypeAlias = NDArray[np.uint8]
 STEPS = 255
 """Colours of a map; odd, so that 0 is the middle of a diverging map."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+INSTANCES = 215
+"""Colours of instances: those of a map but the darkest, which would be lost beside black."""
 _STRIDE = 97
-"""Step from one instance to the next in a map of `STEPS` colours, to which it is coprime, so neighbours differ."""
+"""Step from one instance to the next among `INSTANCES` colours, to which it is coprime, so that neighbours differ."""
 _RED_BLUE = [
     *[(5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240), (247, 247, 247)],
     *[(253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31)],
@@ -46,9 +48,9 @@ def colour_map(name: str) -> Table:
 
 
 def instance_colours() -> Table:
-    """Black for the background, then `STEPS` colours of which each differs clearly from the next."""
-    order = 1 + np.arange(STEPS) * _STRIDE
-    return np.vstack([np.array([BLACK], np.uint8), colour_map("viridis")[order % STEPS]])
+    """Black for the background, then `INSTANCES` colours of which each differs clearly from the next."""
+    order = (_STRIDE * (1 + np.arange(INSTANCES))) % INSTANCES
+    return np.vstack([np.array([BLACK], np.uint8), colour_map("viridis")[STEPS - INSTANCES + order]])
 
 
 def class_colours(count: int) -> Table:

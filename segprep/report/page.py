@@ -245,7 +245,7 @@ def _grid(samples: Sequence[Sample]) -> str:
     for sample in samples:
         parts.append(_sample_head(sample))
         figures = [_figure(sample, panel, number + index) for index, panel in enumerate(sample.panels)]
-        parts.append(f'<div class="panels">{"".join(figures)}</div>')
+        parts.append(f'<div class="panels" style="--count:{len(figures)}">{"".join(figures)}</div>')
         number += len(figures)
     return "\n".join(parts)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segprep.kernels.boundaries import IGNORE
-from segprep.report.colours import STEPS, WHITE, Table, class_colours, colour_map, instance_colours
+from segprep.report.colours import INSTANCES, STEPS, WHITE, Table, class_colours, colour_map, instance_colours
 
 LARGEST = 1024
 """Pixels of the longest side of a panel."""
@@ -22,8 +22,8 @@ MOST_CHANNELS = 4
 """Channels of a target that are shown."""
 MOST_OF_COLOUR = 3
 """Instances of one colour that are named."""
-MAPS = {"weights": "inferno", "border": "inferno"}
-"""Maps of targets without negative values; viridis for others."""
+MAPS = {"weights": "inferno", "border": "inferno", "distance": "red-blue"}
+"""Maps of targets; for others, viridis, or red-blue if some values are negative."""
 UNITS = {"distance": "px"}
 _THICKER = 400
 """Pixels of the longest side for each of which an outline gets one more pixel."""
@@ -188,25 +188,27 @@ def _panel(name: str, title: str, values: NDArray[Any], classes: Sequence[str]) 
 
 
 def _numbers(title: str, values: NDArray[np.float32], name: str, unit: str) -> Panel:
-    """Panel of numbers, on a diverging map if some are negative."""
+    """Panel of numbers, on a diverging map if some are negative, or the target is a distance."""
     least, most = float(values.min()), float(values.max())
-    if least == most:
-        one, everywhere = np.zeros(size_within(values.shape, LARGEST), np.uint8), f"{number(least)} {unit}".rstrip()
-        return Panel(title, one, colour_map(name), names={0: everywhere}, note=f"{everywhere} everywhere")
-    scale = Scale(name, least, most, unit)
-    if least < 0:
-        scale = Scale("red-blue", least, most if most > 0 else -least, unit)
+    if least < 0 or name == "red-blue":
+        low, high = least if least < 0 else -max(most, 1.0), most if most > 0 else max(-least, 1.0)
+        scale = Scale("red-blue", low, high, unit)
+    elif least == most:
+        one = np.zeros(size_within(values.shape, LARGEST), np.uint8)
+        return Panel(title, one, colour_map(name), names={0: number(least)}, note=f"{number(least)} everywhere")
+    else:
+        scale = Scale(name, least, most, unit)
     return Panel(title, scale.indices(mean(values, LARGEST)), colour_map(scale.map), scale, note=unit)
 
 
 def _labels(title: str, labels: NDArray[Any]) -> Panel:
-    """Panel of instances; beyond `STEPS` instances, several have the same colour."""
+    """Panel of instances; beyond `INSTANCES` instances, several have the same colour."""
     small, there = nearest(labels, LARGEST), np.unique(labels)
-    indices = np.where(small > 0, 1 + (small.astype(np.int64) - 1) % STEPS, 0)
+    indices = np.where(small > 0, 1 + (small.astype(np.int64) - 1) % INSTANCES, 0)
     names: dict[int, str] = {0: "background"}
     for label in there[there > 0].tolist():
-        index = 1 + (label - 1) % STEPS
-        if label <= STEPS * MOST_OF_COLOUR:
+        index = 1 + (label - 1) % INSTANCES
+        if label <= INSTANCES * MOST_OF_COLOUR:
             names[index] = f"{names[index]} or {label}" if index in names else f"instance {label}"
         else:
             names[index] = f"{names.get(index, 'instance')} or more".replace(" or more or more", " or more")

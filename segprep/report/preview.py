@@ -1,7 +1,9 @@
 """Report of a store or of a data set, written to a file."""
 
 import os
+from base64 import b64encode
 from dataclasses import dataclass
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Unpack
@@ -49,6 +51,14 @@ class Preview:
     bytes: int
     masks: int
     shown: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """The report itself, by which a notebook shows it."""
+        contents = self.output.read_bytes()
+        if self.output.suffix.lower() == ".png":
+            return f'<img alt="{escape(self.shown[0])}" src="data:image/png;base64,{b64encode(contents).decode()}">'
+        style = "width:100%;height:80vh;border:0"
+        return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(contents.decode())}"></iframe>'
 
 
 def preview(  # noqa: PLR0913 - all but two are keywords

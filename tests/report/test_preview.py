@@ -30,7 +30,7 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link"):  # which have no end
             self._open.append(tag)
 
     def handle_endtag(self, tag):
@@ -243,6 +243,14 @@ def test_a_png_has_a_panel_for_each_target(coins_store, tmp_path):
     assert image.size == (panels * (384 + GAP) + GAP, 303 + TITLE + LEGEND + 2 * GAP)
     assert made.shown == ("labels/coins.png",)
     assert len(image.convert("RGB").getcolors(2**24)) > 100
+
+
+def test_a_notebook_shows_the_report(evil_store, tmp_path):
+    for name in ("a.html", "a.png"):
+        made = segprep.preview(evil_store, tmp_path / name)
+        ((_, shown),) = Parsed(made._repr_html_()).elements
+        contents = (tmp_path / name).read_bytes()
+        assert contents in (shown.get("srcdoc", "").encode(), base64.b64decode(shown.get("src", "").partition(",")[2]))
 
 
 # --- command ---------------------------------------------------------------------------------------------------------
