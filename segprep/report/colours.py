@@ -16,6 +16,8 @@ INSTANCES = 215
 """Colours of instances: those of a map but the darkest, which would be lost beside black."""
 _STRIDE = 97
 """Step from one instance to the next among `INSTANCES` colours, to which it is coprime, so that neighbours differ."""
+MOST_EVEN = 12
+"""Classes, with the background, whose colours differ visibly if they are even."""
 _RED_BLUE = [
     *[(5, 48, 97), (33, 102, 172), (67, 147, 195), (146, 197, 222), (209, 229, 240), (247, 247, 247)],
     *[(253, 219, 199), (244, 165, 130), (214, 96, 77), (178, 24, 43), (103, 0, 31)],
@@ -54,13 +56,16 @@ def instance_colours() -> Table:
 
 
 def class_colours(count: int) -> Table:
-    """Colours of `count` classes: black for the background, and the others evenly from dark to light.
+    """Colours of `count` classes: black for the background; the others evenly from dark to light, or, if many, as instances.
 
     Examples
     --------
     >>> class_colours(3).tolist()
     [[0, 0, 0], [48, 105, 142], [110, 206, 88]]
     """
+    if count > MOST_EVEN:
+        many: Table = instance_colours()[np.append(0, 1 + np.arange(count - 1) % INSTANCES)]
+        return many
     shares = (np.arange(1, count) - 0.5) / max(1, count - 1)
     places = np.rint(30 + (STEPS - 31) * shares).astype(np.intp)  # the darkest would be lost beside black
     return np.vstack([np.array([BLACK], np.uint8), colour_map("viridis")[places]])
