@@ -12,6 +12,9 @@ from helpers.browser import CHROMIUM, browser
 from PIL import Image
 
 import segprep
+from segprep.report.choice import chosen_masks
+from segprep.report.panels import target_panels
+from segprep.report.samples import Sample, fitted_samples
 from segprep.report.strip import GAP, LEGEND, TITLE
 
 EVIL = "<script>alert(1)</script>"
@@ -171,10 +174,20 @@ def test_a_data_set_and_its_store_show_the_same_panels(evil, evil_page, tmp_path
     assert [image.get("src") for image in page.all("img")] == [image.get("src") for image in evil_page.all("img")]
 
 
-def test_a_page_depends_on_the_seed_alone(varied_store, tmp_path):
-    shown = [segprep.preview(varied_store, tmp_path / "a.html", count=5, choice_seed=seed).shown for seed in (1, 1, 2)]
-    assert shown[0] == shown[1] != shown[2]
-    assert len(set(shown[0])) == 5
+def test_the_choice_depends_on_the_seed_alone():
+    instances = np.random.default_rng(0).integers(0, 9, 1000)
+    chosen = [chosen_masks(instances, {7}, 12, seed) for seed in (1, 1, 2)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(chosen[0]) == 12
+    assert chosen[0][7] == "with a problem"
+
+
+def test_panels_are_reduced_until_they_have_the_bytes_of_a_page():
+    noise = np.random.default_rng(0).normal(size=(1024, 1024)).astype(np.float32)
+    sample = Sample("a", "random", "train", noise.shape, 0, (), tuple(target_panels("own", noise, [])), "")
+    ((panel,),) = (fitted.panels for fitted in fitted_samples([sample], most_bytes=300_000))
+    assert panel.pixels.shape == (512, 512)
+    assert len(panel.encoded()) <= 300_000
 
 
 def test_large_masks_are_reduced_until_they_fit(varied_store, tmp_path):
