@@ -7,6 +7,7 @@ import click
 COMMANDS = {
     "weights": "Write U-Net weights, distances and other maps of all masks in DATA to STORE.",
     "check": "Report problems in DATA without writing anything.",
+    "preview": "Write a page of HTML, or a PNG, that shows masks and targets of a store or data set.",
     "info": "Summarise STORE: masks, classes, splits, targets.",
     "verify": "Check that STORE is complete and undamaged; --repair rewrites what is not.",
     "classes": "Print the class weights of STORE for a loss.",

@@ -67,9 +67,10 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return parse_path(value)
 
 
-def option(name: str, heading: str, text: str, **settings: Any) -> Decorator:
-    """Option with a heading and a help text."""
-    return click.option(name, cls=Option, heading=heading, help=text, **settings)
+def option(name: str, heading: str, text: str, *, short: str = "", **settings: Any) -> Decorator:
+    """Option with a heading and a help text, and perhaps a short name such as ``-o``."""
+    names = (short, name) if short else (name,)
+    return click.option(*names, cls=Option, heading=heading, help=text, **settings)
 
 
 def group(*decorators: Decorator) -> Decorator:

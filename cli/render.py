@@ -16,6 +16,7 @@ from segprep.errors import OptionError, StorageError, escape_controls, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
+from segprep.report.preview import Preview
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
 from segprep.runs.findings import touching_notice
@@ -172,6 +173,13 @@ def report_text(report: CheckReport) -> str:
         return _joined([*lines, "no problems found"])
     masks = len({problem.key for problem in report.problems})
     return _joined([*lines, f"{counted(len(report.problems), 'problem')} in {counted(masks, 'mask')}"])
+
+
+def preview_text(made: Preview) -> str:
+    """File of a report, and what it shows."""
+    return _joined(
+        [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {_megabytes(made.bytes)}"]
+    )
 
 
 def findings_text(report: VerifyReport) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from segprep.readers import Reader as Reader
     from segprep.readers import ReadOptions as ReadOptions
     from segprep.readers import find as find
+    from segprep.report.preview import Preview as Preview
+    from segprep.report.preview import preview as preview
     from segprep.runs.check import check as check
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
@@ -60,6 +62,7 @@ _NAMES = {
     "runs.resplit": ("resplit",),
     "runs.describe": ("describe", "class_weights"),
     "runs.evaluate": ("evaluate",),
+    "report.preview": ("preview", "Preview"),
     "store.dataset": ("open",),
     "store.schema": ("StoreInfo",),
     "readers": ("find", "MaskSet", "Reader", "ReadOptions"),

@@ -44,7 +44,7 @@ class ImageFolder:
         if file is None:
             missing = " and ".join(map(str, files))
             raise InputError(
-                f"{missing}: no such image, which {key!r} belongs to; give the folder of the images as images="
+                f"{missing}: no such image, which {key!r} belongs to; give the folder of the images, as images=DIR"
             )
         if not isinstance(file, BucketPath) and not is_within(file.resolve(), self.folder.resolve()):
             raise InputError(

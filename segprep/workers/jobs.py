@@ -92,7 +92,7 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate"]
+Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw"]
 
 
 class Progress(Protocol):

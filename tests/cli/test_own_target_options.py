@@ -153,7 +153,7 @@ def test_help_of_a_command_groups_its_options(name):
     headings = [line for line in result.output.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert result.exit_code == 0
     assert len(headings) == len(set(headings))
-    assert ("Targets:" in headings) == (name == "weights")
+    assert ("Targets:" in headings) == (name in ("weights", "preview"))
 
 
 def test_fields_of_targets_are_settings_or_bound():

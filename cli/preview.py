@@ -1,0 +1,69 @@
+"""`segprep preview`: page or image of a store or of a data set."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+import segprep
+from segprep.masks.instances import InstanceRule
+from segprep.paths.anypath import AnyPath
+from segprep.readers import ReadOptions
+from segprep.runs.settings import Rules, target_kinds
+from segprep.targets import TARGETS
+from segprep.targets.weights import PRESETS
+
+from . import options
+from .output import print_result
+
+
+@click.command(cls=options.Command)
+@options.data
+@options.option(
+    "--output",
+    "Report",
+    "File to write: .html, or .png for one mask. An earlier report is replaced, any other file is not.",
+    short="-o",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="preview.html",
+    show_default=True,
+)
+@options.option("--key", "Report", "Show only the mask of this name.", metavar="NAME")
+@options.option("--count", "Report", "Number of masks to show.", default=12, show_default=True)
+@options.option("--choice-seed", "Report", "Random seed of the choice of masks.", default=0, show_default=True)
+@options.option(
+    "--images",
+    "Input",
+    "Folder of the images that the masks belong to, if they are not found.",
+    metavar="DIR",
+    type=options.PathType(),
+)
+@options.option(
+    "--targets",
+    "Targets",
+    f"Arrays of a data set to show besides labels and classes: {', '.join(target_kinds())}.  [default: weights,distance]",
+    metavar="NAME,...",
+)
+@options.option("--preset", "Targets", "As in segprep weights.", type=click.Choice(list(PRESETS)))
+@options.settings("Targets", *TARGETS)
+@options.settings("Instances", InstanceRule)
+@options.settings("Input", Rules, ReadOptions, without=("canvas", "on_error"))
+@options.running
+@options.output
+def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = False, **chosen: Any) -> None:
+    """Write a page of HTML, or a PNG, that shows masks and targets of a store or data set.
+
+    DATA is a store, or a data set as for segprep weights, whose targets are computed for the masks that are shown. The page
+    opens without a network. Options of targets, instances and formats are for a data set alone.
+    """
+    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from .progress import ProgressBar  # noqa: PLC0415
+
+    with ProgressBar() as progress:
+        made = segprep.preview(data, output, workers=options.workers(chosen), progress=progress, **chosen)
+    if as_json:
+        print_result(render.as_json(msgspec.to_builtins(made, enc_hook=str)))
+    else:
+        print_result(render.preview_text(made))
