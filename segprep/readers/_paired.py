@@ -27,6 +27,8 @@ _NOT_IMAGES = frozenset(
     )
 )
 """Folders that hold masks under the names of the images."""
+_PANOPTIC = "panoptic_"
+"""Begin of the names of folders of masks of panoptic COCO, such as ``panoptic_train2017``."""
 _ENDS = re.compile(r"_(gt(Fine|Coarse)(_\w+)?|leftImg8bit|instance_(id|color)_RGB|polygons|cp_masks)$")
 """Ends of names in Cityscapes, iSAID and Cellpose."""
 _FRAME = re.compile(r"man_seg(?=\d+$)")
@@ -148,7 +150,8 @@ def _images_in(root: AnyPath, masks: set[str]) -> list[_Place]:
             continue
         parent = name_in(root, files[0].parent)
         start = "" if parent == "." else f"{parent}/"
-        if not _NOT_IMAGES.isdisjoint(folders := _folders(start)):
+        folders = _folders(start)
+        if not _NOT_IMAGES.isdisjoint(folders) or files[0].parent.name.lower().startswith(_PANOPTIC):
             continue
         for file in files:
             path = f"{start}{file.name}"

@@ -53,6 +53,12 @@ def test_images_of_real_data_sets_are_all_found(data_dir, path):
     assert IMAGES_IN[path].items() <= dict(zip([ref.key for ref in masks.refs], found.names, strict=True)).items()
 
 
+def test_masks_of_panoptic_coco_are_no_images(data_dir):
+    data = data_dir / "panoptic/sample_data"
+    found = image_names(find(data / "panoptic_examples.json", format="panoptic"), data)
+    assert found.names == ("input_images/000000142238.jpg", "input_images/000000439180.jpg")
+
+
 @dataclass(frozen=True)
 class Ref:
     """Ref of a file of annotations."""
