@@ -42,7 +42,8 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         if "import torch" in block and not find_spec("torch"):
             continue
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
-    assert len(names["masks"]) == 1  # type: ignore[arg-type]
+    if find_spec("torch"):
+        assert len(names["masks"]) == 1  # type: ignore[arg-type]
     assert names["info"].status == "complete"  # type: ignore[attr-defined]
 
 
