@@ -195,7 +195,7 @@ def deadly_reader(tmp_path, monkeypatch):
     ("loads", "error", "named"), [(0, InputError, "scan of b"), (1, StorageError, "shard 0 of 2x2, a to c")]
 )
 def test_a_mask_that_its_workers_die_of_is_an_error_that_names_it(loads, error, named, tmp_path, monkeypatch):
-    monkeypatch.setattr("segprep.runs.scan.MOST_KEPT", 0)  # so that masks are read a second time
+    monkeypatch.setattr("segprep.runs.journal.MOST_KEPT", 0)  # so that masks are read a second time
     data, out = tmp_path / f"deadly-{loads}", tmp_path / "out.zarr"
     data.mkdir()
     with pytest.raises(error, match=f"{named}: a worker process died"):
@@ -736,7 +736,7 @@ def test_a_mask_that_changes_during_the_run_is_written_as_it_was_scanned(three, 
 @OTHERS
 def test_a_mask_too_large_to_keep_that_changes_during_the_run_is_an_input_error(three, values, tmp_path, monkeypatch):
     root = tmp_path / "out.zarr"
-    monkeypatch.setattr("segprep.runs.scan.MOST_KEPT_OF_ONE", 0)
+    monkeypatch.setattr("segprep.runs.journal.MOST_KEPT_OF_ONE", 0)
     with pytest.raises(InputError, match=r"b\.png: changed while the run was reading it"):
         write_and_edit(three, root, values)
     assert read_info(root).status == "incomplete"

@@ -58,6 +58,9 @@ def test_grain_reads_it(imaged_store, workers):
     source = GrainSource(imaged_store, ["classes", "weights"], crop=64, epochs=EPOCHS)
     data = grain.MapDataset.source(source).shuffle(seed=1).to_iter_dataset().batch(4)
     if workers:
+        pytest.importorskip(
+            "absl.flags"
+        ).FLAGS.mark_as_parsed()  # as absl.app.run does, by which Grain's programs start
         data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     batches = list(data)
     assert {batch["image"].shape for batch in batches} == {(4, 64, 64, 3)}

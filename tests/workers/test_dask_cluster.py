@@ -278,7 +278,7 @@ def test_a_mask_that_workers_of_a_cluster_die_of_is_left_out_on_request(poison, 
 
 
 def test_a_shard_that_kills_workers_is_named_after_all_others_are_written(poison, tmp_path, monkeypatch):
-    monkeypatch.setattr("segprep.runs.scan.MOST_KEPT", 0)  # so that masks are read a second time
+    monkeypatch.setattr("segprep.runs.journal.MOST_KEPT", 0)  # so that masks are read a second time
     (tmp_path / "poison-1").mkdir()
     with pytest.raises(
         StorageError,
