@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "demo": "Write drawn images of cells and their masks to DIR, to try segprep without data.",
     "weights": "Write U-Net weights, distances and other maps of all masks in DATA to STORE.",
     "check": "Report problems in DATA without writing anything.",
     "info": "Summarise STORE: masks, classes, splits, targets.",

@@ -67,9 +67,9 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return parse_path(value)
 
 
-def option(name: str, heading: str, text: str, **settings: Any) -> Decorator:
-    """Option with a heading and a help text."""
-    return click.option(name, cls=Option, heading=heading, help=text, **settings)
+def option(name: str, heading: str, text: str, *, parameter: str | None = None, **settings: Any) -> Decorator:
+    """Option with a heading and a help text; `parameter` is its name in Python, if it differs."""
+    return click.option(*filter(None, (name, parameter)), cls=Option, heading=heading, help=text, **settings)
 
 
 def group(*decorators: Decorator) -> Decorator:

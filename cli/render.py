@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
+from segprep.runs.demo import DemoInfo
 from segprep.runs.findings import touching_notice
 from segprep.runs.foreground import notice
 from segprep.runs.plan import doubts
@@ -172,6 +174,24 @@ def report_text(report: CheckReport) -> str:
         return _joined([*lines, "no problems found"])
     masks = len({problem.key for problem in report.problems})
     return _joined([*lines, f"{counted(len(report.problems), 'problem')} in {counted(masks, 'mask')}"])
+
+
+def demo_text(info: DemoInfo) -> str:
+    """Contents of a demo data set, its mistakes, and the commands to run next."""
+    classes = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
+    cells = f"{counted(info.instances, 'cell')} ({classes}), {counted(info.touching_pairs, 'pair')} of them touch"
+    lines = [f"{info.folder}: {info.layout}: {counted(info.images, 'image')}, {cells}"]
+    if info.problems:
+        lines.append(f"{counted(len(info.problems), 'mistake')}, each with the problem that segprep check reports:")
+        lines += [f"    {problem.kind}: {problem.key}: {problem.where}" for problem in info.problems]
+    data, store = quote(info.folder), quote(f"{info.folder.rstrip('/')}.zarr")
+    options = "--on-error skip-mask" if info.problems else "--preset crowded"
+    options += " --instances-from watershed" * (info.layout == "masks" and not info.problems)
+    lines += [
+        f"next: segprep check {data}",
+        f"      segprep weights {data} {store} {options}",
+    ]
+    return _joined(lines)
 
 
 def findings_text(report: VerifyReport) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from segprep.readers import ReadOptions as ReadOptions
     from segprep.readers import find as find
     from segprep.runs.check import check as check
+    from segprep.runs.demo import demo as demo
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
     from segprep.runs.evaluate import evaluate as evaluate
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "runs.preprocess": ("preprocess",),
     "runs.check": ("check",),
+    "runs.demo": ("demo",),
     "runs.verify": ("verify",),
     "runs.repair": ("repair",),
     "runs.resplit": ("resplit",),
