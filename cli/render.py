@@ -185,8 +185,11 @@ def demo_text(info: DemoInfo) -> str:
         lines.append(f"{counted(len(info.problems), 'mistake')}, each with the problem that segprep check reports:")
         lines += [f"    {problem.kind}: {problem.key}: {problem.where}" for problem in info.problems]
     data, store = quote(info.folder), quote(f"{info.folder.rstrip('/')}.zarr")
-    options = "--on-error skip-mask" if info.problems else "--preset crowded"
-    options += " --instances-from watershed" * (info.layout == "masks" and not info.problems)
+    options = "--preset crowded"
+    if any(problem.left_out for problem in info.problems):
+        options += " --on-error skip-mask"
+    elif info.layout == "masks":
+        options += " --instances-from watershed"
     lines += [
         f"next: segprep check {data}",
         f"      segprep weights {data} {store} {options}",

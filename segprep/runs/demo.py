@@ -22,7 +22,7 @@ from segprep.runs.demo_mistakes import COPY, MISTAKES, SPLIT, Mistake
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, no_progress
 
-_LIMITS = {"images": (1, 100_000), "size": (64, 4096), "seed": (0, 2**63 - 1)}
+_LIMITS = {"images": (1, 100_000), "size": (64, 2048), "seed": (0, 2**63 - 1)}
 """Least and largest value of each number."""
 _SHAPES = ((1.0, 1.0), (1.0, 1.25), (0.75, 1.0))
 """Height and width of the images in turn, as factors of the size."""
@@ -75,7 +75,7 @@ def demo(
     images : int
         Number of images, from 1 to 100000; the first ones are the same whatever the number.
     size : int
-        Height and width of the first image, from 64 to 4096 pixels; others are a quarter wider, or less high.
+        Height and width of the first image, from 64 to 2048 pixels; others are a quarter wider, or less high.
     seed : int
         Random seed; the same seed gives the same files.
     with_problems : bool

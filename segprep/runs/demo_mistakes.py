@@ -1,4 +1,4 @@
-"""Deliberate mistakes of the demo data set, each in an image of its own, with the problem that `segprep.check` reports."""
+"""Deliberate mistakes of the demo data set, one per image, each with the problem that `segprep.check` reports."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
