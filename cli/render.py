@@ -184,15 +184,16 @@ def demo_text(info: DemoInfo) -> str:
     if info.problems:
         lines.append(f"{counted(len(info.problems), 'mistake')}, each with the problem that segprep check reports:")
         lines += [f"    {problem.kind}: {problem.key}: {problem.where}" for problem in info.problems]
-    data, store = quote(info.folder), quote(f"{info.folder.rstrip('/')}.zarr")
+    folder = Path(info.folder)
+    data = info.folder if folder.name not in {"", ".."} else str(folder.resolve())  # the store is to lie beside it
     options = "--preset crowded"
     if any(problem.left_out for problem in info.problems):
         options += " --on-error skip-mask"
     elif info.layout == "masks":
         options += " --instances-from watershed"
     lines += [
-        f"next: segprep check {data}",
-        f"      segprep weights {data} {store} {options}",
+        f"next: segprep check {quote(data)}",
+        f"      segprep weights {quote(data)} {quote(f'{data}.zarr')} {options}",
     ]
     return _joined(lines)
 

@@ -41,6 +41,13 @@ def test_the_last_lines_are_commands_that_run(layout, more, tmp_path, segprep_he
     assert segprep.describe(f"{folder}.zarr").status == "complete"
 
 
+def test_the_store_that_is_named_lies_beside_the_working_directory(tmp_path, segprep_here, monkeypatch):
+    (tmp_path / "nuclei").mkdir()
+    monkeypatch.chdir(tmp_path / "nuclei")
+    ended = segprep_here("demo", ".", "--images", 1, "--size", 64)
+    assert ended.stdout.splitlines()[-1].split()[2:4] == [f"{tmp_path}/nuclei", f"{tmp_path}/nuclei.zarr"]
+
+
 def test_every_listed_mistake_is_in_the_report_of_check(tmp_path, segprep_here):
     ended = segprep_here("demo", tmp_path / "data", "--images", 2, "--size", 64, "--with-problems")
     found = segprep_here("check", tmp_path / "data", "--json")
