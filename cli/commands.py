@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "demo": "Write drawn images of cells and their masks to DIR, to try segprep without data.",
     "weights": "Write U-Net weights, distances and other maps of all masks in DATA to STORE.",
     "check": "Report problems in DATA without writing anything.",
     "preview": "Write a page of HTML, or a PNG, that shows masks and targets of a store or data set.",

@@ -67,9 +67,9 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
         return parse_path(value)
 
 
-def option(name: str, heading: str, text: str, *, short: str = "", **settings: Any) -> Decorator:
-    """Option with a heading and a help text, and perhaps a short name such as ``-o``."""
-    names = (short, name) if short else (name,)
+def option(name: str, heading: str, text: str, *, short: str = "", parameter: str = "", **settings: Any) -> Decorator:
+    """Option with a heading and a help text; perhaps a short name such as ``-o``, and another name in Python."""
+    names = filter(None, (short, name, parameter))
     return click.option(*names, cls=Option, heading=heading, help=text, **settings)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.report.preview import Preview
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
+from segprep.runs.demo import DemoInfo
 from segprep.runs.findings import touching_notice
 from segprep.runs.foreground import notice
 from segprep.runs.plan import doubts
@@ -180,6 +182,29 @@ def preview_text(made: Preview) -> str:
     return _joined(
         [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {_megabytes(made.bytes)}"]
     )
+
+
+def demo_text(info: DemoInfo) -> str:
+    """Contents of a demo data set, its mistakes, and the commands to run next."""
+    classes = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
+    cells = f"{counted(info.instances, 'cell')} ({classes}), {counted(info.touching_pairs, 'pair')} of them touch"
+    lines = [f"{info.folder}: {info.layout}: {counted(info.images, 'image')}, {cells}"]
+    if info.problems:
+        lines.append(f"{counted(len(info.problems), 'mistake')}, each with the problem that segprep check reports:")
+        lines += [f"    {problem.kind}: {problem.key}: {problem.where}" for problem in info.problems]
+    folder = Path(info.folder)
+    data = info.folder if folder.name not in {"", ".."} else str(folder.resolve())  # the store is to lie beside it
+    options = "--preset crowded"
+    if any(problem.left_out for problem in info.problems):
+        options += " --on-error skip-mask"
+    elif info.layout == "masks":
+        options += " --instances-from watershed"
+    lines += [
+        f"next: segprep check {quote(data)}",
+        f"      segprep weights {quote(data)} {quote(f'{data}.zarr')} {options}",
+        f"      segprep preview {quote(f'{data}.zarr')} -o {quote(f'{data}.html')}",
+    ]
+    return _joined(lines)
 
 
 def findings_text(report: VerifyReport) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segprep.report.preview import Preview as Preview
     from segprep.report.preview import preview as preview
     from segprep.runs.check import check as check
+    from segprep.runs.demo import demo as demo
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
     from segprep.runs.evaluate import evaluate as evaluate
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "runs.preprocess": ("preprocess",),
     "runs.check": ("check",),
+    "runs.demo": ("demo",),
     "runs.verify": ("verify",),
     "runs.repair": ("repair",),
     "runs.resplit": ("resplit",),

@@ -1,7 +1,6 @@
 """The README is short, and its Python blocks run in order."""
 
 import re
-import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segprep import preprocess
+from segprep import demo, preprocess
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,9 +32,9 @@ def test_is_at_most_120_lines() -> None:
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    preprocess("examples/coins", "coins.zarr")
+    demo("nuclei")
+    preprocess("nuclei", "nuclei.zarr", preset="crowded")
     write_tiles(tmp_path / "data")
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks("python"):
@@ -43,12 +42,12 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             continue
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own README
     if find_spec("torch"):
-        assert len(names["masks"]) == 1  # type: ignore[arg-type]
+        assert len(names["masks"]) == 16  # type: ignore[arg-type]
     assert names["info"].status == "complete"  # type: ignore[attr-defined]
 
 
 def test_first_two_lines_install_run_and_test() -> None:
     assert blocks("bash")[0].splitlines() == [
-        "pip install . && segprep weights examples/coins coins.zarr",
+        "pip install . && segprep demo nuclei && segprep weights nuclei nuclei.zarr --preset crowded",
         "pip install '.[test]' && pytest",
     ]
