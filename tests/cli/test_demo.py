@@ -33,7 +33,7 @@ def test_the_last_lines_are_commands_that_run(layout, more, tmp_path, segprep_he
     lines = ended.stdout.splitlines()
     assert lines[0].startswith(f"{folder}: {layout}: ")
     assert lines[-3].startswith("next: segprep check ")
-    for line in (lines[-2].removeprefix("next:"), lines[-1]):
+    for line in (lines[-3].removeprefix("next:"), lines[-2], lines[-1]):
         program, *arguments = shlex.split(line)
         again = segprep_here(*arguments, "--workers", 1)
         has_findings = "--on-error" in arguments or (arguments[0] == "check" and more)
@@ -45,7 +45,7 @@ def test_the_store_that_is_named_lies_beside_the_working_directory(tmp_path, seg
     (tmp_path / "nuclei").mkdir()
     monkeypatch.chdir(tmp_path / "nuclei")
     ended = segprep_here("demo", ".", "--images", 1, "--size", 64)
-    assert ended.stdout.splitlines()[-1].split()[2:4] == [f"{tmp_path}/nuclei", f"{tmp_path}/nuclei.zarr"]
+    assert ended.stdout.splitlines()[-2].split()[2:4] == [f"{tmp_path}/nuclei", f"{tmp_path}/nuclei.zarr"]
 
 
 def test_every_listed_mistake_is_in_the_report_of_check(tmp_path, segprep_here):
