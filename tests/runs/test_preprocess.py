@@ -736,7 +736,7 @@ def test_a_mask_that_changes_during_the_run_is_written_as_it_was_scanned(three, 
 @OTHERS
 def test_a_mask_too_large_to_keep_that_changes_during_the_run_is_an_input_error(three, values, tmp_path, monkeypatch):
     root = tmp_path / "out.zarr"
-    monkeypatch.setattr("segprep.runs.journal.MOST_KEPT_OF_ONE", 0)
+    monkeypatch.setattr("segprep.runs.scan.MOST_KEPT_OF_ONE", 0)
     with pytest.raises(InputError, match=r"b\.png: changed while the run was reading it"):
         write_and_edit(three, root, values)
     assert read_info(root).status == "incomplete"
