@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -17,10 +17,8 @@ from segprep.errors import OptionError, StorageError, escape_controls, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
-from segprep.report.preview import Preview
 from segprep.runs.audit import Finding
 from segprep.runs.check import CheckReport
-from segprep.runs.demo import DemoInfo
 from segprep.runs.findings import touching_notice
 from segprep.runs.foreground import notice
 from segprep.runs.plan import doubts
@@ -34,6 +32,10 @@ from segprep.targets import Border, Target, Weights
 from segprep.targets.target import fit
 
 from .spelling import in_options
+
+if TYPE_CHECKING:  # they import what draws, which most commands do not need
+    from segprep.report.preview import Preview
+    from segprep.runs.demo import DemoInfo
 
 NAMED = 3
 """Items that a warning names."""
@@ -177,14 +179,14 @@ def report_text(report: CheckReport) -> str:
     return _joined([*lines, f"{counted(len(report.problems), 'problem')} in {counted(masks, 'mask')}"])
 
 
-def preview_text(made: Preview) -> str:
+def preview_text(made: "Preview") -> str:
     """File of a report, and what it shows."""
     return _joined(
         [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {_megabytes(made.bytes)}"]
     )
 
 
-def demo_text(info: DemoInfo) -> str:
+def demo_text(info: "DemoInfo") -> str:
     """Contents of a demo data set, its mistakes, and the commands to run next."""
     classes = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
     cells = f"{counted(info.instances, 'cell')} ({classes}), {counted(info.touching_pairs, 'pair')} of them touch"
