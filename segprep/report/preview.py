@@ -19,9 +19,10 @@ from segprep.report.choice import chosen_masks
 from segprep.report.page import MARK, page
 from segprep.report.samples import Sample, fitted_samples, samples_of
 from segprep.report.strip import strip
-from segprep.report.subject import Subject, data_subject, is_store, stored_subject
+from segprep.report.subject import Subject, data_subject, stored_subject
 from segprep.runs.scan import Classes
 from segprep.runs.settings import Data, Settings, Targets
+from segprep.store.metadata import is_store
 from segprep.workers.jobs import Progress, Workers, no_progress
 
 TARGETS = "weights,distance"

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import OptionError
 from segprep.masks.instances import load_mask
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
@@ -20,7 +20,6 @@ from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of, require_
 from segprep.runs.settings import Data, Settings, Targets, run_rules
 from segprep.store.dataset import open as open_store
 from segprep.store.images import ImageFolder
-from segprep.store.metadata import FormatError, read_info
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.store.selection import OpenTables
 from segprep.store.tables import decode_keys
@@ -65,17 +64,6 @@ class Subject:
 
 
 _TABLES = ("height", "width", "split", "instance_count")
-
-
-def is_store(path: AnyPath) -> bool:
-    """True for a segprep store; IntegrityError for one of another version."""
-    try:
-        read_info(path)
-    except FormatError:
-        raise
-    except IntegrityError:
-        return False
-    return True
 
 
 def stored_subject(root: AnyPath, images: AnyPath | None) -> Subject:

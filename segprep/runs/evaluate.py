@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError, IntegrityError, OptionError, check_choice, some
+from segprep.errors import InputError, OptionError, check_choice, some
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import MaskRef
 from segprep.masks.splits import SPLITS
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
-from segprep.paths.files import exists
 from segprep.readers import MaskSet
 from segprep.readers.coco import CocoRef
 from segprep.readers.coco_results import ResultImage, is_results, read_results
@@ -27,7 +26,7 @@ from segprep.runs.pairing import paired
 from segprep.runs.scan import OWN_REFS, chosen_data, key_range, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
 from segprep.store.dataset import open as open_store
-from segprep.store.metadata import ROOT_COPY, FormatError, read_info
+from segprep.store.metadata import is_store
 from segprep.store.schema import ProblemInfo
 from segprep.store.stored_ref import StoredRef
 from segprep.training.evaluation import ImageResult, Measures, Totals, image_result, totals
@@ -190,7 +189,7 @@ def _side(data: Data | MaskSet, workers: Workers, name: str) -> _Side:
         return _Side(data.format, data)
     if isinstance(data, str | os.PathLike | BucketPath):
         root = workers.place(data, name)
-        if _is_store(root):
+        if is_store(root):
             return _Side(str(data), _stored(root))
     source = chosen_data(data, workers, name)
     masks = masks_of(source, Rules())
@@ -199,21 +198,6 @@ def _side(data: Data | MaskSet, workers: Workers, name: str) -> _Side:
         for key, problem in (*masks.problems, *masks.notices)
     ]
     return _Side(OWN_REFS if isinstance(source, tuple) else str(data), masks, problems=tuple(kinds))
-
-
-def _is_store(root: AnyPath) -> bool:
-    """True for a segprep store; IntegrityError for one that is damaged or of another format."""
-    if not exists(root / "zarr.json"):
-        return False
-    try:
-        read_info(root)
-    except FormatError:
-        raise
-    except IntegrityError:
-        if exists(root / ROOT_COPY):
-            raise
-        return False
-    return True
 
 
 def _stored(root: AnyPath) -> MaskSet:

@@ -175,6 +175,21 @@ def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
     return decode_info(root, name, data)
 
 
+def is_store(root: AnyPath) -> bool:
+    """True for a segprep store; IntegrityError for one that is damaged or of another format."""
+    if not exists(root / "zarr.json"):
+        return False
+    try:
+        read_info(root)
+    except FormatError:
+        raise
+    except IntegrityError:
+        if exists(root / ROOT_COPY):
+            raise
+        return False
+    return True
+
+
 def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
     """Root attributes from the bytes of an object of the store at `root`; see `read_info`."""
     try:
