@@ -18,12 +18,12 @@ from segprep.errors import OptionError
 class _Epochs:
     """Epoch of the next pass, and the share of a rank."""
 
-    def __init__(self, seed: int, rank: int, world: int) -> None:
+    def __init__(self, seed: int, rank: int, world: int, drop_last: bool) -> None:
         require_at_least(0, seed=seed)
         require_at_least(1, world=world)
         if rank not in range(world):
             raise OptionError(f"rank={rank!r}: must be 0 to {world - 1}, because world={world}")
-        self.seed, self.rank, self.world = seed, rank, world
+        self.seed, self.rank, self.world, self.drop_last = seed, rank, world, drop_last
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -47,6 +47,10 @@ class _Epochs:
         random = np.random.default_rng((self.seed, self.epoch))
         self.epoch += 1
         return random
+
+    def _share(self, count: int) -> int:
+        """Number of masks or batches of each rank, of `count` in all."""
+        return count // self.world if self.drop_last else -(-count // self.world)
 
 
 class BucketBatchSampler(_Epochs):
@@ -97,15 +101,15 @@ class BucketBatchSampler(_Epochs):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        super().__init__(seed, rank, world)
+        super().__init__(seed, rank, world, drop_last)
         require_at_least(1, batch_size=batch_size)
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.batch_size, self.shuffle = batch_size, shuffle
         self._groups = grouped(group_numbers("buckets", buckets))
 
     def __len__(self) -> int:
         counts = (len(group) for group in self._groups)
         size = self.batch_size
-        return _share(sum(count // size if self.drop_last else -(-count // size) for count in counts), self)
+        return self._share(sum(count // size if self.drop_last else -(-count // size) for count in counts))
 
     def __iter__(self) -> Iterator[list[int]]:
         random = self._next_random()
@@ -165,14 +169,14 @@ class ShardSampler(_Epochs):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        super().__init__(seed, rank, world)
+        super().__init__(seed, rank, world, drop_last)
         require_at_least(1, window=window)
-        self.window, self.drop_last = window, drop_last
+        self.window = window
         self._shards = group_numbers("shards", shards)
         self._groups = grouped(self._shards)
 
     def __len__(self) -> int:
-        return _share(len(self._shards), self)
+        return self._share(len(self._shards))
 
     def __iter__(self) -> Iterator[int]:
         random = self._next_random()
@@ -221,8 +225,3 @@ def require_at_least(least: int, **values: Any) -> None:
             raise OptionError(f"{name}={value!r}: must be an integer") from None
         if number < least:
             raise OptionError(f"{name}={value!r}: must be at least {least}")
-
-
-def _share(count: int, sampler: BucketBatchSampler | ShardSampler) -> int:
-    """Number of masks or batches of each rank, of `count` in all."""
-    return count // sampler.world if sampler.drop_last else -(-count // sampler.world)
