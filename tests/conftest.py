@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.buckets import serving
 from helpers.clusters import scheduler, wait_for_workers, workers_of
+from helpers.coco import square
 from helpers.examples import load_profile
 
 import segprep
@@ -92,21 +93,16 @@ def varied(tmp_path_factory):
         for number, (height, width) in enumerate(sizes)
     ]
     annotations = [
-        _rectangle(image["id"], category, corner + image["id"], corner + image["id"], side)
+        square(image["id"], category, corner + image["id"], corner + image["id"], side)
         for image in images[:-1]
         for category, corner, side in ((7, 2, 9), (7, 8, 12), (0, 30, 5))
     ]
-    annotations.append(_rectangle(5, 7, 0, 40, 8) | {"iscrowd": 1})
+    annotations.append(square(5, 7, 0, 40, 8) | {"iscrowd": 1})
     annotations.append({"image_id": 6, "category_id": 7, "segmentation": [[1, 2, 3]]})
     categories = [{"id": 0, "name": "cell"}, {"id": 7, "name": "debris"}]
     document = {"images": images, "categories": categories, "annotations": annotations}
     (folder / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
-
-
-def _rectangle(image, category, y, x, side):
-    corners = [x, y, x + side, y, x + side, y + side, x, y + side]
-    return {"image_id": image, "category_id": category, "segmentation": [corners]}
 
 
 @pytest.fixture(scope="session")

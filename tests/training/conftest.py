@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.coco import square
 from PIL import Image
 
 import segprep
@@ -32,17 +33,12 @@ def imaged(tmp_path_factory):
         Image.fromarray(position_image((height, width), number)).save(folder / "images" / name)
         images.append({"id": number, "file_name": name, "height": height, "width": width})
         boxes = [(1, 3, 4, 12), (1, 18, 6, 9), (1, 20, 30, 10)] + [(2, height - 4, width - 5, 3)] * (number % 3 == 0)
-        annotations += [_rectangle(number, *box) for box in boxes]
-        annotations.append(_rectangle(number, 1, 5, 20, 8) | {"iscrowd": 1})
+        annotations += [square(number, *box) for box in boxes]
+        annotations.append(square(number, 1, 5, 20, 8) | {"iscrowd": 1})
     categories = [{"id": 1, "name": "cell"}, {"id": 2, "name": "mitosis"}]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
-
-
-def _rectangle(image, category, y, x, side):
-    corners = [x, y, x + side, y, x + side, y + side, x, y + side]
-    return {"image_id": image, "category_id": category, "segmentation": [corners]}
 
 
 @pytest.fixture(scope="session")
