@@ -69,7 +69,7 @@ def trained(masks, loss, *, steps, seed, targets=("classes", "weights"), outputs
 
 
 def instances(foreground, gap, smallest=12):
-    """Connected components of a foreground; a gap of so many pixels between neighbours is filled again."""
+    """Connected components of a foreground; gaps of `gap` pixels between neighbours are closed."""
     labels, _ = ndimage.label(foreground)
     nearby = ndimage.minimum_filter(np.where(labels, labels, labels.max() + 1), 4 * gap + 1)
     between = (labels == 0) & (ndimage.maximum_filter(labels, 4 * gap + 1) > nearby)

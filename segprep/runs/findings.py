@@ -61,7 +61,7 @@ def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], lis
 
 
 def touching_notice(pairs: int) -> str:
-    """Line that recommends a preset, for this number of pairs of instances that touch and are not separated.
+    """Recommendation of a preset, where a number of pairs of instances touch and are not separated.
 
     >>> touching_notice(3)
     "3 pairs of instances touch; without background between, a network learns to merge them: use preset='crowded'"

@@ -201,7 +201,7 @@ def test_another_split_keeps_the_images(data, images):
 
 @dataclass(frozen=True)
 class OwnRef:
-    """Ref with an image of its own."""
+    """Ref that has an image."""
 
     ref: object
     key: str
