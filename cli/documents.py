@@ -44,7 +44,7 @@ DOCUMENTS = {
     "formats": Document("Formats that are read.", ".contents:Formats"),
     "doctor": Document("State of the installation and of the machine.", "segprep.runs.doctor:DoctorReport"),
     "schema": Document("Names of all schemas.", ".contents:Schemas"),
-    "error": Document("Error that ended a command, instead of its own document.", ".failures:Failure"),
+    "error": Document("Error that ended a command, instead of its result.", ".failures:Failure"),
 }
 """Documents by name: that of the command, or ``error``."""
 

@@ -17,6 +17,8 @@ def report_text(report: DoctorReport) -> str:
     variables = " ".join(f"{name}={value}" for name, value in report.variables.items())
     starts = {True: "start", False: "do not start", None: "not tried"}[report.do_workers_start]
     limit = "none" if cores.limit is None else f"{cores.limit:g}"
+    kept = _folder(report.kernels, f"{amount(report.kernels.bytes)} kept")
+    free = _folder(report.temporary, f"{amount(report.temporary.free_bytes)} free")
     lines = [
         f"segprep      {report.segprep}",
         f"Python       {report.python}",
@@ -24,8 +26,8 @@ def report_text(report: DoctorReport) -> str:
         f"cores        {cores.usable} of {cores.machine} usable; limit of control groups: {limit}",
         f"memory       {_amount(memory.available)} of {_amount(memory.machine)} available; "
         f"limit of control groups: {'none' if memory.limit is None else amount(memory.limit)}",
-        f"kernels      {'correct' if report.are_kernels_correct else 'not correct'}, {_folder(report.kernels, f'{amount(report.kernels.bytes)} kept')}",
-        f"temporary    {_folder(report.temporary, f'{amount(report.temporary.free_bytes)} free')}",
+        f"kernels      {'correct' if report.are_kernels_correct else 'not correct'}; {kept}",
+        f"temporary    {free}",
         f"workers      {report.start_method}: {starts}",
         f"variables    {variables or 'none'}",
         f"packages     {_versions([package for package in report.packages if package.extra is None])}",

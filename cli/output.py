@@ -12,7 +12,7 @@ from segprep.errors import StorageError, escape_controls
 
 
 class _State:
-    """What is known of standard output: None where the command line has to be searched for ``--json``."""
+    """State of standard output: `is_json` is None until the option ``--json`` is parsed."""
 
     is_json: bool | None = None
     has_result: bool = False

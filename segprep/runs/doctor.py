@@ -37,7 +37,7 @@ _MODULES = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is wrong, and how it is put right."""
+    """A problem and its remedy."""
 
     what: str
     remedy: str
@@ -94,7 +94,7 @@ class DoctorReport(msgspec.Struct, frozen=True):
     packages : list of Package
         Packages that segprep needs, and those of its extras.
     problems : list of Problem
-        What is wrong.
+        Problems, each with its remedy.
     """
 
     segprep: str
@@ -236,9 +236,10 @@ def _slowly(labels: Any) -> list[Any]:
 
 def _kernel_folder(problems: list[Problem]) -> KernelFolder:
     """Folder of the compiled kernels."""
-    folder = None
-    with suppress(Exception):  # Numba cannot be used; this is a problem already
+    try:
         folder = cache_folder(bounding_box)
+    except Exception:  # noqa: BLE001 - Numba cannot be used, which is a problem already
+        return KernelFolder(None, is_writable=False, bytes=0)
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     set_it = "set NUMBA_CACHE_DIR to a folder that can be written"
     if folder is None:
@@ -265,6 +266,9 @@ def _temporary(problems: list[Problem]) -> TemporaryFolder:
     if not is_writable:
         remedy = "free space there, or set TMPDIR to another folder"
         problems.append(Problem(f"temporary files: {_tilde(folder)} cannot be written", remedy))
+    elif (chosen := os.environ.get("TMPDIR")) and Path(chosen).absolute() != folder:
+        remedy = "set TMPDIR to a folder that can be written"
+        problems.append(Problem(f"TMPDIR={_tilde(chosen)} cannot be written, and is not used", remedy))
     return TemporaryFolder(_tilde(folder), is_writable, status.f_bavail * status.f_frsize)
 
 
