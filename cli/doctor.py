@@ -18,7 +18,7 @@ def doctor(as_json: bool = False) -> int:
     """
     from .health import report_text  # noqa: PLC0415 - half a second, not for --help
 
-    print_message("imports packages, compiles kernels and starts a process: some seconds")
+    print_message("checking packages, kernels and processes; this takes some seconds")
     report = segprep.doctor()
     print_result(as_document("doctor", report) if as_json else report_text(report))
     return int(bool(report.problems))

@@ -46,7 +46,7 @@ DOCUMENTS = {
     "schema": Document("Names of all schemas.", ".contents:Schemas"),
     "error": Document("Error that ended a command, instead of its result.", ".failures:Failure"),
 }
-"""Documents by name: that of the command, or ``error``."""
+"""Documents by name: that of the command, or ``error``. A new document needs a line here, and one in docs/json.md."""
 
 
 def as_document(name: str, content: Any) -> str:

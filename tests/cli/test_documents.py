@@ -140,7 +140,7 @@ def test_the_command_prints_each_schema_and_it_is_one(name, segprep_here):
 
 
 def test_there_is_a_schema_for_each_command_and_for_errors():
-    assert set(DOCUMENTS) == {*COMMANDS, "error"}
+    assert set(DOCUMENTS) >= {*COMMANDS, "error"}
 
 
 def test_a_schema_refuses_what_lacks_a_key_or_has_another_type(folder, segprep_here):
