@@ -60,9 +60,6 @@ class Scores(msgspec.Struct, frozen=True):
 
     predictions: str
     truth: str
-    per_class: bool
-    tolerance: float
-    missing: tuple[str, ...]
     images: int
     true_instances: int
     predicted_instances: int
@@ -74,6 +71,9 @@ class Scores(msgspec.Struct, frozen=True):
     touching_pairs: int
     separated_pairs: int
     classes: tuple[ClassScore, ...]
+    per_class: bool
+    tolerance: float
+    missing: tuple[str, ...]
     problems: tuple[ProblemInfo, ...]
 
 
