@@ -9,6 +9,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.targets.class_weights import FORMULAS, Shaping
 
 from . import options
+from .documents import as_document
 from .output import print_message, print_result
 
 
@@ -29,10 +30,14 @@ def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool =
 
     They are in the order of the class codes.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import contents, render  # noqa: PLC0415 - half a second, not for --help
 
     info = segprep.describe(store)
     vector = segprep.class_weights(info, formula, **shaping).tolist()
     for line in render.class_warnings(info, vector, "--formula"):
         print_message(f"warning: {line}")
-    print_result(render.vector_json(info, formula, vector) if as_json else render.vector_text(info, vector))
+    print_result(
+        as_document("classes", contents.class_weights(info, formula, vector))
+        if as_json
+        else render.vector_text(info, vector)
+    )

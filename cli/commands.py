@@ -15,6 +15,8 @@ COMMANDS = {
     "split": "Change the train/val/test split of STORE.",
     "evaluate": "Compare the instances in PREDICTIONS with those in TRUTH.",
     "formats": "List the formats and layouts of DATA that are read.",
+    "schema": "Print the JSON Schema of what a command prints with --json.",
+    "doctor": "Check the installation and this machine; print versions, cores, memory and caches.",
 }
 """First line of each command's help."""
 

@@ -8,6 +8,7 @@ import click
 import segprep
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 LAYOUTS = ("labels", "instances", "masks", "coco")
@@ -45,4 +46,4 @@ def demo(folder: Path, as_json: bool = False, **chosen: Any) -> None:
 
     with ProgressBar() as progress:
         info = segprep.demo(folder, progress=progress, **chosen)
-    print_result(render.as_json(info) if as_json else render.demo_text(info))
+    print_result(as_document("demo", info) if as_json else render.demo_text(info))

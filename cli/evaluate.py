@@ -10,6 +10,7 @@ from segprep.masks.splits import SPLITS
 from segprep.paths.anypath import AnyPath
 
 from . import options
+from .documents import as_document
 from .output import print_message, print_result
 
 
@@ -51,7 +52,7 @@ def evaluate(
     Each is a store or a data set; PREDICTIONS may also be a list of COCO results. Images pair by their names; one without a
     prediction counts as an image in which nothing was found.
     """
-    from . import render, scores  # noqa: PLC0415 - half a second, not for --help
+    from . import contents, render, scores  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     if per_image is not None:
@@ -62,4 +63,4 @@ def evaluate(
         scores.write_rows(per_image, found)
     for line in scores.warnings(found):
         print_message(f"warning: {line}")
-    print_result(scores.scores_json(found) if as_json else scores.scores_text(found))
+    print_result(as_document("evaluate", contents.scores(found)) if as_json else scores.scores_text(found))

@@ -6,6 +6,7 @@ import segprep
 from segprep.paths.anypath import AnyPath
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 
@@ -15,6 +16,7 @@ from .output import print_result
 def info(store: AnyPath, as_json: bool = False) -> None:
     """Summarise STORE: masks, classes, splits, targets."""
     from . import render  # noqa: PLC0415 - half a second, not for --help
+    from .contents import store_contents  # noqa: PLC0415
 
-    contents = segprep.describe(store)
-    print_result(render.store_json(store, contents) if as_json else render.store_text(store, contents))
+    found = segprep.describe(store)
+    print_result(as_document("info", store_contents(store, found)) if as_json else render.store_text(store, found))

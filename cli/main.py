@@ -12,13 +12,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from .failures import Failure
 
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """Words for the signals that end a command; the exit code is 128 plus the number of the signal."""
-DEBUG = "; --debug shows where"
 AGAIN_SECONDS = 0.05
 """Delay after which a lost signal is sent again: longer than the destruction of an object takes."""
 _received: list[int] = []
@@ -67,9 +70,10 @@ def _status() -> int:
     from segprep.errors import SegprepWarning  # noqa: PLC0415 - see the module
 
     from .commands import main  # noqa: PLC0415
-    from .output import print_message  # noqa: PLC0415
+    from .output import begin, print_message  # noqa: PLC0415
     from .spelling import in_options  # noqa: PLC0415
 
+    begin()
     show_others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
@@ -84,33 +88,18 @@ def _status() -> int:
 
 
 def _explain(error: BaseException) -> NoReturn:
-    """Print an error in one line, and exit."""
+    """Print an error in one line, and as a document if the command was to print JSON, and exit."""
     import click  # noqa: PLC0415 - see the module
 
-    from segprep.errors import IS_A_BUG, JobError, SegprepError, StorageError  # noqa: PLC0415
+    from .failures import failure_of, interruption  # noqa: PLC0415
 
-    from .output import print_message  # noqa: PLC0415
-    from .spelling import in_options  # noqa: PLC0415
-
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        number = error.number if isinstance(error, Terminated) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; run the same command again to resume", 128 + number)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(error.exit_code)
-    if isinstance(error, click.ClickException):
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
-        message = error.format_message()
-        end = "" if message.endswith((".", "?")) else "."
-        _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
-    if isinstance(error, SegprepError):
-        *others, last = map(str, error.args or (type(error).__name__,))
-        for line in others:
-            print_message(in_options(line))
-        _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
-    if isinstance(error, MemoryError):
-        _fail(f"there is not enough memory{DEBUG}", StorageError.exit_code)
-    _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        number = error.number if isinstance(error, Terminated) else signal.SIGINT
+        _fail(interruption(error, number, ENDINGS[signal.Signals(number)]))
+    _fail(failure_of(error))
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
@@ -140,13 +129,20 @@ def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(number, handler)
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    """Print a message and exit; with --debug, print the traceback before."""
-    from .output import print_details, print_message  # noqa: PLC0415 - see the module
+def _fail(failure: "Failure") -> NoReturn:
+    """Print an error and exit; with --debug, print the traceback before."""
+    from segprep.errors import StorageError  # noqa: PLC0415 - see the module
+
+    from .documents import as_document  # noqa: PLC0415
+    from .output import print_details, print_message, print_result, wants_document  # noqa: PLC0415
 
     if "--debug" in sys.argv:
         import traceback  # noqa: PLC0415
 
         print_details(traceback.format_exc().splitlines())
-    print_message(" ".join(message.split()))
-    sys.exit(status)
+    for line in failure.lines:
+        print_message(line)
+    if wants_document():
+        with suppress(StorageError):  # the exit code says it
+            print_result(as_document("error", failure))
+    sys.exit(failure.exit_code)

@@ -16,6 +16,8 @@ from click.core import ParameterSource
 import segprep
 from segprep.paths.anypath import AnyPath, parse_path
 
+from .output import expect_json
+
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 METAVARS = {
@@ -117,15 +119,15 @@ def help_text(name: str, kinds: Iterable[Any]) -> str:
     >>> help_text("radius", [Blur])
     'Radius in pixels.'
     """
-    texts = [text for kind in kinds for names, text in _entries(kind) if name in names]
+    texts = [text for kind in kinds for names, text in entries(inspect.getdoc(kind) or "") if name in names]
     return next((text for text in texts if not text.startswith("As in ")), "")
 
 
-def _entries(kind: Any) -> list[tuple[list[str], str]]:
+def entries(doc: str) -> list[tuple[list[str], str]]:
     """Names and first paragraph of each entry under "Attributes" in the docstring of a class."""
-    section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")[2]
-    entries = re.findall(r"^(\w[\w, ]*) : .*\n((?: +.*(?:\n|$))+)", section, re.MULTILINE)
-    return [(names.split(", "), " ".join(text.replace("`", "").split())) for names, text in entries]
+    section = doc.partition("Attributes\n----------\n")[2]
+    found = re.findall(r"^(\w[\w, ]*) : .*\n((?: +.*(?:\n|$))+)", section, re.MULTILINE)
+    return [(names.split(", "), " ".join(text.replace("`", "").split())) for names, text in found]
 
 
 def _field_option(name: str, annotation: Any, default: object, text: str, heading: str) -> Decorator:
@@ -173,6 +175,12 @@ def split(default: str) -> Decorator:
     return option("--split", "Splits", text, metavar="TRAIN,VAL,TEST|FILE")
 
 
+def _expect_json(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: ARG001 - as click calls it
+    """Print JSON also if the command fails."""
+    expect_json(value)
+    return value
+
+
 running = group(
     option("--workers", "Running", "Processes on this machine.  [default: one per core]", type=int, metavar="N"),
     option(
@@ -183,6 +191,6 @@ running = group(
     ),
 )
 output = group(
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option("--json", "as_json", is_flag=True, is_eager=True, callback=_expect_json, help="Print JSON."),
     option("--debug", "Options", "Show a traceback for an error.", is_flag=True, expose_value=False),
 )

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import TextIO
 
 import click
@@ -10,8 +11,32 @@ import click
 from segprep.errors import StorageError, escape_controls
 
 
+class _State:
+    """State of standard output: `is_json` is None until the option ``--json`` is parsed."""
+
+    is_json: bool | None = None
+    has_result: bool = False
+
+
+def begin() -> None:
+    """Forget what an earlier command of this process has printed."""
+    _State.is_json, _State.has_result = None, False
+
+
+def expect_json(value: bool) -> None:
+    """Decide by the option ``--json`` in which form errors are printed on stdout."""
+    _State.is_json = value
+
+
+def wants_document() -> bool:
+    """True if stdout is to hold JSON, and holds nothing yet; also before or where the options cannot be parsed."""
+    words = takewhile(lambda word: word != "--", sys.argv[1:])
+    return not _State.has_result and (_State.is_json if _State.is_json is not None else "--json" in words)
+
+
 def print_result(result: str) -> None:
     """Print a result. A reader that has gone away, as ``head`` does, is no error."""
+    _State.has_result = True
     try:
         click.echo("\n".join(map(escape_controls, result.split("\n"))))
     except OSError as error:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 import segprep
 from segprep.masks.instances import InstanceRule
@@ -15,6 +14,7 @@ from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 
@@ -64,6 +64,6 @@ def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = 
     with ProgressBar() as progress:
         made = segprep.preview(data, output, workers=options.workers(chosen), progress=progress, **chosen)
     if as_json:
-        print_result(render.as_json(msgspec.to_builtins(made, enc_hook=str)))
+        print_result(as_document("preview", made))
     else:
         print_result(render.preview_text(made))

@@ -1,7 +1,5 @@
-"""Stores and reports as text, and as JSON."""
+"""Stores and reports as text."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,23 +41,11 @@ LARGE = 1000
 """Class weight above which there is a warning."""
 NAME_WIDTH = 24
 """Width of the column of class names."""
-_NOT_ASCII = re.compile(r"[^\n -~]")
-
-
-def as_json(struct: Any) -> str:
-    """Structure as indented JSON, in which the characters are escaped that terminals could obey."""
-    text = msgspec.json.format(msgspec.json.encode(struct)).decode()
-    return _NOT_ASCII.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
 
 
 def _joined(lines: Iterable[str]) -> str:
     """Lines, in which names from data and stores begin no further line."""
     return "\n".join(map(escape_controls, lines))
-
-
-def store_json(path: AnyPath, info: StoreInfo) -> str:
-    """Contents of a store and its size in bytes."""
-    return as_json({"store": str(path), "bytes": bytes_on_disk(path), **msgspec.to_builtins(info)})
 
 
 def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str:
@@ -317,12 +303,6 @@ def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
         f"{entry.code:>4}  {cell(entry.name)} {weight:.6g}" for entry, weight in zip(info.classes, vector, strict=True)
     ]
     return _joined([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
-
-
-def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
-    """Vector by code, and weights by name."""
-    names = {entry.name: weight for entry, weight in zip(info.classes, vector, strict=True)}
-    return as_json({"formula": formula, "vector": list(vector), "weights": names})
 
 
 def _target_line(target: TargetInfo) -> str:

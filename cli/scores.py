@@ -1,4 +1,4 @@
-"""Scores of predictions as text, as JSON, and as CSV."""
+"""Scores of predictions as text, and as CSV."""
 
 import csv
 from collections.abc import Iterator
@@ -35,13 +35,6 @@ def scores_text(found: Evaluation) -> str:
         counts = f"{each.tp:>9,}{each.fp:>9,}{each.fn:>9,}"
         lines.append(f"{render.cell(each.name)}{counts}{each.f1:>8.4f}{each.pq:>8.4f}{each.sq:>8.4f}{each.rq:>8.4f}")
     return "\n".join(map(escape_controls, lines))
-
-
-def scores_json(found: Evaluation) -> str:
-    """Scores of a data set without those of its images."""
-    fields = msgspec.to_builtins(found)
-    del fields["rows"]
-    return render.as_json({"predictions": found.predictions, "truth": found.truth} | fields)
 
 
 def write_rows(path: Path, found: Evaluation) -> None:

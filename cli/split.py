@@ -9,6 +9,7 @@ from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
 from . import options
+from .documents import as_document
 from .output import print_message, print_result
 
 
@@ -26,11 +27,15 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import contents, render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
         info = segprep.resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
     for line in (*render.stale(store, info), *render.split_warnings(store, info)):
         print_message(f"warning: {line}")
-    print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")
+    print_result(
+        as_document("split", contents.store_contents(store, info))
+        if as_json
+        else f"{store}: {render.splits_text(store, info)}"
+    )

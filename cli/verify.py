@@ -9,6 +9,7 @@ from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 
@@ -52,5 +53,5 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
             report = segprep.repair(store, repair, workers=workers, progress=progress)
         else:
             report = segprep.verify(store, workers=workers, progress=progress, **chosen)
-    print_result(render.as_json(report) if as_json else render.findings_text(report))
+    print_result(as_document("verify", report) if as_json else render.findings_text(report))
     return IntegrityError.exit_code if report.findings else 0

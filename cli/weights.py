@@ -15,6 +15,7 @@ from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
 from . import options
+from .documents import as_document
 from .output import print_message, print_result
 from .spelling import in_options
 
@@ -88,7 +89,7 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     """Write a store."""
     from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
-    from . import render  # noqa: PLC0415
+    from . import contents, render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     if problems is not None:
@@ -102,7 +103,7 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     if problems is not None:
         render.write_problems(problems, info)
     if as_json:
-        print_result(render.store_json(store, info))
+        print_result(as_document("weights", contents.store_contents(store, info)))
     else:
         print_result(render.one_line(store, info, has_written="write" in progress.stages))
         for line in render.advice(info):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from segprep.runs.demo import demo as demo
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
+    from segprep.runs.doctor import doctor as doctor
     from segprep.runs.evaluate import evaluate as evaluate
     from segprep.runs.preprocess import preprocess as preprocess
     from segprep.runs.repair import repair as repair
@@ -59,6 +60,7 @@ _NAMES = {
     "runs.preprocess": ("preprocess",),
     "runs.check": ("check",),
     "runs.demo": ("demo",),
+    "runs.doctor": ("doctor",),
     "runs.verify": ("verify",),
     "runs.repair": ("repair",),
     "runs.resplit": ("resplit",),

@@ -121,6 +121,12 @@ def _rebuild_environment(module: str, constants: list[Any], name: str) -> Any:
     return found
 
 
+def cache_folder(kernel: Callable[..., Any]) -> Path | None:
+    """Folder in which the machine code of a kernel and of those beside it is kept; None if each process compiles them."""
+    path = cast("_Kernel", kernel)._dispatcher.stats.cache_path
+    return None if path is None else Path(path)
+
+
 def compiled(function: F) -> F:
     """Compile `function` to machine code that releases the interpreter's lock.
 

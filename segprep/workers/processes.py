@@ -15,12 +15,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segprep.errors import OptionError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end."""
+START_METHOD: Literal["spawn"] = "spawn"
+"""How processes are started; see `Processes`."""
 
 
 def can_spawn() -> bool:
@@ -40,7 +42,7 @@ class Processes:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._context = multiprocessing.get_context("spawn")
+        self._context = multiprocessing.get_context(START_METHOD)
         self._watched, self._held = self._context.Pipe(duplex=False)
         self._pools = [self._pool() for _ in range(count)]
         self._latest: list[Future[Any] | None] = [None] * count

@@ -101,9 +101,9 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
     summary = json.loads(made.stdout)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / INPUT_STAMP)
-    attributes = msgspec.to_builtins(read_info(root))
-    assert json.loads(found.stdout) == summary
-    assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
+    attributes = json.loads(msgspec.json.encode(read_info(root)))
+    assert json.loads(found.stdout) == summary | {"schema": "info"}
+    assert summary == {"schema": "weights", "schema_version": 1, "store": str(root), "bytes": size, **attributes}
 
 
 def test_info_shows_what_a_store_contains(varied_store):
@@ -336,7 +336,7 @@ def test_an_input_without_masks_is_named_and_described(tmp_path):
 
 def test_formats_lists_every_reader():
     ended = segprep_("formats", "--json")
-    assert list(json.loads(ended.stdout)) == list(READERS)
+    assert list(json.loads(ended.stdout)["formats"]) == list(READERS)
     lines = segprep_("formats").stdout.splitlines()
     assert [line.split()[0] for line in lines if line[:1].strip()] == list(READERS)
 
@@ -805,4 +805,6 @@ def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
 def test_texts_of_results_do_not_import_what_draws():
     heavy = {"cv2", "segprep.report", "segprep.runs.cells"}
     code = f"import sys, segprep.cli.render; print(sorted({heavy} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    )

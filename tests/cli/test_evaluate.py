@@ -118,7 +118,7 @@ def test_the_installed_command_prints_a_few_lines(data):
 
 def test_figures_are_those_of_the_images(data, pairs, segprep_here):
     found = scores_of(segprep_here("evaluate", data / "found", data / "truth", "--json", "--workers", 1))
-    assert list(found) == FIELDS
+    assert list(found) == ["schema", "schema_version", *FIELDS]
     pooled = sum((score(*pair) for pair in pairs), Score())
     assert found["images"] == 12
     assert found["mean_ap"] == pytest.approx(np.mean([mean_ap(*pair) for pair in pairs]))

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from PIL import Image
 
 from segprep import preprocess
 from segprep.cli.commands import main
+from segprep.cli.documents import DOCUMENTS
+from segprep.cli.failures import Kind
 from segprep.cli.weights import weights
 from segprep.store.metadata import read_info as info_of
 from segprep.targets import TARGETS
@@ -30,9 +33,8 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [*DOCS, ROOT / "README.md"]}
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
-OTHER_PAGES = [
-    name for name in PAGES if name not in ("docs/formulas.md", "docs/clusters.md", "docs/scale.md", "README.md")
-]
+OWN_TESTS = {"docs/formulas.md", "docs/clusters.md", "docs/json.md", "docs/scale.md", "README.md"}
+OTHER_PAGES = [name for name in PAGES if name not in OWN_TESTS]
 """Pages whose blocks run in one test each; that of scale has none, only arithmetic."""
 SECONDS = 300
 """Timeout of the commands of a block; far more than they need."""
@@ -195,6 +197,27 @@ def test_the_kubernetes_job_writes_parts_and_a_last_run_completes_them(data, tmp
         in_shell(script, tmp_path, JOB_COMPLETION_INDEX=index)
     (line,) = re.findall(r"run `(segprep weights data out.zarr)` once more", CLUSTERS_PAGE)
     assert completed_as_in_one_run(data, line, files_of)
+
+
+def test_the_page_about_json_runs_with_jq_and_python(tmp_path):
+    shown = []
+    for language, text in blocks(PAGES["docs/json.md"]):
+        if language == "python":
+            (tmp_path / "page.py").write_text(text)
+            shown.append(in_shell(f"{sys.executable} page.py", tmp_path).stdout)
+        elif "jq" not in text or shutil.which("jq"):
+            shown.append(in_shell(text, tmp_path).stdout)
+    assert "6 masks, " in "".join(shown) or not shutil.which("jq")
+    assert "input: nowhere: no such file or folder\n" in "".join(shown)
+
+
+def test_the_page_about_json_has_every_schema_and_kind_of_error():
+    page = PAGES["docs/json.md"]
+    assert re.findall(r"^\| `([\w-]+)` \| [^|]+ \| \d[^|]* \|$", page, re.MULTILINE) == list(DOCUMENTS)
+    named = {
+        kind for cell in re.findall(r"^\| (`\w+`.*?) \| \d", page, re.MULTILINE) for kind in re.findall(r"\w+", cell)
+    }
+    assert {*get_args(Kind)} - {"other"} <= named
 
 
 def test_python_of_the_page_about_clusters_is_python():
