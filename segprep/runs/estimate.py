@@ -16,10 +16,11 @@ from segprep.errors import OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import require_unlocked
 from segprep.runs.audit import StoreState, existing_state
+from segprep.runs.images import known_images
 from segprep.runs.memory import available, warn_if_too_large
 from segprep.runs.needs import TargetEstimate, need_of, shard_bytes, stored
 from segprep.runs.plan import doubts
-from segprep.runs.preprocess import Decision, chosen_part, decide, found_data, require_all, with_always
+from segprep.runs.preprocess import Decision, FoundData, chosen_part, decide, name_of, require_all, with_always
 from segprep.runs.resume import covers_all_files, stat_fingerprint
 from segprep.runs.sample import Before, Stopwatch, Work, encode_sample, read_sample
 from segprep.runs.scan import Classes as ClassNames
@@ -164,14 +165,16 @@ def estimate(  # noqa: PLR0913 - keywords
     path = None if isinstance(source, tuple) else source
     if root is not None:
         open_existing(root)
-        require_unlocked(root, "" if part is None else own_part.name)
     require_all(part, own_part, overwrite=overwrite)
+    if root is not None:
+        require_unlocked(root, "" if part is None else own_part.name)
     state = None if root is None else existing_state(root, chosen)
     files = None if path is None or reread else stat_fingerprint(path, root or path)
     masks = masks_of(source, rules, classes)
     if path is None or not covers_all_files(path, masks.format):
         files = None
-    given = found_data(masks, path, None if images is None else workers.place(images, "images"))
+    name, folder = name_of(path), None if images is None else workers.place(images, "images")
+    given = FoundData(name, path, known_images(masks, path, name, folder), folder is not None)
     listed = time.perf_counter() - start
     with open_executor(workers, len(masks.refs)) as executor:
         watch = Stopwatch(executor)

@@ -125,7 +125,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
-        given = found_data(masks, path, image_folder)
+        name = name_of(path)
+        given = FoundData(name, path, known_images(masks, path, name, image_folder), image_folder is not None)
         journal_of, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
         with (
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
@@ -202,10 +203,9 @@ class FoundData(NamedTuple):
     has_folder: bool
 
 
-def found_data(masks: MaskSet, path: AnyPath | None, image_folder: AnyPath | None) -> FoundData:
-    """Data set at a path, or of given refs."""
-    name = OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
-    return FoundData(name, path, known_images(masks, path, name, image_folder), has_folder=image_folder is not None)
+def name_of(path: AnyPath | None) -> str:
+    """Name of the data set at a path, or of given refs."""
+    return OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
 
 
 class Decision(NamedTuple):

@@ -157,7 +157,7 @@ def test_shards_that_a_run_has_written_are_done(varied, varied_store, tmp_path):
     assert (found.status, found.shards_to_write, found.done) == ("continued", 1, 4)
 
 
-def test_a_part_writes_its_shards(varied, tmp_path):
+def test_a_part_writes_its_shards(varied):
     halves = [segprep.estimate(varied, workers=ONE, part=f"{number}/2") for number in (1, 2)]
     complete = segprep.estimate(varied, workers=ONE)
     assert sum(half.shards_to_write for half in halves) == complete.shards_to_write
