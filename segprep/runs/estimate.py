@@ -75,6 +75,8 @@ class Estimate(msgspec.Struct, frozen=True):
         That of all processes on this machine.
     seconds : float
         Duration of the run, with these workers on this machine.
+    cpu_seconds : float
+        CPU time of all processes, which hardly depends on what else the machine does.
     compile_seconds : float
         Seconds that the estimate has spent to compile kernels, once for this machine; not part of `seconds`.
     """
@@ -100,6 +102,7 @@ class Estimate(msgspec.Struct, frozen=True):
     memory: int
     memory_of_all: int
     seconds: float
+    cpu_seconds: float
     compile_seconds: float
 
 
@@ -175,7 +178,7 @@ def estimate(  # noqa: PLR0913 - keywords
         files = None
     name, folder = name_of(path), None if images is None else workers.place(images, "images")
     given = FoundData(name, path, known_images(masks, path, name, folder), folder is not None)
-    listed = time.perf_counter() - start
+    listed, cpu = time.perf_counter() - start, time.process_time()
     with open_executor(workers, len(masks.refs)) as executor:
         watch = Stopwatch(executor)
         progress("sample", 0, min(sample, len(masks.refs)))
@@ -216,6 +219,7 @@ def estimate(  # noqa: PLR0913 - keywords
         memory=need.largest,
         memory_of_all=need.of_all,
         seconds=round(listed + need.seconds, 3),
+        cpu_seconds=round(need.cpu + (0 if processes == 1 else cpu), 3),
         compile_seconds=round(watch.compile_seconds, 3),
     )
 

@@ -25,6 +25,8 @@ from segprep.workers.jobs import InProcess, core_count
 
 MASK_SECONDS = 65e-6
 """Seconds of a mask in the process that runs segprep; see docs/scale.md."""
+SHARD_SECONDS = 1.1e-3
+"""CPU seconds of a job of writing in the process that runs segprep; see docs/scale.md."""
 PUT_SECONDS = 4e-3
 """Seconds in which a few objects are flushed to a disk side by side."""
 MASK_BYTES = 500
@@ -54,12 +56,13 @@ class Stored(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Memory of each job; memory in bytes of the largest process and of all; and seconds after the masks were found."""
+    """Memory of each job; memory in bytes of the largest process and of all; seconds after the masks were found; CPU."""
 
     jobs: list[JobMemory]
     largest: int
     of_all: int
     seconds: float
+    cpu: float
 
 
 def need_of(
@@ -85,7 +88,9 @@ def need_of(
     ]
     ours = MASK_SECONDS * len(stats) + PUT_SECONDS * other_objects / PUT_THREADS
     seconds = watch.start_seconds + makespan(read.scan_seconds, cores) + makespan(writing, cores) + ours
-    return Need(jobs, largest, of_all, seconds)
+    cpu = read.scan_cpu + sum(costs.cpu_of(mask) for shard, _ in todo for mask in shard.masks)
+    cpu += processes * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
+    return Need(jobs, largest, of_all, seconds, cpu)
 
 
 def stored(root: AnyPath | None, plan: Plan, read: Read, works: Sequence[Work], costs: Costs) -> Stored:

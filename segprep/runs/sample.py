@@ -50,28 +50,33 @@ class Timing(NamedTuple):
     """Time and memory of a job in its process.
 
     `seconds` are those of a call, `first` those that only the first call of a function takes beside, such as those of imports,
-    without those of compilation, `compiled`; `total` are all. `resident` is the memory of the process in bytes after the call.
+    without those of compilation, `compiled`; `total` are all. `cpu` is the CPU time of a call in seconds, and `cpu_first` that
+    of the process until the first call, and of what only this does. `resident` is the memory of the process in bytes after
+    the call.
     """
 
     total: float
     seconds: float
     first: float
     compiled: float
+    cpu: float
+    cpu_first: float
     resident: int
 
 
 def timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Timing]:
     """Result of a call and its timing; the first call of a function in a process is made twice."""
-    before, start = compile_seconds(), time.perf_counter()
+    before, cpu_before, start = compile_seconds(), time.process_time(), time.perf_counter()
     result = function(*arguments)
     total, compiled = time.perf_counter() - start, compile_seconds() - before
-    seconds, first = total - compiled, 0.0
-    if function not in _called and seconds < LONG:
+    cpu, seconds, first, cpu_first = time.process_time() - cpu_before, total - compiled, 0.0, 0.0
+    if function not in _called and cpu - compiled < LONG:
         function(*arguments)
-        again = time.perf_counter() - start - total
-        first, seconds, total = max(0.0, seconds - again), again, total + again
+        again, cpu_again = time.perf_counter() - start - total, time.process_time() - cpu_before - cpu
+        cpu_first = max(0.0, cpu - cpu_again - compiled) + (0 if _called else cpu_before)
+        first, seconds, total, cpu = max(0.0, seconds - again), again, total + again, cpu_again
     _called.add(function)
-    return result, Timing(total, seconds, first, compiled, resident())
+    return result, Timing(total, seconds, first, compiled, cpu, cpu_first, resident())
 
 
 def encoded_sizes(
@@ -120,10 +125,19 @@ class Stopwatch:
     @property
     def start_seconds(self) -> float:
         """Seconds until a worker is ready: its start, imports, and the loading of kernels."""
+        return max(self.waits, default=0) + self._firsts("first")
+
+    @property
+    def start_cpu(self) -> float:
+        """CPU seconds of the same, with those of this process until then if the jobs are done in it."""
+        return self._firsts("cpu_first")
+
+    def _firsts(self, name: str) -> float:
+        """Sum of a figure of the first call of each function."""
         firsts: dict[Callable[..., Any], float] = {}
         for function, _, timing in self.timings:
-            firsts[function] = max(firsts.get(function, 0), timing.first)
-        return max(self.waits, default=0) + sum(firsts.values())
+            firsts[function] = max(firsts.get(function, 0), getattr(timing, name))
+        return sum(firsts.values())
 
     @property
     def compile_seconds(self) -> float:
@@ -135,13 +149,16 @@ class Stopwatch:
         """Memory of an idle worker in bytes."""
         return min((timing.resident for _, _, timing in self.timings), default=resident())
 
-    def seconds_of_masks(self, *, encoded: bool) -> dict[str, float]:
-        """Seconds for each mask, by its key, of the calls of `encoded_sizes`, or of all others; all begin with refs."""
+    def seconds_of_masks(self, *, encoded: bool, name: str = "seconds") -> dict[str, float]:
+        """Seconds for each mask, by its key, of the calls of `encoded_sizes`, or of all others; all begin with refs.
+
+        `name` is ``seconds``, or ``cpu`` for CPU seconds.
+        """
         seconds: dict[str, float] = {}
         for function, (refs, *_), timing in self.timings:
             if (function is encoded_sizes) == encoded:
                 for ref in refs:
-                    seconds[ref.key] = seconds.get(ref.key, 0) + timing.seconds / len(refs)
+                    seconds[ref.key] = seconds.get(ref.key, 0) + getattr(timing, name) / len(refs)
         return seconds
 
 
@@ -220,7 +237,7 @@ class Read(NamedTuple):
     """All masks, with statistics that may be made up but those of the indices `real`, and the rules with that of instances.
 
     `sampled` counts the masks that were read, and `left_out` those that cannot be read. `scan_seconds` are those of each
-    job of the scan.
+    job of the scan, and `scan_cpu` the CPU seconds of all.
     """
 
     found: Scan
@@ -229,6 +246,7 @@ class Read(NamedTuple):
     sampled: int
     left_out: int
     scan_seconds: list[float]
+    scan_cpu: float
 
 
 def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, most: int) -> Read:
@@ -238,7 +256,7 @@ def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, 
     if known:
         found, instances = scan_resolved(watch, masks, rules, no_progress, known, rules.on_error)
         real = list(range(len(found.stats)))
-        return Read(found, replace(rules, instances=instances), real, 0, len(found.unreadable), [])
+        return Read(found, replace(rules, instances=instances), real, 0, len(found.unreadable), [], 0)
     journal, kept = _journal(before, masks, rules)
     sizes = [known_size(ref) for ref in masks.refs]
     order = by_size(sizes)
@@ -259,12 +277,15 @@ def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, 
         found.unreadable,
         found.packed,
     )
-    seconds, keys = watch.seconds_of_masks(encoded=False), [ref.key for ref in masks.refs]
-    seconds_of = [
-        seconds.get(keys[stand_in[index]], 0) * _ratio(index, stand_in[index], sizes)
-        for index in range(len(keys))
-        if keys[index] not in kept
-    ]
+    keys = [ref.key for ref in masks.refs]
+    seconds_of, cpu_of = (
+        [
+            seconds.get(keys[stand_in[index]], 0) * _ratio(index, stand_in[index], sizes)
+            for index in range(len(keys))
+            if keys[index] not in kept
+        ]
+        for seconds in (watch.seconds_of_masks(encoded=False, name=name) for name in ("seconds", "cpu"))
+    )
     return Read(
         every,
         rules,
@@ -272,6 +293,7 @@ def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, 
         len(chosen),
         len(masks.refs) - len(there),
         list(map(sum, batches_of(seconds_of))),
+        sum(cpu_of),
     )
 
 
@@ -351,6 +373,7 @@ class Costs:
     sizes: Sequence[Size]
     bytes: Mapping[int, Mapping[str, int]]
     seconds: Mapping[int, float]
+    cpu: Mapping[int, float]
 
     def bytes_of(self, mask: int, target: str) -> float:
         """Bytes of the chunks of a mask in the array of a target."""
@@ -361,6 +384,11 @@ class Costs:
         """Seconds in which a mask is loaded, computed and encoded."""
         sampled = self.stand_in[mask]
         return self.seconds[sampled] * _ratio(mask, sampled, self.sizes)
+
+    def cpu_of(self, mask: int) -> float:
+        """CPU seconds of the same."""
+        sampled = self.stand_in[mask]
+        return self.cpu[sampled] * _ratio(mask, sampled, self.sizes)
 
 
 def encode_sample(watch: Stopwatch, read: Read, works: Sequence[Work], most: int, progress: Progress) -> Costs:
@@ -383,6 +411,8 @@ def encode_sample(watch: Stopwatch, read: Read, works: Sequence[Work], most: int
         progress("sample", len(encoded), len(jobs))
         if is_over(time.perf_counter() - start, ENCODE_SECONDS, len(encoded)):
             break
-    seconds = watch.seconds_of_masks(encoded=True)
-    of_mask = {mask: seconds[refs[mask].key] for mask in encoded}
-    return Costs(stand_ins(order, encoded) if encoded else {}, sizes, encoded, of_mask)
+    seconds, cpu = (
+        {mask: of_key[refs[mask].key] for mask in encoded}
+        for of_key in (watch.seconds_of_masks(encoded=True, name=name) for name in ("seconds", "cpu"))
+    )
+    return Costs(stand_ins(order, encoded) if encoded else {}, sizes, encoded, seconds, cpu)

@@ -27,14 +27,15 @@ if __name__ == "__main__":
     print(msgspec.json.encode(segprep.estimate(sys.argv[1], sys.argv[2])).decode())
 """
 RUN = """
-import os, segprep, shutil, sys, time
+import os, resource, segprep, shutil, sys, time
 from pathlib import Path
 if __name__ == "__main__":
     start = time.perf_counter()
     segprep.preprocess(sys.argv[1], sys.argv[2])
     seconds = time.perf_counter() - start
     files = [path for path in Path(sys.argv[2]).rglob("*") if path.is_file() and not path.name.startswith(".")]
-    print([seconds, sum(path.stat().st_size for path in files), len(files)])
+    cpu = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print([seconds, cpu, sum(path.stat().st_size for path in files), len(files)])
     shutil.rmtree(sys.argv[2])
 """
 LAUNCH = """
@@ -84,16 +85,16 @@ def estimate(settings) -> Iterator[Figures]:
             runs.append(_run(data, store))
             if runs[-1][0] > LONG:
                 break
-        found, (_, size, objects, peak) = estimates[0], runs[0]
+        found, (*_, size, objects, peak) = estimates[0], runs[0]
         assert found["objects"] == objects or found["is_sample"]
-        guess, seconds = (
-            min(values) for values in ([each["seconds"] for each in estimates], [each[0] for each in runs])
-        )
+        guess, cpu_guess = (min(each[name] for each in estimates) for name in ("seconds", "cpu_seconds"))
+        seconds, cpu = (min(each[place] for each in runs) for place in (0, 1))
         figures = {
             "masks": f"{found['masks']:,}",
             "read": f"{found['sampled']:,}",
             **_compared("bytes", found["bytes"] / 1e6, size / 1e6, "MB"),
             **_compared("memory", found["memory"] / 1e6, peak / 1e6, "MB"),
+            **_compared("CPU", cpu_guess, cpu, "s"),
             **_compared("time", guess, seconds, "s"),
         }
         yield Figures("estimate", name, figures)
