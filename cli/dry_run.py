@@ -1,4 +1,4 @@
-"""What `segprep weights --dry-run` prints."""
+"""Text of `segprep weights --dry-run`."""
 
 from segprep.errors import some
 from segprep.runs.estimate import Estimate

@@ -34,7 +34,7 @@ Status: TypeAlias = Literal["new", "continued", "replaced", "up to date"]
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a run would do, and what it would need.
+    """Contents and needs of a run that has not begun.
 
     Attributes
     ----------

@@ -1,6 +1,7 @@
 """Sample of a data set's masks, which stands for all of them; and the time and memory of the jobs that read and compute it."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -52,7 +53,7 @@ class Timing(NamedTuple):
     `seconds` are those of a call, `first` those that only the first call of a function takes beside, such as those of imports,
     without those of compilation, `compiled`; `total` are all. `cpu` is the CPU time of a call in seconds, and `cpu_first` that
     of the process until the first call, and of what only this does. `resident` is the memory of the process in bytes after
-    the call.
+    the call, and `process` its number.
     """
 
     total: float
@@ -62,6 +63,7 @@ class Timing(NamedTuple):
     cpu: float
     cpu_first: float
     resident: int
+    process: int
 
 
 def timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Timing]:
@@ -76,7 +78,7 @@ def timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any
         cpu_first = max(0.0, cpu - cpu_again - compiled) + (0 if _called else cpu_before)
         first, seconds, total, cpu = max(0.0, seconds - again), again, total + again, cpu_again
     _called.add(function)
-    return result, Timing(total, seconds, first, compiled, cpu, cpu_first, resident())
+    return result, Timing(total, seconds, first, compiled, cpu, cpu_first, resident(), os.getpid())
 
 
 def encoded_sizes(
@@ -133,11 +135,11 @@ class Stopwatch:
         return self._firsts("cpu_first")
 
     def _firsts(self, name: str) -> float:
-        """Sum of a figure of the first call of each function."""
-        firsts: dict[Callable[..., Any], float] = {}
-        for function, _, timing in self.timings:
-            firsts[function] = max(firsts.get(function, 0), getattr(timing, name))
-        return sum(firsts.values())
+        """Sum of a figure of the first calls of a process, of the one that has most."""
+        of_process: dict[int, float] = {}
+        for _, _, timing in self.timings:
+            of_process[timing.process] = of_process.get(timing.process, 0) + getattr(timing, name)
+        return max(of_process.values(), default=0)
 
     @property
     def compile_seconds(self) -> float:
