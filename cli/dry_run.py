@@ -34,7 +34,8 @@ def estimate_text(found: Estimate) -> str:
         "  tables": f"{megabytes(found.other_bytes):>44}",
         "size": f"{megabytes(found.bytes)} in {counted(found.objects, 'file')}, {megabytes(found.bytes_to_write)} to write",
         "memory": f"{megabytes(found.memory)} in the largest process, {megabytes(found.memory_of_all)} in all",
-        "time": f"{duration(found.seconds)} with {counted(found.processes, 'worker')}{_compiled(found)}",
+        "time": f"{duration(found.seconds)} with {counted(found.processes, 'worker')}, {duration(found.cpu_seconds)} of CPU"
+        f"{_compiled(found)}",
         "sample": _sample(found),
     }
     width = max(map(len, lines)) + 2

@@ -189,7 +189,7 @@ def spread(order: Sequence[int], most: int) -> list[int]:
     """At most `most` items, of which the first ones, however many, are about equally far apart in the order.
 
     >>> spread(range(100), 4), spread("abc", 4)
-    ([84, 46, 8, 70], ['c', 'b', 'a'])
+    ([84, 46, 8, 69], ['c', 'b', 'a'])
     """
     chosen: dict[int, None] = {}
     place = Random(0).random()  # noqa: S311
@@ -219,7 +219,7 @@ def makespan(jobs: Iterable[float], workers: int) -> float:
     """Seconds until workers have done jobs, which they take in their order.
 
     >>> makespan([3, 1, 1, 1], 2)
-    3
+    3.0
     """
     ends = [0.0] * workers
     for seconds in jobs:
