@@ -34,6 +34,7 @@ class Document(NamedTuple):
 DOCUMENTS = {
     "demo": Document("Contents and mistakes of a demo data set.", "segprep.runs.demo:DemoInfo"),
     "weights": Document("Contents of the store that was written.", ".contents:StoreContents"),
+    "estimate": Document("What weights --dry-run expects a run to write and need.", "segprep.runs.estimate:Estimate"),
     "check": Document("Contents and problems of a data set.", "segprep.runs.check:CheckReport"),
     "preview": Document("The report that was written.", "segprep.report.preview:Preview"),
     "info": Document("Contents of a store.", ".contents:StoreContents"),
@@ -46,7 +47,7 @@ DOCUMENTS = {
     "schema": Document("Names of all schemas.", ".contents:Schemas"),
     "error": Document("Error that ended a command, instead of its result.", ".failures:Failure"),
 }
-"""Documents by name: that of the command, or ``error``. A new document needs a line here, and one in docs/json.md."""
+"""Documents by name, mostly that of the command. A new document needs a line here, and one in docs/json.md."""
 
 
 def as_document(name: str, content: Any) -> str:

@@ -52,7 +52,7 @@ def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str
     """Summary of a store after a run."""
     targets = ", ".join(target.name for target in info.targets)
     counts = f"{counted(info.masks, 'mask')}, {counted(info.instances, 'instance')}"
-    contents = f"{counts}, {targets}, {_megabytes(bytes_on_disk(path))}"
+    contents = f"{counts}, {targets}, {megabytes(bytes_on_disk(path))}"
     if info.status == "complete" and not has_written:
         return f"{path} is up to date: nothing to do ({contents})"
     return f"{path}: {info.status}: {contents}"
@@ -168,7 +168,7 @@ def report_text(report: CheckReport) -> str:
 def preview_text(made: "Preview") -> str:
     """File of a report, and what it shows."""
     return _joined(
-        [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {_megabytes(made.bytes)}"]
+        [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {megabytes(made.bytes)}"]
     )
 
 
@@ -208,7 +208,7 @@ def findings_text(report: VerifyReport) -> str:
         again = f", {counted(report.compared, 'mask')} computed again" if report.compared else ""
         end = (
             f"undamaged: {counted(report.shards, 'shard')}, {counted(report.objects, 'object')}, "
-            f"{_megabytes(report.bytes)}{again}"
+            f"{megabytes(report.bytes)}{again}"
         )
     return _joined([*lines, f"{report.store}: {end}"])
 
@@ -351,5 +351,6 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Bytes in words."""
     return f"{size / 1e6:,.1f} MB"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 import segprep
+from segprep.errors import OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
@@ -83,6 +84,12 @@ from .spelling import in_options
     "Read all masks again, to detect files edited in place without a change of size or time.",
     is_flag=True,
 )
+@options.option(
+    "--dry-run",
+    "Running",
+    "Write nothing: print what the run would write, and the bytes, memory and time that it needs, from a sample of the masks.",
+    is_flag=True,
+)
 @options.running
 @options.output
 def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path | None = None, **chosen: Any) -> int:
@@ -92,6 +99,8 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     from . import contents, render  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
+    if chosen.pop("dry_run", False):
+        return _dry_run(data, store, as_json, problems, chosen)
     if problems is not None:
         render.check_writable(problems)
     with ProgressBar() as progress:
@@ -109,3 +118,16 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
         for line in render.advice(info):
             print_message(in_options(line))
     return int(any(problem.kind == LEFT_OUT for problem in info.problems))
+
+
+def _dry_run(data: AnyPath, store: AnyPath, as_json: bool, problems: Path | None, chosen: dict[str, Any]) -> int:
+    """Print an estimate of the run; the exit code is that of the run."""
+    from . import dry_run  # noqa: PLC0415
+    from .progress import ProgressBar  # noqa: PLC0415
+
+    if problems is not None:
+        raise OptionError(f"dry_run=True and problems={str(problems)!r} exclude each other: nothing is written")
+    with ProgressBar() as progress:
+        found = segprep.estimate(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+    print_result(as_document("estimate", found) if as_json else dry_run.estimate_text(found))
+    return int(bool(found.left_out))

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
     from segprep.runs.doctor import doctor as doctor
+    from segprep.runs.estimate import Estimate as Estimate
+    from segprep.runs.estimate import estimate as estimate
     from segprep.runs.evaluate import evaluate as evaluate
     from segprep.runs.preprocess import preprocess as preprocess
     from segprep.runs.repair import repair as repair
@@ -66,6 +68,7 @@ _NAMES = {
     "runs.resplit": ("resplit",),
     "runs.describe": ("describe", "class_weights"),
     "runs.evaluate": ("evaluate",),
+    "runs.estimate": ("estimate", "Estimate"),
     "report.preview": ("preview", "Preview"),
     "store.dataset": ("open",),
     "store.schema": ("StoreInfo",),

@@ -1,6 +1,7 @@
 """Memory that the jobs of a run need, against what this machine has left: known before the first pixel is written."""
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from heapq import nlargest
@@ -73,6 +74,16 @@ def warn_if_too_large(where: object, jobs: Sequence[JobMemory], workers: int, th
 def available(root: Path = Path("/")) -> int | None:
     """Bytes that this process can still get, from /proc and the control groups of Linux; None if unknown, as elsewhere."""
     return min((*_left_on_machine(root), *_left_in_groups(root)), default=None)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now; where the system does not tell, the most that it has had."""
+    for line in text_of(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmRSS:"):
+            return 1024 * int(line.split()[1])
+    import resource  # noqa: PLC0415 - not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _left_on_machine(root: Path) -> Iterator[int]:

@@ -156,9 +156,7 @@ def scan(
     unknown = tuple(journal.packs.get(ref.key, ref) for ref in masks.refs if ref.key not in stats)
     if stats and not known:
         progress("scan", count - len(unknown), count)
-    size = min(max(SCAN_BATCH, len(unknown) // SCAN_JOBS), LARGEST_BATCH)
-    batches = [unknown[start : start + size] for start in range(0, len(unknown), size)]
-    batches, single = in_order_of(journal.part, batches), False
+    batches, single = in_order_of(journal.part, batches_of(unknown)), False
     looks_scattered = rule == "auto" and masks.format in PIXEL_FORMATS
 
     def is_scanned(index: int) -> bool:
@@ -192,6 +190,12 @@ def scan(
         {ref.key: unreadable[ref.key] for ref in masks.refs if ref.key not in stats},
         journal.packs,
     )
+
+
+def batches_of(items: Sequence[T]) -> list[Sequence[T]]:
+    """Items, each for a mask to scan, in those of each job."""
+    size = min(max(SCAN_BATCH, len(items) // SCAN_JOBS), LARGEST_BATCH)
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:

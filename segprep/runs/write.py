@@ -5,7 +5,7 @@ whose run was interrupted.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +23,7 @@ from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
-from segprep.store.layout import Part
+from segprep.store.layout import Part, Shard
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import (
@@ -39,6 +39,9 @@ from segprep.store.tables import IMAGE
 from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
+ALL = Part(1, 1)
+"""All shards."""
+
 
 class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
@@ -52,7 +55,7 @@ class WriteTask(NamedTuple):
     refs: Sequence[MaskRef]
     instances: InstanceRule
     plan: Plan
-    part: Part = Part(1, 1)
+    part: Part = ALL
     files: str | None = None
     digests: Sequence[bytes] | None = None
     stats: Sequence[MaskStats] | None = None
@@ -64,7 +67,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     jobs, missing, masks_of = _missing(task)
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
-    is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
+    is_finished = before is not None and not before.findings and not jobs and is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
@@ -91,7 +94,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     return complete
 
 
-def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
+def is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     """True if a store has the attributes of a plan, and its images, which no attribute shows."""
     return before.info == complete and (
         complete.images is None or np.array_equal(before.table(IMAGE), plan.tables[IMAGE])
@@ -101,16 +104,8 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
 def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
     """Jobs that write the missing shards, these shards, and the masks of each job."""
     root, plan = task.root, task.plan
-    shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
-    shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
-    found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
-    written = iter(found)
     jobs, missing, masks_of = [], [], []
-    for shard, items in zip(shards, shards_of, strict=True):
-        lacking = [item for item in items if not next(written, False)]
-        for item in lacking:
-            if item.target is None:
-                raise needs_class(root, item.name)
+    for shard, lacking, _ in shards_of(root, plan, task.part):
         if lacking:
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
@@ -121,15 +116,45 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[
     return jobs, missing, masks_of
 
 
+def shards_of(
+    root: AnyPath | None, plan: Plan, part: Part = ALL
+) -> Iterator[tuple[Shard, list[TargetShard], list[TargetShard]]]:
+    """Each `Shard` of a part, with the shards of targets that the store at `root`, if any, lacks, and those that it has."""
+    shards = [shard for index, shard in enumerate(plan.layout.shards()) if part.has(index)]
+    items_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
+    every = [item for items in items_of for item in items]
+    found = are_written(root, every) if root is not None and exists(root / "zarr.json") else []
+    written = iter(found)
+    for shard, items in zip(shards, items_of, strict=True):
+        lacking: list[TargetShard] = []
+        has: list[TargetShard] = []
+        for item in items:
+            is_there = next(written, False)
+            if root is not None and item.target is None and not is_there:
+                raise needs_class(root, item.name)
+            (has if is_there else lacking).append(item)
+        yield shard, lacking, has
+
+
 def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
-    """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
-    stats, is_separated = task.stats or (), task.instances.separate != 0
-    jobs = []
-    for shards, masks in zip(missing, masks_of, strict=True) if stats else ():
-        largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
-        needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=is_separated)
-        jobs.append(JobMemory(needed, task.refs[largest].key, stats[largest].shape))
-    return jobs
+    """Memory of each job; none if no statistics of the masks are given."""
+    if task.stats is None:
+        return []
+    works = zip(missing, masks_of, strict=True)
+    return [memory_of(shards, masks, task.refs, task.stats, task.instances) for shards, masks in works]
+
+
+def memory_of(
+    shards: Sequence[TargetShard],
+    masks: Sequence[int],
+    refs: Sequence[MaskRef],
+    stats: Sequence[MaskStats],
+    instances: InstanceRule,
+) -> JobMemory:
+    """Memory of a job that computes these masks, by the one of most pixels."""
+    largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
+    needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=instances.separate != 0)
+    return JobMemory(needed, refs[largest].key, stats[largest].shape)
 
 
 def _write_shards(
@@ -148,12 +173,21 @@ def _write_shards(
         here = [shard for shard in shards if shard.has(row)]
         if not here:
             continue
-        complete, mask = load_mask(ref, instances)
-        if digests is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digests[row]:
-            raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
-        for shard in here:
-            assert shard.target is not None  # noqa: S101 - see `_missing`
-            images = images_of(shard.target, mask, ref.key)
-            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, images))
-        del complete, mask  # before the next one is loaded
+        for shard, own in encode_mask(here, row, ref, None if digests is None else digests[row], instances):
+            chunks[shard.path].update(own)
         write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+
+
+def encode_mask(
+    shards: Sequence[TargetShard], row: int, ref: MaskRef, digest: bytes | None, instances: InstanceRule
+) -> list[tuple[TargetShard, Chunks]]:
+    """Chunks of one mask, a row of these shards; InputError if its digest is another than the one given."""
+    complete, mask = load_mask(ref, instances)
+    if digest is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digest:
+        raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
+    encoded = []
+    for shard in shards:
+        assert shard.target is not None  # noqa: S101 - see `shards_of`
+        images = images_of(shard.target, mask, ref.key)
+        encoded.append((shard, encode_row(shard.spec, row - shard.start, images)))
+    return encoded

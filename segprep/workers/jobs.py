@@ -92,7 +92,7 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw"]
+Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw", "sample"]
 
 
 class Progress(Protocol):
@@ -231,8 +231,7 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else cores)
+    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else core_count())
     if count > 1 and not can_spawn():
         # Workers import the main script again.
         warnings.warn(
@@ -246,6 +245,11 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
         return
     with closing(Processes(min(count, masks))) as processes:
         yield processes
+
+
+def core_count() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class InProcess:
