@@ -1,7 +1,7 @@
 """Dask's `LocalCluster` in a process of its own.
 
-So the cluster does not need the main script, which its workers would import; Ctrl-C does not reach it, so that it can be closed
-in order; and it ends when the process that uses it does, whatever ends that: the pipe that it reads is then closed.
+So the cluster does not need the main script, which its workers would import; Ctrl-C does not reach it, so that it can be
+closed in order; and it ends when the process that uses it does, whatever ends that: the pipe that it reads is then closed.
 """
 
 import json

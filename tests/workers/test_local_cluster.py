@@ -63,8 +63,10 @@ def connections(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("number", "status", "seconds"),
+    [(signal.SIGINT, 130, 0.0), (signal.SIGINT, 130, 1.5), (signal.SIGTERM, 143, 1.0), (signal.SIGKILL, -9, 1.0)],
+)
 def test_a_local_cluster_ends_with_a_command_that_a_signal_ends(number, status, seconds, varied, tmp_path):
     allow_interrupts()
     command = [COMMAND, "weights", varied, tmp_path / "out.zarr", "--scheduler", "local", "--workers", "2"]
@@ -83,7 +85,7 @@ def test_a_local_cluster_ends_with_a_command_that_a_signal_ends(number, status, 
 @pytest.mark.slow
 def test_a_local_cluster_that_cannot_start_is_a_storage_error_with_the_reason(monkeypatch):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION", "True")
-    with pytest.raises(StorageError, match=r"scheduler='local': cannot be started: .*encryption"):
+    with pytest.raises(StorageError, match=r"scheduler='local': cannot be started: .*Scheduler failed to start"):
         segprep.check(COINS, workers=LOCAL)
 
 
