@@ -11,6 +11,7 @@ from typing import Unpack
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from segprep.drawing.strip import strip
 from segprep.errors import OptionError, OutputError, StorageError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
@@ -18,7 +19,6 @@ from segprep.paths.files import storage
 from segprep.report.choice import chosen_masks
 from segprep.report.page import MARK, page
 from segprep.report.samples import Sample, fitted_samples, samples_of
-from segprep.report.strip import strip
 from segprep.report.subject import Subject, data_subject, stored_subject
 from segprep.runs.scan import Classes
 from segprep.runs.settings import Data, Settings, Targets
