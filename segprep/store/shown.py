@@ -22,7 +22,7 @@ THUMBNAILS, SIDE = 6, 128
 MOST_PIXELS = 2**24
 """Pixels of the largest mask that a summary reads: it appears wherever the name of a data set is the last line of a cell."""
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
-_LONGEST_KEY = 24
+_LONGEST_KEY = 18
 
 
 def mask_image(dataset: "Dataset", index: int | str, targets: Sequence[str] | None) -> Image.Image:
@@ -47,7 +47,7 @@ def summary_html(dataset: "Dataset") -> str:
         "classes": some([entry.name for entry in dataset.info.classes[1:]], most=8),
         "targets": ", ".join(_targets(dataset)),
         "splits": ", ".join(f"{name} {splits.count(name):,}" for name in dataset.info.splits),
-        "pixels": some(sizes, most=4),
+        "sizes": some(sizes, most=4),
     }
     cells = "".join(
         f'<tr><th style="{_CELL}">{name}</th><td style="{_CELL}">{escape(text)}</td></tr>'
