@@ -1,4 +1,4 @@
-"""Dask's `LocalCluster` in a process of its own.
+"""Dask's `LocalCluster`, in another process.
 
 So the cluster does not need the main script, which its workers would import; Ctrl-C does not reach it, so that it can be
 closed in order; and it ends when the process that uses it does, whatever ends that: the pipe that it reads is then closed.
