@@ -77,7 +77,7 @@ def test_a_mask_that_cannot_be_read_is_named_in_the_summary(coins_copy):
     for shard in filter(Path.is_file, coins_copy.glob("*/labels/c/**/*")):
         shard.unlink()
     shown = segprep.open(coins_copy)._repr_html_()
-    assert "320x384/labels: row 0" in shown
+    assert "labels/c/0/0/0 is missing" in shown
     assert sources(shown) == []
 
 
