@@ -15,7 +15,7 @@ def report_text(report: DoctorReport) -> str:
     """State in a few lines, and a line for each problem."""
     cores, memory = report.cores, report.memory
     variables = " ".join(f"{name}={value}" for name, value in report.variables.items())
-    starts = {True: "start", False: "do not start", None: "not tried"}[report.do_workers_start]
+    starts = "start" if report.do_workers_start else "do not start"
     limit = "none" if cores.limit is None else f"{cores.limit:g}"
     kept = _folder(report.kernels, f"{amount(report.kernels.bytes)} kept")
     free = _folder(report.temporary, f"{amount(report.temporary.free_bytes)} free")

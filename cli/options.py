@@ -186,8 +186,8 @@ running = group(
     option(
         "--scheduler",
         "Running",
-        "Use the Dask cluster of this scheduler, a tcp:// or tls:// address or its file.",
-        metavar="ADDRESS|FILE",
+        "Use the Dask cluster of this scheduler, a tcp:// or tls:// address or its file; local starts one on this machine.",
+        metavar="ADDRESS|FILE|local",
     ),
 )
 output = group(

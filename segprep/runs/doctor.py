@@ -19,7 +19,7 @@ from segprep.kernels.distance import signed_distance
 from segprep.kernels.nearest import nearest_two
 from segprep.kernels.regions import bounding_box
 from segprep.runs.machine import Cores, Memory, cores, memory
-from segprep.workers.processes import START_METHOD, Processes, can_spawn
+from segprep.workers.processes import START_METHOD, Processes
 
 DEVELOPMENT = ("test", "dev", "fuzz")
 """Extras for those who change segprep: not examined."""
@@ -87,8 +87,8 @@ class DoctorReport(msgspec.Struct, frozen=True):
         Folder of temporary files.
     start_method : str
         How worker processes are started.
-    do_workers_start : bool or None
-        True if a worker process can be started; None if it was not tried, as from a script that is not a file.
+    do_workers_start : bool
+        True if a worker process can be started.
     variables : dict of str
         Environment variables that decide about threads and caches.
     packages : list of Package
@@ -106,7 +106,7 @@ class DoctorReport(msgspec.Struct, frozen=True):
     are_kernels_correct: bool
     temporary: TemporaryFolder
     start_method: str
-    do_workers_start: bool | None
+    do_workers_start: bool
     variables: dict[str, str]
     packages: tuple[Package, ...]
     problems: tuple[Problem, ...]
@@ -128,7 +128,7 @@ def doctor() -> DoctorReport:
     are_correct = _found(problems, _kernel_problems())
     kernels = _kernel_folder(problems)
     temporary = _temporary(problems)
-    do_start = _found(problems, _worker_problems()) if can_spawn() else None
+    do_start = _found(problems, _worker_problems())
     variables = {name: _tilde(os.environ[name]) for name in sorted(os.environ) if name.startswith(VARIABLES)}
     return DoctorReport(
         segprep=version("segprep"),

@@ -1,8 +1,8 @@
 """Jobs of a run, and the executors that do them: this process, processes of this machine, or a Dask cluster.
 
-An executor hands out futures of the standard library, and has a bounded number of jobs at once. A Dask `LocalCluster` is not
-used on one machine: on two cores it took 1.5 s to its first result and 0.4 s to close, and the processes here 0.8 to 1.3 s in
-all. A few masks are processed without any other process.
+An executor hands out futures of the standard library, and has a bounded number of jobs at once. A Dask `LocalCluster` is
+used on one machine only where it is asked for: on two cores it took 1.5 s to its first result and 0.4 s to close, and the
+processes here 0.8 to 1.3 s in all. A few masks are processed without any other process.
 
 A job takes small arguments and returns a small result, at most a megabyte of compressed labels for a mask; other arrays stay
 in the worker.
@@ -10,7 +10,6 @@ in the worker.
 
 import os
 import sys
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -24,15 +23,17 @@ from segprep.errors import (
     JobError,
     OptionError,
     SegprepError,
-    SegprepWarning,
     StorageError,
     check_fields,
     some,
 )
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
-from segprep.workers.processes import Processes, can_spawn
+from segprep.workers.local_cluster import local_cluster
+from segprep.workers.processes import Processes
 
+LOCAL = "local"
+"""Scheduler that is started for the run, on this machine."""
 MAX_IN_PROCESS = 8
 """Number of masks up to which starting processes takes longer than it saves."""
 MAX_ATTEMPTS = 3
@@ -53,7 +54,8 @@ class Workers:
     scheduler : str or None
         Address of a running Dask scheduler (tcp://host:8786, or tls:// with certificates from Dask's configuration), or
         path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
-        is sent there.
+        is sent there. ``local`` starts a Dask cluster of `processes` workers on this machine for the run, and shows the
+        address of its dashboard; a file of this name is ``./local``.
 
     Examples
     --------
@@ -68,14 +70,14 @@ class Workers:
         check_fields(self)
         if self.processes is not None and self.processes < 1:
             raise OptionError(f"workers={self.processes}: must be at least 1")
-        if self.processes is not None and self.scheduler is not None:
+        if self.processes is not None and self.scheduler not in {None, LOCAL}:
             raise OptionError(
                 f"workers={self.processes} and scheduler={self.scheduler!r} exclude each other: the cluster has its workers"
             )
 
     @classmethod
     def of(cls, value: "Workers | int | str | None") -> "Workers":
-        """Workers from a number of processes, the address or file of a scheduler, or None for the default."""
+        """Workers from a number of processes, the address or file of a scheduler, ``local``, or None for the default."""
         if isinstance(value, Workers):
             return value
         if isinstance(value, str) and not value.isdecimal():
@@ -84,7 +86,7 @@ class Workers:
             return cls(None if value is None else int(value) if isinstance(value, str) else as_integer(value))
         except TypeError:
             raise OptionError(
-                f"workers={value!r}: must be a number of processes, or the address or file of a scheduler"
+                f"workers={value!r}: must be a number of processes, 'local', or the address or file of a scheduler"
             ) from None
 
     def place(self, path: str | os.PathLike[str] | AnyPath, name: str = "store") -> AnyPath:
@@ -227,19 +229,15 @@ def _result(executor: Executor, future: Future[Any], name: str) -> Any:
 @contextmanager
 def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     """Executor for a run over a number of masks, closed at the end; unfinished jobs are dropped."""
-    if workers.scheduler is not None:
+    if workers.scheduler not in {None, LOCAL}:
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
+    if workers.scheduler == LOCAL:
+        with local_cluster(workers.processes or core_count()) as address, dask_cluster(address) as executor:
+            yield executor
+        return
     count = workers.processes or (1 if masks <= MAX_IN_PROCESS else core_count())
-    if count > 1 and not can_spawn():
-        # Workers import the main script again.
-        warnings.warn(
-            "the script is not a file, so worker processes cannot import it; using workers=1",
-            SegprepWarning,
-            stacklevel=2,
-        )
-        count = 1
     if count == 1:
         yield InProcess()
         return

@@ -12,10 +12,10 @@ from helpers.browser import CHROMIUM, browser
 from PIL import Image
 
 import segprep
+from segprep.drawing.panels import target_panels
+from segprep.drawing.strip import GAP, LEGEND, TITLE
 from segprep.report.choice import chosen_masks
-from segprep.report.panels import target_panels
 from segprep.report.samples import Sample, fitted_samples
-from segprep.report.strip import GAP, LEGEND, TITLE
 
 EVIL = "<script>alert(1)</script>"
 """Name of a class."""
