@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from .help import WIDEST, Context
+
 COMMANDS = {
     "demo": "Write drawn images of cells and their masks to DIR, to try segprep without data.",
     "weights": "Write U-Net weights, distances and other maps of all masks in DATA to STORE.",
@@ -22,6 +24,8 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """Group of the commands in `COMMANDS`."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
         """Names in the order of the help."""
         return list(COMMANDS)
@@ -39,7 +43,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
 @click.version_option(package_name="segprep", prog_name="segprep")
 def main() -> None:
     """Precompute ground truth for segmentation networks."""

@@ -20,14 +20,13 @@ def number(name: str, default: int, text: str, metavar: str) -> options.Decorato
 
 @click.command(cls=options.Command)
 @click.argument("folder", metavar="DIR", type=options.PathType())
-@options.option(
+@options.choice(
     "--as",
     "Data",
     "Label images, one PNG per instance in folders of the classes, foreground masks (0 and 255), or COCO.",
+    LAYOUTS,
     parameter="layout",  # `as` is a keyword of Python
-    type=click.Choice(LAYOUTS),
     default="labels",
-    show_default=True,
 )
 @number("--images", 24, "Number of images.", "N")
 @number("--size", 256, "Height of most images, in pixels.", "PX")

@@ -6,7 +6,7 @@ An option has the name, the default and the type of its field; its help is the f
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -16,8 +16,24 @@ from click.core import ParameterSource
 import segprep
 from segprep.paths.anypath import AnyPath, parse_path
 
+from .examples import EXAMPLES
+from .help import SHORT, Context, write_examples
+
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+HEADINGS = (
+    "Data",
+    "Targets",
+    "Class weights",
+    "Instances",
+    "Splits",
+    "Scores",
+    "Checks",
+    "Input",
+    "Output",
+    "Running",
+)
+"""Headings of the options in every help, in this order."""
 METAVARS = {
     "canvas": "HxW",
     "class_pattern": "REGEX",
@@ -25,20 +41,26 @@ METAVARS = {
     "clip_class_weights": "LOW,HIGH",
     "format": "NAME",
     "group": "REGEX",
+    "separate": "PX|falk2019",
+    "max_pixels": "N",
+    "background": "VALUE",
+    "ignore": "VALUE",
 }
-"""Forms of values, where the type of the field does not show them."""
+"""Forms of values, where the type and the unit of the field do not show them."""
 
 
 class Option(click.Option):
     """Option under a heading of the help."""
 
-    def __init__(self, *args: Any, heading: str = "Options", **settings: Any) -> None:
+    def __init__(self, *args: Any, heading: str = "Running", **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.heading = heading
 
 
 class Command(click.Command):
     """Command whose help groups the options, and which passes on only those that are given."""
+
+    context_class = Context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command's function."""
@@ -51,10 +73,20 @@ class Command(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
-                groups.setdefault(getattr(param, "heading", "Options"), []).append(record)
-        for heading, records in groups.items():
+                groups.setdefault(heading_of(param), []).append(record)
+        for heading in sorted(groups, key=[*HEADINGS, *groups].index):
             with formatter.section(heading):
-                formatter.write_dl(records)
+                formatter.write_dl(groups[heading])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        super().format_epilog(ctx, formatter)
+        write_examples(formatter, EXAMPLES.get(self.name or "", ()))
+
+
+def heading_of(option: click.Option) -> str:
+    """Heading of an option; those of click, as ``--help``, have none."""
+    return getattr(option, "heading", "Running")
 
 
 class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click alone
@@ -70,6 +102,9 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 def option(name: str, heading: str, text: str, *, short: str = "", parameter: str = "", **settings: Any) -> Decorator:
     """Option with a heading and a help text; perhaps a short name such as ``-o``, and another name in Python."""
     names = filter(None, (short, name, parameter))
+    kind = settings.get("type") or type(settings.get("default"))
+    if kind in (int, float):
+        settings.setdefault("metavar", metavar_of(kind, text))
     return click.option(*names, cls=Option, heading=heading, help=text, **settings)
 
 
@@ -85,9 +120,15 @@ def group(*decorators: Decorator) -> Decorator:
 
 
 def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorator:
-    """Options for the settings of targets or rules; a field that several have is one option."""
+    """Options for the settings of targets or rules; a field that several have is one option.
+
+    Those of class weights have a heading of their own.
+    """
     from segprep.runs.settings import setting_names, settings_of  # noqa: PLC0415 - not for `segprep --help`
     from segprep.targets import TARGETS  # noqa: PLC0415
+    from segprep.targets.class_weights import Shaping  # noqa: PLC0415
+
+    of_classes = {"class_weights", *setting_names(Shaping)}
 
     decorators: dict[str, Decorator] = {}
     for kind in kinds:
@@ -95,7 +136,8 @@ def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorato
         for field in settings_of(kind):
             if field.name not in decorators and field.name not in without:
                 text = help_text(field.name, [kind for kind in (*kinds, *TARGETS) if field.name in setting_names(kind)])
-                decorators[field.name] = _field_option(field.name, hints[field.name], field.default, text, heading)
+                own = "Class weights" if field.name in of_classes else heading
+                decorators[field.name] = _field_option(field.name, hints[field.name], field.default, text, own)
     return group(*decorators.values())
 
 
@@ -137,16 +179,38 @@ def _field_option(name: str, annotation: Any, default: object, text: str, headin
     if get_origin(annotation) is not Literal and len(types) == 1:
         (annotation,) = types
     choices = list(get_args(annotation)) if get_origin(annotation) is Literal else _registered(name)
-    if choices and name not in METAVARS:
-        kind: Any = click.Choice(choices)
-    else:
-        kind = annotation if annotation in (int, float) else str
-        text += f" Names: {', '.join(choices)}." if choices and name == "class_weights" else ""
     metavar = METAVARS.get(name)
+    if choices and metavar is None:
+        return choice(spelled, heading, text, choices, default=default)
+    kind: Any = annotation if annotation in (int, float) else str
+    if name == "class_weights":
+        text += f" Names: {', '.join(choices)}."
     if metavar is None and len(types) > 1 and kind is str:
         metavar = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
-    has_default = default is not None
-    return option(spelled, heading, text, type=kind, default=default, show_default=has_default, metavar=metavar)
+    metavar = metavar or metavar_of(kind, text)
+    return option(spelled, heading, text, type=kind, default=default, show_default=default is not None, metavar=metavar)
+
+
+def metavar_of(kind: type, text: str) -> str:
+    """Form of a value by its type, and by the unit that the help text names.
+
+    Examples
+    --------
+    >>> metavar_of(float, "Width of the border in pixels."), metavar_of(int, "Random seed."), metavar_of(str, "Key.")
+    ('PX', 'N', 'TEXT')
+    """
+    if kind in (int, float) and re.search(r"\bin pixels\b", text):
+        return "PX"
+    return {int: "N", float: "NUMBER"}.get(kind, "TEXT")
+
+
+def choice(name: str, heading: str, text: str, choices: Sequence[Any], **settings: Any) -> Decorator:
+    """Option for one of several values, which the help text lists if they are too long to stand beside the option."""
+    metavar = f"[{'|'.join(map(str, choices))}]"
+    if len(name) + len(metavar) >= SHORT:
+        metavar, text = "NAME", f"{text} One of {', '.join(map(str, choices))}."
+    settings.setdefault("show_default", settings.get("default") is not None)
+    return option(name, heading, text, type=click.Choice(choices), metavar=metavar, **settings)
 
 
 def _registered(name: str) -> list[str]:
@@ -174,7 +238,14 @@ def split(default: str) -> Decorator:
 
 
 running = group(
-    option("--workers", "Running", "Processes on this machine.  [default: one per core]", type=int, metavar="N"),
+    option(
+        "--workers",
+        "Running",
+        "Processes on this machine, as -j of make.  [default: one per core]",
+        short="-j",
+        type=int,
+        metavar="N",
+    ),
     option(
         "--scheduler",
         "Running",
@@ -183,6 +254,6 @@ running = group(
     ),
 )
 output = group(
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    option("--debug", "Options", "Show a traceback for an error.", is_flag=True, expose_value=False),
+    option("--json", "Output", "Print JSON.", parameter="as_json", is_flag=True),
+    option("--debug", "Running", "Show a traceback for an error.", is_flag=True, expose_value=False),
 )

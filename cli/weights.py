@@ -27,8 +27,10 @@ from .spelling import in_options
     one, or a store of the same masks, to which targets are added. Any Zarr v3 reader opens it.
 
     \b
-    weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))
-    d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
+    weights = class weight +
+      w0 exp(-(d1 + d2)^2 / (2 sigma^2))
+
+    d1, d2: distances to the nearest two instances (Ronneberger et al. 2015, eq. 2).
     """,
 )
 @options.data
@@ -41,12 +43,12 @@ from .spelling import in_options
     default="weights,distance",
     show_default=True,
 )
-@options.option(
+@options.choice(
     "--preset",
     "Targets",
     "Parameters of the weights and the separation, for the options that are not given: as published, or for instances that "
     "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
-    type=click.Choice(list(PRESETS)),
+    list(PRESETS),
 )
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
@@ -55,7 +57,7 @@ from .spelling import in_options
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
     "--problems",
-    "Input",
+    "Output",
     "Write all problems of DATA to this file, as JSON lines.",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -68,7 +70,11 @@ from .spelling import in_options
     type=options.PathType(),
 )
 @options.option(
-    "--overwrite", "Running", "Replace a STORE made from other masks or settings (default: refuse).", is_flag=True
+    "--overwrite",
+    "Output",
+    "Replace a STORE made from other masks or settings (default: refuse).",
+    short="-w",
+    is_flag=True,
 )
 @options.option(
     "--part",
