@@ -22,6 +22,7 @@ from .output import print_message, print_result
     default=next(iter(FORMULAS)),
 )
 @options.settings("Class weights", Shaping)
+@options.config
 @options.output
 def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool = False, **shaping: Any) -> None:
     """Print the class weights of STORE for a loss.

@@ -32,6 +32,7 @@ def number(name: str, default: int, text: str, metavar: str) -> options.Decorato
 @number("--size", 256, "Height of most images, in pixels.", "PX")
 @number("--seed", 0, "Random seed; the same seed gives the same files.", "N")
 @options.option("--with-problems", "Data", "Add images with mistakes, and list these.", is_flag=True, default=False)
+@options.config
 @options.output
 def demo(folder: Path, as_json: bool = False, **chosen: Any) -> None:
     """Write drawn images of cells and their masks to DIR, to try segprep without data.

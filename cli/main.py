@@ -142,9 +142,9 @@ def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def _fail(message: str, status: int) -> NoReturn:
     """Print a message and exit; with --debug, print the traceback before."""
-    from .output import print_details, print_message  # noqa: PLC0415 - see the module
+    from .output import print_details, print_message, shows_tracebacks  # noqa: PLC0415 - see the module
 
-    if "--debug" in sys.argv:
+    if "--debug" in sys.argv or shows_tracebacks():
         import traceback  # noqa: PLC0415
 
         print_details(traceback.format_exc().splitlines())

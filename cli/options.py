@@ -5,6 +5,7 @@ An option has the name, the default and the type of its field; its help is the f
 """
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
@@ -14,10 +15,14 @@ import click
 from click.core import ParameterSource
 
 import segprep
+from segprep.errors import SegprepError, did_you_mean
 from segprep.paths.anypath import AnyPath, parse_path
 
+from . import sources
+from .commands import COMMANDS
 from .examples import EXAMPLES
 from .help import SHORT, Context, write_examples
+from .output import print_message, show_tracebacks
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,6 +53,9 @@ METAVARS = {
 }
 """Forms of values, where the type and the unit of the field do not show them."""
 
+SYNONYMS = {"--normalise": ("--normalize",)}
+"""Other spellings of options."""
+
 
 class Option(click.Option):
     """Option under a heading of the help."""
@@ -56,6 +64,45 @@ class Option(click.Option):
         super().__init__(*args, **settings)
         self.heading = heading
 
+    def variables(self, ctx: click.Context) -> list[str]:
+        """Environment variables of the option; those under "Running" have one for all commands, too."""
+        return sources.variables(ctx.command.name or "", self, is_shared=self.heading == "Running")
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Value of the first variable that is not empty."""
+        return next(filter(None, map(os.environ.get, self.variables(ctx))), None)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Name of the option in messages, or what has set it."""
+        return (ctx and sources.origin(ctx, self, self.variables(ctx))) or super().get_error_hint(ctx)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Names and help text, without the ``--no-`` of flags."""
+        record = super().get_help_record(ctx)
+        return record and (record[0].partition(" / ")[0], record[1])
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic in the newest click alone
+    """Choice that proposes the closest one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Choice that has this name."""
+        named = {str(each): each for each in self.choices}
+        if str(value) not in named:
+            close = did_you_mean(str(value), named)
+            self.fail(f"{value!r}: choose one of {', '.join(named)}{close}", param, ctx)
+        return named[str(value)]
+
+
+class Text(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Text, or a table of a file of settings."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """Table as it is, anything else as text."""
+        return value if isinstance(value, dict) else str(value)
+
 
 class Command(click.Command):
     """Command whose help groups the options, and which passes on only those that are given."""
@@ -63,10 +110,18 @@ class Command(click.Command):
     context_class = Context
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call the command's function."""
-        unset = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
-        ctx.params = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) not in unset}
-        return super().invoke(ctx)
+        """Call the command's function; an error says which variable or file has set the options that it names."""
+        unset = ParameterSource.DEFAULT
+        ctx.params = {name: value for name, value in ctx.params.items() if ctx.get_parameter_source(name) is not unset}
+        options = [param for param in self.params if isinstance(param, Option)]
+        known = (name for option in options for name in option.variables(ctx))
+        for line in sources.unknown_variables(self.name or "", known):
+            print_message(f"warning: {line}")
+        try:
+            return super().invoke(ctx)
+        except SegprepError as error:
+            sources.name_origins(error, ((each, sources.origin(ctx, each, each.variables(ctx))) for each in options))
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings."""
@@ -101,7 +156,9 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
 def option(name: str, heading: str, text: str, *, short: str = "", parameter: str = "", **settings: Any) -> Decorator:
     """Option with a heading and a help text; perhaps a short name such as ``-o``, and another name in Python."""
-    names = filter(None, (short, name, parameter))
+    names = [*filter(None, (short, name, parameter)), *SYNONYMS.get(name, ())]
+    if settings.get("is_flag"):
+        names = [f"{each}/--no-{each[2:]}" if each.startswith("--") else each for each in names]
     kind = settings.get("type") or type(settings.get("default"))
     if kind in (int, float):
         settings.setdefault("metavar", metavar_of(kind, text))
@@ -182,7 +239,7 @@ def _field_option(name: str, annotation: Any, default: object, text: str, headin
     metavar = METAVARS.get(name)
     if choices and metavar is None:
         return choice(spelled, heading, text, choices, default=default)
-    kind: Any = annotation if annotation in (int, float) else str
+    kind: Any = annotation if annotation in (int, float) else Text() if name == "class_weights" else str
     if name == "class_weights":
         text += f" Names: {', '.join(choices)}."
     if metavar is None and len(types) > 1 and kind is str:
@@ -210,7 +267,7 @@ def choice(name: str, heading: str, text: str, choices: Sequence[Any], **setting
     if len(name) + len(metavar) >= SHORT:
         metavar, text = "NAME", f"{text} One of {', '.join(map(str, choices))}."
     settings.setdefault("show_default", settings.get("default") is not None)
-    return option(name, heading, text, type=click.Choice(choices), metavar=metavar, **settings)
+    return option(name, heading, text, type=Choice(choices), metavar=metavar, **settings)
 
 
 def _registered(name: str) -> list[str]:
@@ -237,7 +294,28 @@ def split(default: str) -> Decorator:
     return option("--split", "Splits", text, metavar="TRAIN,VAL,TEST|FILE")
 
 
+def _read_config(ctx: click.Context, _: click.Parameter, path: str | None) -> None:
+    """Take the values of options that are not given from a file."""
+    if path is not None and not ctx.resilient_parsing:
+        ctx.meta[sources.CONFIG] = path
+        ctx.default_map = sources.settings_in(path, ctx.command, COMMANDS)
+
+
+def _show_tracebacks(_: click.Context, __: click.Parameter, is_on: bool) -> None:
+    show_tracebacks(is_on=is_on)
+
+
+config = option(
+    "--config",
+    "Running",
+    "Read options that are not given from this TOML file, as sigma = 5 in its table [weights].",
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+)
 running = group(
+    config,
     option(
         "--workers",
         "Running",
@@ -255,5 +333,12 @@ running = group(
 )
 output = group(
     option("--json", "Output", "Print JSON.", parameter="as_json", is_flag=True),
-    option("--debug", "Running", "Show a traceback for an error.", is_flag=True, expose_value=False),
+    option(
+        "--debug",
+        "Running",
+        "Show a traceback for an error.",
+        is_flag=True,
+        expose_value=False,
+        callback=_show_tracebacks,
+    ),
 )

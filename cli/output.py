@@ -9,6 +9,18 @@ import click
 
 from segprep.errors import StorageError, escape_controls
 
+_state = {"shows_tracebacks": False}
+
+
+def show_tracebacks(*, is_on: bool) -> None:
+    """Show a traceback for an error from now on, or none."""
+    _state["shows_tracebacks"] = is_on
+
+
+def shows_tracebacks() -> bool:
+    """True if an error shows a traceback."""
+    return _state["shows_tracebacks"]
+
 
 def print_result(result: str) -> None:
     """Print a result. A reader that has gone away, as ``head`` does, is no error."""
