@@ -16,6 +16,7 @@ COMMANDS = {
     "classes": "Print the class weights of STORE for a loss.",
     "split": "Change the train/val/test split of STORE.",
     "evaluate": "Compare the instances in PREDICTIONS with those in TRUTH.",
+    "completion": "Print a script that completes commands, options, values and paths in a shell.",
     "formats": "List the formats and layouts of DATA that are read.",
 }
 """First line of each command's help."""

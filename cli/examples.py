@@ -25,7 +25,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Page of a store", "segprep preview cells.zarr -o cells.html"),
         ("One mask of a data set, before any store exists", "segprep preview cells -o mask.png --count 1"),
     ),
-    "info": (("Contents of a store", "segprep info cells.zarr"),),
+    "info": (
+        ("Contents of a store", "segprep info cells.zarr"),
+        ("Command that makes the same store again", "segprep info cells.zarr --command"),
+        ("Its settings, as a file for --config", "segprep info cells.zarr --config > segprep.toml"),
+    ),
     "verify": (
         ("Read every shard", "segprep verify cells.zarr --deep"),
         ("Compute 4 masks again and compare", "segprep verify cells.zarr --against cells --sample 4"),
@@ -45,6 +49,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "segprep evaluate cells cells.zarr --per-class --per-image scores.csv",
         ),
     ),
+    "completion": (("Script for bash", "segprep completion bash > ~/.segprep.bash"),),
     "formats": (("All formats", "segprep formats"),),
 }
 """Words and command line of each example, by command."""

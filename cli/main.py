@@ -101,7 +101,7 @@ def _explain(error: BaseException) -> NoReturn:
     if isinstance(error, click.ClickException):
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
         message = error.format_message()
-        end = "" if message.endswith((".", "?")) else "."
+        end = "" if message.endswith((".", "?", "?)")) else "."
         _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
     if isinstance(error, SegprepError):
         *others, last = map(str, error.args or (type(error).__name__,))

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
-from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,10 @@ from .commands import COMMANDS
 from .examples import EXAMPLES
 from .help import SHORT, Context, write_examples
 from .output import print_message, show_tracebacks
+from .values import completed_names, completed_path
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -71,6 +75,11 @@ class Option(click.Option):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Value of the first variable that is not empty."""
         return next(filter(None, map(os.environ.get, self.variables(ctx))), None)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Values that begin so, or a path where none does and a file may be given."""
+        found = super().shell_complete(ctx, incomplete)
+        return found or (completed_path(incomplete) if "FILE" in str(self.metavar) else [])
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """Name of the option in messages, or what has set it."""
@@ -152,6 +161,10 @@ class PathType(click.ParamType):  # type: ignore[type-arg]  # generic in the new
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> AnyPath:  # noqa: ARG002
         """Parse ``data/`` or ``s3://bucket/data``."""
         return parse_path(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":  # noqa: ARG002
+        """Let the shell complete a path."""
+        return completed_path(incomplete)
 
 
 def option(name: str, heading: str, text: str, *, short: str = "", parameter: str = "", **settings: Any) -> Decorator:
@@ -245,7 +258,10 @@ def _field_option(name: str, annotation: Any, default: object, text: str, headin
     if metavar is None and len(types) > 1 and kind is str:
         metavar = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
     metavar = metavar or metavar_of(kind, text)
-    return option(spelled, heading, text, type=kind, default=default, show_default=default is not None, metavar=metavar)
+    own: dict[str, Any] = {"shell_complete": completed_names(choices)} if choices else {}
+    if default is not None:
+        own |= {"default": default, "show_default": True}
+    return option(spelled, heading, text, type=kind, metavar=metavar, **own)
 
 
 def metavar_of(kind: type, text: str) -> str:

@@ -16,6 +16,7 @@ from segprep.targets.weights import PRESETS
 
 from . import options
 from .output import print_result
+from .values import completed_names
 
 
 @click.command(cls=options.Command)
@@ -45,6 +46,7 @@ from .output import print_result
     "Targets",
     f"Arrays of a data set to show besides labels and classes: {', '.join(target_kinds())}.  [default: weights,distance]",
     metavar="NAME,...",
+    shell_complete=completed_names([*target_kinds()]),
 )
 @options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
 @options.settings("Targets", *TARGETS)

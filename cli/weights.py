@@ -17,6 +17,7 @@ from segprep.targets.weights import PRESETS
 from . import options
 from .output import print_message, print_result
 from .spelling import in_options
+from .values import completed_names
 
 
 @click.command(
@@ -40,6 +41,7 @@ from .spelling import in_options
     "Targets",
     f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
     metavar="NAME,...",
+    shell_complete=completed_names([*target_kinds()]),
     default="weights,distance",
     show_default=True,
 )

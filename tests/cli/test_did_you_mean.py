@@ -22,14 +22,13 @@ COINS = Path(__file__).parents[2] / "examples" / "coins"
         (["--instances-from", "watershd"], "watershed"),
         (["--dtype", "Float32"], "float32"),
         (["--on-error", "skip_mask"], "skip-mask"),
-        (["--sgima", "1"], "--sigma"),
     ],
     ids=" ".join,
 )
 def test_a_misspelled_value_is_answered_by_the_closest_one(arguments, close, tmp_path, segprep_here):
     ended = segprep_here("weights", COINS, tmp_path / "out.zarr", *arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"id you mean '{close}'?" in ended.stderr
+    assert f"did you mean '{close}'?" in ended.stderr
 
 
 def test_a_value_that_is_close_to_none_gets_no_proposal(tmp_path, segprep_here):
@@ -50,7 +49,7 @@ def test_a_missing_path_is_answered_by_one_beside_it(command, status, tmp_path, 
 
 
 def test_python_gets_the_same_answers(tmp_path):
-    with pytest.raises(segprep.OptionError, match="preset='Crowed': .* did you mean 'crowded'?"):
+    with pytest.raises(segprep.OptionError, match=r"preset='Crowed': .* did you mean 'crowded'\?"):
         segprep.preprocess(COINS, tmp_path / "out.zarr", preset="Crowed")
     shutil.copytree(COINS, tmp_path / "coins")
     with pytest.raises(segprep.InputError, match=f"did you mean {tmp_path / 'coins'}?"):
