@@ -47,4 +47,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
 @click.version_option(package_name="segprep", prog_name="segprep")
 def main() -> None:
-    """Precompute ground truth for segmentation networks."""
+    """Precompute ground truth for segmentation networks.
+
+    Options may also come from variables, as SEGPREP_WEIGHTS_SIGMA=3, and from a file by --config: docs/command-line.md.
+    """

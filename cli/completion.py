@@ -10,10 +10,11 @@ from .output import print_result
 VARIABLE = "_SEGPREP_COMPLETE"
 """Variable by which the script of a shell asks for completions."""
 INSTALL = {
-    "bash": "Install: segprep completion bash > ~/.segprep.bash; then add to ~/.bashrc: . ~/.segprep.bash",
-    "zsh": "Install: segprep completion zsh > ~/.segprep.zsh; then add to ~/.zshrc, after compinit: . ~/.segprep.zsh",
-    "fish": "Install: segprep completion fish > ~/.config/fish/completions/segprep.fish",
+    "bash": '~/.bashrc: eval "$(segprep completion bash)"',
+    "zsh": '~/.zshrc, after compinit: eval "$(segprep completion zsh)"',
+    "fish": "~/.config/fish/config.fish: segprep completion fish | source",
 }
+"""Line that installs the script, and where, for each shell."""
 
 
 @click.command(cls=options.Command)
@@ -22,21 +23,19 @@ INSTALL = {
 def completion(shell: str, as_json: bool = False) -> None:
     """Print a script that completes commands, options, values and paths in a shell.
 
-    \b
-    bash:
-      segprep completion bash > ~/.segprep.bash
-      in ~/.bashrc: . ~/.segprep.bash
+    Add a line to the file that your shell reads when it starts:
 
     \b
-    zsh:
-      segprep completion zsh > ~/.segprep.zsh
-      in ~/.zshrc, after compinit:
-      . ~/.segprep.zsh
+    bash, in ~/.bashrc:
+      eval "$(segprep completion bash)"
 
     \b
-    fish:
-      cd ~/.config/fish/completions
-      segprep completion fish > segprep.fish
+    zsh, in ~/.zshrc after compinit:
+      eval "$(segprep completion zsh)"
+
+    \b
+    fish, in ~/.config/fish/config.fish:
+      segprep completion fish | source
     """  # noqa: D301 - a backspace keeps the lines, as click has it
     from click.shell_completion import ShellComplete, get_completion_class  # noqa: PLC0415
 
@@ -47,5 +46,5 @@ def completion(shell: str, as_json: bool = False) -> None:
     if kind is None:
         raise OptionError(f"shell={shell!r}: not known to this version of click")
     script = ShellComplete.source(kind(main, {}, "segprep", VARIABLE))  # that of bash runs bash to ask for its version
-    script = f"# {INSTALL[shell]}\n{script.strip()}"
+    script = f"# Add to {INSTALL[shell]}\n{script.strip()}"
     print_result(render.as_json({"shell": shell, "script": script}) if as_json else script)

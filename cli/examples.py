@@ -49,7 +49,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "segprep evaluate cells cells.zarr --per-class --per-image scores.csv",
         ),
     ),
-    "completion": (("Script for bash", "segprep completion bash > ~/.segprep.bash"),),
+    "completion": (("Script for bash", "segprep completion bash > segprep.bash"),),
     "formats": (("All formats", "segprep formats"),),
 }
 """Words and command line of each example, by command."""

@@ -77,7 +77,7 @@ def test_the_shell_completes_paths(words):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_has_a_script_that_asks_the_command(shell):
     script = segprep_("completion", shell).stdout
-    assert script.startswith("# Install: segprep completion ")
+    assert script.startswith("# Add to ~/.")
     assert f"_SEGPREP_COMPLETE={shell}_complete" in script
     assert json.loads(segprep_("completion", shell, "--json").stdout) == {
         "shell": shell,
