@@ -15,15 +15,15 @@ from .output import print_message, print_result
 
 @click.command(cls=options.Command)
 @options.store
-@options.option(
+@options.choice(
     "--formula",
-    "Options",
+    "Class weights",
     "Formula of the weights, applied to the counts of the train split.",
-    type=click.Choice(list(FORMULAS)),
+    list(FORMULAS),
     default=next(iter(FORMULAS)),
-    show_default=True,
 )
-@options.settings("Options", Shaping)
+@options.settings("Class weights", Shaping)
+@options.config
 @options.output
 def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool = False, **shaping: Any) -> None:
     """Print the class weights of STORE for a loss.

@@ -55,6 +55,36 @@ def class_weights(info: StoreInfo, formula: str, vector: Sequence[float]) -> Cla
     return ClassWeights(formula, tuple(vector), names)
 
 
+class Recipe(msgspec.Struct, frozen=True):
+    """How a store is made again: one of the two is given.
+
+    Attributes
+    ----------
+    command : str or null
+        Command line.
+    config : str or null
+        TOML file for ``--config``.
+    """
+
+    command: str | None = None
+    config: str | None = None
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """Script that completes commands in a shell.
+
+    Attributes
+    ----------
+    shell : str
+        Name of the shell.
+    script : str
+        Its script.
+    """
+
+    shell: str
+    script: str
+
+
 class Scores(msgspec.Struct, frozen=True):
     """Scores of predictions without those of each image; see `segprep.evaluate` for the fields."""
 

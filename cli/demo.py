@@ -21,19 +21,19 @@ def number(name: str, default: int, text: str, metavar: str) -> options.Decorato
 
 @click.command(cls=options.Command)
 @click.argument("folder", metavar="DIR", type=options.PathType())
-@options.option(
+@options.choice(
     "--as",
     "Data",
     "Label images, one PNG per instance in folders of the classes, foreground masks (0 and 255), or COCO.",
+    LAYOUTS,
     parameter="layout",  # `as` is a keyword of Python
-    type=click.Choice(LAYOUTS),
     default="labels",
-    show_default=True,
 )
 @number("--images", 24, "Number of images.", "N")
 @number("--size", 256, "Height of most images, in pixels.", "PX")
 @number("--seed", 0, "Random seed; the same seed gives the same files.", "N")
 @options.option("--with-problems", "Data", "Add images with mistakes, and list these.", is_flag=True, default=False)
+@options.config
 @options.output
 def demo(folder: Path, as_json: bool = False, **chosen: Any) -> None:
     """Write drawn images of cells and their masks to DIR, to try segprep without data.

@@ -23,11 +23,19 @@ from .output import print_message, print_result
     "IoU above which instances match, for precision, recall, F1 and AP.",
     default=0.5,
     show_default=True,
+    metavar="SHARE",
 )
 @options.option("--tolerance", "Scores", "Tolerance of the boundary F, in pixels.", default=2.0, show_default=True)
 @options.option("--per-class", "Scores", "Match only instances of one class, and score every class.", is_flag=True)
-@options.option("--split", "Input", "Compare only the masks of this split of TRUTH.", type=click.Choice(SPLITS))
-@options.option("--min-score", "Input", "Leave out COCO results with a lower score.", default=0.0, show_default=True)
+@options.choice("--split", "Input", "Compare only the masks of this split of TRUTH.", SPLITS)
+@options.option(
+    "--min-score",
+    "Input",
+    "Leave out COCO results with a lower score.",
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+)
 @options.option(
     "--annotations",
     "Input",
@@ -37,7 +45,7 @@ from .output import print_message, print_result
 )
 @options.option(
     "--per-image",
-    "Options",
+    "Output",
     "Write the scores of each image to a CSV file.",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),

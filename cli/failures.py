@@ -58,7 +58,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, click.ClickException):
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
         message, see = error.format_message(), f"See '{path} --help'."
-        end = "" if message.endswith((".", "?")) else "."
+        end = "" if message.endswith((".", "?", "?)")) else "."
         return _failure(error, [f"{message}{end} {see}"], error.exit_code, see)
     if isinstance(error, SegprepError):
         lines = [in_options(str(line)) for line in error.args or (type(error).__name__,)]

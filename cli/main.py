@@ -134,9 +134,9 @@ def _fail(failure: "Failure") -> NoReturn:
     from segprep.errors import StorageError  # noqa: PLC0415 - see the module
 
     from .documents import as_document  # noqa: PLC0415
-    from .output import print_details, print_message, print_result, wants_document  # noqa: PLC0415
+    from .output import print_details, print_message, print_result, shows_tracebacks, wants_document  # noqa: PLC0415
 
-    if "--debug" in sys.argv:
+    if "--debug" in sys.argv or shows_tracebacks():
         import traceback  # noqa: PLC0415
 
         print_details(traceback.format_exc().splitlines())

@@ -12,15 +12,26 @@ from segprep.errors import StorageError, escape_controls
 
 
 class _State:
-    """State of standard output: `is_json` is None until the option ``--json`` is parsed."""
+    """State of the output: `is_json` is None until the option ``--json`` is parsed."""
 
     is_json: bool | None = None
     has_result: bool = False
+    shows_tracebacks: bool = False
 
 
 def begin() -> None:
     """Forget what an earlier command of this process has printed."""
-    _State.is_json, _State.has_result = None, False
+    _State.is_json, _State.has_result, _State.shows_tracebacks = None, False, False
+
+
+def show_tracebacks(*, is_on: bool) -> None:
+    """Show a traceback for an error from now on, or none."""
+    _State.shows_tracebacks = is_on
+
+
+def shows_tracebacks() -> bool:
+    """True if an error shows a traceback."""
+    return _State.shows_tracebacks
 
 
 def expect_json(value: bool) -> None:

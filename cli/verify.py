@@ -27,7 +27,7 @@ from .output import print_result
 @options.option("--seed", "Checks", "Random seed of the choice that --against makes.", default=0, show_default=True)
 @options.option(
     "--repair",
-    "Repair",
+    "Checks",
     "Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
     metavar="DATA",
     type=options.PathType(),

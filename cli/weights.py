@@ -19,6 +19,7 @@ from . import options
 from .documents import as_document
 from .output import print_message, print_result
 from .spelling import in_options
+from .values import completed_names
 
 
 @click.command(
@@ -29,8 +30,10 @@ from .spelling import in_options
     one, or a store of the same masks, to which targets are added. Any Zarr v3 reader opens it.
 
     \b
-    weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))
-    d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
+    weights = class weight +
+      w0 exp(-(d1 + d2)^2 / (2 sigma^2))
+
+    d1, d2: distances to the nearest two instances (Ronneberger et al. 2015, eq. 2).
     """,
 )
 @options.data
@@ -40,15 +43,16 @@ from .spelling import in_options
     "Targets",
     f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
     metavar="NAME,...",
+    shell_complete=completed_names([*target_kinds()]),
     default="weights,distance",
     show_default=True,
 )
-@options.option(
+@options.choice(
     "--preset",
     "Targets",
     "Parameters of the weights and the separation, for the options that are not given: as published, or for instances that "
     "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
-    type=click.Choice(list(PRESETS)),
+    list(PRESETS),
 )
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
@@ -57,7 +61,7 @@ from .spelling import in_options
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
     "--problems",
-    "Input",
+    "Output",
     "Write all problems of DATA to this file, as JSON lines.",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -70,7 +74,11 @@ from .spelling import in_options
     type=options.PathType(),
 )
 @options.option(
-    "--overwrite", "Running", "Replace a STORE made from other masks or settings (default: refuse).", is_flag=True
+    "--overwrite",
+    "Output",
+    "Replace a STORE made from other masks or settings (default: refuse).",
+    short="-w",
+    is_flag=True,
 )
 @options.option(
     "--part",

@@ -30,7 +30,7 @@ import msgspec
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, put, put_all, storage, storage_errors
+from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, no_such_path, put, put_all, storage, storage_errors
 from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
@@ -181,7 +181,8 @@ def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
     try:
         data = (root / name).read_bytes()
     except MISSING:
-        raise IntegrityError(f"{root}: not a segprep store: it has no {name}") from None
+        reason = f"it has no {name}" if exists(root) else no_such_path(root)
+        raise IntegrityError(f"{root}: not a segprep store: {reason}") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
     return decode_info(root, name, data)

@@ -81,7 +81,7 @@ RESULTS = [
     ("weights classes new.zarr --class-weights inverse --clip-class-weights 0.1,3 --folds 2", 0),
     ("weights bad new.zarr --on-error skip-mask", 1),
     ("weights good new.zarr --dry-run", 0),
-    ("weights bad new.zarr --dry-run --on-error skip-mask", 1),
+    ("weights bad new.zarr --on-error skip-mask --dry-run", 1),
     ("check good", 0),
     ("check bad", 1),
     ("check classes", 0),
@@ -90,6 +90,8 @@ RESULTS = [
     ("info good.zarr", 0),
     ("info classes.zarr", 0),
     ("info part.zarr", 0),
+    ("info good.zarr --command", 0),
+    ("info good.zarr --config", 0),
     ("verify good.zarr --deep", 0),
     ("verify good.zarr --against good --sample 1", 0),
     ("verify damaged.zarr", 5),
@@ -99,6 +101,7 @@ RESULTS = [
     ("split good.zarr --split 0.5,0.5 --folds 3 --stratify", 0),
     ("evaluate good good.zarr", 0),
     ("evaluate classes.zarr classes --per-class", 0),
+    ("completion bash", 0),
     ("formats", 0),
     ("schema", 0),
 ]
@@ -108,10 +111,13 @@ RESULTS = [
 def test_a_result_is_what_its_schema_describes(line, status, folder, tmp_path, monkeypatch, segprep_here):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    workers = [] if line.split()[0] in {"demo", "info", "classes", "formats", "schema"} else ["--workers", "1"]
+    workers = (
+        [] if line.split()[0] in {"demo", "info", "classes", "completion", "formats", "schema"} else ["--workers", "1"]
+    )
     ended = segprep_here(*line.split(), *workers, "--json")
     assert ended.returncode == status, ended
-    assert document_in(ended)["schema"] == ("estimate" if "--dry-run" in line else line.split()[0])
+    others = {"--dry-run": "estimate", "--command": "recipe", "--config": "recipe"}
+    assert document_in(ended)["schema"] == others.get(line.split()[-1], line.split()[0])
 
 
 def test_every_command_but_the_slow_doctor_is_among_the_results():
