@@ -76,3 +76,13 @@ def test_a_folder_that_is_not_empty_is_refused_with_code_4(tmp_path, segprep_her
 def test_a_bad_value_is_named_as_the_option(tmp_path, segprep_here):
     ended = segprep_here("demo", tmp_path / "data", "--images", "0")
     assert (ended.returncode, ended.stderr) == (2, "segprep: --images 0: must be an integer from 1 to 100000\n")
+
+
+def test_masks_that_cannot_be_read_can_be_left_out_where_values_are_classes(tmp_path, segprep_here):
+    segprep_here("demo", tmp_path / "data", "--as", "masks", "--images", 3, "--size", 64, "--with-problems")
+    options = ["--instances-from", "watershed", "--workers", 1]
+    refused = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", *options)
+    assert (refused.returncode, refused.stderr.count("cells003.png: cannot be read")) == (3, 1)
+    ended = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", *options, "--on-error", "skip-mask")
+    assert (ended.returncode, segprep.describe(tmp_path / "out.zarr").status) == (1, "complete")
+    assert [entry.name for entry in segprep.describe(tmp_path / "out.zarr").classes] == ["background", "foreground"]
