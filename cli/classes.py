@@ -9,7 +9,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.targets.class_weights import FORMULAS, Shaping
 
 from . import options
-from .output import print_message, print_result
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -34,5 +34,5 @@ def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool =
     info = segprep.describe(store)
     vector = segprep.class_weights(info, formula, **shaping).tolist()
     for line in render.class_warnings(info, vector, "--formula"):
-        print_message(f"warning: {line}")
+        print_warning(line)
     print_result(render.vector_json(info, formula, vector) if as_json else render.vector_text(info, vector))

@@ -14,7 +14,10 @@ from .output import print_result
 @options.output
 def info(store: AnyPath, as_json: bool = False) -> None:
     """Summarise STORE: masks, classes, splits, targets."""
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import problems, render  # noqa: PLC0415 - half a second, not for --help
 
     contents = segprep.describe(store)
-    print_result(render.store_json(store, contents) if as_json else render.store_text(store, contents))
+    if as_json:
+        print_result(render.store_json(store, contents))
+    else:
+        print_result(render.store_text(store, contents, problems.store_warnings(store, contents)))

@@ -7,6 +7,7 @@ An option has the name, the default and the type of its field; its help is the f
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -15,6 +16,10 @@ from click.core import ParameterSource
 
 import segprep
 from segprep.paths.anypath import AnyPath, parse_path
+
+from . import log
+from .console import console
+from .output import print_step
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -182,7 +187,47 @@ running = group(
         metavar="ADDRESS|FILE",
     ),
 )
+
+
+def _set_output(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ARG001 - as click calls it
+    """Apply one of the options of `verbosity`; StorageError for a log file that cannot be written."""
+    if param.name == "log_file":
+        if value is not None:
+            log.write_to(value, print_step)
+        return
+    setattr(console, f"is_{'verbose' if param.name == 'verbose' else 'quiet'}", value)
+    if console.is_quiet and console.is_verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+
+
+def _output_option(name: str, text: str, **settings: Any) -> Decorator:
+    """Option that is applied before the command begins, and not passed to it."""
+    return option(name, "Options", text, expose_value=False, is_eager=True, callback=_set_output, **settings)
+
+
+verbosity = group(
+    _output_option(
+        "--quiet",
+        "Print no progress, no advice and no commands to run next; results, warnings and errors stay.",
+        short="-q",
+        is_flag=True,
+    ),
+    _output_option(
+        "--verbose",
+        "Print each step with the seconds since the start, what was chosen (format, workers, sizes), the time of each stage, "
+        "and every problem.",
+        short="-v",
+        is_flag=True,
+    ),
+    _output_option(
+        "--log-file",
+        "Append all messages to this file, with times, steps, the version, the command, and tracebacks of errors.",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+    ),
+)
 output = group(
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    verbosity,
     option("--debug", "Options", "Show a traceback for an error.", is_flag=True, expose_value=False),
 )

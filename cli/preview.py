@@ -15,7 +15,7 @@ from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
 from . import options
-from .output import print_result
+from .output import print_advice, print_result
 
 
 @click.command(cls=options.Command)
@@ -67,3 +67,4 @@ def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = 
         print_result(render.as_json(msgspec.to_builtins(made, enc_hook=str)))
     else:
         print_result(render.preview_text(made))
+        print_advice(f"look: open {made.output.absolute().as_uri()} in a browser", prefix="")

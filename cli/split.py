@@ -9,7 +9,7 @@ from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import print_message, print_result
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -31,6 +31,6 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     with ProgressBar() as progress:
         info = segprep.resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
-    for line in (*render.stale(store, info), *render.split_warnings(store, info)):
-        print_message(f"warning: {line}")
     print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")
+    for line in (*render.stale(store, info), *render.split_warnings(store, info)):
+        print_warning(line)

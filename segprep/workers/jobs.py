@@ -8,6 +8,7 @@ A job takes small arguments and returns a small result, at most a megabyte of co
 in the worker.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -32,6 +33,8 @@ from segprep.errors import (
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
 from segprep.workers.processes import Processes, can_spawn
+
+logger = logging.getLogger(__name__)
 
 MAX_IN_PROCESS = 8
 """Number of masks up to which starting processes takes longer than it saves."""
@@ -92,11 +95,14 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw"]
+Stage: TypeAlias = Literal["scan", "write", "verify", "compare", "evaluate", "draw"]
 
 
 class Progress(Protocol):
-    """Callable that gets the stage of the run, and how many of all masks have passed it."""
+    """Callable that gets the stage of the run, and how many of all masks have passed it.
+
+    The first call of a stage has the number that was done before, as by a run that was interrupted.
+    """
 
     def __call__(self, stage: Stage, done: int, masks: int) -> None:
         """Show the progress."""
@@ -228,6 +234,7 @@ def _result(executor: Executor, future: Future[Any], name: str) -> Any:
 def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     """Executor for a run over a number of masks, closed at the end; unfinished jobs are dropped."""
     if workers.scheduler is not None:
+        logger.info("connecting to the scheduler %s", workers.scheduler)
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
@@ -241,10 +248,13 @@ def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
             stacklevel=2,
         )
         count = 1
-    if count == 1:
+    count = min(count, masks)
+    if count <= 1:
+        logger.info("working in one process")
         yield InProcess()
         return
-    with closing(Processes(min(count, masks))) as processes:
+    logger.info("starting %d worker processes", count)
+    with closing(Processes(count)) as processes:
         yield processes
 
 

@@ -155,7 +155,7 @@ def test_a_cluster_started_as_on_the_page_does_the_work(file, tmp_path):
         else:
             script.append(line)
     ended = in_shell("\n".join(script), tmp_path)
-    assert ": complete: 1 mask, 24 instances" in ended.stdout
+    assert ": 1 mask, 24 instances; " in ended.stdout
     assert "warning" not in ended.stderr
 
 

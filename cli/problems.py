@@ -1,0 +1,119 @@
+"""Problems and warnings: one for each fact, the most important first, with a few examples in lines below."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from shlex import quote
+from typing import NamedTuple
+
+from segprep.errors import escape_controls, some
+from segprep.paths.anypath import AnyPath
+from segprep.runs.check import CheckReport
+from segprep.runs.findings import touching_notice
+from segprep.runs.foreground import notice
+from segprep.runs.plan import doubts
+from segprep.runs.scan import LEFT_OUT
+from segprep.store.schema import ProblemInfo, StoreInfo
+from segprep.targets import Border, Weights
+
+from .console import console
+from .render import class_warnings, counted, split_warnings
+from .spelling import in_options
+
+NAMED = 3
+"""Problems of a kind that a warning shows."""
+SHORT = 160
+"""Characters of a warning of one line."""
+
+
+NAMED_IN_INFO = 20
+"""Problems of a kind that the summary of a store shows."""
+
+
+class Warned(NamedTuple):
+    """A warning: its line, and the lines below."""
+
+    line: str
+    details: tuple[str, ...] = ()
+
+
+def warnings(info: StoreInfo, listed: str, most: int = NAMED) -> Iterator[Warned]:
+    """Warnings about a store: what was left out, other problems, classes, and how foreground masks were read.
+
+    `listed` is the place where the problems are that are not shown.
+    """
+    yield from problem_warnings(info.problems, listed, most)
+    if info.instances == 0:
+        yield Warned("there is no instance in any mask")
+    for target in info.targets:
+        if target.parameters.get("vector") and target.parameters["class_weights"] != "none":
+            yield from map(Warned, class_warnings(info, target.parameters["vector"], is_doubted=any(doubts(info))))
+    if line := notice(info):
+        yield Warned(line)
+
+
+def problem_warnings(problems: Sequence[ProblemInfo], listed: str, most: int = NAMED) -> Iterator[Warned]:
+    """Warning for each kind of problem: masks that were left out, annotations that were, and the others."""
+    if console.is_verbose:
+        most = len(problems)
+    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in by_weight(problems)):
+        alike = [where(item) for item in problems if (item.kind, item.left_out) == (kind, left_out)]
+        shown, more = alike[:most], len(alike) - most
+        details = (*shown, *([f"and {more:,} more ({listed})"] if more > 0 else []))
+        if kind == LEFT_OUT:
+            yield Warned(f"left out {counted(len(alike), 'mask')} that cannot be read:", details)
+            continue
+        line = f"{kind}: {'1 left out: ' * left_out}{alike[0]}"
+        if len(alike) == 1 and len(line) <= SHORT:
+            yield Warned(line)
+        else:
+            yield Warned(f"{kind}: {len(alike):,}{' left out' * left_out}:", details)
+
+
+def by_weight(problems: Sequence[ProblemInfo]) -> list[ProblemInfo]:
+    """Problems, those by which most is lost first."""
+    return sorted(problems, key=lambda problem: (problem.kind != LEFT_OUT, not problem.left_out))
+
+
+def where(problem: ProblemInfo) -> str:
+    """Place of a problem; a message that begins with the file of the mask needs no key."""
+    if f"/{problem.key}/" in f"/{problem.where.partition(': ')[0]}/":
+        return problem.where
+    return f"{problem.key}: {problem.where}"
+
+
+def advice(info: StoreInfo) -> Iterator[str]:
+    """One line if a complete store has instances that touch, and a preset would separate them."""
+    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
+    if info.status == "complete" and has_border and info.touching_pairs and info.instance_rule.separate == 0:
+        yield touching_notice(info.touching_pairs)
+
+
+def store_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:
+    """Lines of warnings in the summary of a store."""
+    facts = (
+        *warnings(info, f"segprep info {quote(str(path))} --json", NAMED_IN_INFO),
+        *map(Warned, doubts(info)),
+        *map(Warned, split_warnings(path, info)),
+    )
+    for fact in facts:
+        yield f"warning: {in_options(fact.line)}"
+        yield from (f"    {detail}" for detail in fact.details)
+
+
+def report_text(report: CheckReport) -> str:
+    """Contents of a data set, and every problem, by kind."""
+    classes = [f"{escape_controls(entry.name)} ({entry.instances:,})" for entry in report.classes if entry.instances]
+    lines = [
+        f"{report.source}: {report.format}: {counted(report.masks, 'mask')}, {counted(report.instances, 'instance')}, "
+        f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
+        f"sizes    {some([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
+        f"classes  {some(classes) or 'no instance of any class'}",
+    ]
+    lines += report.notices
+    problems = by_weight(report.problems)
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        alike = [f"    {where(problem)}" for problem in problems if problem.kind == kind]
+        lines += [f"{kind}: {len(alike):,}", *alike]
+    masks, kinds = len({problem.key for problem in problems}), len(report.kinds)
+    count = f"{counted(len(problems), 'problem')} of {counted(kinds, 'kind')} in {counted(masks, 'mask')}; exit code 1"
+    return "\n".join(map(escape_controls, [*lines, count if problems else "no problems found"]))
