@@ -59,6 +59,7 @@ class _Steps(logging.Handler):
     def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__()
         self._show = show
+        self.level_before = _LIBRARY.level
         self._step, self._files, self._last = "", 0, 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -80,10 +81,10 @@ class _Steps(logging.Handler):
 def start(show: Callable[[str], None]) -> None:
     """Follow the library until `stop`; `show` prints a line."""
     stop()
+    _LIBRARY.addHandler(_Steps(show))
     _LIBRARY.setLevel(logging.INFO)
     if console.is_terminal():
         _LISTING.setLevel(logging.DEBUG)
-    _LIBRARY.addHandler(_Steps(show))
 
 
 def stop() -> None:
@@ -91,9 +92,10 @@ def stop() -> None:
     for handler in [*_LIBRARY.handlers]:
         if isinstance(handler, _Steps | _File):
             _LIBRARY.removeHandler(handler)
+            if isinstance(handler, _Steps):
+                _LIBRARY.setLevel(handler.level_before)
             with suppress(OSError):
                 handler.close()
-    _LIBRARY.setLevel(logging.NOTSET)
     _LISTING.setLevel(logging.NOTSET)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from shlex import quote
 from typing import NamedTuple
 
@@ -106,8 +107,8 @@ def report_text(report: CheckReport) -> str:
     lines = [
         f"{report.source}: {report.format}: {counted(report.masks, 'mask')}, {counted(report.instances, 'instance')}, "
         f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
-        f"sizes    {some([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
-        f"classes  {some(classes) or 'no instance of any class'}",
+        f"sizes    {_that_fit([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
+        f"classes  {_that_fit(classes) or 'no instance of any class'}",
     ]
     lines += report.notices
     problems = by_weight(report.problems)
@@ -115,5 +116,16 @@ def report_text(report: CheckReport) -> str:
         alike = [f"    {where(problem)}" for problem in problems if problem.kind == kind]
         lines += [f"{kind}: {len(alike):,}", *alike]
     masks, kinds = len({problem.key for problem in problems}), len(report.kinds)
-    count = f"{counted(len(problems), 'problem')} of {counted(kinds, 'kind')} in {counted(masks, 'mask')}; exit code 1"
+    of_kinds = f" of {counted(kinds, 'kind')}" if len(problems) > 1 else ""
+    count = f"{counted(len(problems), 'problem')}{of_kinds} in {counted(masks, 'mask')}; exit code 1"
     return "\n".join(map(escape_controls, [*lines, count if problems else "no problems found"]))
+
+
+def _that_fit(items: Sequence[str]) -> str:
+    """First items, as many as fit into a line.
+
+    >>> _that_fit(["a" * 99, "b" * 40, "c" * 40]).replace("a" * 99, "A")
+    'A, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb and 1 more'
+    """
+    ends = accumulate(len(item) + 2 for item in items)
+    return some(items, most=max(1, sum(end <= SHORT for end in ends)))

@@ -95,7 +95,7 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "compare", "evaluate", "draw"]
+Stage: TypeAlias = Literal["scan", "components", "write", "verify", "compare", "evaluate", "draw"]
 
 
 class Progress(Protocol):

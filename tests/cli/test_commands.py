@@ -709,8 +709,14 @@ def test_touching_instances_end_a_run_with_the_preset_for_them(crowded, tmp_path
     assert (json.loads(ended.stdout)["touching_pairs"], advice in ended.stderr) == (1, False)
     assert json.loads(segprep_here("check", crowded, "--json").stdout)["touching_pairs"] == 1
     separated = segprep_here("weights", crowded, root, "--preset", "crowded", "--overwrite")
-    assert (separated.returncode, "instances touch" in separated.stderr, read_info(root).touching_pairs) == (0, False, 1)
-    assert "instances touch" not in segprep_here("weights", crowded, tmp_path / "b.zarr", "--targets", "boundaries").stderr
+    assert (separated.returncode, "instances touch" in separated.stderr, read_info(root).touching_pairs) == (
+        0,
+        False,
+        1,
+    )
+    assert (
+        "instances touch" not in segprep_here("weights", crowded, tmp_path / "b.zarr", "--targets", "boundaries").stderr
+    )
     assert "instances touch" not in segprep_here("weights", EXAMPLES / "coins", tmp_path / "c.zarr").stderr
 
 
@@ -777,7 +783,8 @@ def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
     (line,) = [
         line for line in segprep_here("check", tmp_path / "data").stdout.splitlines() if line.startswith("sizes ")
     ]
-    assert line.endswith(" and 39 more")
+    assert len(line) < 200
+    assert re.search(r" and 4\d more$", line)
 
 
 def test_texts_of_results_do_not_import_what_draws():

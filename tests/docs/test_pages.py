@@ -18,6 +18,7 @@ from helpers.commands import COMMAND, commands_by_name, finished
 from PIL import Image
 
 from segprep import preprocess
+from segprep.cli import log
 from segprep.cli.commands import main
 from segprep.cli.weights import weights
 from segprep.store.metadata import read_info as info_of
@@ -78,6 +79,7 @@ def follow(name, names):
             exec(compile(text, name, "exec"), names)  # noqa: S102 - our own page
         else:
             results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
+            log.stop()  # as the end of the process does
     return results
 
 
