@@ -48,6 +48,11 @@ def print_next(store: AnyPath, info: StoreInfo) -> None:
     print_advice(f"use:  segprep.open({in_python(str(store))})[0][{in_python(_shown_target(info))}]", prefix="")
 
 
+def print_splits(store: AnyPath) -> None:
+    """Print how to use a split of a store."""
+    print_advice(f'use:  segprep.open({in_python(str(store))}, split="train")', prefix="")
+
+
 def print_demo(info: "DemoInfo") -> None:
     """Print the commands to run next with a demo data set."""
     folder = Path(info.folder)

@@ -28,11 +28,12 @@ class Stage:
     started: float = 0
     seconds: float = 0
     drawn: float = 0
+    is_second: bool = False
 
     @property
     def title(self) -> str:
         """Name for users."""
-        return NAMES.get(self.name, self.name)
+        return NAMES.get(self.name, self.name) + " again" * self.is_second
 
 
 class ProgressBar:
@@ -51,7 +52,8 @@ class ProgressBar:
         current = self.stages[-1] if self.stages else None
         if current is None or current.name != stage or done < current.done:
             self._end()
-            current = Stage(stage, masks, before=done, started=time.monotonic())
+            is_second = self.has(stage) and stage != "scan"  # of which `evaluate` has one for each data set
+            current = Stage(stage, masks, before=done, started=time.monotonic(), is_second=is_second)
             self.stages.append(current)
             self._say_continued(current)
         elif current.done == masks:
@@ -60,7 +62,8 @@ class ProgressBar:
         current.done, current.seconds = done, now - current.started
         if console.is_terminal() and (now - current.drawn >= log.STATUS_SECONDS or done == masks):
             current.drawn = now
-            console.show(bar(current, console.columns() - 1))
+            is_ascii = not (sys.stderr.encoding or "").lower().startswith("utf")
+            console.show(bar(current, console.columns() - 1, is_ascii=is_ascii))
             if done == masks:
                 console.keep()
         if done == masks or now - self._last >= log.LINE_SECONDS:
@@ -77,9 +80,11 @@ class ProgressBar:
 
     def _say_continued(self, stage: Stage) -> None:
         """Say what an interrupted run had done, once: masks that it had written, or only read."""
-        if self._store is None or not stage.before or (stage.name == "scan" and stage.before == stage.masks):
+        words = {"scan": "read", "write": "done"}
+        is_read = stage.name == "scan" and stage.before == stage.masks  # the writing will say more
+        if self._store is None or not stage.before or stage.name not in words or is_read:
             return
-        done = "read" if stage.name == "scan" else "done"
+        done = words[stage.name]
         print_advice(f"continuing {self._store}: {stage.before:,} of {stage.masks:,} masks were {done}")
         self._store = None
 
@@ -99,13 +104,13 @@ class ProgressBar:
             print_step(times)
 
 
-def bar(stage: Stage, columns: int) -> str:
+def bar(stage: Stage, columns: int, *, is_ascii: bool = False) -> str:
     """Bar of a stage, with the fields for which there is room.
 
     Examples
     --------
-    >>> bar(Stage("write", masks=480, before=0, done=120, seconds=5), 40)
-    'write  25% |#####6          | 00:15 left'
+    >>> bar(Stage("write", masks=480, before=0, done=120, seconds=5), 40, is_ascii=True)
+    'write  25% |####            | 00:15 left'
     """
     fields = [_counts(stage), _time(stage), _rate(stage)]
     if columns < NARROW - 1:
@@ -117,7 +122,7 @@ def bar(stage: Stage, columns: int) -> str:
         stage.masks,
         stage.seconds,
         ncols=columns,
-        ascii=not (sys.stderr.encoding or "").lower().startswith("utf"),
+        ascii=is_ascii,
         bar_format=f"{stage.title:<5}{{percentage:4.0f}}% |{{bar}}| {', '.join(filter(None, fields))}",
     )
     return meter.rstrip()

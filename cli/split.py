@@ -26,7 +26,7 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import last_lines, render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
@@ -34,3 +34,5 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
     print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")
     for line in (*render.stale(store, info), *render.split_warnings(store, info)):
         print_warning(line)
+    if not as_json:
+        last_lines.print_splits(store)

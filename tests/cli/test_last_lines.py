@@ -159,6 +159,29 @@ def test_no_line_about_a_data_set_with_mistakes_is_long(layout, tmp_path, segpre
         assert len(set(lines(ended.stderr))) == len(lines(ended.stderr))
 
 
+def test_a_new_split_says_how_to_use_it(cells, tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    segprep_here("weights", cells, root, "--workers", 1)
+    ended = segprep_here("split", root, "--split", "0.5,0.5")
+    assert lines(ended.stderr)[-1] == f'use:  segprep.open("{root}", split="train")'
+    assert segprep_here("split", root, "--split", "0.5,0.5", "--json").stderr == ""
+
+
+def test_a_repair_verifies_again(coins_copy, segprep_here):
+    (coins_copy / "320x384/labels/c/0/0/0").unlink()
+    ended = segprep_here("verify", coins_copy, "--repair", EXAMPLES / "coins")
+    assert lines(ended.stderr) == [
+        f"segprep: {stage} 1/1 masks" for stage in ("verify", "read", "write", "verify again")
+    ]
+
+
+def test_foreground_masks_are_read_once_and_then_divided(tmp_path, segprep_here):
+    for name in "ab":
+        Image.fromarray(np.array([[255, 0, 0, 255]] * 4, np.uint8)).save(tmp_path / f"{name}.png")
+    ended = segprep_here("check", tmp_path)
+    assert lines(ended.stderr) == ["segprep: read 2/2 masks", "segprep: components 2/2 masks"]
+
+
 def test_json_is_all_of_stdout_and_names_no_command(cells, tmp_path, segprep_here):
     ended = segprep_here("weights", cells, tmp_path / "out.zarr", "--json", "--workers", 1)
     assert json.loads(ended.stdout)["masks"] == 12
