@@ -189,13 +189,15 @@ running = group(
 )
 
 
-def _set_output(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ARG001 - as click calls it
+def _set_output(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Apply one of the options of `verbosity`; StorageError for a log file that cannot be written."""
     if param.name == "log_file":
         if value is not None:
             log.write_to(value, print_step)
         return
-    setattr(console, f"is_{'verbose' if param.name == 'verbose' else 'quiet'}", value)
+    given = ctx.meta.setdefault("segprep.verbosity", {})  # not that of an earlier command of this process
+    given[param.name] = value
+    console.is_quiet, console.is_verbose = (given.get(name, False) for name in ("quiet", "verbose"))
     if console.is_quiet and console.is_verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
 
