@@ -20,14 +20,10 @@ from .console import console
 from .render import class_warnings, counted, split_warnings
 from .spelling import in_options
 
-NAMED = 3
-"""Problems of a kind that a warning shows."""
-SHORT = 160
-"""Characters of a warning of one line."""
-
-
-NAMED_IN_INFO = 20
-"""Problems of a kind that the summary of a store shows."""
+NAMED, NAMED_IN_INFO = 3, 20
+"""Problems of a kind that a warning shows, and that the summary of a store shows."""
+LONGEST, MORE = 200, 40
+"""Characters of a line that holds more than one thing, and those of them for its name and the number of what is left out."""
 
 
 class Warned(NamedTuple):
@@ -64,10 +60,11 @@ def problem_warnings(problems: Sequence[ProblemInfo], listed: str, most: int = N
             yield Warned(f"left out {counted(len(alike), 'mask')} that cannot be read:", details)
             continue
         line = f"{kind}: {'1 left out: ' * left_out}{alike[0]}"
-        if len(alike) == 1 and len(line) <= SHORT:
+        if len(alike) == 1 and len(line) <= LONGEST:
             yield Warned(line)
         else:
-            yield Warned(f"{kind}: {len(alike):,}{' left out' * left_out}:", details)
+            count = f" {len(alike):,}{' left out' * left_out}:" if left_out or len(alike) > 1 else ""
+            yield Warned(f"{kind}:{count}", details)
 
 
 def by_weight(problems: Sequence[ProblemInfo]) -> list[ProblemInfo]:
@@ -128,4 +125,4 @@ def _that_fit(items: Sequence[str]) -> str:
     'A, bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb and 1 more'
     """
     ends = accumulate(len(item) + 2 for item in items)
-    return some(items, most=max(1, sum(end <= SHORT for end in ends)))
+    return some(items, most=max(1, sum(end <= LONGEST - MORE for end in ends)))
