@@ -10,7 +10,7 @@ from segprep.targets.class_weights import FORMULAS, Shaping
 
 from . import options
 from .documents import as_document
-from .output import print_message, print_result
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -35,7 +35,7 @@ def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool =
     info = segprep.describe(store)
     vector = segprep.class_weights(info, formula, **shaping).tolist()
     for line in render.class_warnings(info, vector, "--formula"):
-        print_message(f"warning: {line}")
+        print_warning(line)
     print_result(
         as_document("classes", contents.class_weights(info, formula, vector))
         if as_json

@@ -41,9 +41,11 @@ def demo(folder: Path, as_json: bool = False, **chosen: Any) -> None:
     The cells look like nuclei in fluorescence microscopy; many touch, and a few images are empty. DIR is new or empty:
     nothing is overwritten.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import last_lines, render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
         info = segprep.demo(folder, progress=progress, **chosen)
     print_result(as_document("demo", info) if as_json else render.demo_text(info))
+    if not as_json:
+        last_lines.print_demo(info)

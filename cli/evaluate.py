@@ -11,7 +11,7 @@ from segprep.paths.anypath import AnyPath
 
 from . import options
 from .documents import as_document
-from .output import print_message, print_result
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -69,6 +69,6 @@ def evaluate(
         found = segprep.evaluate(predictions, truth, workers=options.workers(chosen), progress=progress, **chosen)
     if per_image is not None:
         scores.write_rows(per_image, found)
-    for line in scores.warnings(found):
-        print_message(f"warning: {line}")
     print_result(as_document("evaluate", contents.scores(found)) if as_json else scores.scores_text(found))
+    for warned in scores.warnings(found):
+        print_warning(*warned)

@@ -30,7 +30,7 @@ from .output import print_result
 @options.output
 def info(store: AnyPath, as_command: bool = False, as_config: bool = False, as_json: bool = False) -> None:
     """Summarise STORE: masks, classes, splits, targets."""
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import problems, render  # noqa: PLC0415 - half a second, not for --help
     from .contents import Recipe, store_contents  # noqa: PLC0415
 
     found = segprep.describe(store)
@@ -46,5 +46,7 @@ def info(store: AnyPath, as_command: bool = False, as_config: bool = False, as_j
         text = (recipes.command_text if as_command else recipes.config_text)(made, found, store, weights)
         given = Recipe(command=text if as_command else None, config=text if as_config else None)
         print_result(as_document("recipe", given) if as_json else text)
-        return
-    print_result(as_document("info", store_contents(store, found)) if as_json else render.store_text(store, found))
+    elif as_json:
+        print_result(as_document("info", store_contents(store, found)))
+    else:
+        print_result(render.store_text(store, found, problems.store_warnings(store, found)))

@@ -20,8 +20,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from .failures import Failure
 
+from .console import console
+
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """Words for the signals that end a command; the exit code is 128 plus the number of the signal."""
+NO_STATUS = frozenset({"-h", "--help", "--version", "-q", "--quiet"})
+"""Words of a command line that is answered at once, or without a status."""
 AGAIN_SECONDS = 0.05
 """Delay after which a lost signal is sent again: longer than the destruction of an object takes."""
 _received: list[int] = []
@@ -38,8 +42,22 @@ class Terminated(KeyboardInterrupt):
 
 def run() -> None:
     """Run the command line and end the process."""
-    hook = sys.unraisablehook
     _open_streams()
+    console.begin()
+    if len(sys.argv) > 1 and NO_STATUS.isdisjoint(sys.argv) and "_SEGPREP_COMPLETE" not in os.environ:
+        console.show("starting")
+    try:
+        _run()
+    finally:
+        console.clear()
+        from . import log  # noqa: PLC0415 - see the module
+
+        log.stop()
+
+
+def _run() -> None:
+    """Run the command line with handlers of signals, and end the process."""
+    hook = sys.unraisablehook
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start a thread per core, which get no work
     try:
         _install_handlers(_end)
@@ -69,8 +87,9 @@ def _status() -> int:
     """Exit code of the command, after running it; warnings of segprep are shown in one line, others as before."""
     from segprep.errors import SegprepWarning  # noqa: PLC0415 - see the module
 
+    from . import log  # noqa: PLC0415
     from .commands import main  # noqa: PLC0415
-    from .output import begin, print_message  # noqa: PLC0415
+    from .output import begin, print_step, print_warning  # noqa: PLC0415
     from .spelling import in_options  # noqa: PLC0415
 
     begin()
@@ -78,11 +97,12 @@ def _status() -> int:
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, SegprepWarning):
-            print_message(f"warning: {in_options(str(message))}")
+            print_warning(in_options(str(message)))
         else:
             show_others(message, category, *where, **more)
 
     warnings.showwarning = show
+    log.start(print_step)
     status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
@@ -133,15 +153,18 @@ def _fail(failure: "Failure") -> NoReturn:
     """Print an error and exit; with --debug, print the traceback before."""
     from segprep.errors import StorageError  # noqa: PLC0415 - see the module
 
+    from . import log  # noqa: PLC0415
     from .documents import as_document  # noqa: PLC0415
     from .output import print_details, print_message, print_result, shows_tracebacks, wants_document  # noqa: PLC0415
 
+    log.traceback()
     if "--debug" in sys.argv or shows_tracebacks():
         import traceback  # noqa: PLC0415
 
         print_details(traceback.format_exc().splitlines())
     for line in failure.lines:
         print_message(line)
+    log.info(f"exit code {failure.exit_code}")
     if wants_document():
         with suppress(StorageError):  # the exit code says it
             print_result(as_document("error", failure))

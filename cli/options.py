@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -18,11 +19,12 @@ import segprep
 from segprep.errors import SegprepError, did_you_mean
 from segprep.paths.anypath import AnyPath, parse_path
 
-from . import sources
+from . import log, sources
 from .commands import COMMANDS
+from .console import console
 from .examples import EXAMPLES
 from .help import SHORT, Context, write_examples
-from .output import expect_json, print_message, show_tracebacks
+from .output import expect_json, print_step, print_warning, show_tracebacks
 from .values import completed_names, completed_path
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ class Command(click.Command):
         options = [param for param in self.params if isinstance(param, Option)]
         known = (name for option in options for name in option.variables(ctx))
         for line in sources.unknown_variables(self.name or "", known):
-            print_message(f"warning: {line}")
+            print_warning(line)
         try:
             return super().invoke(ctx)
         except SegprepError as error:
@@ -353,8 +355,50 @@ running = group(
         metavar="ADDRESS|FILE|local",
     ),
 )
+
+
+def _set_output(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Apply one of the options of `verbosity`; StorageError for a log file that cannot be written."""
+    if param.name == "log_file":
+        if value is not None:
+            log.write_to(value, print_step)
+        return
+    given = ctx.meta.setdefault("segprep.verbosity", {})  # not that of an earlier command of this process
+    given[param.name] = value
+    console.is_quiet, console.is_verbose = (given.get(name, False) for name in ("quiet", "verbose"))
+    if console.is_quiet and console.is_verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+
+
+def _output_option(name: str, text: str, **settings: Any) -> Decorator:
+    """Option that is applied before the command begins, and not passed to it."""
+    return option(name, "Output", text, expose_value=False, is_eager=True, callback=_set_output, **settings)
+
+
+verbosity = group(
+    _output_option(
+        "--quiet",
+        "Print no progress, no advice and no commands to run next; results, warnings and errors stay.",
+        short="-q",
+        is_flag=True,
+    ),
+    _output_option(
+        "--verbose",
+        "Print each step with the seconds since the start, what was chosen (format, workers, sizes), the time of each stage, "
+        "and every problem.",
+        short="-v",
+        is_flag=True,
+    ),
+    _output_option(
+        "--log-file",
+        "Append all messages to this file, with times, steps, the version, the command, and tracebacks of errors.",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+    ),
+)
 output = group(
     option("--json", "Output", "Print JSON.", parameter="as_json", is_flag=True, is_eager=True, callback=_expect_json),
+    verbosity,
     option(
         "--debug",
         "Running",

@@ -15,7 +15,7 @@ from segprep.targets.weights import PRESETS
 
 from . import options
 from .documents import as_document
-from .output import print_result
+from .output import print_advice, print_result
 from .values import completed_names
 
 
@@ -69,3 +69,4 @@ def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = 
         print_result(as_document("preview", made))
     else:
         print_result(render.preview_text(made))
+        print_advice(f"look: open {made.output.absolute().as_uri()} in a browser", prefix="")

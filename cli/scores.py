@@ -11,6 +11,7 @@ from segprep.runs.evaluate import Evaluation
 from segprep.training.evaluation import ImageScore
 
 from . import render
+from .problems import Warned, problem_warnings
 
 NAMED = 3
 """Items that a warning names."""
@@ -45,9 +46,10 @@ def write_rows(path: Path, found: Evaluation) -> None:
         writer.writerows(msgspec.structs.astuple(row) for row in found.rows)
 
 
-def warnings(found: Evaluation) -> Iterator[str]:
-    """One line for the images without a prediction, and one for each kind of problem."""
+def warnings(found: Evaluation) -> Iterator[Warned]:
+    """A warning for the images without a prediction, and one for each kind of problem."""
     if found.missing:
         names = some(found.missing, most=NAMED)
-        yield f"{render.counted(len(found.missing), 'image')} without a prediction, in which nothing was found: {names}"
-    yield from render.problem_lines(found.problems)
+        images = render.counted(len(found.missing), "image")
+        yield Warned(f"{images} without a prediction, in which nothing was found: {names}")
+    yield from problem_warnings(found.problems, "--json has all")

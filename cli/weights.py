@@ -1,6 +1,7 @@
 """`segprep weights`: the main command."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from segprep.targets.weights import PRESETS
 
 from . import options
 from .documents import as_document
-from .output import print_message, print_result
+from .output import print_advice, print_result, print_warning
 from .spelling import in_options
 from .values import completed_names
 
@@ -104,27 +105,30 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     """Write a store."""
     from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
-    from . import contents, render  # noqa: PLC0415
+    from . import contents, last_lines, render  # noqa: PLC0415
+    from . import problems as facts  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     if chosen.pop("dry_run", False):
         return _dry_run(data, store, as_json, problems, chosen)
     if problems is not None:
         render.check_writable(problems)
-    with ProgressBar() as progress:
+    with ProgressBar(str(store)) as progress:
         info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
-    for line in (*render.warnings(info), *render.split_warnings(store, info)):
-        print_message(f"warning: {in_options(line)}")
-    if info.status != "complete":
-        print_message("once all parts are written, run the same command without --part to complete the store")
     if problems is not None:
         render.write_problems(problems, info)
-    if as_json:
-        print_result(as_document("weights", contents.store_contents(store, info)))
-    else:
-        print_result(render.one_line(store, info, has_written="write" in progress.stages))
-        for line in render.advice(info):
-            print_message(in_options(line))
+    print_result(
+        as_document("weights", contents.store_contents(store, info))
+        if as_json
+        else last_lines.written(store, info, progress, chosen.get("part"))
+    )
+    listed = f"segprep info {quote(str(store))}, or --problems FILE" if problems is None else str(problems)
+    for warned in (*facts.warnings(info, listed), *map(facts.Warned, render.split_warnings(store, info))):
+        print_warning(in_options(warned.line), warned.details)
+    if not as_json:
+        for line in facts.advice(info):
+            print_advice(in_options(line))
+        last_lines.print_next(store, info)
     return int(any(problem.kind == LEFT_OUT for problem in info.problems))
 
 

@@ -5,7 +5,10 @@ one mask. A run *scans* all masks once, *plans* a *layout* from their statistics
 every target. A training loop *opens* the *store*.
 """
 
+import logging
 from typing import TYPE_CHECKING
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from segprep.errors import InputError as InputError

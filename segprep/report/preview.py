@@ -137,6 +137,7 @@ def preview(  # noqa: PLR0913 - all but two are keywords
     subject = _subject(data, folder, targets, classes, workers, progress, settings)
     is_png = file.suffix.lower() == ".png"
     chosen = _chosen(subject, key, 1 if is_png else count, choice_seed)
+    progress("draw", 0, len(chosen))
     samples = samples_of(subject, chosen, lambda done: progress("draw", done, len(chosen)))
     contents = _png(samples[0]) if is_png else page(subject, fitted_samples(samples)).encode()
     try:

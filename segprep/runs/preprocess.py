@@ -1,5 +1,6 @@
 """Preprocessing of a data set: scan, plan, write."""
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from segprep.store.metadata import delete, open_existing, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
+
+logger = logging.getLogger(__name__)
 
 
 def preprocess(  # noqa: PLR0913 - keywords
@@ -121,6 +124,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
         state = existing_state(root, chosen)
         progress = _checked(progress, check_sole)
+        logger.info("listing the files of %s", OWN_REFS if path is None else path)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
@@ -143,6 +147,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 for target in replaced:
                     delete(root, state.info, target)
             state = kept
+            _log_plan(planned.info)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.stats if workers.scheduler is None else None
@@ -163,6 +168,13 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     if not is_part:
         raise OptionError(f"part={part!r}: must be of the form '2/8', the second of eight parts")
     return Part(int(numbers[0]), int(numbers[1]))
+
+
+def _log_plan(info: StoreInfo) -> None:
+    """Log what a store will hold."""
+    sizes = some([f"{bucket.name} ({bucket.rows:,})" for bucket in info.buckets], most=10)
+    targets = ", ".join(target.name for target in info.targets)
+    logger.info("planned %d masks, %d instances; %s; sizes: %s", info.masks, info.instances, targets, sizes)
 
 
 def require_all(part: object, own: Part, *, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ Missing shards are known from the records, so that one way serves a new store, o
 whose run was interrupted.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -39,6 +40,7 @@ from segprep.store.tables import IMAGE
 from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
+logger = logging.getLogger(__name__)
 ALL = Part(1, 1)
 """All shards."""
 
@@ -70,6 +72,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     is_finished = before is not None and not before.findings and not jobs and is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished:
+        logger.info("writing %s: %d shards are missing", root, len(jobs))
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
         put_stamp(root, InputStamp(task.files, plan.info.input))
@@ -79,11 +82,12 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
         return complete
 
     done = masks - sum(map(len, masks_of))
-    if not jobs and before is not None and before.info.status == "incomplete":
+    if jobs or (before is not None and before.info.status == "incomplete"):
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
         done += len(masks_of[index])
         progress("write", done, masks)
+    logger.info("completing %s", root)
     for job, items in zip(jobs, missing, strict=True):
         if not all(are_written(root, items)):
             raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")

@@ -8,6 +8,7 @@ A job takes small arguments and returns a small result, at most a megabyte of co
 in the worker.
 """
 
+import logging
 import os
 import sys
 from collections import Counter, deque
@@ -32,6 +33,7 @@ from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_clu
 from segprep.workers.local_cluster import local_cluster
 from segprep.workers.processes import Processes
 
+logger = logging.getLogger(__name__)
 LOCAL = "local"
 """Scheduler that is started for the run, on this machine."""
 MAX_IN_PROCESS = 8
@@ -94,11 +96,14 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw", "sample"]
+Stage: TypeAlias = Literal["scan", "components", "write", "verify", "compare", "evaluate", "draw", "sample"]
 
 
 class Progress(Protocol):
-    """Callable that gets the stage of the run, and how many of all masks have passed it."""
+    """Callable that gets the stage of the run, and how many of all masks have passed it.
+
+    The first call of a stage has the number that was done before, as by a run that was interrupted.
+    """
 
     def __call__(self, stage: Stage, done: int, masks: int) -> None:
         """Show the progress."""
@@ -229,19 +234,24 @@ def _result(executor: Executor, future: Future[Any], name: str) -> Any:
 @contextmanager
 def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     """Executor for a run over a number of masks, closed at the end; unfinished jobs are dropped."""
-    if workers.scheduler not in {None, LOCAL}:
+    if workers.scheduler == LOCAL:
+        count = workers.processes or core_count()
+        logger.info("starting a Dask cluster of %d workers on this machine", count)
+        with local_cluster(count) as address, dask_cluster(address) as executor:
+            yield executor
+        return
+    if workers.scheduler is not None:
+        logger.info("connecting to the scheduler %s", workers.scheduler)
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
-    if workers.scheduler == LOCAL:
-        with local_cluster(workers.processes or core_count()) as address, dask_cluster(address) as executor:
-            yield executor
-        return
-    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else core_count())
-    if count == 1:
+    count = min(workers.processes or (1 if masks <= MAX_IN_PROCESS else core_count()), masks)
+    if count <= 1:
+        logger.info("working in one process")
         yield InProcess()
         return
-    with closing(Processes(min(count, masks))) as processes:
+    logger.info("starting %d worker processes", count)
+    with closing(Processes(count)) as processes:
         yield processes
 
 

@@ -113,7 +113,7 @@ def test_the_installed_command_prints_a_few_lines(data):
     assert [line[:18].strip() for line in lines[1:]] == [
         *("mean AP 0.50:0.95", "at IoU 0.5", "panoptic quality", "boundary F", "touching pairs"),
     ]
-    assert "segprep: evaluate 12/12 masks" in ended.stderr.splitlines()
+    assert "segprep: compare 12/12 masks" in ended.stderr.splitlines()
 
 
 def test_figures_are_those_of_the_images(data, pairs, segprep_here):

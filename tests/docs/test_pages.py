@@ -19,6 +19,7 @@ from helpers.commands import COMMAND, commands_by_name, finished
 from PIL import Image
 
 from segprep import preprocess
+from segprep.cli import log
 from segprep.cli.commands import main
 from segprep.cli.documents import DOCUMENTS
 from segprep.cli.failures import Kind
@@ -80,6 +81,7 @@ def follow(name, names):
             exec(compile(text, name, "exec"), names)  # noqa: S102 - our own page
         else:
             results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
+            log.stop()  # as the end of the process does
     return results
 
 
@@ -157,7 +159,7 @@ def test_a_cluster_started_as_on_the_page_does_the_work(file, tmp_path):
         else:
             script.append(line)
     ended = in_shell("\n".join(script), tmp_path)
-    assert ": complete: 1 mask, 24 instances" in ended.stdout
+    assert ": 1 mask, 24 instances; " in ended.stdout
     assert "warning" not in ended.stderr
 
 
