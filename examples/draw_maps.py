@@ -1,4 +1,4 @@
-"""Draw the images of the documentation from the coins and from discs that touch.
+"""Draw the images of the documentation from the coins, from discs that touch, and from drawn nuclei.
 
 Usage: python draw_maps.py [FOLDER]
 
@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 COINS = HERE / "coins"
 LOWER_RIGHT = np.s_[150:303, 150:384]  # the coins 15 to 18 and 21 to 24
 ROW = np.s_[232:296, 84:384]  # the coins 20 to 24, which lie close together
+UPPER_LEFT = np.s_[:120, :160]
+NUCLEI = "train/labels/cells000.png"
 CLOSE = np.s_[232:296, 212:384]  # the coins 22 to 24
 GREY = [(0, 0, 0), (255, 255, 255)]
 LIGHT = [(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)]  # dark is low
@@ -115,23 +117,34 @@ def draw(path, *panels, anchors=LIGHT, zoom=2):
     save(path, pixels, palette(colour_map(anchors, STEPS)))
 
 
-def draw_overview(path, photo, coins):
-    """Photograph, labels, weights and distance of some coins."""
-    panels = [(photo, GREY), (coins["labels"], LIGHT), (coins["weights"], LIGHT), (coins["distance"], SIGNED)]
+def draw_overview(path, photo, mask, part):
+    """Image, labels, weights and distance of a part of a mask."""
+    panels = [(photo, GREY), (mask["labels"], LIGHT), (mask["weights"], LIGHT), (mask["distance"], SIGNED)]
     anchors = [GREY, LIGHT, SIGNED]
     steps = STEPS // len(anchors)
     indices = []
     for values, colours in panels:
         low, high = (0, 255) if colours is GREY else bounds([values], colours)
-        indices.append(shades(values[LOWER_RIGHT], low, high, steps) + np.uint8(steps * anchors.index(colours)))
+        indices.append(shades(values[part], low, high, steps) + np.uint8(steps * anchors.index(colours)))
     save(path, side_by_side(indices, 2), palette(*(colour_map(colours, steps) for colours in anchors)))
+
+
+def draw_nuclei(path):
+    """Image and targets of a part of a mask that `segprep demo` draws."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data, store = Path(scratch) / "nuclei", Path(scratch) / "nuclei.zarr"
+        segprep.demo(data)
+        segprep.preprocess(data, store, preset="crowded", workers=1)
+        masks = segprep.open(store)
+        draw_overview(path, masks.image(NUCLEI).astype(float), masks[NUCLEI], UPPER_LEFT)
 
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     coins, disc = maps(COINS, Weights(), Distance()), discs()
     with Image.open(COINS / "images" / "coins.png") as photo:
-        draw_overview(folder / "overview.png", np.array(photo, float), coins)
+        draw_overview(folder / "overview.png", np.array(photo, float), coins, LOWER_RIGHT)
+    draw_nuclei(folder / "nuclei.png")
     draw(folder / "labels.png", coins["labels"])
     draw(folder / "classes.png", coins["classes"][ROW])
     draw(folder / "weights.png", coins["weights"])
