@@ -1,6 +1,6 @@
 """Settings of Sphinx, which makes the site from the pages of this folder and the docstrings of segprep.
 
-``sphinx-build -W --keep-going -n -b html docs docs/_build/html`` writes it. Nothing is fetched, neither for the build nor to
+``sphinx-build -W --keep-going -n docs build/site`` writes it. Nothing is fetched, neither for the build nor to
 view the site: fonts, scripts, styles and the search index are files of it.
 """
 
@@ -14,7 +14,6 @@ project = "segprep"
 author = "The segprep developers"
 release = version = version_of("segprep")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
-exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*")]  # words of docstrings between single backticks: most are parameters
 
@@ -31,6 +30,8 @@ nb_execution_mode = "off"  # the notebook is stored with its results, and the te
 
 html_theme = "furo"
 html_title = f"segprep {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True}
 
