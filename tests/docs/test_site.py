@@ -7,8 +7,12 @@ import pkgutil
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from helpers.browser import CHROMIUM, browser
@@ -120,19 +124,51 @@ INTERNAL = {
 """Names of `segprep.training` that its other modules use, and users do not need."""
 
 
+@contextmanager
+def served(folder):
+    """Address of a folder that a server of this process serves."""
+    handler = partial(QuietHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Handler that prints nothing."""
+
+    def log_message(self, *_):
+        """Print nothing."""
+
+
+def search(page, address, word):
+    """Addresses of the pages that the search of the site finds."""
+    for domain in ("Page", "Runtime", "Log", "Network"):
+        page.call(f"{domain}.enable")
+    page.call("Page.navigate", url=f"{address}/search.html?q={word}")
+    found = "[...document.querySelectorAll('#search-results li a')].map((a) => a.href)"
+    while not page.value(f"document.readyState === 'complete' && {found}.length > 0"):
+        pass
+    return page.value(found)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_search_finds_a_page_without_a_network(site):
+def test_search_of_files_finds_a_page_without_a_network(site):
     with browser() as page:
-        page.open(site / "search.html")
-        page.value("location.href = location.pathname + '?q=watershed'; true")
-        found = "document.querySelectorAll('#search-results li a').length"
-        while not page.value(f"document.readyState === 'complete' && {found} > 0"):
-            pass
-        links = page.value("[...document.querySelectorAll('#search-results li a')].map((a) => a.href).join(' ')")
-        assert "formulas.html" in links
-        # Excerpts of the pages found are fetched, which a browser refuses for files; the search does without.
-        assert [event for event in page.complaints() if "'category': 'cors'" not in str(event)] == []
+        assert "formulas.html" in " ".join(search(page, site.as_uri(), "watershed"))
         assert {url.split(":")[0] for url in page.requests()} <= {"file", "data"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_search_of_a_server_finds_a_page_and_shows_excerpts(site):
+    with served(site) as address, browser() as page:
+        assert "formulas.html" in " ".join(search(page, address, "watershed"))
+        while not page.value("document.querySelectorAll('#search-results p.context').length"):
+            pass
+        assert page.complaints() == []
+        assert [url for url in page.requests() if not url.startswith((address, "data:"))] == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
