@@ -6,9 +6,11 @@ view the site: fonts, scripts, styles and the search index are files of it.
 
 import re
 from importlib.metadata import version as version_of
+from typing import Any
 
 from pygments.lexers.python import PythonLexer
 from sphinx.application import Sphinx
+from sphinx.util.inspect import signature, stringify_signature
 
 project = "segprep"
 author = "The segprep developers"
@@ -44,7 +46,15 @@ def _link_within(_app: Sphinx, _page: str, text: list[str]) -> None:
     text[0] = re.sub(r"\]\((\.\./\w+\.md)", lambda link: f"]({_OUTSIDE.get(link[1], link[1])}", text[0])
 
 
+def _own_signature(_app: Sphinx, what: str, _name: str, thing: Any, *_: object) -> tuple[str, None] | None:
+    """Signature of a class with an ``__init__``, which autodoc does not know if its base is in PyTorch or Keras."""
+    if what != "class" or "__init__" not in vars(thing):
+        return None
+    return stringify_signature(signature(thing.__init__, bound_method=True), show_annotation=False), None
+
+
 def setup(app: Sphinx) -> None:
-    """Connect the hook, and add a lexer."""
+    """Connect the hooks, and add a lexer."""
+    app.connect("autodoc-process-signature", _own_signature)
     app.connect("source-read", _link_within)
     app.add_lexer("snakemake", PythonLexer)  # Pygments has none

@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,21 @@ def texts(node):
 
 
 @pytest.fixture(scope="module")
-def templates():
-    """All strings of the source."""
+def nodes():
+    """All nodes of the source."""
     files = [*(ROOT / "segprep").rglob("*.py"), *(ROOT / "cli").glob("*.py")]
-    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    return [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+
+
+def strings(nodes):
+    """All strings among nodes."""
     return [texts(node) for node in nodes if isinstance(node, ast.Constant | ast.JoinedStr)]
+
+
+@pytest.fixture(scope="module")
+def templates(nodes):
+    """All strings of the source."""
+    return strings(nodes)
 
 
 def pattern(message):
@@ -54,6 +65,22 @@ def test_there_are_headings_and_none_twice():
 def test_message_is_in_the_source(message, templates):
     assert max(map(len, message.split(GAP))) >= len(" masks")
     assert [text for text in templates if pattern(message).search(text)]
+
+
+def test_what_four_places_or_more_say_is_on_the_page(nodes):
+    """Of each message, the part before the remedy, which follows a semicolon."""
+    said = Counter()
+    for node in nodes:
+        if isinstance(node, ast.Raise) and node.exc:
+            facts = [text.split(";")[0] for text in strings(ast.walk(node.exc))]
+            said.update({phrase.strip() for fact in facts for phrase in re.split(f"[{GAP}:,]", fact)})
+    common = {phrase for phrase, places in said.items() if places >= 4 and " " in phrase}
+    assert len(common) >= 5
+    assert {phrase for phrase in common if not any(phrase in message for message in MESSAGES)} == NO_MESSAGES
+
+
+NO_MESSAGES = {"instead of"}
+"""Words between values."""
 
 
 @pytest.mark.parametrize("message", MESSAGES)
