@@ -16,6 +16,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "Foreground masks, whose instances are found first",
             "segprep weights masks masks.zarr --instances-from watershed -j 2",
         ),
+        ("Bytes, memory and time of a run, without writing", "segprep weights cells new.zarr --dry-run"),
     ),
     "check": (
         ("Problems of a data set", "segprep check coco"),
@@ -51,5 +52,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "completion": (("Script for bash", "segprep completion bash > segprep.bash"),),
     "formats": (("All formats", "segprep formats"),),
+    "schema": (("Schema of a result", "segprep schema weights > weights.schema.json"),),
+    "doctor": (("Text for a report of a problem", "segprep doctor"),),
 }
 """Words and command line of each example, by command."""

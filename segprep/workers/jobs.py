@@ -54,8 +54,8 @@ class Workers:
     processes : int or None
         Number of worker processes on this machine. By default one per core, or none for a few masks.
     scheduler : str or None
-        Address of a running Dask scheduler (tcp://host:8786, or tls:// with certificates from Dask's configuration), or
-        path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
+        Address of a running Dask scheduler (``tcp://host:8786``, or ``tls://`` with certificates from Dask's configuration),
+        or path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
         is sent there. ``local`` starts a Dask cluster of `processes` workers on this machine for the run, and shows the
         address of its dashboard; a file of this name is ``./local``.
 

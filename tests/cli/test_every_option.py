@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "docs" / "command_line.py"
 PAGE = ROOT / "docs" / "command-line.md"
 COMMON = {"--json": "", "--debug": "", "--config": "segprep.toml"}
+COMMON |= {"--quiet": "", "--verbose": "", "--log-file": "run.log"}
 RUN = {"--workers": "1"}
 READING = {
     "--format": "label-image",
@@ -86,6 +87,7 @@ VALUES = {
             "--overwrite": "",
             "--part": "1/2",
             "--reread": "",
+            "--dry-run": "",
         },
     ),
     "check": ("DATA", COMMON | RUN | NO_CLUSTER | READING | INSTANCES),
@@ -145,6 +147,8 @@ VALUES = {
     ),
     "completion": ("bash", COMMON),
     "formats": ("", COMMON),
+    "schema": ("weights", COMMON),
+    "doctor": ("", COMMON),
 }
 """Arguments of each command, and of each option; DATA=... replaces the data, ARGS=...:... all
 arguments of the command, and EXIT=... is the exit code if it is not 0."""

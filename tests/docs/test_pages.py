@@ -16,6 +16,7 @@ from benchmarks.worker_memory import SIDES, rows_of
 from click.testing import CliRunner
 from helpers.buckets import make_bucket, upload
 from helpers.commands import COMMAND, commands_by_name, finished
+from helpers.consoles import consoles
 from PIL import Image
 
 from segprep import preprocess
@@ -34,9 +35,14 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [*DOCS, ROOT / "README.md"]}
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
-OWN_TESTS = {"docs/formulas.md", "docs/clusters.md", "docs/json.md", "docs/scale.md", "README.md"}
-OTHER_PAGES = [name for name in PAGES if name not in OWN_TESTS]
-"""Pages whose blocks run in one test each; that of scale has none, only arithmetic."""
+OTHER_PAGES = [
+    name
+    for name, page in PAGES.items()
+    if name not in ("docs/formulas.md", "docs/clusters.md", "docs/json.md", "README.md")
+    and re.search("^```(bash|console|python)", page, re.M)
+]
+"""Pages with blocks that run in one test each."""
+WITHOUT_BLOCKS = {"changelog", "contributing", "errors", "index", "reference", "reference-training", "scale"}
 SECONDS = 300
 """Timeout of the commands of a block; far more than they need."""
 FIGURES = ROOT / "docs" / "images"
@@ -45,7 +51,7 @@ ONE_STEP = 4  # of 255 in the colour maps, for the last digit of a float
 
 def blocks(page):
     """Language and text of each block, in order."""
-    return re.findall(r"^```(bash|python|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```(bash|console|python|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def block_with(text):
@@ -73,12 +79,24 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("segprep ")]
 
 
+def without_times(text):
+    """Text without the durations in it, which differ from run to run."""
+    return re.sub(r"\d+(\.\d+)? (s|min)\b", "? s", text)
+
+
 def follow(name, names):
-    """Arguments and result of each command of a page, run in order; its Python runs between them, in one namespace."""
+    """Arguments and result of each command of a page, run in order; its Python runs between them, in one namespace.
+
+    A command of a console block must print what the block shows below it.
+    """
     results = []
     for language, text in blocks(PAGES[name]):
         if language == "python":
             exec(compile(text, name, "exec"), names)  # noqa: S102 - our own page
+        elif language == "console":
+            for line, shown in consoles(text):
+                results.append((line, CliRunner().invoke(main, shlex.split(line)[1:])))
+                assert without_times(results[-1][1].stdout) == without_times(shown), line
         else:
             results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
             log.stop()  # as the end of the process does
@@ -128,6 +146,16 @@ def test_every_command_of_the_formulas_runs(followed):
     assert failed == []
 
 
+def test_all_pages_but_these_have_blocks():
+    others = {f"docs/{name}.md" for name in WITHOUT_BLOCKS} | {
+        "docs/formulas.md",
+        "docs/clusters.md",
+        "docs/json.md",
+        "README.md",
+    }
+    assert set(PAGES) - set(OTHER_PAGES) == others
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("object_store")
 @pytest.mark.parametrize("name", OTHER_PAGES)
@@ -136,7 +164,6 @@ def test_every_block_of_other_pages_runs(name, tmp_path, monkeypatch):
         upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    assert blocks(PAGES[name])
     if "import torch" in PAGES[name]:
         pytest.importorskip("torch", reason="PyTorch is not installed; pip install torch")
     for args, result in follow(name, {}):
