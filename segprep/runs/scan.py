@@ -247,15 +247,14 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
     """Scan, if `on_error` allows its problems and at least one mask can be read."""
     if found.unreadable and on_error != "skip-mask":
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
-        fix, leave = ("Fix it", "this mask") if len(found.unreadable) == 1 else ("Fix them", "these masks")
-        remedy = f"nothing was written. {fix}, or add on_error='skip-mask' to leave {leave} out"
-        raise _bad_masks(found.unreadable.values(), f"{share}; {remedy}")
+        fix, leave = ("fix it", "this mask") if len(found.unreadable) == 1 else ("fix them", "these masks")
+        remedy = f"{fix}, or add on_error='skip-mask' to leave {leave} out"
+        raise _bad_masks(found.unreadable.values(), f"{share}, nothing was written; {remedy}")
     lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
-        count = (
-            f"{len(lines):,} {'problem' if len(lines) == 1 else 'problems'} with on_error='fail'; nothing was written"
-        )
-        raise _bad_masks(lines, f"{count}. Use on_error='skip-annotation' to leave bad annotations out")
+        count = f"{len(lines):,} {'problem' if len(lines) == 1 else 'problems'} with on_error='fail'"
+        remedy = "use on_error='skip-annotation' to leave bad annotations out"
+        raise _bad_masks(lines, f"{count}, nothing was written; {remedy}")
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found

@@ -351,7 +351,7 @@ def test_a_corrupt_mask_is_one_line_that_names_the_file_and_one_with_the_remedy(
     reason, remedy = [line for line in ended.stderr.splitlines() if not line.startswith("segprep: read ")]
     assert (ended.returncode, ended.stdout) == (3, "")
     assert reason.startswith(f"segprep: {tmp_path / 'data' / 'd.png'}: cannot be read as PNG")
-    assert remedy.startswith("segprep: 1 of 9 masks cannot be read; nothing was written. ")
+    assert remedy.startswith("segprep: 1 of 9 masks cannot be read, nothing was written; ")
     assert not (tmp_path / "out.zarr").exists()
 
 

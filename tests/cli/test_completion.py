@@ -80,6 +80,8 @@ def test_every_shell_has_a_script_that_asks_the_command(shell):
     assert script.startswith("# Add to ~/.")
     assert f"_SEGPREP_COMPLETE={shell}_complete" in script
     assert json.loads(segprep_("completion", shell, "--json").stdout) == {
+        "schema": "completion",
+        "schema_version": 1,
         "shell": shell,
         "script": script.removesuffix("\n"),
     }

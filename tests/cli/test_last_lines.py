@@ -109,7 +109,7 @@ def test_masks_that_were_left_out_come_first_each_in_one_line_with_its_path_once
     *reasons, last = [line for line in lines(refused.stderr) if not line.startswith("segprep: read ")]
     assert reasons == [f"segprep: {cells}/{name}.png: cannot be read as PNG: not a PNG file" for name in "abcd"]
     assert last == (
-        "segprep: 4 of 17 masks cannot be read; nothing was written. Fix them, or add --on-error skip-mask to leave these "
+        "segprep: 4 of 17 masks cannot be read, nothing was written; fix them, or add --on-error skip-mask to leave these "
         "masks out"
     )
     ended = segprep_here(*command, "--on-error", "skip-mask")
@@ -130,7 +130,7 @@ def test_one_mask_that_cannot_be_read_is_named_in_the_singular(tmp_path, segprep
     file.write_bytes(b"\x89PNG\r\n\x1a\n")
     ended = segprep_here("weights", file, tmp_path / "out.zarr")
     assert lines(ended.stderr)[-1] == (
-        "segprep: 1 of 1 masks cannot be read; nothing was written. Fix it, or add --on-error skip-mask to leave this mask out"
+        "segprep: 1 of 1 masks cannot be read, nothing was written; fix it, or add --on-error skip-mask to leave this mask out"
     )
 
 

@@ -149,7 +149,7 @@ PROVOKED = {
     "exists with other settings: …; choose another name, or …": f"weights {COINS} coins.zarr --sigma 3",
     "exists and is not a segprep store; choose another name": f"weights {COINS} texts",
     "exists and is not a report of segprep; choose another name": "preview coins.zarr -o old.html",
-    "not a segprep store: it has no …": "info texts",
+    "not a segprep store: …": "info texts",
     "damaged: …. Repair it with: segprep verify … --repair DATA": "verify damaged.zarr",
 }
 
