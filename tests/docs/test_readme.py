@@ -1,14 +1,18 @@
 """The README is short, and its Python blocks run in order."""
 
 import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from helpers.consoles import consoles
 from PIL import Image
 
 from segprep import demo, preprocess
+from segprep.cli.commands import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,8 +31,18 @@ def write_tiles(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / f"{number}_{tile}.png")
 
 
-def test_is_at_most_120_lines() -> None:
-    assert len(README.splitlines()) <= 120
+def test_is_at_most_130_lines() -> None:
+    assert len(README.splitlines()) <= 130
+
+
+def test_commands_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo("nuclei")
+    preprocess("nuclei", "nuclei.zarr", preset="crowded")
+    shown = [pair for block in blocks("console") for pair in consoles(block)]
+    assert len(shown) == 3
+    for line, output in shown:
+        assert CliRunner().invoke(main, shlex.split(line)[1:]).stdout == output, line
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
