@@ -25,6 +25,7 @@ METAVARS = {
     "clip_class_weights": "LOW,HIGH",
     "format": "NAME",
     "group": "REGEX",
+    "tile": "HxW",
 }
 """Forms of values, where the type of the field does not show them."""
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from segprep.runs.repair import repair as repair
     from segprep.runs.resplit import resplit as resplit
     from segprep.runs.verify import verify as verify
-    from segprep.store.dataset import open as open  # noqa: A004 - as zarr.open
+    from segprep.store.opening import open as open  # noqa: A004 - as zarr.open
     from segprep.store.schema import StoreInfo as StoreInfo
     from segprep.targets import Border as Border
     from segprep.targets import Boundaries as Boundaries
@@ -65,7 +65,7 @@ _NAMES = {
     "runs.describe": ("describe", "class_weights"),
     "runs.evaluate": ("evaluate",),
     "report.preview": ("preview", "Preview"),
-    "store.dataset": ("open",),
+    "store.opening": ("open",),
     "store.schema": ("StoreInfo",),
     "readers": ("find", "MaskSet", "Reader", "ReadOptions"),
     "masks.mask": ("MaskRef", "InstanceMask"),

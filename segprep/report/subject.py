@@ -18,8 +18,8 @@ from segprep.runs.images import known_images
 from segprep.runs.plan import doubts, plan
 from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of, require_readable
 from segprep.runs.settings import Data, Settings, Targets, run_rules
-from segprep.store.dataset import open as open_store
 from segprep.store.images import ImageFolder
+from segprep.store.opening import open as open_store
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.store.selection import OpenTables
 from segprep.store.tables import decode_keys

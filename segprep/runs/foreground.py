@@ -62,7 +62,7 @@ def scan_resolved(
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
     rule, journal = rules.instances, journal or Journal()
-    found = scan(executor, masks, rule, progress, known, journal=journal)
+    found = scan(executor, masks, rule, progress, known, journal=journal, tiling=rules.tiling)
     if on_error is not None:
         require_readable(found, on_error)
     is_auto, scattered = rule.instances_from == "auto", _scattered_masks(found)
@@ -76,7 +76,7 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress, journal=journal)
+        again = scan(executor, found.masks, rule, progress, journal=journal, tiling=rules.tiling)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule

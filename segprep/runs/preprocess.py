@@ -23,6 +23,7 @@ from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_s
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.tiled import in_tiles
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing, read_stamp
@@ -137,6 +138,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             known, instances = _known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
+            found = in_tiles(found, rules.tiling)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             digest = found.input()
@@ -153,6 +155,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 kept=kept,
                 images=(None if image_folder else kept_images(state, digest)) or found_images,
                 touching=None if state is None else state.info.touching_pairs,
+                tiling=rules.tiling,
             )
             if state is None:
                 planned = plan_of(targets=wanted)
@@ -160,7 +163,7 @@ def preprocess(  # noqa: PLR0913 - keywords
                 planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
-            stats = found.stats if workers.scheduler is None else None
+            stats = found.loaded() if workers.scheduler is None else None
             task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
             return write(executor, task, progress, state)
 
@@ -184,6 +187,8 @@ def _known_stats(
     state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
     """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
+    if rules.tiling.tile is not None:  # the tables do not have the complete masks
+        return {}, rules.instances
     if state is not None and files is not None and read_stamp(state.root) == InputStamp(files, state.info.input):
         known = stats_from_store(state, masks, rules.instances, rules.reading)
         instances = stored_rule(state.info, [*known.values()], rules.instances)

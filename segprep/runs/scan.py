@@ -16,6 +16,7 @@ from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
+from segprep.masks.tiles import Tiling, source_keys, tile_stats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
@@ -50,13 +51,15 @@ Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
 class Scan(NamedTuple):
     """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys.
 
-    `packed` has the masks that a `Journal` has kept, by their keys.
+    `packed` has the masks that a `Journal` has kept, by their keys. If the masks are tiles, `sources` has the statistics of
+    the masks that they were cut from, by their keys.
     """
 
     masks: MaskSet
     stats: tuple[MaskStats, ...]
     unreadable: dict[str, str]
     packed: dict[str, PackedMask]
+    sources: Mapping[str, MaskStats] | None = None
 
     def refs(self) -> tuple[MaskRef, ...]:
         """Refs of the masks that can be read: to memory for those that were kept, else to their files."""
@@ -66,6 +69,20 @@ class Scan(NamedTuple):
     def digests(self) -> list[bytes]:
         """Fingerprint of each mask that can be read."""
         return [stats.digest for stats in self.stats]
+
+    def checked(self) -> tuple[list[str], list[MaskStats]]:
+        """Keys and statistics of the complete masks, from which targets are computed."""
+        if self.sources is not None:
+            return [*self.sources], [*self.sources.values()]
+        return [ref.key for ref in self.masks.refs], [*self.stats]
+
+    def loaded(self) -> list[MaskStats]:
+        """Statistics of the complete mask that is loaded for each mask, for the memory that this needs."""
+        sources = self.sources
+        return [
+            mask if sources is None else sources[key]
+            for key, mask in zip(source_keys(self.masks.refs), self.stats, strict=True)
+        ]
 
     @property
     def touching(self) -> int | None:
@@ -145,10 +162,11 @@ def scan(
     known: Mapping[str, MaskStats] | None = None,
     *,
     journal: Journal | None = None,
+    tiling: Tiling | None = None,
 ) -> Scan:
     """Load every mask once, except those whose statistics are known by their keys.
 
-    `journal` has the results of former scans, and gets those of this one.
+    `journal` has the results of former scans, and gets those of this one. With `tiling`, the statistics have those of tiles.
     """
     journal, rule, count = journal or Journal(), instances.instances_from, len(masks.refs)
     stats, unreadable = journal.stats(rule), dict[str, str]()
@@ -166,7 +184,11 @@ def scan(
 
     while batches:
         jobs = [
-            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), looks_scattered))
+            Job(
+                f"scan of {key_range(batch)}",
+                _scan_batch,
+                (batch, instances, len(masks.classes), looks_scattered, tiling),
+            )
             for batch in batches
         ]
         suspects: list[MaskRef] = []
@@ -207,7 +229,7 @@ def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
 
 
 def _scan_batch(
-    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool
+    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool, tiling: Tiling | None
 ) -> list[tuple[MaskStats | str, PackedMask | None]]:
     """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""
     results: list[tuple[MaskStats | str, PackedMask | None]] = []
@@ -215,10 +237,12 @@ def _scan_batch(
         try:
             mask = read_mask(ref, n_classes)
             complete, separated = with_instances(mask, instances, ref.key)
+            stats = mask_stats(complete, n_classes, separated)
+            if tiling is not None and tiling.tile is not None:
+                stats = replace(stats, tiles=tile_stats(complete, separated, n_classes, tiling, ref.key))
         except InputError as error:
             results.append((str(error), None))
             continue
-        stats = mask_stats(complete, n_classes, separated)
         if looks_scattered:
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
         results.append((stats, _kept(ref, complete if complete.planes is mask.planes else mask)))

@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 
 from segprep.errors import InputError, StorageError
-from segprep.masks.instances import InstanceRule, load_mask
+from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.packed import PackedMask
 from segprep.masks.stats import MaskStats, mask_digest
+from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
 from segprep.runs.audit import StoreState, needs_class
@@ -36,7 +37,7 @@ from segprep.store.shards import (
     write_shards,
 )
 from segprep.store.tables import IMAGE
-from segprep.targets.target import images_of
+from segprep.targets.parts import Loader
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -144,16 +145,16 @@ def _write_shards(
     if not shards:
         return
     chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
+    loader = Loader(instances)
     for row, ref in enumerate(refs):
         here = [shard for shard in shards if shard.has(row)]
         if not here:
             continue
-        complete, mask = load_mask(ref, instances)
-        if digests is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digests[row]:
+        mask, file = loader.load(ref), ref.source if isinstance(ref, TileRef) else ref
+        if digests is not None and not isinstance(file, PackedMask) and mask_digest(mask.complete) != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
         for shard in here:
             assert shard.target is not None  # noqa: S101 - see `_missing`
-            images = images_of(shard.target, mask, ref.key)
-            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, images))
-        del complete, mask  # before the next one is loaded
+            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, mask.images(shard.target)))
+        del mask  # before the next one is loaded
         write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))

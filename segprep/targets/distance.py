@@ -83,7 +83,9 @@ class Distance:
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a distance is larger than the image's diagonal, or than `distance_clip`."""
-        most = float(np.hypot(*facts.shape)) if self.distance_clip is None else self.distance_clip
+        most = (
+            float(np.hypot(*(facts.source_shape or facts.shape))) if self.distance_clip is None else self.distance_clip
+        )
         return outside(values, -most, most, bits=self.mantissa_bits)
 
     def _finished(self, distance: FloatArray, mask: InstanceMask) -> NDArray[Any]:

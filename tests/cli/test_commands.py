@@ -805,4 +805,6 @@ def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
 def test_texts_of_results_do_not_import_what_draws():
     heavy = {"cv2", "segprep.report", "segprep.runs.cells"}
     code = f"import sys, segprep.cli.render; print(sorted({heavy} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    )
