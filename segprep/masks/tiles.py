@@ -4,6 +4,7 @@ Everything that a target depends on is taken from the source, the mask that a ti
 separated before it is cut, and the instance in front of others is the same as in the source.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
@@ -214,14 +215,22 @@ def _any(pixels: NDArray[N] | None, window: Window) -> NDArray[N] | None:
     return part if part is not None and part.any() else None
 
 
+def tile_digest(source: bytes, window: Window) -> bytes:
+    """Fingerprint of a tile from that of the mask that it is cut from: any change there may change the targets of the tile."""
+    return hashlib.blake2b(source + repr(tuple(window)).encode(), digest_size=16).digest()
+
+
 def tile_stats(
-    complete: InstanceMask, shown: InstanceMask, n_classes: int, tiling: Tiling, key: str
+    complete: InstanceMask, shown: InstanceMask, tiling: Tiling, key: str, stats: MaskStats
 ) -> tuple[MaskStats, ...]:
-    """Statistics of each tile of a mask, from the complete instances and from the same with touching ones separated."""
+    """Statistics of each tile of a mask, whose own are `stats`.
+
+    `complete` has the complete instances of the mask, and `shown` is the same with touching ones separated.
+    """
     found = []
     for window in tiling.windows(complete.shape, key):
         tile, numbers = cut(complete, window)
         own = tile if shown is complete else cut(shown, window, numbers).mask
-        stats = mask_stats(tile, n_classes, own)
-        found.append(replace(stats, source_numbers=numbers[1:].tobytes()))
+        digest, source_numbers = tile_digest(stats.digest, window), numbers[1:].tobytes()
+        found.append(replace(mask_stats(tile, stats.n_classes, own), digest=digest, source_numbers=source_numbers))
     return tuple(found)

@@ -239,7 +239,7 @@ def _scan_batch(
             complete, separated = with_instances(mask, instances, ref.key)
             stats = mask_stats(complete, n_classes, separated)
             if tiling is not None and tiling.tile is not None:
-                stats = replace(stats, tiles=tile_stats(complete, separated, n_classes, tiling, ref.key))
+                stats = replace(stats, tiles=tile_stats(complete, separated, tiling, ref.key, stats))
         except InputError as error:
             results.append((str(error), None))
             continue

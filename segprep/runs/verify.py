@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from segprep.errors import InputError, IntegrityError, OptionError, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
-from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
@@ -305,7 +304,7 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]] | None:
     """Paths of the shards in which the arrays of a mask differ, and how; None if the mask itself has changed."""
     mask = Loader(rule, len(dataset.info.classes)).load(again.ref)
-    if again.digest is not None and mask_digest(mask.complete) != again.digest:
+    if again.digest is not None and mask.digest != again.digest:
         return None
     differences = (
         (shard.path, _difference(dataset, again.mask, shard.target.name, mask.array(shard.target)))

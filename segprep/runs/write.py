@@ -6,7 +6,7 @@ whose run was interrupted.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +15,7 @@ from segprep.errors import InputError, StorageError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.packed import PackedMask
-from segprep.masks.stats import MaskStats, mask_digest
+from segprep.masks.stats import MaskStats
 from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
@@ -62,7 +62,7 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task)
+    jobs, missing, masks_of = _missing(task, executor.capacity())
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
@@ -99,14 +99,18 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
-    """Jobs that write the missing shards, these shards, and the masks of each job."""
+def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:
+    """Jobs that write the missing shards, these shards, and the masks of each job.
+
+    A job writes one shard of every target; several where these are of tiles of one mask, as far as all workers have a job.
+    """
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
     found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
     written = iter(found)
-    jobs, missing, masks_of = [], [], []
+    jobs, missing, masks_of = list[Job](), list[list[TargetShard]](), list[list[int]]()
+    source, most = None, -(-len(shards) // workers)
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written, False)]
         for item in lacking:
@@ -116,13 +120,20 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
-            jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
-            missing.append(lacking)
-            masks_of.append(shard.masks)
+            own = (root, lacking, refs, digests)
+            before, source = source, refs[0].source.key if isinstance(refs[0], TileRef) else None
+            if source is not None and source == before and len(jobs[-1].arguments) <= most:
+                jobs[-1] = jobs[-1]._replace(arguments=(*jobs[-1].arguments, own))
+                missing[-1] += lacking
+                masks_of[-1] += shard.masks
+            else:
+                jobs.append(Job(what, _write_all, (task.instances, own)))
+                missing.append(lacking)
+                masks_of.append([*shard.masks])
     return jobs, missing, masks_of
 
 
-def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
+def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
     """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
     stats, is_separated = task.stats or (), task.instances.separate != 0
     jobs = []
@@ -133,25 +144,31 @@ def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Se
     return jobs
 
 
+def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
+    """Write several shards, given by the arguments of `_write_shards`; a mask that tiles are cut from is loaded once."""
+    loader = Loader(instances)
+    for arguments in shards:
+        _write_shards(loader, *arguments)
+
+
 def _write_shards(
+    loader: Loader,
     root: AnyPath,
     shards: Sequence[TargetShard],
     refs: Sequence[MaskRef],
     digests: Sequence[bytes] | None,
-    instances: InstanceRule,
 ) -> None:
     """Compute one shard of several targets from the input and write it, unless a worker that then died has done so."""
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
     chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
-    loader = Loader(instances)
     for row, ref in enumerate(refs):
         here = [shard for shard in shards if shard.has(row)]
         if not here:
             continue
         mask, file = loader.load(ref), ref.source if isinstance(ref, TileRef) else ref
-        if digests is not None and not isinstance(file, PackedMask) and mask_digest(mask.complete) != digests[row]:
+        if digests is not None and not isinstance(file, PackedMask) and mask.digest != digests[row]:
             raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
         for shard in here:
             assert shard.target is not None  # noqa: S101 - see `_missing`

@@ -5,6 +5,7 @@ and as many pixels around it; any other once from the complete mask, and then cu
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from segprep.masks.instances import InstanceRule, load_mask
 from segprep.masks.mask import InstanceMask, MaskRef
-from segprep.masks.tiles import TileRef, Window, cut
+from segprep.masks.stats import mask_digest
+from segprep.masks.tiles import TileRef, Window, cut, tile_digest
+from segprep.targets.distance import Distance, Sides
 from segprep.targets.target import Target, channels_of, images_of, pad_of, reach_of
 
 Images = Iterator[tuple[tuple[int, ...], NDArray[Any]]]
@@ -24,6 +27,11 @@ class Loaded:
 
     def __init__(self, key: str, complete: InstanceMask, shown: InstanceMask) -> None:
         self.key, self.complete, self.shown = key, complete, shown
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Fingerprint, as in the statistics of the mask."""
+        return mask_digest(self.complete)
 
     def images(self, target: Target) -> Images:
         """Images of a target by channel; those left out hold nothing but padding."""
@@ -43,6 +51,7 @@ class LoadedSource(Loaded):
 
     def __init__(self, key: str, complete: InstanceMask, shown: InstanceMask) -> None:
         super().__init__(key, complete, shown)
+        self._sides: dict[int, tuple[Distance, Sides]] = {}
         self._kept: dict[int, tuple[Target, list[tuple[tuple[int, ...], NDArray[Any]]]]] = {}
 
     def images(self, target: Target) -> Images:
@@ -50,6 +59,12 @@ class LoadedSource(Loaded):
         if id(target) not in self._kept:
             self._kept[id(target)] = target, list(super().images(target))
         return iter(self._kept[id(target)][1])
+
+    def sides(self, target: Distance) -> Sides:
+        """Facts about the complete mask that decide distances in parts of it, found once."""
+        if id(target) not in self._sides:
+            self._sides[id(target)] = target, target.sides(self.shown)
+        return self._sides[id(target)][1]
 
 
 class LoadedTile(Loaded):
@@ -61,6 +76,11 @@ class LoadedTile(Loaded):
         self._around: dict[Window, InstanceMask] = {}
         super().__init__(ref.key, tile, self._shown(ref.window))
 
+    @cached_property
+    def digest(self) -> bytes:
+        """Fingerprint, as in the statistics of the tile."""
+        return tile_digest(self._source.digest, self._window)
+
     def images(self, target: Target) -> Images:
         """Images of a target by channel, equal to those of the complete mask."""
         reach = reach_of(target)
@@ -68,7 +88,11 @@ class LoadedTile(Loaded):
             images, window = self._source.images(target), self._window
         else:
             outer = self._window.grown(reach, self._source.complete.shape)
-            images, window = images_of(target, self._shown(outer), self.key), self._window.within(outer)
+            window, part = self._window.within(outer), self._shown(outer)
+            if isinstance(target, Distance):
+                images = target.images(part, self._source.sides(target))
+            else:
+                images = images_of(target, part, self.key)
         return ((channel, values[window.part]) for channel, values in images)
 
     def _shown(self, window: Window) -> InstanceMask:
