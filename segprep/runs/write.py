@@ -128,7 +128,7 @@ def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[Target
                 masks_of[-1] += shard.masks
             else:
                 jobs.append(Job(what, _write_all, (task.instances, own)))
-                missing.append(lacking)
+                missing.append([*lacking])
                 masks_of.append([*shard.masks])
     return jobs, missing, masks_of
 
