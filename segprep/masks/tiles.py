@@ -6,8 +6,9 @@ separated before it is cut, and the instance in front of others is the same as i
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,41 @@ class Tiling:
         return fraction_of(f"tile/{key}", self.seed) < self.keep_empty
 
 
+class SlideFacts(NamedTuple):
+    """Facts about a complete slide, which its parts may not show.
+
+    Attributes
+    ----------
+    codes : tuple of int
+        Codes of the classes that have pixels, without the background, in ascending order.
+    has_background : bool
+        True if a pixel is background, or ignored.
+    is_single : bool
+        True if it has exactly one instance.
+    """
+
+    codes: tuple[int, ...] = ()
+    has_background: bool = True
+    is_single: bool = False
+
+
+class Slide(Protocol):
+    """A mask that is too large for the memory, whose file is open; its instances do not overlap."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        ...
+
+    def read(self, window: Window) -> "Cut":
+        """Part of the mask, and the numbers of its instances in the file, in ascending order."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
 @dataclass(frozen=True)
 class TileRef:
     """Tile of a mask.
@@ -132,11 +168,15 @@ class TileRef:
         Part of the mask that is the tile.
     shape : (int, int)
         Height and width of the complete mask in pixels.
+    slide : SlideFacts or None
+        Facts about the complete mask if this is a slide, which is never loaded; the source then has a method ``slide`` that
+        opens it.
     """
 
     source: MaskRef
     window: Window
     shape: tuple[int, int]
+    slide: SlideFacts | None = None
 
     @property
     def key(self) -> str:
@@ -150,12 +190,29 @@ class TileRef:
 
     def load(self) -> InstanceMask:
         """Tile of the mask as it is read, before instances are found or separated."""
+        if self.slide is not None:
+            with closing(open_slide(self.source)) as slide:
+                return slide.read(self.window).mask
         return cut(self.source.load(), self.window).mask
 
 
 def source_keys(refs: Sequence[MaskRef]) -> list[str]:
     """Keys of the masks that tiles were cut from; of other masks their own."""
     return [ref.source.key if isinstance(ref, TileRef) else ref.key for ref in refs]
+
+
+def open_slide(source: MaskRef) -> Slide:
+    """Slide of a ref, open; the caller closes it. InputError if it has become one that is small, or cannot be read so."""
+    slide: Slide | None = slide_of(source)
+    if slide is None:
+        raise InputError(f"{source.key}: changed while the run was reading it; rerun with reread=True")
+    return slide
+
+
+def slide_of(source: MaskRef) -> Slide | None:
+    """Slide of a ref, open; None if its mask is small enough to be loaded, or its format cannot be read in windows."""
+    opened = getattr(source, "slide", None)
+    return None if opened is None else opened()
 
 
 class Cut(NamedTuple):

@@ -105,6 +105,8 @@ def data_subject(
 ) -> Subject:
     """Subject of a data set: all masks are read once, and the chosen ones again for their arrays."""
     chosen, rules = run_rules(settings, targets, None)
+    if rules.tiling.tile is not None:
+        raise OptionError(f"tile={rules.tiling.tile}: a preview of data shows complete masks; preview a store of tiles")
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     path = None if isinstance(source, tuple) else source

@@ -23,6 +23,7 @@ from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_s
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
 from segprep.runs.tiled import in_tiles
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
@@ -30,6 +31,9 @@ from segprep.store.metadata import delete, open_existing, read_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
+
+MANY = 1000
+"""Number of masks for which all workers start: a single mask may have more tiles."""
 
 
 def preprocess(  # noqa: PLR0913 - keywords
@@ -130,15 +134,20 @@ def preprocess(  # noqa: PLR0913 - keywords
             files = None
         name = OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
         found_images = known_images(masks, path, name, image_folder)
+        masks = with_slides(masks, rules.tiling)
+        is_labelled = rules.instances.instances_from == "as-is"
+        rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
         journal_of, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
         with (
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
-            open_executor(workers, len(masks.refs)) as executor,
+            open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor,
         ):
             known, instances = _known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             found = in_tiles(found, rules.tiling)
+            if not is_labelled:
+                require_labels(found.masks.refs, found.stats)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             digest = found.input()

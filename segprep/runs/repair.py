@@ -15,6 +15,7 @@ from segprep.runs.images import known_images, stored_images
 from segprep.runs.plan import KnownImages, Plan, plan
 from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
 from segprep.runs.settings import Data
+from segprep.runs.slides import with_slides
 from segprep.runs.tiled import in_tiles
 from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
@@ -89,7 +90,8 @@ def _rewrite(
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
         tiling = state.info.tiling or Tiling()
-        scanned = require_readable(scan(executor, masks, rule, progress, tiling=tiling), "skip-mask")
+        scanned = scan(executor, with_slides(masks, tiling), rule, progress, tiling=tiling)
+        scanned = require_readable(scanned, "skip-mask")
         scanned = in_tiles(scanned, tiling)
         again = _plan_again(state, source, scanned, masks)
         paths = {finding.path for finding in damage}

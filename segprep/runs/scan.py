@@ -16,7 +16,7 @@ from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
-from segprep.masks.tiles import Tiling, source_keys, tile_stats
+from segprep.masks.tiles import TileRef, Tiling, source_keys, tile_stats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
@@ -25,6 +25,7 @@ from segprep.runs.settings import Data, OnError, Rules
 from segprep.store.layout import Part
 from segprep.store.metadata import read_info
 from segprep.store.schema import ProblemInfo
+from segprep.targets.parts import Loaded, Loader
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Scan(NamedTuple):
         """Statistics of the complete mask that is loaded for each mask, for the memory that this needs."""
         sources = self.sources
         return [
-            mask if sources is None else sources[key]
+            mask if sources is None else sources.get(key, mask)  # tiles of slides are loaded alone
             for key, mask in zip(source_keys(self.masks.refs), self.stats, strict=True)
         ]
 
@@ -233,8 +234,12 @@ def _scan_batch(
 ) -> list[tuple[MaskStats | str, PackedMask | None]]:
     """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""
     results: list[tuple[MaskStats | str, PackedMask | None]] = []
+    loader = Loader(instances, n_classes)
     for ref in refs:
         try:
+            if isinstance(ref, TileRef):
+                results.append((_tile_of_slide(loader.load(ref), n_classes), None))
+                continue
             mask = read_mask(ref, n_classes)
             complete, separated = with_instances(mask, instances, ref.key)
             stats = mask_stats(complete, n_classes, separated)
@@ -246,7 +251,14 @@ def _scan_batch(
         if looks_scattered:
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
         results.append((stats, _kept(ref, complete if complete.planes is mask.planes else mask)))
+    loader.close()
     return results
+
+
+def _tile_of_slide(tile: Loaded, n_classes: int) -> MaskStats:
+    """Statistics of a tile of a slide, which is not loaded as a complete mask."""
+    stats = mask_stats(tile.complete, n_classes, tile.shown)
+    return replace(stats, digest=tile.digest, source_numbers=tile.numbers[1:].tobytes())
 
 
 def _kept(ref: MaskRef, mask: InstanceMask) -> PackedMask | None:

@@ -28,7 +28,7 @@ from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
 from segprep.store.tables import TILE_TABLES
 from segprep.targets.parts import Loader
-from segprep.targets.target import MaskFacts, check
+from segprep.targets.target import MaskFacts, check, reach_of
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 
@@ -266,7 +266,7 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
         return []
     refs: dict[str, MaskRef] = {ref.key: ref for ref in masks.refs}
     if state.info.tiling is not None:
-        refs = {**tile_refs(state, refs)}
+        refs = {**tile_refs(state, masks, state.info.tiling)}
     lost = next((key for key in keys if key not in refs), None)
     if lost is not None:
         raise InputError(
@@ -303,7 +303,9 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
 
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]] | None:
     """Paths of the shards in which the arrays of a mask differ, and how; None if the mask itself has changed."""
-    mask = Loader(rule, len(dataset.info.classes)).load(again.ref)
+    targets = [shard.target for shard in again.shards]
+    reach = max((reach_of(target) or 0 for target in targets if target is not None), default=0)
+    mask = Loader(rule, len(dataset.info.classes), reach=reach).load(again.ref)
     if again.digest is not None and mask.digest != again.digest:
         return None
     differences = (

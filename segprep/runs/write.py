@@ -38,6 +38,7 @@ from segprep.store.shards import (
 )
 from segprep.store.tables import IMAGE
 from segprep.targets.parts import Loader
+from segprep.targets.target import reach_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
@@ -121,7 +122,7 @@ def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[Target
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             own = (root, lacking, refs, digests)
-            before, source = source, refs[0].source.key if isinstance(refs[0], TileRef) else None
+            before, source = source, _loaded_source(refs[0])
             if source is not None and source == before and len(jobs[-1].arguments) <= most:
                 jobs[-1] = jobs[-1]._replace(arguments=(*jobs[-1].arguments, own))
                 missing[-1] += lacking
@@ -131,6 +132,11 @@ def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[Target
                 missing.append([*lacking])
                 masks_of.append([*shard.masks])
     return jobs, missing, masks_of
+
+
+def _loaded_source(ref: MaskRef) -> str | None:
+    """Key of the complete mask that is loaded for a tile; None for other masks, and tiles of slides."""
+    return ref.source.key if isinstance(ref, TileRef) and ref.slide is None else None
 
 
 def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
@@ -146,9 +152,11 @@ def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[li
 
 def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
     """Write several shards, given by the arguments of `_write_shards`; a mask that tiles are cut from is loaded once."""
-    loader = Loader(instances)
+    targets = [shard.target for _, items, *_ in shards for shard in items]
+    loader = Loader(instances, reach=max((reach_of(target) or 0 for target in targets if target), default=0))
     for arguments in shards:
         _write_shards(loader, *arguments)
+    loader.close()
 
 
 def _write_shards(

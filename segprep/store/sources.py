@@ -26,15 +26,15 @@ def joined(tiles: Iterable[ReadTile], names: Sequence[str]) -> dict[str, NDArray
     Where tiles overlap, they are equal. Labels are of the smallest type that holds all numbers, but not of a smaller one
     than those of the tiles.
     """
-    whole: dict[str, NDArray[Any]] = {}
+    complete: dict[str, NDArray[Any]] = {}
     for place, arrays, numbers in tiles:
         for name in names:
             values = arrays[name]
             if name == Labels.name:
                 values = lookup(numbers.astype(np.result_type(values.dtype, np.min_scalar_type(numbers.max()))), values)
-            if name not in whole:
-                whole[name] = padded(values[..., :0, :0], place.shape, pad_value(name, values.dtype))
-            whole[name] = whole[name].astype(np.result_type(whole[name], values), copy=False)
+            if name not in complete:
+                complete[name] = padded(values[..., :0, :0], place.shape, pad_value(name, values.dtype))
+            complete[name] = complete[name].astype(np.result_type(complete[name], values), copy=False)
             height, width = values.shape[-2:]
-            whole[name][..., place.y : place.y + height, place.x : place.x + width] = values
-    return whole
+            complete[name][..., place.y : place.y + height, place.x : place.x + width] = values
+    return complete

@@ -15,6 +15,7 @@ from segprep.kernels.distance import signed_distance
 from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import Counts
+from segprep.masks.tiles import SlideFacts
 from segprep.targets.target import BOUND, Dtype, MaskFacts, check_bits, outside, rounded
 
 DistancePer: TypeAlias = Literal["foreground", "class", "instance"]
@@ -119,6 +120,16 @@ class Distance:
         regions = (_foreground(mask) if code is None else _of_class(mask, code) for code in codes)
         two_sided = [code for code, region in zip(codes, regions, strict=True) if region.min() < region.max()]
         return Sides(tuple(codes), frozenset(two_sided))
+
+    def sides_of_slide(self, slide: SlideFacts) -> Sides:
+        """Result of `sides` for a mask that is too large to be loaded."""
+        if self.distance_per == "instance":
+            return Sides((), frozenset(), bool(slide.codes), int(slide.is_single and not slide.has_background))
+        has_both = bool(slide.codes) and slide.has_background
+        if self.distance_per == "foreground":
+            return Sides((None,), frozenset([None] if has_both else []))
+        several = slide.codes if len(slide.codes) > 1 or slide.has_background else ()
+        return Sides((0, *slide.codes), frozenset([*several, *([0] if has_both else [])]))
 
     def _channels(self, mask: InstanceMask) -> Sequence[int | None]:
         """Class codes of the channels that are not 0 everywhere; None stands for the foreground."""
