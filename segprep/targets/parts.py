@@ -83,7 +83,7 @@ class LoadedTile(Loaded):
     def __init__(self, key: str, window: Window, source: LoadedSource) -> None:
         tile, self._numbers = cut(source.complete, window)
         self._source, self._window = source, window
-        self._around: dict[Window, InstanceMask] = {}
+        self._around = {window: tile} if source.shown is source.complete else dict[Window, InstanceMask]()
         super().__init__(key, tile, self._shown(window))
 
     @property

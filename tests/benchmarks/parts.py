@@ -27,6 +27,7 @@ from benchmarks.measure import (
 from benchmarks.profiles import profiles
 from benchmarks.scale import scale, scheduling
 from benchmarks.sizes import distance_bytes
+from benchmarks.slides import slides
 from benchmarks.tiled import tiles
 from helpers.commands import COMMAND
 
@@ -310,7 +311,7 @@ def _table_iou(truth, prediction):
 
 PARTS = {
     part.__name__: part
-    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling, tiles)
+    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling, tiles, slides)
 }
 PARTS |= {"bytes": distance_bytes, "profile": profiles}
 
