@@ -32,6 +32,7 @@ from segprep.targets import Border, Target, Weights
 from segprep.targets.target import fit
 
 from .spelling import in_options
+from .tiles import tiles_lines
 
 if TYPE_CHECKING:  # they import what draws, which most commands do not need
     from segprep.report.preview import Preview
@@ -80,6 +81,7 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
             f"splits     {splits_text(path, info)}",
             f"images     {images_text(info)}",
+            *tiles_lines(path, info),
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",

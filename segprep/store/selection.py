@@ -16,7 +16,7 @@ from segprep.store.instances import Instances, crops_of
 from segprep.store.schema import BucketInfo, StoreInfo
 from segprep.store.tables import IMAGE, SOURCE_NUMBER, decode_keys, read_table, reading_errors
 
-MOST_PIXELS = 2**40
+MOST_PIXELS = 2**36
 """Pixels of the largest mask that tiles are joined to."""
 NO_FOLD = 255
 """Fold of a mask that is in none."""

@@ -201,6 +201,17 @@ def test_verify_and_repair_know_tiles(slides, tmp_path):
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
 
 
+def test_tiles_are_evaluated_and_drawn_as_masks(slides, tmp_path):
+    store = tmp_path / "out.zarr"
+    segprep.preprocess(slides / "data", store, keep_empty=0, tile_overlap=8, **TILES)
+    result = segprep.evaluate(store, store, workers=ONE)
+    assert result.mean_ap == 1
+    made = segprep.preview(store, tmp_path / "page.html", images=slides / "data", workers=ONE)
+    assert made.masks == segprep.describe(store).masks
+    with pytest.raises(OptionError, match=r"tile=\(64, 80\): a preview of data shows complete masks"):
+        segprep.preview(slides / "data", tmp_path / "data.html", tile=(64, 80), workers=ONE)
+
+
 def test_a_change_of_a_mask_changes_all_its_tiles(slides, tmp_path):
     shutil.copytree(slides / "data", tmp_path / "data")
     segprep.preprocess(tmp_path / "data", tmp_path / "out.zarr", **TILES)
