@@ -151,3 +151,41 @@ def test_refuses_a_large_mask_that_cannot_be_read_in_tiles(tmp_path):
     file = as_tiff(tmp_path / "slide", labels_of_blocks(), rowsperstrip=210)
     with pytest.raises(InputError, match="210 x 260 pixels are more than max_pixels=20000; raise the limit"):
         segprep.preprocess(file, tmp_path / "out.zarr", tile=64, **OPTIONS, **LIMIT)
+
+
+def test_names_a_slide_that_is_damaged(tmp_path):
+    file = as_tiff(tmp_path / "slide", labels_of_blocks(), tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(file) as tiff:
+        offset, size = tiff.pages[0].dataoffsets[7], tiff.pages[0].databytecounts[7]
+    data = bytearray(file.read_bytes())
+    data[offset : offset + size] = b"\xff" * size
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=r"slide\.tif: cannot be read as TIFF"):
+        segprep.preprocess(file, tmp_path / "out.zarr", tile=64, **OPTIONS, **LIMIT)
+
+
+def test_names_a_slide_with_negative_values(tmp_path):
+    labels = labels_of_blocks(np.int32)
+    labels[100, 100] = -4
+    for file in (as_tiff(tmp_path / "slide", labels, tile=(64, 64)), as_npy(tmp_path / "slide", labels)):
+        with pytest.raises(InputError, match="the value -4; labels are not negative"):
+            segprep.preprocess(file, tmp_path / "out.zarr", tile=64, **OPTIONS, **LIMIT)
+
+
+def test_reads_level_0_of_a_pyramid(tmp_path):
+    labels, file = labels_of_blocks(), tmp_path / "slide.ome.tif"
+    with tifffile.TiffWriter(file) as tiff:
+        tiff.write(labels, tile=(64, 64), subifds=1, metadata={"axes": "YX"})
+        tiff.write(labels[::2, ::2], tile=(64, 64), subfiletype=1)
+    segprep.preprocess(file, tmp_path / "out.zarr", tile=64, **OPTIONS, **LIMIT)
+    assert (segprep.open(tmp_path / "out.zarr").source("slide.ome.tif", ["labels"])["labels"] == labels).all()
+
+
+def test_ignored_values_are_ignored_in_every_tile(tmp_path):
+    labels = labels_of_blocks()
+    labels[50:120, 60:130] = 255
+    file = as_tiff(tmp_path / "slide", labels, tile=(64, 64))
+    options = {**OPTIONS, "tile": 50, "ignore": 255, "background": 3}
+    segprep.preprocess(file, tmp_path / "loaded.zarr", **options)
+    segprep.preprocess(file, tmp_path / "out.zarr", **options, **LIMIT)
+    np.testing.assert_equal(arrays_in(tmp_path / "out.zarr"), arrays_in(tmp_path / "loaded.zarr"))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from segprep.masks import instances
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import MaskStats, class_counts
 from segprep.masks.tiles import TileRef, Tiling, Window, source_keys
+from segprep.runs.entries import decode_entries, encode_entries
 from segprep.runs.plan import split_masks
 from segprep.store import layout
 from segprep.store.tables import read_table
@@ -185,6 +187,20 @@ def test_a_mask_is_loaded_once_for_all_its_tiles_by_a_single_worker(slides, tmp_
     segprep.preprocess(slides / "data", tmp_path / "out.zarr", **TILES)
     assert len(list((tmp_path / "out.zarr" / "64x80" / "labels" / "c").iterdir())) == 9
     assert loaded == [f"masks/slide{index}.tif" for index in range(3)]
+
+
+def test_the_journal_of_a_scan_keeps_the_statistics_of_tiles():
+    tile = MaskStats((8, 8), 2, class_counts(np.array([1, 1])), b"", (), 0, 0, False, (), b"1" * 16)
+    complete = replace(tile, shape=(8, 16), tiles=(replace(tile, ignored=3), replace(tile, hidden=4)))
+    ((key, found, _),) = decode_entries(encode_entries({"a": (complete, None)}), 2)
+    assert key == "a"
+    assert [(each.shape, each.ignored, each.hidden) for each in (found, *found.tiles)] == [
+        ((8, 16), 0, 0),
+        ((8, 8), 3, 0),
+        ((8, 8), 0, 4),
+    ]
+    damaged = replace(complete, tiles=(replace(tile, source_numbers=b"1234"),))
+    assert list(decode_entries(encode_entries({"a": (damaged, None)}), 2)) == []
 
 
 def test_verify_and_repair_know_tiles(slides, tmp_path):
