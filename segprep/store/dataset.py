@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from segprep.arrays import CountArray, FloatArray
 from segprep.errors import OptionError
 from segprep.masks.mask import InstanceMask
+from segprep.masks.tiles import Window as TileWindow
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 from segprep.store.chunks import ChunkReader, Window, checked_window, open_chunks
@@ -245,7 +246,7 @@ class Dataset:
         InputError
             If the file is missing or damaged, or has another size than the mask.
         """
-        from segprep.readers import image_pixels  # noqa: PLC0415 - half a dozen decoders
+        from segprep.readers import image_pixels, image_window  # noqa: PLC0415 - half a dozen decoders
 
         index = self._position(index)
         _, _, (height, width) = self._tables.place(mask := int(self.rows[index]))
@@ -255,8 +256,10 @@ class Dataset:
             pixels = image_pixels(self.image_path(index), (height, width), key)
             return pixels if window is None else pixels[y : y + tall, x : x + wide].copy()
         file = self.image_path(index)
-        pixels = last_or_new(self._last_image, file, lambda: image_pixels(file, tile.shape, key))
-        return pixels[tile.y + y : tile.y + y + tall, tile.x + x : tile.x + x + wide].copy()
+        part = TileWindow(tile.y + y, tile.x + x, tall, wide)
+        if (found := image_window(file, tile.shape, part, key)) is not None:
+            return found
+        return last_or_new(self._last_image, file, lambda: image_pixels(file, tile.shape, key))[part.part].copy()
 
     @cached_property
     def _last_image(self) -> dict[AnyPath, NDArray[Any]]:

@@ -50,7 +50,10 @@ def slides(tmp_path_factory):
         labels[:70, :90] = 0  # an empty tile
         tifffile.imwrite(folder / "data" / "masks" / f"slide{index}.tif", labels)
         pixels = (labels * 7 % 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / "data" / "images" / f"slide{index}.png")
+        if index == 2:  # of which parts are decoded
+            tifffile.imwrite(folder / "data" / "images" / f"slide{index}.tif", pixels, tile=(64, 64))
+        else:
+            Image.fromarray(pixels).save(folder / "data" / "images" / f"slide{index}.png")
     segprep.preprocess(folder / "data", folder / "whole.zarr", targets=TARGETS, workers=ONE)
     return folder
 
