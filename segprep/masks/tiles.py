@@ -236,7 +236,7 @@ def cut(mask: InstanceMask, window: Window, first: Sequence[int] | CountArray = 
     >>> mask = InstanceMask(np.array([[[1, 1, 0, 3, 2]]], np.int32), np.array([0, 5, 6, 7], np.int32))
     >>> part, numbers = cut(mask, Window(0, 2, 1, 3))
     >>> part.planes, part.classes, numbers
-    (array([[[0, 1, 2]]], dtype=int32), array([0, 7, 6], dtype=int32), array([0, 3, 2]))
+    (array([[[0, 2, 1]]], dtype=int32), array([0, 6, 7], dtype=int32), array([0, 2, 3]))
     """
     planes = mask.planes[:, *window.part]
     occurs = np.zeros(len(mask.classes), np.bool_)
