@@ -11,6 +11,7 @@ from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules
 
 from . import options
+from .documents import as_document
 from .output import print_result
 from .spelling import in_options
 
@@ -26,10 +27,10 @@ def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:
 
     All masks are read. The exit code is 1 if there are problems.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import problems  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
         report = segprep.check(data, workers=options.workers(chosen), progress=progress, **chosen)
-    print_result(render.as_json(report) if as_json else in_options(render.report_text(report)))
+    print_result(as_document("check", report) if as_json else in_options(problems.report_text(report)))
     return int(bool(report.problems))

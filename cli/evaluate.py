@@ -10,7 +10,8 @@ from segprep.masks.splits import SPLITS
 from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import print_message, print_result
+from .documents import as_document
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -22,11 +23,19 @@ from .output import print_message, print_result
     "IoU above which instances match, for precision, recall, F1 and AP.",
     default=0.5,
     show_default=True,
+    metavar="SHARE",
 )
 @options.option("--tolerance", "Scores", "Tolerance of the boundary F, in pixels.", default=2.0, show_default=True)
 @options.option("--per-class", "Scores", "Match only instances of one class, and score every class.", is_flag=True)
-@options.option("--split", "Input", "Compare only the masks of this split of TRUTH.", type=click.Choice(SPLITS))
-@options.option("--min-score", "Input", "Leave out COCO results with a lower score.", default=0.0, show_default=True)
+@options.choice("--split", "Input", "Compare only the masks of this split of TRUTH.", SPLITS)
+@options.option(
+    "--min-score",
+    "Input",
+    "Leave out COCO results with a lower score.",
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+)
 @options.option(
     "--annotations",
     "Input",
@@ -36,7 +45,7 @@ from .output import print_message, print_result
 )
 @options.option(
     "--per-image",
-    "Options",
+    "Output",
     "Write the scores of each image to a CSV file.",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -51,7 +60,7 @@ def evaluate(
     Each is a store or a data set; PREDICTIONS may also be a list of COCO results. Images pair by their names; one without a
     prediction counts as an image in which nothing was found.
     """
-    from . import render, scores  # noqa: PLC0415 - half a second, not for --help
+    from . import contents, render, scores  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     if per_image is not None:
@@ -60,6 +69,6 @@ def evaluate(
         found = segprep.evaluate(predictions, truth, workers=options.workers(chosen), progress=progress, **chosen)
     if per_image is not None:
         scores.write_rows(per_image, found)
-    for line in scores.warnings(found):
-        print_message(f"warning: {line}")
-    print_result(scores.scores_json(found) if as_json else scores.scores_text(found))
+    print_result(as_document("evaluate", contents.scores(found)) if as_json else scores.scores_text(found))
+    for warned in scores.warnings(found):
+        print_warning(*warned)

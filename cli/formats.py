@@ -4,6 +4,7 @@ import click
 from click.formatting import HelpFormatter
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 
@@ -16,9 +17,9 @@ def formats(as_json: bool = False) -> None:
     """
     from segprep.readers import READERS  # noqa: PLC0415 - half a second
 
-    from . import render  # noqa: PLC0415
+    from .contents import Formats  # noqa: PLC0415
 
     layouts = {reader.name: reader.layout for reader in READERS.values()}
     formatter = HelpFormatter(width=100)
     formatter.write_dl(list(layouts.items()))
-    print_result(render.as_json(layouts) if as_json else formatter.getvalue().rstrip())
+    print_result(as_document("formats", Formats(layouts)) if as_json else formatter.getvalue().rstrip())

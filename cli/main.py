@@ -12,13 +12,20 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from .failures import Failure
+
+from .console import console
 
 ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """Words for the signals that end a command; the exit code is 128 plus the number of the signal."""
-DEBUG = "; --debug shows where"
+NO_STATUS = frozenset({"-h", "--help", "--version", "-q", "--quiet"})
+"""Words of a command line that is answered at once, or without a status."""
 AGAIN_SECONDS = 0.05
 """Delay after which a lost signal is sent again: longer than the destruction of an object takes."""
 _received: list[int] = []
@@ -35,8 +42,22 @@ class Terminated(KeyboardInterrupt):
 
 def run() -> None:
     """Run the command line and end the process."""
-    hook = sys.unraisablehook
     _open_streams()
+    console.begin()
+    if len(sys.argv) > 1 and NO_STATUS.isdisjoint(sys.argv) and "_SEGPREP_COMPLETE" not in os.environ:
+        console.show("starting")
+    try:
+        _run()
+    finally:
+        console.clear()
+        from . import log  # noqa: PLC0415 - see the module
+
+        log.stop()
+
+
+def _run() -> None:
+    """Run the command line with handlers of signals, and end the process."""
+    hook = sys.unraisablehook
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy would start a thread per core, which get no work
     try:
         _install_handlers(_end)
@@ -66,51 +87,39 @@ def _status() -> int:
     """Exit code of the command, after running it; warnings of segprep are shown in one line, others as before."""
     from segprep.errors import SegprepWarning  # noqa: PLC0415 - see the module
 
+    from . import log  # noqa: PLC0415
     from .commands import main  # noqa: PLC0415
-    from .output import print_message  # noqa: PLC0415
+    from .output import begin, print_step, print_warning  # noqa: PLC0415
     from .spelling import in_options  # noqa: PLC0415
 
+    begin()
     show_others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, SegprepWarning):
-            print_message(f"warning: {in_options(str(message))}")
+            print_warning(in_options(str(message)))
         else:
             show_others(message, category, *where, **more)
 
     warnings.showwarning = show
+    log.start(print_step)
     status = main.main(prog_name="segprep", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
 
 def _explain(error: BaseException) -> NoReturn:
-    """Print an error in one line, and exit."""
+    """Print an error in one line, and as a document if the command was to print JSON, and exit."""
     import click  # noqa: PLC0415 - see the module
 
-    from segprep.errors import IS_A_BUG, JobError, SegprepError, StorageError  # noqa: PLC0415
+    from .failures import failure_of, interruption  # noqa: PLC0415
 
-    from .output import print_message  # noqa: PLC0415
-    from .spelling import in_options  # noqa: PLC0415
-
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        number = error.number if isinstance(error, Terminated) else signal.SIGINT
-        _fail(f"{ENDINGS[signal.Signals(number)]}; run the same command again to resume", 128 + number)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         sys.exit(error.exit_code)
-    if isinstance(error, click.ClickException):
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "segprep"
-        message = error.format_message()
-        end = "" if message.endswith((".", "?")) else "."
-        _fail(f"{message}{end} See '{path} --help'.", error.exit_code)
-    if isinstance(error, SegprepError):
-        *others, last = map(str, error.args or (type(error).__name__,))
-        for line in others:
-            print_message(in_options(line))
-        _fail(in_options(last) + DEBUG * isinstance(error, JobError), error.exit_code)
-    if isinstance(error, MemoryError):
-        _fail(f"there is not enough memory{DEBUG}", StorageError.exit_code)
-    _fail(f"{type(error).__name__}: {error}: {IS_A_BUG}{DEBUG}", JobError.exit_code)
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        number = error.number if isinstance(error, Terminated) else signal.SIGINT
+        _fail(interruption(error, number, ENDINGS[signal.Signals(number)]))
+    _fail(failure_of(error))
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - how a handler is called
@@ -140,13 +149,23 @@ def _install_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(number, handler)
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    """Print a message and exit; with --debug, print the traceback before."""
-    from .output import print_details, print_message  # noqa: PLC0415 - see the module
+def _fail(failure: "Failure") -> NoReturn:
+    """Print an error and exit; with --debug, print the traceback before."""
+    from segprep.errors import StorageError  # noqa: PLC0415 - see the module
 
-    if "--debug" in sys.argv:
+    from . import log  # noqa: PLC0415
+    from .documents import as_document  # noqa: PLC0415
+    from .output import print_details, print_message, print_result, shows_tracebacks, wants_document  # noqa: PLC0415
+
+    log.traceback()
+    if "--debug" in sys.argv or shows_tracebacks():
         import traceback  # noqa: PLC0415
 
         print_details(traceback.format_exc().splitlines())
-    print_message(" ".join(message.split()))
-    sys.exit(status)
+    for line in failure.lines:
+        print_message(line)
+    log.info(f"exit code {failure.exit_code}")
+    if wants_document():
+        with suppress(StorageError):  # the exit code says it
+            print_result(as_document("error", failure))
+    sys.exit(failure.exit_code)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 import segprep
 from segprep.masks.instances import InstanceRule
@@ -15,14 +14,16 @@ from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
 from . import options
-from .output import print_result
+from .documents import as_document
+from .output import print_advice, print_result
+from .values import completed_names
 
 
 @click.command(cls=options.Command)
 @options.data
 @options.option(
     "--output",
-    "Report",
+    "Output",
     "File to write: .html, or .png for one mask. An earlier report is replaced, any other file is not.",
     short="-o",
     metavar="FILE",
@@ -30,9 +31,9 @@ from .output import print_result
     default="preview.html",
     show_default=True,
 )
-@options.option("--key", "Report", "Show only the mask of this name.", metavar="NAME")
-@options.option("--count", "Report", "Number of masks to show.", default=12, show_default=True)
-@options.option("--choice-seed", "Report", "Random seed of the choice of masks.", default=0, show_default=True)
+@options.option("--key", "Output", "Show only the mask of this name.", metavar="NAME")
+@options.option("--count", "Output", "Number of masks to show.", default=12, show_default=True)
+@options.option("--choice-seed", "Output", "Random seed of the choice of masks.", default=0, show_default=True)
 @options.option(
     "--images",
     "Input",
@@ -45,8 +46,9 @@ from .output import print_result
     "Targets",
     f"Arrays of a data set to show besides labels and classes: {', '.join(target_kinds())}.  [default: weights,distance]",
     metavar="NAME,...",
+    shell_complete=completed_names([*target_kinds()]),
 )
-@options.option("--preset", "Targets", "As in segprep weights.", type=click.Choice(list(PRESETS)))
+@options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
 @options.settings("Input", Rules, ReadOptions, without=("canvas", "on_error"))
@@ -64,6 +66,7 @@ def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = 
     with ProgressBar() as progress:
         made = segprep.preview(data, output, workers=options.workers(chosen), progress=progress, **chosen)
     if as_json:
-        print_result(render.as_json(msgspec.to_builtins(made, enc_hook=str)))
+        print_result(as_document("preview", made))
     else:
         print_result(render.preview_text(made))
+        print_advice(f"look: open {made.output.absolute().as_uri()} in a browser", prefix="")

@@ -1,7 +1,5 @@
-"""Stores and reports as text, and as JSON."""
+"""Stores and reports as text."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,20 +16,14 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import Finding
-from segprep.runs.check import CheckReport
-from segprep.runs.findings import touching_notice
-from segprep.runs.foreground import notice
-from segprep.runs.plan import doubts
-from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import setting_names
 from segprep.runs.verify import VerifyReport
 from segprep.store.metadata import bytes_on_disk
-from segprep.store.schema import ProblemInfo, StoreInfo, TargetInfo, stored_target, target_types, train_counts
+from segprep.store.schema import StoreInfo, TargetInfo, stored_target, target_types, train_counts
 from segprep.store.tables import read_table
-from segprep.targets import Border, Target, Weights
+from segprep.targets import Target
 from segprep.targets.target import fit
 
-from .spelling import in_options
 from .tiles import tiles_lines
 
 if TYPE_CHECKING:  # they import what draws, which most commands do not need
@@ -44,13 +36,6 @@ LARGE = 1000
 """Class weight above which there is a warning."""
 NAME_WIDTH = 24
 """Width of the column of class names."""
-_NOT_ASCII = re.compile(r"[^\n -~]")
-
-
-def as_json(struct: Any) -> str:
-    """Structure as indented JSON, in which the characters are escaped that terminals could obey."""
-    text = msgspec.json.format(msgspec.json.encode(struct)).decode()
-    return _NOT_ASCII.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
 
 
 def _joined(lines: Iterable[str]) -> str:
@@ -58,26 +43,19 @@ def _joined(lines: Iterable[str]) -> str:
     return "\n".join(map(escape_controls, lines))
 
 
-def store_json(path: AnyPath, info: StoreInfo) -> str:
-    """Contents of a store and its size in bytes."""
-    return as_json({"store": str(path), "bytes": bytes_on_disk(path), **msgspec.to_builtins(info)})
-
-
-def one_line(path: AnyPath, info: StoreInfo, *, has_written: bool = True) -> str:
-    """Summary of a store after a run."""
+def contents(path: AnyPath, info: StoreInfo, notes: Iterable[str] = ()) -> str:
+    """Masks of a store, with notes about them, its targets and its size."""
     targets = ", ".join(target.name for target in info.targets)
-    counts = f"{counted(info.masks, 'mask')}, {counted(info.instances, 'instance')}"
-    contents = f"{counts}, {targets}, {_megabytes(bytes_on_disk(path))}"
-    if info.status == "complete" and not has_written:
-        return f"{path} is up to date: nothing to do ({contents})"
-    return f"{path}: {info.status}: {contents}"
+    about = ", ".join(notes)
+    masks = counted(info.masks, "mask") + f" ({about})" * bool(about)
+    return f"{masks}, {counted(info.instances, 'instance')}; {targets}; {megabytes(bytes_on_disk(path))}"
 
 
-def store_text(path: AnyPath, info: StoreInfo) -> str:
-    """Contents of a store."""
+def store_text(path: AnyPath, info: StoreInfo, warnings: Iterable[str] = ()) -> str:
+    """Contents of a store, and lines of warnings."""
     return _joined(
         [
-            one_line(path, info),
+            f"{path}: {info.status}: {contents(path, info)}",
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
             f"splits     {splits_text(path, info)}",
             f"images     {images_text(info)}",
@@ -97,44 +75,9 @@ def store_text(path: AnyPath, info: StoreInfo) -> str:
                 f"{entry.code:>4}  {cell(entry.name)}{entry.all.instances:>12,}{entry.all.pixels:>16,}"
                 for entry in info.classes
             ),
-            *(f"warning: {in_options(line)}" for line in (*warnings(info), *doubts(info), *split_warnings(path, info))),
+            *warnings,
         ]
     )
-
-
-def warnings(info: StoreInfo) -> Iterator[str]:
-    """A notice of foreground masks, and one line for each kind of problem and each doubt about class weights."""
-    if line := notice(info):
-        yield line
-    yield from problem_lines(info.problems)
-    if info.instances == 0:
-        yield "there is no instance in any mask"
-    for target in info.targets:
-        if target.parameters.get("vector") and target.parameters["class_weights"] != "none":
-            yield from class_warnings(info, target.parameters["vector"], is_doubted=any(doubts(info)))
-
-
-def advice(info: StoreInfo) -> Iterator[str]:
-    """One line if a complete store has instances that touch, and a preset would separate them."""
-    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
-    if info.status == "complete" and has_border and info.touching_pairs and info.instance_rule.separate == 0:
-        yield touching_notice(info.touching_pairs)
-
-
-def problem_lines(problems: Sequence[ProblemInfo]) -> Iterator[str]:
-    """One line for each kind of problem."""
-    for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in problems):
-        alike = [problem for problem in problems if (problem.kind, problem.left_out) == (kind, left_out)]
-        wheres = some((_problem(problem.key, problem.where) for problem in alike), most=NAMED)
-        if kind == LEFT_OUT:
-            yield f"{counted(len(alike), 'mask')} left out: {wheres}"
-        else:
-            yield f"{kind}: {f'{len(alike):,} left out: ' if left_out else ''}{wheres}"
-
-
-def _problem(key: str, where: str) -> str:
-    """Place of a problem; a message that begins with the file of the mask needs no key."""
-    return where if f"/{key}/" in f"/{where.partition(': ')[0]}/" else f"{key}: {where}"
 
 
 def write_problems(path: Path, info: StoreInfo) -> None:
@@ -162,52 +105,21 @@ def written(path: Path, name: str) -> Iterator[None]:
         raise StorageError(f"{name}={str(path)!r}: cannot be written: {error.strerror}") from error
 
 
-def report_text(report: CheckReport) -> str:
-    """Contents of a data set, and every problem, by kind."""
-    classes = [f"{escape_controls(entry.name)} ({entry.instances:,})" for entry in report.classes if entry.instances]
-    lines = [
-        f"{report.source}: {report.format}: {counted(report.masks, 'mask')}, {counted(report.instances, 'instance')}, "
-        f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
-        f"sizes    {some([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
-        f"classes  {some(classes) or 'no instance of any class'}",
-    ]
-    lines += report.notices
-    for kind, count in report.kinds.items():
-        lines.append(f"{kind}: {count}")
-        lines += [f"    {problem.key}: {problem.where}" for problem in report.problems if problem.kind == kind]
-    if not report.problems:
-        return _joined([*lines, "no problems found"])
-    masks = len({problem.key for problem in report.problems})
-    return _joined([*lines, f"{counted(len(report.problems), 'problem')} in {counted(masks, 'mask')}"])
-
-
 def preview_text(made: "Preview") -> str:
     """File of a report, and what it shows."""
     return _joined(
-        [f"{made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}, {_megabytes(made.bytes)}"]
+        [f"wrote {made.output}: shows {len(made.shown)} of {counted(made.masks, 'mask')}; {megabytes(made.bytes)}"]
     )
 
 
 def demo_text(info: "DemoInfo") -> str:
-    """Contents of a demo data set, its mistakes, and the commands to run next."""
+    """Contents of a demo data set, and its mistakes."""
     classes = ", ".join(f"{count:,} {name}" for name, count in info.classes.items())
     cells = f"{counted(info.instances, 'cell')} ({classes}), {counted(info.touching_pairs, 'pair')} of them touch"
     lines = [f"{info.folder}: {info.layout}: {counted(info.images, 'image')}, {cells}"]
     if info.problems:
         lines.append(f"{counted(len(info.problems), 'mistake')}, each with the problem that segprep check reports:")
         lines += [f"    {problem.kind}: {problem.key}: {problem.where}" for problem in info.problems]
-    folder = Path(info.folder)
-    data = info.folder if folder.name not in {"", ".."} else str(folder.resolve())  # the store is to lie beside it
-    options = "--preset crowded"
-    if any(problem.left_out for problem in info.problems):
-        options += " --on-error skip-mask"
-    elif info.layout == "masks":
-        options += " --instances-from watershed"
-    lines += [
-        f"next: segprep check {quote(data)}",
-        f"      segprep weights {quote(data)} {quote(f'{data}.zarr')} {options}",
-        f"      segprep preview {quote(f'{data}.zarr')} -o {quote(f'{data}.html')}",
-    ]
     return _joined(lines)
 
 
@@ -218,13 +130,13 @@ def findings_text(report: VerifyReport) -> str:
     if report.findings:
         end = (
             f"damaged: {counted(len(report.findings), 'problem')}. "
-            f"Repair it with: segprep verify {report.store} --repair DATA"
+            f"Repair it with: segprep verify {quote(report.store)} --repair DATA"
         )
     else:
         again = f", {counted(report.compared, 'mask')} computed again" if report.compared else ""
         end = (
             f"undamaged: {counted(report.shards, 'shard')}, {counted(report.objects, 'object')}, "
-            f"{_megabytes(report.bytes)}{again}"
+            f"{megabytes(report.bytes)}{again}"
         )
     return _joined([*lines, f"{report.store}: {end}"])
 
@@ -256,7 +168,7 @@ def class_warnings(
 ) -> Iterator[str]:
     """One line for the classes without a pixel in train, and one for those whose weight would drown the others.
 
-    The second is left out where `doubts` names the largest weight.
+    The second is left out where `segprep.runs.plan.doubts` names the largest weight.
     """
     weights = [(escape_controls(entry.name), weight, entry) for entry, weight in zip(info.classes, vector, strict=True)]
     absent = [f"{name} ({weight:g})" for name, weight, entry in weights if entry.code and not entry.train.pixels]
@@ -321,12 +233,6 @@ def vector_text(info: StoreInfo, vector: Sequence[float]) -> str:
     return _joined([f"[{', '.join(f'{weight:.6g}' for weight in vector)}]", *lines])
 
 
-def vector_json(info: StoreInfo, formula: str, vector: Sequence[float]) -> str:
-    """Vector by code, and weights by name."""
-    names = {entry.name: weight for entry, weight in zip(info.classes, vector, strict=True)}
-    return as_json({"formula": formula, "vector": list(vector), "weights": names})
-
-
 def _target_line(target: TargetInfo) -> str:
     """Name and options of a target; the parameters of one that is not part of segprep are no options."""
     if (kind := target_types().get(target.name)) is not None:
@@ -373,5 +279,6 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Size in megabytes."""
     return f"{size / 1e6:,.1f} MB"

@@ -1,4 +1,4 @@
-"""Scores of predictions as text, as JSON, and as CSV."""
+"""Scores of predictions as text, and as CSV."""
 
 import csv
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from segprep.runs.evaluate import Evaluation
 from segprep.training.evaluation import ImageScore
 
 from . import render
+from .problems import Warned, problem_warnings
 
 NAMED = 3
 """Items that a warning names."""
@@ -37,13 +38,6 @@ def scores_text(found: Evaluation) -> str:
     return "\n".join(map(escape_controls, lines))
 
 
-def scores_json(found: Evaluation) -> str:
-    """Scores of a data set without those of its images."""
-    fields = msgspec.to_builtins(found)
-    del fields["rows"]
-    return render.as_json({"predictions": found.predictions, "truth": found.truth} | fields)
-
-
 def write_rows(path: Path, found: Evaluation) -> None:
     """Write a line of CSV for each image, after one with the names of the columns."""
     with render.written(path, "per_image"), path.open("w", newline="", encoding="utf-8") as file:
@@ -52,9 +46,10 @@ def write_rows(path: Path, found: Evaluation) -> None:
         writer.writerows(msgspec.structs.astuple(row) for row in found.rows)
 
 
-def warnings(found: Evaluation) -> Iterator[str]:
-    """One line for the images without a prediction, and one for each kind of problem."""
+def warnings(found: Evaluation) -> Iterator[Warned]:
+    """A warning for the images without a prediction, and one for each kind of problem."""
     if found.missing:
         names = some(found.missing, most=NAMED)
-        yield f"{render.counted(len(found.missing), 'image')} without a prediction, in which nothing was found: {names}"
-    yield from render.problem_lines(found.problems)
+        images = render.counted(len(found.missing), "image")
+        yield Warned(f"{images} without a prediction, in which nothing was found: {names}")
+    yield from problem_warnings(found.problems, "--json has all")

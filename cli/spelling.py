@@ -21,6 +21,11 @@ _NAME = re.compile(r"^(?P<initial>[a-z]\w*)(?=: )|(?<![^\s(])(?P<name>[a-z]+(?:_
 """A parameter without its value: at the beginning of a message, or elsewhere one that no English word can be."""
 
 
+def long_name(option: click.Parameter) -> str:
+    """First name of an option that begins with two hyphens, such as ``--workers`` of ``-j, --workers``."""
+    return next((name for name in option.opts if name.startswith("--")), option.opts[0])
+
+
 def as_options(message: str, options: Iterable[click.Parameter], given: Iterable[str] = ()) -> str:
     """Message whose parameters are spelled as the options of a command.
 
@@ -37,6 +42,7 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
     '--sigma 5 instead of no --sigma'
     """
     known = {option.name: option for option in options if isinstance(option, click.Option)}
+    names = {option: long_name(option) for option in known.values()}
     words = set(given)
 
     def spelled(match: re.Match[str]) -> str:
@@ -44,9 +50,9 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
         if option is None or match[0] in words or (value == "True" and not option.is_flag):
             return match[0]
         if value in ("False", "None"):
-            return f"no {option.opts[0]}"
+            return f"no {names[option]}"
         if option.is_flag:
-            return option.opts[0] if value == "True" else match[0]
+            return names[option] if value == "True" else match[0]
         if value[0] == "(":
             separator = next((mark for mark in "/,x" if mark in (option.metavar or "")), ",")
             value = separator.join(part.strip().removesuffix(".0") for part in value[1:-1].split(","))
@@ -54,11 +60,11 @@ def as_options(message: str, options: Iterable[click.Parameter], given: Iterable
             value = quote(literal_eval(value))
         else:
             value = value.removesuffix(".0")
-        return f"{option.opts[0]} {value}"
+        return f"{names[option]} {value}"
 
     def named(match: re.Match[str]) -> str:
         option = known.get(match["initial"] or match["name"])
-        return match[0] if option is None or match[0] in words else option.opts[0]
+        return match[0] if option is None or match[0] in words else names[option]
 
     return _NAME.sub(named, _PARAMETER.sub(spelled, message))
 

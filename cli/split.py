@@ -9,7 +9,8 @@ from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
 from . import options
-from .output import print_message, print_result
+from .documents import as_document
+from .output import print_result, print_warning
 
 
 @click.command(cls=options.Command)
@@ -26,11 +27,17 @@ def split(store: AnyPath, as_json: bool = False, **chosen: Any) -> None:
 
     Weights stay as they were fitted to the former train split, unless --refit writes them again.
     """
-    from . import render  # noqa: PLC0415 - half a second, not for --help
+    from . import contents, last_lines, render  # noqa: PLC0415 - half a second, not for --help
     from .progress import ProgressBar  # noqa: PLC0415
 
     with ProgressBar() as progress:
         info = segprep.resplit(store, workers=options.workers(chosen), progress=progress, **chosen)
+    print_result(
+        as_document("split", contents.store_contents(store, info))
+        if as_json
+        else f"{store}: {render.splits_text(store, info)}"
+    )
     for line in (*render.stale(store, info), *render.split_warnings(store, info)):
-        print_message(f"warning: {line}")
-    print_result(render.store_json(store, info) if as_json else f"{store}: {render.splits_text(store, info)}")
+        print_warning(line)
+    if not as_json:
+        last_lines.print_splits(store)

@@ -9,6 +9,7 @@ from segprep.errors import IntegrityError
 from segprep.paths.anypath import AnyPath
 
 from . import options
+from .documents import as_document
 from .output import print_result
 
 
@@ -26,7 +27,7 @@ from .output import print_result
 @options.option("--seed", "Checks", "Random seed of the choice that --against makes.", default=0, show_default=True)
 @options.option(
     "--repair",
-    "Repair",
+    "Checks",
     "Verify as with --deep, and replace damaged files by those computed from DATA, which made the store.",
     metavar="DATA",
     type=options.PathType(),
@@ -52,5 +53,5 @@ def verify(store: AnyPath, as_json: bool = False, repair: AnyPath | None = None,
             report = segprep.repair(store, repair, workers=workers, progress=progress)
         else:
             report = segprep.verify(store, workers=workers, progress=progress, **chosen)
-    print_result(render.as_json(report) if as_json else render.findings_text(report))
+    print_result(as_document("verify", report) if as_json else render.findings_text(report))
     return IntegrityError.exit_code if report.findings else 0

@@ -1,11 +1,13 @@
 """`segprep weights`: the main command."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 import segprep
+from segprep.errors import OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
@@ -16,8 +18,10 @@ from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
 from . import options
-from .output import print_message, print_result
+from .documents import as_document
+from .output import print_advice, print_result, print_warning
 from .spelling import in_options
+from .values import completed_names
 
 
 @click.command(
@@ -28,8 +32,10 @@ from .spelling import in_options
     one, or a store of the same masks, to which targets are added. Any Zarr v3 reader opens it.
 
     \b
-    weights = class weight + w0 exp(-(d1 + d2)^2 / (2 sigma^2))
-    d1, d2: distances to the nearest two instances     (Ronneberger et al. 2015, eq. 2)
+    weights = class weight +
+      w0 exp(-(d1 + d2)^2 / (2 sigma^2))
+
+    d1, d2: distances to the nearest two instances (Ronneberger et al. 2015, eq. 2).
     """,
 )
 @options.data
@@ -39,15 +45,16 @@ from .spelling import in_options
     "Targets",
     f"Arrays to write besides labels and classes: {', '.join(target_kinds())}.",
     metavar="NAME,...",
+    shell_complete=completed_names([*target_kinds()]),
     default="weights,distance",
     show_default=True,
 )
-@options.option(
+@options.choice(
     "--preset",
     "Targets",
     "Parameters of the weights and the separation, for the options that are not given: as published, or for instances that "
     "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
-    type=click.Choice(list(PRESETS)),
+    list(PRESETS),
 )
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
@@ -57,7 +64,7 @@ from .spelling import in_options
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
     "--problems",
-    "Input",
+    "Output",
     "Write all problems of DATA to this file, as JSON lines.",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -70,7 +77,11 @@ from .spelling import in_options
     type=options.PathType(),
 )
 @options.option(
-    "--overwrite", "Running", "Replace a STORE made from other masks or settings (default: refuse).", is_flag=True
+    "--overwrite",
+    "Output",
+    "Replace a STORE made from other masks or settings (default: refuse).",
+    short="-w",
+    is_flag=True,
 )
 @options.option(
     "--part",
@@ -84,29 +95,53 @@ from .spelling import in_options
     "Read all masks again, to detect files edited in place without a change of size or time.",
     is_flag=True,
 )
+@options.option(
+    "--dry-run",
+    "Running",
+    "Write nothing: print what the run would write, and the bytes, memory and time that it needs, from a sample of the masks.",
+    is_flag=True,
+)
 @options.running
 @options.output
 def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path | None = None, **chosen: Any) -> int:
     """Write a store."""
     from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
-    from . import render  # noqa: PLC0415
+    from . import contents, last_lines, render  # noqa: PLC0415
+    from . import problems as facts  # noqa: PLC0415
+    from .progress import ProgressBar  # noqa: PLC0415
+
+    if chosen.pop("dry_run", False):
+        return _dry_run(data, store, as_json, problems, chosen)
+    if problems is not None:
+        render.check_writable(problems)
+    with ProgressBar(str(store)) as progress:
+        info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+    if problems is not None:
+        render.write_problems(problems, info)
+    print_result(
+        as_document("weights", contents.store_contents(store, info))
+        if as_json
+        else last_lines.written(store, info, progress, chosen.get("part"))
+    )
+    listed = f"segprep info {quote(str(store))}, or --problems FILE" if problems is None else str(problems)
+    for warned in (*facts.warnings(info, listed), *map(facts.Warned, render.split_warnings(store, info))):
+        print_warning(in_options(warned.line), warned.details)
+    if not as_json:
+        for line in facts.advice(info):
+            print_advice(in_options(line))
+        last_lines.print_next(store, info)
+    return int(any(problem.kind == LEFT_OUT for problem in info.problems))
+
+
+def _dry_run(data: AnyPath, store: AnyPath, as_json: bool, problems: Path | None, chosen: dict[str, Any]) -> int:
+    """Print an estimate of the run; the exit code is that of the run."""
+    from . import dry_run  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     if problems is not None:
-        render.check_writable(problems)
+        raise OptionError(f"dry_run=True and problems={str(problems)!r} exclude each other: nothing is written")
     with ProgressBar() as progress:
-        info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
-    for line in (*render.warnings(info), *render.split_warnings(store, info)):
-        print_message(f"warning: {in_options(line)}")
-    if info.status != "complete":
-        print_message("once all parts are written, run the same command without --part to complete the store")
-    if problems is not None:
-        render.write_problems(problems, info)
-    if as_json:
-        print_result(render.store_json(store, info))
-    else:
-        print_result(render.one_line(store, info, has_written="write" in progress.stages))
-        for line in render.advice(info):
-            print_message(in_options(line))
-    return int(any(problem.kind == LEFT_OUT for problem in info.problems))
+        found = segprep.estimate(data, store, workers=options.workers(chosen), progress=progress, **chosen)
+    print_result(as_document("estimate", found) if as_json else dry_run.estimate_text(found))
+    return int(bool(found.left_out))

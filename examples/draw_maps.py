@@ -1,4 +1,4 @@
-"""Draw the images of the documentation from the coins and from discs that touch.
+"""Draw the images of the documentation from the coins, from discs that touch, and from drawn nuclei.
 
 Usage: python draw_maps.py [FOLDER]
 
@@ -17,7 +17,6 @@ from segprep import PRESETS, Border, Boundaries, Distance, Weights
 
 HERE = Path(__file__).parent
 COINS = HERE / "coins"
-LOWER_RIGHT = np.s_[150:303, 150:384]  # the coins 15 to 18 and 21 to 24
 ROW = np.s_[232:296, 84:384]  # the coins 20 to 24, which lie close together
 CLOSE = np.s_[232:296, 212:384]  # the coins 22 to 24
 GREY = [(0, 0, 0), (255, 255, 255)]
@@ -115,23 +114,30 @@ def draw(path, *panels, anchors=LIGHT, zoom=2):
     save(path, pixels, palette(colour_map(anchors, STEPS)))
 
 
-def draw_overview(path, photo, coins):
-    """Photograph, labels, weights and distance of some coins."""
-    panels = [(photo, GREY), (coins["labels"], LIGHT), (coins["weights"], LIGHT), (coins["distance"], SIGNED)]
+def draw_overview(path):
+    """Image, labels, weights and distance of nuclei that touch, drawn by `segprep demo`."""
+    with tempfile.TemporaryDirectory() as folder:
+        segprep.demo(f"{folder}/nuclei", images=3)
+        settings = {"preset": "crowded", "distance_clip": 16, "workers": 1}
+        segprep.preprocess(f"{folder}/nuclei", f"{folder}/nuclei.zarr", **settings)
+        masks = segprep.open(f"{folder}/nuclei.zarr")
+        fullest = max(range(len(masks)), key=lambda index: masks[index]["labels"].max())
+        image, mask = masks.image(fullest).astype(float), masks[fullest]
+    image = np.minimum(image * 255 / np.quantile(image, 0.995), 255)  # brighter, as a viewer shows it
+    panels = [(image, GREY), (mask["labels"], LIGHT), (mask["weights"], LIGHT), (mask["distance"], SIGNED)]
     anchors = [GREY, LIGHT, SIGNED]
     steps = STEPS // len(anchors)
     indices = []
     for values, colours in panels:
         low, high = (0, 255) if colours is GREY else bounds([values], colours)
-        indices.append(shades(values[LOWER_RIGHT], low, high, steps) + np.uint8(steps * anchors.index(colours)))
+        indices.append(shades(values, low, high, steps) + np.uint8(steps * anchors.index(colours)))
     save(path, side_by_side(indices, 2), palette(*(colour_map(colours, steps) for colours in anchors)))
 
 
 def main(folder):
     folder.mkdir(parents=True, exist_ok=True)
     coins, disc = maps(COINS, Weights(), Distance()), discs()
-    with Image.open(COINS / "images" / "coins.png") as photo:
-        draw_overview(folder / "overview.png", np.array(photo, float), coins)
+    draw_overview(folder / "overview.png")
     draw(folder / "labels.png", coins["labels"])
     draw(folder / "classes.png", coins["classes"][ROW])
     draw(folder / "weights.png", coins["weights"])

@@ -5,7 +5,10 @@ one mask. A run *scans* all masks once, *plans* a *layout* from their statistics
 every target. A training loop *opens* the *store*.
 """
 
+import logging
 from typing import TYPE_CHECKING
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from segprep.errors import InputError as InputError
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from segprep.runs.demo import demo as demo
     from segprep.runs.describe import class_weights as class_weights
     from segprep.runs.describe import describe as describe
+    from segprep.runs.doctor import doctor as doctor
+    from segprep.runs.estimate import Estimate as Estimate
+    from segprep.runs.estimate import estimate as estimate
     from segprep.runs.evaluate import evaluate as evaluate
     from segprep.runs.preprocess import preprocess as preprocess
     from segprep.runs.repair import repair as repair
@@ -59,11 +65,13 @@ _NAMES = {
     "runs.preprocess": ("preprocess",),
     "runs.check": ("check",),
     "runs.demo": ("demo",),
+    "runs.doctor": ("doctor",),
     "runs.verify": ("verify",),
     "runs.repair": ("repair",),
     "runs.resplit": ("resplit",),
     "runs.describe": ("describe", "class_weights"),
     "runs.evaluate": ("evaluate",),
+    "runs.estimate": ("estimate", "Estimate"),
     "report.preview": ("preview", "Preview"),
     "store.opening": ("open",),
     "store.schema": ("StoreInfo",),

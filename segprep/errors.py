@@ -108,6 +108,19 @@ def foreign_errors(what: str, kind: type[SegprepError]) -> Iterator[None]:
         raise kind(f"{what}: {type(error).__name__}: {error}") from error
 
 
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """Question after an error message, with the choice that is closest to a value; empty if none is close.
+
+    Examples
+    --------
+    >>> did_you_mean("Color_PNG", ["coco", "colour-png"]), did_you_mean("wibble", ["coco"])
+    ("; did you mean 'colour-png'?", '')
+    """
+    plain = {choice.lower().replace("_", "-"): choice for choice in choices}
+    close = get_close_matches(value.lower().replace("_", "-"), plain, n=1)
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
+
+
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise OptionError if the value of a parameter is not among its choices.
 
@@ -120,8 +133,7 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     choices = list(choices)
     if value in choices:
         return
-    close = get_close_matches(str(value), [choice for choice in choices if isinstance(choice, str)], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(str(value), [choice for choice in choices if isinstance(choice, str)])
     raise OptionError(f"{name}={value!r}: choose one of {', '.join(map(str, choices))}{hint}")
 
 

@@ -7,6 +7,7 @@ first kernel runs.
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial, update_wrapper
@@ -17,6 +18,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _HELD: set[str] = set()
 """Folders whose lock this process holds; changed under Numba's lock alone."""
+_SAVED: set[str] = set()
+"""Folders in which machine code was kept since the last compilation began."""
+_kept_seconds = 0.0
+"""Seconds that this process has compiled what is kept on disk, or waited for another one that did."""
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent on the compilation of kernels, which later processes only load."""
+    return _kept_seconds
 
 
 class _Kernel:
@@ -48,6 +58,7 @@ class _Kernel:
         def save_if_there_is_room(*overload: Any) -> None:
             with suppress(OSError):
                 save(*overload)
+                _SAVED.add(cache.cache_path)
 
         cache.save_overload = save_if_there_is_room
         if hasattr(cache, "_load_overload"):  # else another version of Numba
@@ -63,15 +74,28 @@ def _compile_once(compile_kernel: Callable[..., Any], folder: str, *signature: A
     """
     from numba.core.compiler_lock import global_compiler_lock  # noqa: PLC0415 - slow to import
 
-    with global_compiler_lock, _locked(folder):
-        return compile_kernel(*signature)
+    global _kept_seconds  # noqa: PLW0603 - of the process
+    asked = time.perf_counter()
+    with global_compiler_lock, _locked(folder) as is_outer:
+        began = time.perf_counter()
+        try:
+            return compile_kernel(*signature)
+        finally:
+            if (
+                is_outer
+            ):  # the time of another process, for which this one has waited, and its own unless it only loaded
+                _kept_seconds += (time.perf_counter() if _SAVED else began) - asked
+                _SAVED.clear()
 
 
 @contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Hold the lock on a folder, if it can be locked; a kernel that calls others is compiled with them, under one lock."""
+def _locked(folder: str) -> Iterator[bool]:
+    """Hold the lock on a folder, if it can be locked; a kernel that calls others is compiled with them, under one lock.
+
+    False if it was held already.
+    """
     if folder in _HELD:
-        yield
+        yield False
         return
     with ExitStack() as stack:
         with suppress(OSError):
@@ -81,7 +105,7 @@ def _locked(folder: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         _HELD.add(folder)
         stack.callback(_HELD.discard, folder)
-        yield
+        yield True
 
 
 def _load_kept(cache: Any, load: Callable[..., Any], signature: Any, context: Any) -> Any:
@@ -119,6 +143,12 @@ def _rebuild_environment(module: str, constants: list[Any], name: str) -> Any:
         found.env_name = name
         Environment._memo[name] = found
     return found
+
+
+def cache_folder(kernel: Callable[..., Any]) -> Path | None:
+    """Folder in which the machine code of a kernel and of those beside it is kept; None if each process compiles them."""
+    path = cast("_Kernel", kernel)._dispatcher.stats.cache_path
+    return None if path is None else Path(path)
 
 
 def compiled(function: F) -> F:

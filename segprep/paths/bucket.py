@@ -6,6 +6,7 @@ Its errors have no errno, a forked process waited for ever, and the lease needs 
 """
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -270,6 +272,7 @@ class BucketPath:
         with as_os_errors(self):
             batches = client(self.bucket).list(self._prefix, chunk_size=1000)
             while batch := interruptible(next, batches, ()):
+                logger.debug("listed a part of %s", self, extra={"files": len(batch)})
                 for meta in batch:
                     yield BucketPath(self.bucket, PurePosixPath(meta["path"])), _stat(meta)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -147,6 +148,16 @@ def exists(path: AnyPath) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def no_such_path(path: AnyPath) -> str:
+    """Reason why a path that does not exist cannot be read, with one beside it that has almost the same name."""
+    try:
+        names = [other.name for other in path.parent.iterdir()] if isinstance(path, Path) else []
+    except OSError:
+        names = []
+    close = get_close_matches(path.name, names, n=1, cutoff=0.8)
+    return "no such file or folder" + (f"; did you mean {path.with_name(close[0])}?" if close else "")
 
 
 def make_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Folders of a data set, listed: sorted, without hidden files, and without links that lead out of it."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,8 @@ from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.files import storage
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})  # of file managers
@@ -67,6 +70,8 @@ def listing(folder: AnyPath) -> Listing:
         folders, files = storage(folder).listed()
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
+    if not isinstance(folder, BucketPath):  # of which each part is logged
+        logger.debug("listed %s", folder, extra={"files": len(files)})
     content = Listing(_visible(folders), _visible(files))
     if known is not None:
         known[folder] = content

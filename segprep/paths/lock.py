@@ -47,6 +47,19 @@ def write_lock(root: AnyPath, part_name: str = "") -> Iterator[Callable[[], None
             yield lambda: None  # the system takes no lock away
 
 
+def require_unlocked(root: AnyPath, part_name: str = "") -> None:
+    """Raise OutputError where `write_lock` would, as far as that can be seen without writing: not in a bucket."""
+    if isinstance(root, BucketPath):
+        return
+    for name in (LOCK, f"{LOCK}-{part_name}") if part_name else (LOCK,):
+        with suppress(OSError):  # there is none, or it can only be opened for writing
+            file = os.open(root / name, os.O_RDONLY)
+            try:
+                _lock(root, file, shared=bool(part_name) and name == LOCK)
+            finally:
+                os.close(file)
+
+
 @contextmanager
 def _locked_folder(root: Path, part_name: str) -> Iterator[None]:
     """As `write_lock`, for a store on this machine."""

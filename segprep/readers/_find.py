@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from segprep.errors import InputError, OptionError, SegprepWarning, check_choice, foreign_errors
 from segprep.paths.anypath import AnyPath, parse_path
+from segprep.paths.files import no_such_path
 from segprep.paths.listing import listed_once
 from segprep.readers import (
     ade20k,
@@ -110,7 +111,7 @@ def find(
     except RecursionError:
         raise InputError(f"{path}: its folders are nested too deeply") from None
     except OSError as error:
-        reason = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
+        reason = no_such_path(path) if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{path}: {reason}") from error
     if options.class_pattern is not None and masks.format != instance_png.READER.name:
         raise OptionError(

@@ -1,5 +1,6 @@
 """Label images: one file per image, in which every value except 0 is an instance; or a stack of them in one array."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,9 +71,7 @@ class LabelImageRef:
 
     def load(self) -> InstanceMask:
         """Read the labels and number them without gaps."""
-        labels, ignore, values = _meaning(self.source_values(), self.options)
-        check_instances(str(self.file), len(values), self.options.max_instances)
-        check_labels(self.file, labels, values)
+        labels, ignore, values = self.meaning()
         classes = np.ones(len(values) + 1, np.int32)
         classes[0] = 0
         if self.values:
@@ -95,6 +94,13 @@ class LabelImageRef:
         classes = np.append(np.int32(0), np.ones(len(values), np.int32))
         numbers = np.append(np.uint64(0), values.astype(np.uint64)).view(np.int64)
         return Cut(InstanceMask(labels[np.newaxis], classes, ignore), numbers)
+
+    def meaning(self) -> tuple[LabelArray, BoolArray | None, NDArray[Any]]:
+        """Labels, ignored pixels if there are any, and the value of each label; raise for an image that is no mask."""
+        labels, ignore, values = _meaning(self.source_values(), self.options)
+        check_instances(str(self.file), len(values), self.options.max_instances)
+        check_labels(self.file, labels, values)
+        return labels, ignore, values
 
     def source_values(self) -> NDArray[Any]:
         """Values of the label image, shape (H, W), none negative."""
@@ -161,7 +167,7 @@ def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
 
 def _mask_set(refs: list[LabelImageRef], options: ReadOptions) -> MaskSet:
     """Masks with their classes: one, or the values of all."""
-    values = _classes_in(refs, options) if options.values == "classes" else ()
+    values = _classes_in(refs) if options.values == "classes" else ()
     names = [(value, f"class {value}") for value in values] if len(values) > 1 else [(None, values and "foreground")]
     classes = class_table([(id_, name or "instance") for id_, name in names])
     return MaskSet("label-image", classes, tuple(replace(ref, values=values) for ref in refs))
@@ -174,11 +180,12 @@ def _notices(folder: MaskFolder) -> list[Problem]:
     return [Problem(kind, named_few(names), left_out=False) for kind, names in found if names]
 
 
-def _classes_in(refs: list[LabelImageRef], options: ReadOptions) -> tuple[int, ...]:
-    """All values except 0 in label images whose values are classes."""
+def _classes_in(refs: list[LabelImageRef]) -> tuple[int, ...]:
+    """All values except 0 in label images whose values are classes; one that cannot be read raises when it is loaded."""
     found: set[int] = set()
     for ref in refs:
-        found.update(_meaning(ref.source_values(), options)[2].tolist())
+        with suppress(InputError):
+            found.update(ref.meaning()[2].tolist())
     return tuple(sorted(found))
 
 

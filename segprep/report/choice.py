@@ -1,20 +1,23 @@
 """Choice of the masks that a report shows."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-CROWDED, PROBLEM, EMPTY, RANDOM = "most instances", "with a problem", "without an instance", "random"
+CROWDED, CLOSE, PROBLEM, EMPTY, RANDOM = (
+    *("most instances", "smallest gaps", "with a problem"),
+    *("without an instance", "random"),
+)
 
 
 def chosen_masks(
-    instances: NDArray[np.integer], problems: Collection[int], count: int, seed: int = 0
+    instances: NDArray[np.integer], problems: Collection[int], count: int, seed: int = 0, *, close: Sequence[int] = ()
 ) -> dict[int, str]:
     """Index of each chosen mask, and the reason for the choice.
 
-    A quarter are those with the most instances, up to a quarter have a problem, up to an eighth have no instance, and all
-    others are random.
+    A quarter are those with the most instances, up to an eighth have the smallest gaps, up to a quarter have a problem, up to
+    an eighth have no instance, and all others are random.
 
     Parameters
     ----------
@@ -26,6 +29,8 @@ def chosen_masks(
         Number of masks to choose; all if there are fewer.
     seed : int
         Random seed.
+    close : list of int
+        Indices of masks with small gaps between instances, the smallest first.
 
     Examples
     --------
@@ -37,6 +42,7 @@ def chosen_masks(
     crowded = [index for index in np.argsort(-instances.astype(np.int64), kind="stable") if instances[index] > 0]
     groups = (
         (CROWDED, crowded[:some]),
+        (CLOSE, [index for index in close if index not in crowded[:some]][:few]),
         (PROBLEM, [index for index in order if index in problems][:some]),
         (EMPTY, [index for index in order if instances[index] == 0][:few]),
         (RANDOM, order),

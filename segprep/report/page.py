@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from segprep.drawing.colours import colour_map
+from segprep.drawing.panels import Panel
+from segprep.drawing.panels import number as _number
 from segprep.errors import escape_controls
-from segprep.report.colours import colour_map
-from segprep.report.panels import Panel
-from segprep.report.panels import number as _number
 from segprep.report.samples import Sample
 from segprep.report.subject import Subject
 from segprep.store.schema import ProblemInfo, StoreInfo

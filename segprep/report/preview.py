@@ -3,26 +3,31 @@
 import os
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from segprep.drawing.strip import strip
 from segprep.errors import OptionError, OutputError, StorageError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.files import storage
 from segprep.report.choice import chosen_masks
+from segprep.report.gaps import by_gap
 from segprep.report.page import MARK, page
 from segprep.report.samples import Sample, fitted_samples, samples_of
-from segprep.report.strip import strip
 from segprep.report.subject import Subject, data_subject, stored_subject
 from segprep.runs.scan import Classes
 from segprep.runs.settings import Data, Settings, Targets
 from segprep.store.metadata import is_store
+from segprep.targets import Labels
 from segprep.workers.jobs import Progress, Workers, no_progress
 
 TARGETS = "weights,distance"
@@ -88,8 +93,9 @@ def preview(  # noqa: PLR0913 - all but two are keywords
     output : path
         File to write, whose name ends with ``.html`` or ``.png``. An earlier report is replaced, any other file is not.
     key : str, optional
-        Name of the mask to show; by default `count` are chosen for a page: those with the most instances, some with problems,
-        some without an instance, and random ones. A PNG shows the mask with the most instances by default.
+        Name of the mask to show; by default `count` are chosen for a page: those with the most instances, some with the
+        smallest gaps between instances, some with problems, some without an instance, and random ones. A PNG shows the mask
+        with the most instances by default.
     count : int
         Number of masks on a page.
     choice_seed : int
@@ -131,6 +137,7 @@ def preview(  # noqa: PLR0913 - all but two are keywords
     subject = _subject(data, folder, targets, classes, workers, progress, settings)
     is_png = file.suffix.lower() == ".png"
     chosen = _chosen(subject, key, 1 if is_png else count, choice_seed)
+    progress("draw", 0, len(chosen))
     samples = samples_of(subject, chosen, lambda done: progress("draw", done, len(chosen)))
     contents = _png(samples[0]) if is_png else page(subject, fitted_samples(samples)).encode()
     try:
@@ -166,7 +173,16 @@ def _chosen(subject: Subject, key: str | None, count: int, seed: int) -> dict[in
         return {subject.keys.index(key): "chosen"}
     named = {problem.key for problem in subject.problems}
     with_problem = {index for index, name in enumerate(subject.keys) if name in named}
-    return chosen_masks(subject.tables["instance_count"], with_problem, count, seed)
+    instances, close = subject.tables["instance_count"], list[int]()
+    if 1 < count < len(instances):
+        pixels = subject.tables["height"].astype(np.int64) * subject.tables["width"]
+        close = by_gap(instances, pixels, partial(_labels, subject), seed)
+    return chosen_masks(instances, with_problem, count, seed, close=close)
+
+
+def _labels(subject: Subject, index: int) -> NDArray[Any]:
+    """Labels of one mask."""
+    return next(values for name, values in subject.arrays(index) if name == Labels.name)
 
 
 def _check_output(file: Path) -> None:

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from segprep.errors import InputError, OptionError
-from segprep.report.panels import LARGEST, Panel, image_panel, nearest, target_panels
+from segprep.drawing.masks import mask_panels
+from segprep.drawing.panels import Panel
 from segprep.report.subject import Subject
-from segprep.targets import Labels
 
 SIDES = (1024, 768, 512, 360, 240)
 """Longest sides of panels that are tried, until all of them take at most `MOST_BYTES`."""
@@ -46,17 +45,9 @@ def samples_of(subject: Subject, chosen: Mapping[int, str], report: Callable[[in
 
 def _sample(subject: Subject, index: int, reason: str, problems: Sequence[str]) -> Sample:
     """Sample of one mask."""
-    tables, info, panels = subject.tables, subject.info, list[Panel]()
+    tables, info = subject.tables, subject.info
     classes = [entry.name for entry in info.classes]
-    for name, values in subject.arrays(index):
-        panels += target_panels(name, values, classes)
-        if name == Labels.name:
-            labels = nearest(values, LARGEST)
-    reason_without = ""
-    try:
-        panels.insert(0, image_panel(subject.image(index), labels))
-    except (OptionError, InputError) as error:
-        reason_without = str(error)
+    panels, without_image = mask_panels(subject.arrays(index), classes, lambda: subject.image(index))
     return Sample(
         key=subject.keys[index],
         reason=reason,
@@ -65,7 +56,7 @@ def _sample(subject: Subject, index: int, reason: str, problems: Sequence[str]) 
         instances=int(tables["instance_count"][index]),
         problems=tuple(problems),
         panels=tuple(panels),
-        without_image=reason_without,
+        without_image=without_image,
     )
 
 

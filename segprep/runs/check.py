@@ -1,5 +1,6 @@
 """Check of a data set: everything is read and nothing is written."""
 
+import logging
 from collections import Counter
 from typing import Unpack
 
@@ -12,6 +13,8 @@ from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of
 from segprep.runs.settings import Data, ReadSettings, read_rules
 from segprep.store.schema import ProblemInfo
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
+
+logger = logging.getLogger(__name__)
 
 
 class ClassReport(msgspec.Struct, frozen=True):
@@ -78,6 +81,7 @@ def check(
     masks = masks_of(source, rules, classes)
     with open_executor(workers, len(masks.refs)) as executor:
         found, rule = scan_resolved(executor, masks, rules, progress)
+    logger.info("comparing masks and images with each other")
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
     kinds = {notice.kind for _, notice in masks.notices}
     lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]

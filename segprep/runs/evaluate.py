@@ -316,6 +316,7 @@ def _compared(
     ]
     results: dict[int, list[tuple[ImageResult, list[ProblemInfo]]]] = {}
     done = 0
+    progress("evaluate", done, len(pairs))
     for index, batch_results in run_jobs(executor, jobs):
         results[index] = batch_results
         done += len(batch_results)

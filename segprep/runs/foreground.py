@@ -1,8 +1,10 @@
 """Meaning of the values of label images, judged over the complete data set."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from segprep.errors import InputError
@@ -14,7 +16,9 @@ from segprep.runs.journal import Journal
 from segprep.runs.scan import Scan, require_readable, scan
 from segprep.runs.settings import OnError, Rules
 from segprep.store.schema import StoreInfo
-from segprep.workers.jobs import Executor, Progress
+from segprep.workers.jobs import Executor, Progress, Stage
+
+logger = logging.getLogger(__name__)
 
 NOTICE = (
     "all masks hold the same one value besides 0, so they are foreground masks, whose connected components are the "
@@ -76,10 +80,17 @@ def scan_resolved(
     if on_error is not None and contradiction is not None:
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
-        again = scan(executor, found.masks, rule, progress, journal=journal, tiling=rules.tiling)
+        logger.info("foreground masks: their connected components are the instances")
+        shown = partial(_components, progress)
+        again = scan(executor, found.masks, rule, shown, journal=journal, tiling=rules.tiling)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule
+
+
+def _components(progress: Progress, stage: Stage, done: int, masks: int) -> None:  # noqa: ARG001 - it is the scan
+    """Show the progress of the second scan under another name."""
+    progress("components", done, masks)
 
 
 def notice(info: StoreInfo) -> str | None:

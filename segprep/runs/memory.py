@@ -1,6 +1,7 @@
 """Memory that the jobs of a run need, against what this machine has left: known before the first pixel is written."""
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from heapq import nlargest
@@ -63,8 +64,8 @@ def warn_if_too_large(where: object, jobs: Sequence[JobMemory], workers: int, th
         f"use workers={fitting}" if fitting else "free memory, give fewer targets at a time, or use a larger machine"
     )
     warnings.warn(
-        f"{where}: {by} may need {_amount(total)} of memory for masks up to {height} x {width} pixels "
-        f"(largest: {largest[0].key}), and {_amount(there_is)} are available; {remedy}",
+        f"{where}: {by} may need {amount(total)} of memory for masks up to {height} x {width} pixels "
+        f"(largest: {largest[0].key}), and {amount(there_is)} are available; {remedy}",
         SegprepWarning,
         stacklevel=4,
     )
@@ -75,38 +76,59 @@ def available(root: Path = Path("/")) -> int | None:
     return min((*_left_on_machine(root), *_left_in_groups(root)), default=None)
 
 
+def resident() -> int:
+    """Bytes of memory that this process has now; where the system does not tell, the most that it has had."""
+    for line in text_of(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmRSS:"):
+            return 1024 * int(line.split()[1])
+    import resource  # noqa: PLC0415 - not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _left_on_machine(root: Path) -> Iterator[int]:
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in text_of(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield 1024 * int(line.split()[1])
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
-    """Bytes that are left below the limit of each control group, of version 1 or 2, in which this process is."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    """Bytes that are left below the limit of each control group in which this process is."""
+    for folder, limit in group_limits(root):
+        used = "".join(text_of(folder / file).strip() for file in ("memory.current", "memory.usage_in_bytes"))
+        if used.isdecimal():
+            yield max(0, limit - int(used) + _reclaimable(folder))
+
+
+def group_limits(root: Path = Path("/")) -> Iterator[tuple[Path, int]]:
+    """Each control group of this process that limits memory, and its limit in bytes."""
+    for folder in control_groups("memory", root):
+        limit = "".join(text_of(folder / file).strip() for file in ("memory.max", "memory.limit_in_bytes"))
+        if limit.isdecimal():
+            yield folder, int(limit)
+
+
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
+    """Folders of the control groups, of version 1 or 2, in which this process is: the limits of all of them count."""
+    for line in text_of(root / "proc/self/cgroup").splitlines():
         _, controllers, name = line.split(":", 2)
-        if controllers == "":
-            base, files = root / "sys/fs/cgroup", ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            base, files = root / "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
+        if controllers and controller not in controllers.split(","):
             continue
+        base = root / "sys/fs/cgroup" / (controller if controllers else "")
         group = base / name.lstrip("/")
-        for folder in (group, *group.parents):  # the limit of any of them counts; a container may see only the first
-            limit, used = (_text(folder / file).strip() for file in files)
-            if limit.isdecimal() and used.isdecimal():
-                yield max(0, int(limit) - int(used) + _reclaimable(folder))
+        for folder in (group, *group.parents):  # a container may see only the last
+            yield folder
             if folder == base:
                 break
 
 
 def _reclaimable(group: Path) -> int:
     """Bytes of cached files that the system drops when memory is needed."""
-    entries = dict(line.split() for line in _text(group / "memory.stat").splitlines())
+    entries = dict(line.split() for line in text_of(group / "memory.stat").splitlines())
     return int(entries.get("total_inactive_file", entries.get("inactive_file", 0)))
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
     """Content of a file of the system; empty if there is none."""
     try:
         return file.read_text(encoding="utf-8")
@@ -114,10 +136,10 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
     """Bytes in words.
 
-    >>> _amount(5 * 2**29), _amount(3 * 2**20)
+    >>> amount(5 * 2**29), amount(3 * 2**20)
     ('2.5 GiB', '3.0 MiB')
     """
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -1,11 +1,12 @@
 """Preprocessing of a data set: scan, plan, write."""
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from segprep.errors import OptionError, OutputError, SegprepWarning, some
 from segprep.masks.instances import InstanceRule
@@ -18,9 +19,9 @@ from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
 from segprep.runs.images import kept_images, known_images
 from segprep.runs.journal import journal_name, open_journal
-from segprep.runs.plan import Plan, doubts, plan
+from segprep.runs.plan import KnownImages, Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
+from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
@@ -32,6 +33,7 @@ from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
+logger = logging.getLogger(__name__)
 MANY = 1000
 """Number of masks for which all workers start: a single mask may have more tiles."""
 
@@ -115,25 +117,24 @@ def preprocess(  # noqa: PLR0913 - keywords
     (1, 2, 'complete')
     """
     chosen, rules = run_rules(settings, targets, split)
-    wanted = _with_always(chosen)
+    wanted = with_always(chosen)
     workers, own_part = Workers.of(workers), chosen_part(part)
     overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     source, root = chosen_data(data, workers), workers.place(store)
     image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
     open_existing(root)  # nothing is written, not even a lock, where something else is
-    if part is not None and overwrite:
-        shown = f"part='{own_part.number}/{own_part.parts}'"
-        raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
+    require_all(part, own_part, overwrite=overwrite)
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
         state = existing_state(root, chosen)
         progress = _checked(progress, check_sole)
+        logger.info("listing the files of %s", OWN_REFS if path is None else path)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
-        name = OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
-        found_images = known_images(masks, path, name, image_folder)
+        name = name_of(path)
+        given = FoundData(name, path, known_images(masks, path, name, image_folder), image_folder is not None)
         masks = with_slides(masks, rules.tiling)
         is_labelled = rules.instances.instances_from == "as-is"
         rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
@@ -142,7 +143,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
             open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor,
         ):
-            known, instances = _known_stats(state, None if reread else files, masks, rules)
+            known, instances = known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             found = in_tiles(found, rules.tiling)
@@ -150,26 +151,13 @@ def preprocess(  # noqa: PLR0913 - keywords
                 require_labels(found.masks.refs, found.stats)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
-            digest = found.input()
-            split_rule, kept = kept_splits(rules.split, state, digest)
-            plan_of = partial(
-                plan,
-                name,
-                found,
-                instances=instances,
-                split=split_rule,
-                data=path,
-                canvas=rules.canvas,
-                reading=rules.reading,
-                kept=kept,
-                images=(None if image_folder else kept_images(state, digest)) or found_images,
-                touching=None if state is None else state.info.touching_pairs,
-                tiling=rules.tiling,
-            )
-            if state is None:
-                planned = plan_of(targets=wanted)
-            else:
-                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
+            rules = replace(rules, instances=instances)
+            planned, kept, replaced = decide(found, given, rules, wanted, state, overwrite=overwrite)
+            if state is not None:
+                for target in replaced:
+                    delete(root, state.info, target)
+            state = kept
+            _log_plan(planned.info)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.loaded() if workers.scheduler is None else None
@@ -192,7 +180,21 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     return Part(int(numbers[0]), int(numbers[1]))
 
 
-def _known_stats(
+def _log_plan(info: StoreInfo) -> None:
+    """Log what a store will hold."""
+    sizes = some([f"{bucket.name} ({bucket.rows:,})" for bucket in info.buckets], most=10)
+    targets = ", ".join(target.name for target in info.targets)
+    logger.info("planned %d masks, %d instances; %s; sizes: %s", info.masks, info.instances, targets, sizes)
+
+
+def require_all(part: object, own: Part, *, overwrite: bool) -> None:
+    """Raise OptionError for a part, if one is given, of a store that is to be replaced."""
+    if part is not None and overwrite:
+        shown = f"part='{own.number}/{own.parts}'"
+        raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
+
+
+def known_stats(
     state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
     """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
@@ -216,10 +218,57 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
+class FoundData(NamedTuple):
+    """Name and path of a data set, and the images of its masks, which lie in it or in a folder that is given."""
+
+    name: str
+    path: AnyPath | None
+    images: KnownImages
+    has_folder: bool
+
+
+def name_of(path: AnyPath | None) -> str:
+    """Name of the data set at a path, or of given refs."""
+    return OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
+
+
+class Decision(NamedTuple):
+    """Plan of a run, the state of the store if anything of it is kept, and the targets to delete; None is everything."""
+
+    plan: Plan
+    kept: StoreState | None
+    replaced: tuple[str | None, ...]
+
+
+def decide(
+    found: Scan, data: FoundData, rules: Rules, wanted: Sequence[Target], state: StoreState | None, *, overwrite: bool
+) -> Decision:
+    """Plan of a store of the masks found, and what becomes of the store that is there; OutputError if it is refused."""
+    digest = found.input()
+    split_rule, kept = kept_splits(rules.split, state, digest)
+    plan_of = partial(
+        plan,
+        data.name,
+        found,
+        instances=rules.instances,
+        split=split_rule,
+        data=data.path,
+        canvas=rules.canvas,
+        reading=rules.reading,
+        kept=kept,
+        images=(None if data.has_folder else kept_images(state, digest)) or data.images,
+        touching=None if state is None else state.info.touching_pairs,
+        tiling=rules.tiling,
+    )
+    if state is None:
+        return Decision(plan_of(targets=wanted), None, ())
+    return _reconciled(state, digest, wanted, plan_of, overwrite)
+
+
 def _reconciled(
     state: StoreState, digest: str, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
-) -> tuple[Plan, StoreState | None]:
-    """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
+) -> Decision:
+    """Plan that keeps the targets of a store."""
     stored = [target for target in state.targets if target is not None]
     is_same = state.info.input == digest
     planned = plan_of(targets=wanted, stored=stored if is_same else ())
@@ -242,17 +291,14 @@ def _reconciled(
                 f"{state.root}: dropped {some(state.unknown)}, which is not part of segprep; pass its class in targets to "
                 "compute it for the other masks",
                 SegprepWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        delete(state.root, state.info)
-        return again, None
+        return Decision(again, None, (None,))
     state.require_carried()
-    for target in changed.of_targets:
-        delete(state.root, state.info, target)
-    return both, state
+    return Decision(both, state, tuple(changed.of_targets))
 
 
-def _with_always(targets: Sequence[Target]) -> list[Target]:
+def with_always(targets: Sequence[Target]) -> list[Target]:
     """Targets, with those that every store has; each name once."""
     names = [target.name for target in targets]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -7,7 +7,7 @@ import msgspec
 from segprep.errors import InputError, IntegrityError
 from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import exists
+from segprep.paths.files import exists, no_such_path
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, Reader
 from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
@@ -69,7 +69,7 @@ def repair(
     workers = Workers.of(workers)
     root, source = workers.place(store), chosen_data(data, workers)
     if not isinstance(source, tuple) and not exists(source):
-        raise InputError(f"{source}: no such file or folder")
+        raise InputError(f"{source}: {no_such_path(source)}")
     if not exists(root / ROOT_COPY):
         read_info(root)  # raises where there is no store, before a lock is put there
     with write_lock(root):

@@ -1,5 +1,6 @@
 """Scan: every mask is loaded once, for the statistics that a plan needs before the first pixel is written."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from segprep.store.schema import ProblemInfo
 from segprep.targets.parts import Loaded, Loader
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEFT_OUT = "mask left out"
@@ -139,7 +141,10 @@ def masks_of(source: Source, rules: Rules, classes: Classes = None) -> MaskSet:
             raise OptionError("classes: the data set has its own; give them only with a sequence of refs")
         from segprep.readers import find  # noqa: PLC0415 - all formats, which workers do not need
 
-        return find(source, format=rules.format, options=rules.reading)
+        logger.info("finding masks in %s", source)
+        masks = find(source, format=rules.format, options=rules.reading)
+        logger.info("found %d masks; format: %s; classes: %d", len(masks.refs), masks.format, len(masks.classes) - 1)
+        return masks
     if not isinstance(classes, ClassTable):
         if isinstance(classes, str) or not isinstance(classes, Sequence | None):
             raise OptionError(f"classes={classes!r}: must be a ClassTable or a list of names")
@@ -169,15 +174,14 @@ def scan(
 
     `journal` has the results of former scans, and gets those of this one. With `tiling`, the statistics have those of tiles.
     """
-    journal, rule, count = journal or Journal(), instances.instances_from, len(masks.refs)
+    journal, rule, known = journal or Journal(), instances.instances_from, known or {}
+    count = len(masks.refs) - len(known)
     stats, unreadable = journal.stats(rule), dict[str, str]()
-    stats.update(known or {})
+    stats.update(known)
     unknown = tuple(journal.packs.get(ref.key, ref) for ref in masks.refs if ref.key not in stats)
-    if stats and not known:
+    if unknown or (stats and not known):
         progress("scan", count - len(unknown), count)
-    size = min(max(SCAN_BATCH, len(unknown) // SCAN_JOBS), LARGEST_BATCH)
-    batches = [unknown[start : start + size] for start in range(0, len(unknown), size)]
-    batches, single = in_order_of(journal.part, batches), False
+    batches, single = in_order_of(journal.part, batches_of(unknown)), False
     looks_scattered = rule == "auto" and masks.format in PIXEL_FORMATS
 
     def is_scanned(index: int) -> bool:
@@ -205,7 +209,7 @@ def scan(
             else:
                 suspects += batches[index]
             journal.sync(rule)
-            progress("scan", min(len(stats) + len(unreadable), count), count)
+            progress("scan", min(len(stats) + len(unreadable) - len(known), count), count)
         batches, single = [(ref,) for ref in suspects], True  # one by one, to learn which of them it was
     journal.sync(rule, ends=True)
     readable = tuple(ref for ref in masks.refs if ref.key in stats)
@@ -215,6 +219,12 @@ def scan(
         {ref.key: unreadable[ref.key] for ref in masks.refs if ref.key not in stats},
         journal.packs,
     )
+
+
+def batches_of(items: Sequence[T]) -> list[Sequence[T]]:
+    """Items, each for a mask to scan, in those of each job."""
+    size = min(max(SCAN_BATCH, len(items) // SCAN_JOBS), LARGEST_BATCH)
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
@@ -273,11 +283,15 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
     """Scan, if `on_error` allows its problems and at least one mask can be read."""
     if found.unreadable and on_error != "skip-mask":
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
-        remedy = "fix them, or use on_error='skip-mask' to leave them out"
-        raise _bad_masks(found.unreadable.values(), f"{share}, nothing was written; {remedy}")
+        fix, leave = ("Fix it", "this mask") if len(found.unreadable) == 1 else ("Fix them", "these masks")
+        remedy = f"nothing was written. {fix}, or add on_error='skip-mask' to leave {leave} out"
+        raise _bad_masks(found.unreadable.values(), f"{share}; {remedy}")
     lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
-        raise _bad_masks(lines, "nothing was written; on_error='skip-annotation' leaves out bad annotations")
+        count = (
+            f"{len(lines):,} {'problem' if len(lines) == 1 else 'problems'} with on_error='fail'; nothing was written"
+        )
+        raise _bad_masks(lines, f"{count}. Use on_error='skip-annotation' to leave bad annotations out")
     if not found.stats:
         raise InputError(f"no mask can be read: {next(iter(found.unreadable.values()))}")
     return found
@@ -291,6 +305,4 @@ def key_range(refs: Sequence[MaskRef]) -> str:
 def _bad_masks(reasons: Collection[str], remedy: str) -> InputError:
     """Error that ends a run before anything is written: the first reasons, and one remedy for all."""
     first, count = list(islice(reasons, MOST_REASONS)), len(reasons)
-    if count == 1:
-        return InputError(f"{first[0]}; {remedy}")
     return InputError(*first, *[f"and {count - len(first)} more"] * (count > len(first)), remedy)

@@ -290,7 +290,7 @@ _PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10), "tile": (512, 5
 def typed_value(name: str, value: Any, annotation: Any) -> Any:
     """Value in the type of its field."""
     if name == "format":
-        return value
+        return "colour-png" if value == "color-png" else value
     if name == "class_weights":
         return _class_weights(value)
     plain = value.item() if isinstance(value, np.generic) else value

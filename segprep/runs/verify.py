@@ -157,12 +157,13 @@ def check_state(
         ]
         of_shards: list[list[Finding]] = [[] for _ in shards]
         done = 0
+        progress("verify", done, state.info.masks)
         for index, problems in run_jobs(executor, jobs):
             masks = _names(keys, shards[index].masks)
             of_shards[index] = [Finding(path, problem, masks) for path, problem in problems]
             done += len(shards[index].masks)
             progress("verify", done, state.info.masks)
-        compared = _compared(executor, state, again)
+        compared = _compared(executor, state, again, progress)
     findings = [*state.findings, *chain.from_iterable(of_shards), *compared]
     return VerifyReport(
         store=str(state.root),
@@ -283,11 +284,16 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
     return again
 
 
-def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) -> list[Finding]:
+def _compared(executor: Executor, state: StoreState, again: Sequence[_Again], progress: Progress) -> list[Finding]:
     """Differences between the store and masks that are computed again."""
     dataset = Dataset(state.root, state.info, incomplete=True, dtype="stored")
     jobs = [Job(f"comparison of {mask.ref.key}", _compare, (dataset, mask, state.info.instance_rule)) for mask in again]
-    problems = dict(run_jobs(executor, jobs))
+    problems: dict[int, list[tuple[str, str]] | None] = {}
+    if jobs:
+        progress("compare", 0, len(jobs))
+    for index, differences in run_jobs(executor, jobs):
+        problems[index] = differences
+        progress("compare", len(problems), len(jobs))
     changed = [mask.ref.key for index, mask in enumerate(again) if problems[index] is None]
     if changed:
         raise InputError(
@@ -297,7 +303,7 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again]) ->
     return [
         Finding(path, f"{mask.ref.key}: {problem}", mask.masks)
         for index, mask in enumerate(again)
-        for path, problem in problems[index]
+        for path, problem in problems[index] or ()
     ]
 
 

@@ -4,8 +4,9 @@ Missing shards are known from the records, so that one way serves a new store, o
 whose run was interrupted.
 """
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
-from segprep.store.layout import Part
+from segprep.store.layout import Part, Shard
 from segprep.store.metadata import create, put_info, put_stamp
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.store.shards import (
@@ -41,6 +42,10 @@ from segprep.targets.parts import Loader
 from segprep.targets.target import reach_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
+logger = logging.getLogger(__name__)
+ALL = Part(1, 1)
+"""All shards."""
+
 
 class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
@@ -54,7 +59,7 @@ class WriteTask(NamedTuple):
     refs: Sequence[MaskRef]
     instances: InstanceRule
     plan: Plan
-    part: Part = Part(1, 1)
+    part: Part = ALL
     files: str | None = None
     digests: Sequence[bytes] | None = None
     stats: Sequence[MaskStats] | None = None
@@ -66,9 +71,10 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     jobs, missing, masks_of = _missing(task, executor.capacity())
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
-    is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
+    is_finished = before is not None and not before.findings and not jobs and is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished:
+        logger.info("writing %s: %d shards are missing", root, len(jobs))
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
         put_stamp(root, InputStamp(task.files, plan.info.input))
@@ -78,11 +84,12 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
         return complete
 
     done = masks - sum(map(len, masks_of))
-    if not jobs and before is not None and before.info.status == "incomplete":
+    if jobs or (before is not None and before.info.status == "incomplete"):
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
         done += len(masks_of[index])
         progress("write", done, masks)
+    logger.info("completing %s", root)
     for job, items in zip(jobs, missing, strict=True):
         if not all(are_written(root, items)):
             raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")
@@ -93,7 +100,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     return complete
 
 
-def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
+def is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     """True if a store has the attributes of a plan, and its images, which no attribute shows."""
     return before.info == complete and (
         complete.images is None or np.array_equal(before.table(IMAGE), plan.tables[IMAGE])
@@ -106,17 +113,10 @@ def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[Target
     A job writes one shard of every target; several where these are of tiles of one mask, as far as all workers have a job.
     """
     root, plan = task.root, task.plan
-    shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
-    shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
-    found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
-    written = iter(found)
     jobs, missing, masks_of = list[Job](), list[list[TargetShard]](), list[list[int]]()
-    source, most = None, -(-len(shards) // workers)
-    for shard, items in zip(shards, shards_of, strict=True):
-        lacking = [item for item in items if not next(written, False)]
-        for item in lacking:
-            if item.target is None:
-                raise needs_class(root, item.name)
+    works = list(shards_of(root, plan, task.part))
+    source, most = None, -(-len(works) // workers)
+    for shard, lacking, _ in works:
         if lacking:
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
@@ -139,15 +139,45 @@ def _loaded_source(ref: MaskRef) -> str | None:
     return ref.source.key if isinstance(ref, TileRef) and ref.slide is None else None
 
 
+def shards_of(
+    root: AnyPath | None, plan: Plan, part: Part = ALL
+) -> Iterator[tuple[Shard, list[TargetShard], list[TargetShard]]]:
+    """Each `Shard` of a part, with the shards of targets that the store at `root`, if any, lacks, and those that it has."""
+    shards = [shard for index, shard in enumerate(plan.layout.shards()) if part.has(index)]
+    items_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
+    every = [item for items in items_of for item in items]
+    found = are_written(root, every) if root is not None and exists(root / "zarr.json") else []
+    written = iter(found)
+    for shard, items in zip(shards, items_of, strict=True):
+        lacking: list[TargetShard] = []
+        has: list[TargetShard] = []
+        for item in items:
+            is_there = next(written, False)
+            if root is not None and item.target is None and not is_there:
+                raise needs_class(root, item.name)
+            (has if is_there else lacking).append(item)
+        yield shard, lacking, has
+
+
 def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
-    """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
-    stats, is_separated = task.stats or (), task.instances.separate != 0
-    jobs = []
-    for shards, masks in zip(missing, masks_of, strict=True) if stats else ():
-        largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
-        needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=is_separated)
-        jobs.append(JobMemory(needed, task.refs[largest].key, stats[largest].shape))
-    return jobs
+    """Memory of each job; none if no statistics of the masks are given."""
+    if task.stats is None:
+        return []
+    works = zip(missing, masks_of, strict=True)
+    return [memory_of(shards, masks, task.refs, task.stats, task.instances) for shards, masks in works]
+
+
+def memory_of(
+    shards: Sequence[TargetShard],
+    masks: Sequence[int],
+    refs: Sequence[MaskRef],
+    stats: Sequence[MaskStats],
+    instances: InstanceRule,
+) -> JobMemory:
+    """Memory of a job that computes these masks, by the one of most pixels."""
+    largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
+    needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=instances.separate != 0)
+    return JobMemory(needed, refs[largest].key, stats[largest].shape)
 
 
 def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
@@ -175,11 +205,20 @@ def _write_shards(
         here = [shard for shard in shards if shard.has(row)]
         if not here:
             continue
-        mask, file = loader.load(ref), ref.source if isinstance(ref, TileRef) else ref
-        if digests is not None and not isinstance(file, PackedMask) and mask.digest != digests[row]:
-            raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
-        for shard in here:
-            assert shard.target is not None  # noqa: S101 - see `_missing`
-            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, mask.images(shard.target)))
-        del mask  # before the next one is loaded
+        for shard, own in encode_mask(here, row, ref, None if digests is None else digests[row], loader):
+            chunks[shard.path].update(own)
         write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+
+
+def encode_mask(
+    shards: Sequence[TargetShard], row: int, ref: MaskRef, digest: bytes | None, loader: Loader
+) -> list[tuple[TargetShard, Chunks]]:
+    """Chunks of one mask, a row of these shards; InputError if its digest is another than the one given."""
+    mask, file = loader.load(ref), ref.source if isinstance(ref, TileRef) else ref
+    if digest is not None and not isinstance(file, PackedMask) and mask.digest != digest:
+        raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
+    encoded = []
+    for shard in shards:
+        assert shard.target is not None  # noqa: S101 - see `shards_of`
+        encoded.append((shard, encode_row(shard.spec, row - shard.start, mask.images(shard.target))))
+    return encoded

@@ -4,8 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import index as as_integer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,24 +15,25 @@ from segprep.errors import OptionError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.tiles import Window as TileWindow
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import storage
-from segprep.store.chunks import ChunkReader, Window, checked_window, open_chunks
+from segprep.store.arrays import OpenArrays
+from segprep.store.chunks import Window, checked_window
 from segprep.store.images import ImageFolder, image_folder, last_or_new
 from segprep.store.instances import Instances, mask_of
-from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
-from segprep.store.selection import OpenTables, Tile, check_selection
-from segprep.store.shards import array_spec
+from segprep.store.schema import StoreInfo
+from segprep.store.selection import OpenTables, Tile, check_selection, position
 from segprep.store.sources import ReadTile, joined
-from segprep.store.tables import SOURCE, bucket_of, reading_errors
+from segprep.store.tables import SOURCE
 from segprep.store.values import (
     ClassWeights,
     HandedOut,
     all_padded,
     class_vector,
     class_weighted,
-    handed_out,
 )
 from segprep.targets import Border, Classes, Labels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _FIELDS = ("info", "root", "incomplete", "selected", "dtype", "images")
 """Fields that travel with a pickled `Dataset`."""
@@ -77,6 +77,12 @@ class Dataset:
         counts = zip(self.info.splits, np.bincount(self._tables["split"], minlength=3), strict=False)
         splits = ", ".join(f"{name} {count:,}" for name, count in counts)
         return f"<segprep store {self.root.name!r}: {self.info.contents}; {splits}{selected}>"
+
+    def _repr_html_(self) -> str:
+        """Summary with some masks, by which a notebook shows the store."""
+        from segprep.store.shown import summary_html  # noqa: PLC0415 - only for notebooks
+
+        return summary_html(self)
 
     def __getstate__(self) -> tuple[Any, ...]:
         info, *others = (getattr(self, name) for name in _FIELDS)
@@ -127,7 +133,7 @@ class Dataset:
             If the window does not lie within the mask or is larger than `pad_to`, or the store has no such target.
         """
         index = self._position(index)
-        names = list(self._targets) if targets is None else list(targets)
+        names = list(self._arrays.targets if targets is None else targets)
         arrays = self._read(index, names, window)
         if pad_to is not None:
             arrays = all_padded(arrays, pad_to)
@@ -160,7 +166,7 @@ class Dataset:
         indices = [index for index, source in enumerate(self.tile_sources) if source == key]
         if not indices:
             raise KeyError(f"{self.root}: no tile of a mask {key!r}")
-        names = list(self._targets) if targets is None else list(targets)
+        names = list(self._arrays.targets if targets is None else targets)
         return {"key": key, **joined((self._read_tile(index, names) for index in indices), names)}
 
     def _read_tile(self, index: int, targets: Sequence[str]) -> ReadTile:
@@ -206,7 +212,7 @@ class Dataset:
         OptionError
             If the store has no target border, or other classes.
         """
-        if Border.name not in self._targets:
+        if Border.name not in self._arrays.targets:
             raise OptionError(f"{self.root}: has no target 'border', which this needs; add it by targets='border'")
         vector = class_vector(self.info, class_weights)
         arrays = self._read(self._position(index), [Border.name, Classes.name], window)
@@ -265,47 +271,41 @@ class Dataset:
     def _last_image(self) -> dict[AnyPath, NDArray[Any]]:
         return {}
 
+    def show(self, index: int | str, targets: Sequence[str] | None = None) -> "Image":
+        """Image that shows a mask with its targets, as ``segprep preview STORE -o FILE.png`` does.
+
+        Parameters
+        ----------
+        index : int or str
+            Index or key of the mask.
+        targets : list of str or None
+            Targets to show besides the labels; None shows every target.
+
+        Returns
+        -------
+        PIL.Image.Image
+            The image that the mask belongs to, if it is known, and the targets, side by side, as RGB. A notebook shows it.
+
+        Raises
+        ------
+        OptionError
+            If the store has no such target.
+        """
+        from segprep.store.shown import mask_image  # noqa: PLC0415 - only for those who look
+
+        return mask_image(self, self._position(index), targets)
+
     def _position(self, index: int | str) -> int:
         """Index of a mask that is given by its index, which may be negative, or its key."""
-        if isinstance(index, str):
-            if index not in self._index_of:
-                raise KeyError(f"{self.root}: no mask {index!r}")
-            return self._index_of[index]
-        try:
-            number = as_integer(index)
-        except TypeError:
-            raise OptionError(
-                f"index={index!r}: must be an integer or a key; read several masks as [dataset[i] for i in range(...)]"
-            ) from None
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"{self.root}: no mask {number}: there are {len(self)}, counted from 0")
-        return number % len(self)
+        return position(self.root, len(self), index, self._index_of if isinstance(index, str) else {})
 
     def array(self, index: int | str, target: str) -> NDArray[Any]:
         """Array of one target of one mask, by index or key, at its true size."""
         return self._read(self._position(index), [target], None)[target]
 
     def _read(self, index: int, targets: Sequence[str], window: Window | None) -> dict[str, NDArray[Any]]:
-        """Window of some targets of one mask; in a bucket, all at the same time."""
-        for target in targets:
-            if target not in self._targets:
-                raise OptionError(f"{self.root}: has no target {target!r}, only {', '.join(self._targets)}")
-        bucket, row, shape = self._tables.place(int(self.rows[index]))
-        part = (0, 0, *shape) if window is None else checked_window(window, shape, self.keys[index])
-
-        def read(target: str) -> NDArray[Any]:
-            with reading_errors(self.root, f"{bucket.name}/{target}: row {row}"):
-                return handed_out(self._reader(bucket, target).read(row, part), self.dtype)
-
-        return dict(zip(targets, storage(self.root).map(read, targets), strict=True))
-
-    def _reader(self, bucket: BucketInfo, target: str) -> ChunkReader:
-        """Reader of the array of a target in a bucket, opened once."""
-        path = f"{bucket.name}/{target}"
-        if path not in self._readers:
-            spec = array_spec(bucket_of(bucket), self._targets[target])
-            self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete)
-        return self._readers[path]
+        """Window of some targets of one mask."""
+        return self._arrays.read(int(self.rows[index]), self.keys[index], targets, window)
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
         """Masks of one split, of one fold, or of both.
@@ -391,10 +391,5 @@ class Dataset:
         return image_folder(self.root, self.info, self.images, self._tables.images)
 
     @cached_property
-    def _targets(self) -> dict[str, TargetInfo]:
-        return {target.name: target for target in self.info.targets}
-
-    @cached_property
-    def _readers(self) -> dict[str, ChunkReader]:
-        """Arrays opened so far, by their paths."""
-        return {}
+    def _arrays(self) -> OpenArrays:
+        return OpenArrays(self._tables, self.incomplete, self.dtype)

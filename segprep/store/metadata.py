@@ -30,7 +30,7 @@ import msgspec
 
 from segprep.errors import IntegrityError, OptionError, OutputError, StorageError, some
 from segprep.paths.anypath import AnyPath
-from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, put, put_all, storage, storage_errors
+from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, no_such_path, put, put_all, storage, storage_errors
 from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
 from segprep.store.schema import (
@@ -73,9 +73,22 @@ class NewerFormatError(FormatError):
 def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target | None], tables: Tables) -> None:
     """Write all metadata and tables of an incomplete store, and their checksums, replacing any that exist.
 
-    The metadata of a target that is None, since its class is not known, stay as they are.
-
     The checksums count once `put_info` has marked the store as complete, so that a kill leaves none that are wrong.
+    """
+    objects = made_objects(root, info, layout, targets, tables)
+    manifest = objects.pop(MANIFEST)
+    del objects["zarr.json"]
+    put_info(root, info)
+    put_all(root, objects)
+    put(root, MANIFEST, manifest)
+
+
+def made_objects(
+    root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Target | None], tables: Tables
+) -> dict[str, bytes]:
+    """All objects of a complete store, by their paths, but shards, records and hidden files.
+
+    The metadata of a target that is None, since its class is not known, are those that the store at `root` has.
     """
     known = [target for target in targets if target is not None]
     unknown = {stored.name for stored in info.targets} - {target.name for target in known}
@@ -93,9 +106,8 @@ def create(root: AnyPath, info: StoreInfo, layout: Layout, targets: Iterable[Tar
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
     contents = sorted([*objects.items(), ("zarr.json", complete)])
     entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in contents}
-    put_info(root, info)
-    put_all(root, objects | {ROOT_COPY: complete})
-    put(root, MANIFEST, msgspec.json.encode(Manifest(entries, manifest_digest(entries))))
+    manifest = msgspec.json.encode(Manifest(entries, manifest_digest(entries)))
+    return objects | {"zarr.json": complete, ROOT_COPY: complete, MANIFEST: manifest}
 
 
 def _encode_root(info: StoreInfo) -> bytes:
@@ -169,7 +181,8 @@ def read_info(root: AnyPath, name: str = "zarr.json") -> StoreInfo:
     try:
         data = (root / name).read_bytes()
     except MISSING:
-        raise IntegrityError(f"{root}: not a segprep store: it has no {name}") from None
+        reason = f"it has no {name}" if exists(root) else no_such_path(root)
+        raise IntegrityError(f"{root}: not a segprep store: {reason}") from None
     except OSError as error:
         raise StorageError(f"{root}: cannot be read: {error.strerror}") from error
     return decode_info(root, name, data)

@@ -1,9 +1,10 @@
 """Tables of an open store, each read once, and what they say of single masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import index as as_integer
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,23 @@ class Tile(NamedTuple):
     y: int
     x: int
     shape: tuple[int, int]
+
+
+def position(root: AnyPath, count: int, index: int | str, index_of: Mapping[str, int]) -> int:
+    """Index of one of `count` masks of the store at `root`, which is given by its index, which may be negative, or its key."""
+    if isinstance(index, str):
+        if index not in index_of:
+            raise KeyError(f"{root}: no mask {index!r}")
+        return index_of[index]
+    try:
+        number = as_integer(index)
+    except TypeError:
+        raise OptionError(
+            f"index={index!r}: must be an integer or a key; read several masks as [dataset[i] for i in range(...)]"
+        ) from None
+    if not -count <= number < count:
+        raise IndexError(f"{root}: no mask {number}: there are {count}, counted from 0")
+    return number % count
 
 
 @dataclass(frozen=True, eq=False)

@@ -230,6 +230,24 @@ class MadeTables(Tables):
         values = column.make(self._rows)
         return values if isinstance(values, ClassPixels) else np.asarray(values, column.dtype)
 
+    def of(self, masks: Sequence[int]) -> "MadeTables":
+        """Tables of some of the masks."""
+        rows, place = self._rows, {mask: index for index, mask in enumerate(masks)}
+        buckets = (
+            Bucket(bucket.canvas, [place[mask] for mask in bucket.masks if mask in place])
+            for bucket in rows.layout.buckets
+        )
+        own = [*masks]
+        part = MaskRows(
+            keys=[rows.keys[mask] for mask in own],
+            stats=[rows.stats[mask] for mask in own],
+            layout=Layout(tuple(buckets)),
+            split=rows.split[own],
+            fold=rows.fold[own],
+            images=[rows.images[mask] for mask in own],
+        )
+        return MadeTables(part, self._names)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

@@ -225,7 +225,7 @@ def as_image(pixels: NDArray[Any], mode: ImageMode, size: Size, key: str) -> Flo
 
     Returns
     -------
-    (C, *size) float32 array
+    (C, H, W) float32 array
         In [0, 1] if the type of `pixels` is an unsigned integer, of which the maximum is 1; otherwise the values of `pixels`.
 
     Raises

@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from segprep.errors import OptionError, SegprepWarning, StorageError
+from segprep.workers.calls import call, pickled
 
 CONNECT_SECONDS = 10
 """Seconds to wait for a scheduler."""
@@ -81,7 +83,8 @@ class DaskCluster:
         Dask's own executor is not used: when a result is lost with the scheduler, its future never ends.
         """
         self._check_open()
-        dask = self._client.submit(fn, *args, pure=False)
+        name = getattr(fn, "__name__", type(fn).__name__)  # shown on Dask's dashboard
+        dask = self._client.submit(call, pickled(fn, args), pure=False, key=f"{name}-{uuid4()}")
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()  # closing the connection drops what is running
         self._client.loop.add_callback(self._pass_on, dask, future)

@@ -1,16 +1,16 @@
 """Jobs of a run, and the executors that do them: this process, processes of this machine, or a Dask cluster.
 
-An executor hands out futures of the standard library, and has a bounded number of jobs at once. A Dask `LocalCluster` is not
-used on one machine: on two cores it took 1.5 s to its first result and 0.4 s to close, and the processes here 0.8 to 1.3 s in
-all. A few masks are processed without any other process.
+An executor hands out futures of the standard library, and has a bounded number of jobs at once. A Dask `LocalCluster` is
+used on one machine only where it is asked for: on two cores it took 1.5 s to its first result and 0.4 s to close, and the
+processes here 0.8 to 1.3 s in all. A few masks are processed without any other process.
 
 A job takes small arguments and returns a small result, at most a megabyte of compressed labels for a mask; other arrays stay
 in the worker.
 """
 
+import logging
 import os
 import sys
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -24,15 +24,18 @@ from segprep.errors import (
     JobError,
     OptionError,
     SegprepError,
-    SegprepWarning,
     StorageError,
     check_fields,
     some,
 )
 from segprep.paths.anypath import AnyPath, parse_path
 from segprep.workers.dask_cluster import LOST_SCHEDULER, POLL_INTERVAL, dask_cluster
-from segprep.workers.processes import Processes, can_spawn
+from segprep.workers.local_cluster import local_cluster
+from segprep.workers.processes import Processes
 
+logger = logging.getLogger(__name__)
+LOCAL = "local"
+"""Scheduler that is started for the run, on this machine."""
 MAX_IN_PROCESS = 8
 """Number of masks up to which starting processes takes longer than it saves."""
 MAX_ATTEMPTS = 3
@@ -51,9 +54,10 @@ class Workers:
     processes : int or None
         Number of worker processes on this machine. By default one per core, or none for a few masks.
     scheduler : str or None
-        Address of a running Dask scheduler (tcp://host:8786, or tls:// with certificates from Dask's configuration), or
-        path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
-        is sent there.
+        Address of a running Dask scheduler (``tcp://host:8786``, or ``tls://`` with certificates from Dask's configuration),
+        or path of its scheduler file; the cluster's workers are then used. A warning is shown where others could read what
+        is sent there. ``local`` starts a Dask cluster of `processes` workers on this machine for the run, and shows the
+        address of its dashboard; a file of this name is ``./local``.
 
     Examples
     --------
@@ -68,14 +72,14 @@ class Workers:
         check_fields(self)
         if self.processes is not None and self.processes < 1:
             raise OptionError(f"workers={self.processes}: must be at least 1")
-        if self.processes is not None and self.scheduler is not None:
+        if self.processes is not None and self.scheduler not in {None, LOCAL}:
             raise OptionError(
                 f"workers={self.processes} and scheduler={self.scheduler!r} exclude each other: the cluster has its workers"
             )
 
     @classmethod
     def of(cls, value: "Workers | int | str | None") -> "Workers":
-        """Workers from a number of processes, the address or file of a scheduler, or None for the default."""
+        """Workers from a number of processes, the address or file of a scheduler, ``local``, or None for the default."""
         if isinstance(value, Workers):
             return value
         if isinstance(value, str) and not value.isdecimal():
@@ -84,7 +88,7 @@ class Workers:
             return cls(None if value is None else int(value) if isinstance(value, str) else as_integer(value))
         except TypeError:
             raise OptionError(
-                f"workers={value!r}: must be a number of processes, or the address or file of a scheduler"
+                f"workers={value!r}: must be a number of processes, 'local', or the address or file of a scheduler"
             ) from None
 
     def place(self, path: str | os.PathLike[str] | AnyPath, name: str = "store") -> AnyPath:
@@ -92,11 +96,14 @@ class Workers:
         return parse_path(path, name) if self.scheduler is None else parse_path(path, name).absolute()
 
 
-Stage: TypeAlias = Literal["scan", "write", "verify", "evaluate", "draw"]
+Stage: TypeAlias = Literal["scan", "components", "write", "verify", "compare", "evaluate", "draw", "sample"]
 
 
 class Progress(Protocol):
-    """Callable that gets the stage of the run, and how many of all masks have passed it."""
+    """Callable that gets the stage of the run, and how many of all masks have passed it.
+
+    The first call of a stage has the number that was done before, as by a run that was interrupted.
+    """
 
     def __call__(self, stage: Stage, done: int, masks: int) -> None:
         """Show the progress."""
@@ -227,25 +234,30 @@ def _result(executor: Executor, future: Future[Any], name: str) -> Any:
 @contextmanager
 def open_executor(workers: Workers, masks: int) -> Iterator[Executor]:
     """Executor for a run over a number of masks, closed at the end; unfinished jobs are dropped."""
+    if workers.scheduler == LOCAL:
+        count = workers.processes or core_count()
+        logger.info("starting a Dask cluster of %d workers on this machine", count)
+        with local_cluster(count) as address, dask_cluster(address) as executor:
+            yield executor
+        return
     if workers.scheduler is not None:
+        logger.info("connecting to the scheduler %s", workers.scheduler)
         with dask_cluster(workers.scheduler) as executor:
             yield executor
         return
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    count = workers.processes or (1 if masks <= MAX_IN_PROCESS else cores)
-    if count > 1 and not can_spawn():
-        # Workers import the main script again.
-        warnings.warn(
-            "the script is not a file, so worker processes cannot import it; using workers=1",
-            SegprepWarning,
-            stacklevel=2,
-        )
-        count = 1
-    if count == 1:
+    count = min(workers.processes or (1 if masks <= MAX_IN_PROCESS else core_count()), masks)
+    if count <= 1:
+        logger.info("working in one process")
         yield InProcess()
         return
-    with closing(Processes(min(count, masks))) as processes:
+    logger.info("starting %d worker processes", count)
+    with closing(Processes(count)) as processes:
         yield processes
+
+
+def core_count() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class InProcess:

@@ -4,30 +4,49 @@
 until their job ends (25 s in the trial), so most of what is here would stay.
 """
 
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import spawn
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, Literal
 
-from segprep.errors import OptionError
+from segprep.workers.calls import call, pickled
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that ask a run to end."""
+START_METHOD: Literal["spawn"] = "spawn"
+"""How processes are started; see `Processes`."""
 
 
-def can_spawn() -> bool:
-    """True unless the main script has no file that a spawned process could import, as one from standard input."""
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    return getattr(main, "__spec__", None) is not None or path is None or Path(path).is_file()
+_STARTING = threading.Lock()
+
+
+class _Process(SpawnProcess):
+    """Process that does not import the main script; see `segprep.workers.calls`."""
+
+    @staticmethod
+    def _Popen(process: Any) -> Any:  # noqa: N802 - the name in multiprocessing
+        preparation = spawn.get_preparation_data
+
+        def without_main(name: str) -> dict[str, Any]:
+            return {key: value for key, value in preparation(name).items() if not key.startswith("init_main")}
+
+        with _STARTING:
+            spawn.get_preparation_data = without_main
+            try:
+                return SpawnProcess._Popen(process)
+            finally:
+                spawn.get_preparation_data = preparation
+
+
+class _Context(SpawnContext):
+    Process = _Process
 
 
 class Processes:
@@ -40,11 +59,10 @@ class Processes:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _Context()
         self._watched, self._held = self._context.Pipe(duplex=False)
         self._pools = [self._pool() for _ in range(count)]
         self._latest: list[Future[Any] | None] = [None] * count
-        self._has_started = False
 
     def _pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, self._context, initializer=_init_worker, initargs=(self._watched,))
@@ -54,29 +72,25 @@ class Processes:
         return self.count
 
     def explain_death(self, error: BaseException) -> str | None:
-        """Cause of a worker's death; an OptionError where none can even start, as those of a script that calls itself."""
-        if not isinstance(error, BrokenProcessPool):
-            return None
-        if not self._has_started:
-            self._has_started = True
-            if self.submit(os.getpid).exception() is not None:
-                raise OptionError(
-                    "worker processes could not import your script; put the call under if __name__ == '__main__':, "
-                    "or use workers=1"
-                ) from error
-        return "a worker process died (out of memory?); use fewer workers"
+        """Cause of a worker's death."""
+        return (
+            "a worker process died (out of memory?); use fewer workers"
+            if isinstance(error, BrokenProcessPool)
+            else None
+        )
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Give a job to an idle process; there are never more jobs than processes."""
+        job = pickled(fn, args)
         index = next(index for index, latest in enumerate(self._latest) if latest is None or latest.done())
         try:
             with _defer_signals():
-                future = self._pools[index].submit(fn, *args)
+                future = self._pools[index].submit(call, job)
         except BrokenProcessPool:
             self._pools[index].shutdown()
             self._pools[index] = self._pool()
             with _defer_signals():
-                future = self._pools[index].submit(fn, *args)
+                future = self._pools[index].submit(call, job)
         self._latest[index] = future
         return future
 

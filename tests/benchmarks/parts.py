@@ -14,6 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 from benchmarks import floor, test_kernel, test_loading, test_png, usual_script
+from benchmarks.estimates import estimate
 from benchmarks.made import copies, discs, write_coco, write_png
 from benchmarks.measure import (
     SCRATCH,
@@ -311,7 +312,10 @@ def _table_iou(truth, prediction):
 
 PARTS = {
     part.__name__: part
-    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling, tiles, slides)
+    for part in (
+        *(kernels, png, loader, training, run, start, index, size, metrics),
+        *(scale, scheduling, tiles, slides, estimate),
+    )
 }
 PARTS |= {"bytes": distance_bytes, "profile": profiles}
 

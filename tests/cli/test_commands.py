@@ -1,15 +1,11 @@
-import fcntl
 import json
 import os
-import pty
 import re
 import shlex
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -45,7 +41,7 @@ def state(folder):
 
 def assert_one_line(ended, status):
     """The command has failed as it should: one line, no traceback, no result; returns the line."""
-    lines = [line for line in ended.stderr.splitlines() if not re.fullmatch(r"segprep: scan \d+/\d+ masks", line)]
+    lines = [line for line in ended.stderr.splitlines() if not re.fullmatch(r"segprep: read \d+/\d+ masks", line)]
     assert (ended.returncode, ended.stdout, len(lines)) == (status, "", 1), ended
     assert lines[0].startswith("segprep: ")
     return lines[0]
@@ -63,12 +59,16 @@ def made(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["coins", "coins_coco"])
-def test_weights_prints_one_line_of_result_and_plain_lines_of_progress(made, name):
+def test_weights_prints_one_line_of_result_and_plain_lines_of_the_rest(made, name):
     folder, said = made
     assert said[name].returncode == 0
     (line,) = said[name].stdout.splitlines()
-    assert line.startswith(f"{folder / name}.zarr: complete: 1 mask, 24 instances, ")
-    assert said[name].stderr.splitlines() == ["segprep: scan 1/1 masks", "segprep: write 1/1 masks"]
+    assert line.startswith(f"wrote {folder / name}.zarr: 1 mask, 24 instances; ")
+    assert said[name].stderr.splitlines() == [
+        *("segprep: read 1/1 masks", "segprep: write 1/1 masks"),
+        f"look: segprep preview {folder / name}.zarr -o {folder / name}.html",
+        f'use:  segprep.open("{folder / name}.zarr")[0]["weights"]',
+    ]
 
 
 def test_both_forms_of_the_coins_give_the_same_arrays(made):
@@ -101,9 +101,9 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     assert (made.returncode, found.returncode, found.stderr) == (0, 0, "")
     summary = json.loads(made.stdout)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / INPUT_STAMP)
-    attributes = msgspec.to_builtins(read_info(root))
-    assert json.loads(found.stdout) == summary
-    assert summary == {"store": str(root), "bytes": size, **json.loads(json.dumps(attributes))}
+    attributes = json.loads(msgspec.json.encode(read_info(root)))
+    assert json.loads(found.stdout) == summary | {"schema": "info"}
+    assert summary == {"schema": "weights", "schema_version": 1, "store": str(root), "bytes": size, **attributes}
 
 
 def test_info_shows_what_a_store_contains(varied_store):
@@ -336,19 +336,22 @@ def test_an_input_without_masks_is_named_and_described(tmp_path):
 
 def test_formats_lists_every_reader():
     ended = segprep_("formats", "--json")
-    assert list(json.loads(ended.stdout)) == list(READERS)
+    assert list(json.loads(ended.stdout)["formats"]) == list(READERS)
     lines = segprep_("formats").stdout.splitlines()
     assert [line.split()[0] for line in lines if line[:1].strip()] == list(READERS)
 
 
 @pytest.mark.parametrize("workers", mostly_slow(["1", "2"], "1"))
-def test_a_corrupt_mask_is_one_line_that_names_the_file(tmp_path, workers):
+def test_a_corrupt_mask_is_one_line_that_names_the_file_and_one_with_the_remedy(tmp_path, workers):
     good = (EXAMPLES / "coins" / "labels" / "coins.png").read_bytes()
     (tmp_path / "data").mkdir()
     for name in "abcdefghi":
         (tmp_path / "data" / f"{name}.png").write_bytes(good if name != "d" else good[: len(good) // 2])
     ended = segprep_("weights", tmp_path / "data", tmp_path / "out.zarr", "--workers", workers)
-    assert assert_one_line(ended, 3).startswith(f"segprep: {tmp_path / 'data' / 'd.png'}: cannot be read as PNG")
+    reason, remedy = [line for line in ended.stderr.splitlines() if not line.startswith("segprep: read ")]
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert reason.startswith(f"segprep: {tmp_path / 'data' / 'd.png'}: cannot be read as PNG")
+    assert remedy.startswith("segprep: 1 of 9 masks cannot be read; nothing was written. ")
     assert not (tmp_path / "out.zarr").exists()
 
 
@@ -407,17 +410,17 @@ def test_a_repeated_command_is_up_to_date_and_touches_nothing(tmp_path):
     before = state(tmp_path)
     again = segprep_("weights", EXAMPLES / "coins", root)
     assert again.returncode == 0
-    assert again.stdout.startswith(f"{root} is up to date: nothing to do (1 mask, 24 instances, ")
-    assert first.stdout.startswith(f"{root}: complete: 1 mask, 24 instances, ")
+    assert again.stdout.startswith(f"{root} is up to date: nothing to do (1 mask, 24 instances; ")
+    assert first.stdout.startswith(f"wrote {root}: 1 mask, 24 instances; ")
     assert state(tmp_path) == before
 
 
 @pytest.mark.slow
 def test_a_repeated_command_loads_masks_only_on_request(tmp_path):
     command = ("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
-    assert segprep_(*command).stderr == "segprep: scan 1/1 masks\nsegprep: write 1/1 masks\n"
-    assert segprep_(*command).stderr == ""
-    assert segprep_(*command, "--reread").stderr == "segprep: scan 1/1 masks\n"
+    for more, stages in (([], ["read", "write"]), ([], []), (["--reread"], ["read"])):
+        lines = [line for line in segprep_(*command, *more).stderr.splitlines() if line.startswith("segprep: ")]
+        assert lines == [f"segprep: {stage} 1/1 masks" for stage in stages]
 
 
 def test_classes_prints_a_vector_for_a_loss(made):
@@ -479,31 +482,6 @@ def test_debug_shows_a_traceback(tmp_path):
 # --- terminals and signals -------------------------------------------------------------------------------------------
 
 
-def on_terminal(*arguments):
-    """Exit code and what a terminal of 80 columns shows of stderr."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    with subprocess.Popen([COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while piece := os.read(ours, 4096):
-                shown += piece
-        except OSError:  # how Linux says that nobody holds the other end any more
-            pass
-        finally:
-            os.close(ours)
-    return process.returncode, shown.decode()
-
-
-def test_a_bar_is_drawn_on_a_terminal(tmp_path):
-    status, shown = on_terminal("weights", EXAMPLES / "coins", tmp_path / "out.zarr")
-    assert status == 0
-    assert re.search(r"\rscan: 100%\|.+\| 1/1 ", shown)
-    assert re.search(r"\rwrite: 100%\|.+\| 1/1 ", shown)
-    assert "segprep: " not in shown
-
-
 def test_no_bar_is_drawn_elsewhere(made):
     _, said = made
     assert "\r" not in said["coins"].stderr
@@ -534,7 +512,7 @@ def test_an_interrupt_is_one_line_and_leaves_an_incomplete_store(squares, tmp_pa
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        assert process.stderr.readline() == "segprep: scan 3/3 masks\n"
+        assert process.stderr.readline() == "segprep: read 3/3 masks\n"
         deadline = time.monotonic() + SECONDS
         while len(list(root.glob("*/weights/records/0.json"))) < 2:
             assert not has_ended(process)
@@ -588,7 +566,7 @@ def test_a_signal_that_comes_while_modules_are_imported_ends_the_command(method,
     # Elsewhere than in the repository, whose folder segprep/ is not all that is installed.
     process = finished(words, cwd=tmp_path)
     assert process.stderr.splitlines()[-1] == "segprep: terminated; run the same command again to resume"
-    assert late_timer or "complete" not in process.stdout
+    assert late_timer or "wrote" not in process.stdout
     assert process.returncode == 143
 
 
@@ -605,7 +583,7 @@ def in_bash(line, *words):
 def test_a_run_continues_if_its_progress_cannot_be_written(stderr, tmp_path):
     ended = in_bash(f'segprep weights "$1" "$2" {stderr}', EXAMPLES / "coins", tmp_path / "out.zarr")
     assert ended.returncode == 0
-    assert ": complete: 1 mask, 24 instances" in ended.stdout
+    assert ended.stdout.startswith(f"wrote {tmp_path / 'out.zarr'}: 1 mask, 24 instances; ")
 
 
 @pytest.mark.parametrize("stderr", ["2> /dev/full", "2>&-"])
@@ -726,14 +704,20 @@ def test_touching_instances_end_a_run_with_the_preset_for_them(crowded, tmp_path
     )
     assert advice in segprep_here("check", crowded).stdout
     for _ in range(2):  # the second run knows it from the store
-        assert segprep_here("weights", crowded, root).stderr.splitlines()[-1] == f"segprep: {advice}"
+        assert segprep_here("weights", crowded, root).stderr.splitlines()[-3] == f"segprep: {advice}"
     ended = segprep_here("weights", crowded, root, "--json")
     assert (json.loads(ended.stdout)["touching_pairs"], advice in ended.stderr) == (1, False)
     assert json.loads(segprep_here("check", crowded, "--json").stdout)["touching_pairs"] == 1
     separated = segprep_here("weights", crowded, root, "--preset", "crowded", "--overwrite")
-    assert (separated.returncode, "touch" in separated.stderr, read_info(root).touching_pairs) == (0, False, 1)
-    assert "touch" not in segprep_here("weights", crowded, tmp_path / "b.zarr", "--targets", "boundaries").stderr
-    assert "touch" not in segprep_here("weights", EXAMPLES / "coins", tmp_path / "c.zarr").stderr
+    assert (separated.returncode, "instances touch" in separated.stderr, read_info(root).touching_pairs) == (
+        0,
+        False,
+        1,
+    )
+    assert (
+        "instances touch" not in segprep_here("weights", crowded, tmp_path / "b.zarr", "--targets", "boundaries").stderr
+    )
+    assert "instances touch" not in segprep_here("weights", EXAMPLES / "coins", tmp_path / "c.zarr").stderr
 
 
 def test_a_class_weight_far_above_the_border_is_warned_about_once(tmp_path, segprep_here):
@@ -788,8 +772,8 @@ def test_masks_that_are_left_out_are_counted_once(tmp_path, segprep_here):
     (tmp_path / "data/labels/bad.png").write_bytes(b"no image")
     ended = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", "--on-error", "skip-mask")
     assert ended.returncode == 1
-    assert "segprep: warning: 1 mask left out: " in ended.stderr
-    assert ended.stderr.count("left out: ") == 1
+    assert "segprep: warning: left out 1 mask that cannot be read:\n" in ended.stderr
+    assert ended.stderr.count("left out") == 1
 
 
 def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
@@ -799,7 +783,8 @@ def test_no_line_grows_with_the_sizes_of_the_data(tmp_path, segprep_here):
     (line,) = [
         line for line in segprep_here("check", tmp_path / "data").stdout.splitlines() if line.startswith("sizes ")
     ]
-    assert line.endswith(" and 39 more")
+    assert len(line) < 200
+    assert re.search(r" and 4\d more$", line)
 
 
 def test_texts_of_results_do_not_import_what_draws():

@@ -30,8 +30,8 @@ def test_the_last_lines_are_commands_that_run(layout, more, tmp_path, segprep_he
     folder = tmp_path / "it's nuclei"
     ended = segprep_here("demo", folder, "--as", layout, "--images", 3, "--size", 64, *more)
     assert ended.returncode == 0, ended.stderr
-    lines = ended.stdout.splitlines()
-    assert lines[0].startswith(f"{folder}: {layout}: ")
+    assert ended.stdout.startswith(f"{folder}: {layout}: ")
+    lines = ended.stderr.splitlines()
     assert lines[-3].startswith("next: segprep check ")
     for line in (lines[-3].removeprefix("next:"), lines[-2], lines[-1]):
         program, *arguments = shlex.split(line)
@@ -45,14 +45,14 @@ def test_the_store_that_is_named_lies_beside_the_working_directory(tmp_path, seg
     (tmp_path / "nuclei").mkdir()
     monkeypatch.chdir(tmp_path / "nuclei")
     ended = segprep_here("demo", ".", "--images", 1, "--size", 64)
-    assert ended.stdout.splitlines()[-2].split()[2:4] == [f"{tmp_path}/nuclei", f"{tmp_path}/nuclei.zarr"]
+    assert ended.stderr.splitlines()[-2].split()[2:4] == [f"{tmp_path}/nuclei", f"{tmp_path}/nuclei.zarr"]
 
 
 def test_every_listed_mistake_is_in_the_report_of_check(tmp_path, segprep_here):
     ended = segprep_here("demo", tmp_path / "data", "--images", 2, "--size", 64, "--with-problems")
     found = segprep_here("check", tmp_path / "data", "--json")
     assert (ended.returncode, found.returncode) == (0, 1)
-    _, _, *mistakes, _, _, _ = ended.stdout.splitlines()
+    _, _, *mistakes = ended.stdout.splitlines()
     assert {line.rpartition(": ")[0] for line in mistakes} == {
         f"    {each['kind']}: {each['key']}" for each in json.loads(found.stdout)["problems"]
     }
@@ -76,3 +76,13 @@ def test_a_folder_that_is_not_empty_is_refused_with_code_4(tmp_path, segprep_her
 def test_a_bad_value_is_named_as_the_option(tmp_path, segprep_here):
     ended = segprep_here("demo", tmp_path / "data", "--images", "0")
     assert (ended.returncode, ended.stderr) == (2, "segprep: --images 0: must be an integer from 1 to 100000\n")
+
+
+def test_masks_that_cannot_be_read_can_be_left_out_where_values_are_classes(tmp_path, segprep_here):
+    segprep_here("demo", tmp_path / "data", "--as", "masks", "--images", 3, "--size", 64, "--with-problems")
+    options = ["--instances-from", "watershed", "--workers", 1]
+    refused = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", *options)
+    assert (refused.returncode, refused.stderr.count("cells003.png: cannot be read")) == (3, 1)
+    ended = segprep_here("weights", tmp_path / "data", tmp_path / "out.zarr", *options, "--on-error", "skip-mask")
+    assert (ended.returncode, segprep.describe(tmp_path / "out.zarr").status) == (1, "complete")
+    assert [entry.name for entry in segprep.describe(tmp_path / "out.zarr").classes] == ["background", "foreground"]

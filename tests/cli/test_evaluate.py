@@ -113,12 +113,12 @@ def test_the_installed_command_prints_a_few_lines(data):
     assert [line[:18].strip() for line in lines[1:]] == [
         *("mean AP 0.50:0.95", "at IoU 0.5", "panoptic quality", "boundary F", "touching pairs"),
     ]
-    assert "segprep: evaluate 12/12 masks" in ended.stderr.splitlines()
+    assert "segprep: compare 12/12 masks" in ended.stderr.splitlines()
 
 
 def test_figures_are_those_of_the_images(data, pairs, segprep_here):
     found = scores_of(segprep_here("evaluate", data / "found", data / "truth", "--json", "--workers", 1))
-    assert list(found) == FIELDS
+    assert list(found) == ["schema", "schema_version", *FIELDS]
     pooled = sum((score(*pair) for pair in pairs), Score())
     assert found["images"] == 12
     assert found["mean_ap"] == pytest.approx(np.mean([mean_ap(*pair) for pair in pairs]))

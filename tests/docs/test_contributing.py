@@ -8,7 +8,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def test_files_that_the_page_names_exist():
-    names = re.findall(r"(?:segprep|tests|docs|examples|\.ci)/[\w/.]*\w", PAGE)
+    names = re.findall(r"(?:segprep|tests|docs|examples|\.ci)/[\w/.-]*\w", PAGE)
     assert len(names) > 20
     assert [name for name in names if "NAME" not in name and not (ROOT / name).exists()] == []
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,10 +16,14 @@ from benchmarks.worker_memory import SIDES, rows_of
 from click.testing import CliRunner
 from helpers.buckets import make_bucket, upload
 from helpers.commands import COMMAND, commands_by_name, finished
+from helpers.consoles import consoles
 from PIL import Image
 
 from segprep import preprocess
+from segprep.cli import log
 from segprep.cli.commands import main
+from segprep.cli.documents import DOCUMENTS
+from segprep.cli.failures import Kind
 from segprep.cli.weights import weights
 from segprep.store.metadata import read_info as info_of
 from segprep.targets import TARGETS
@@ -31,9 +36,13 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for
 FORMULAS_PAGE = PAGES["docs/formulas.md"]
 CLUSTERS_PAGE = PAGES["docs/clusters.md"]
 OTHER_PAGES = [
-    name for name in PAGES if name not in ("docs/formulas.md", "docs/clusters.md", "docs/scale.md", "README.md")
+    name
+    for name, page in PAGES.items()
+    if name not in ("docs/formulas.md", "docs/clusters.md", "docs/json.md", "README.md")
+    and re.search("^```(bash|console|python)", page, re.M)
 ]
-"""Pages whose blocks run in one test each; that of scale has none, only arithmetic."""
+"""Pages with blocks that run in one test each."""
+WITHOUT_BLOCKS = {"changelog", "contributing", "errors", "index", "reference", "reference-training", "scale"}
 SECONDS = 300
 """Timeout of the commands of a block; far more than they need."""
 FIGURES = ROOT / "docs" / "images"
@@ -42,7 +51,7 @@ ONE_STEP = 4  # of 255 in the colour maps, for the last digit of a float
 
 def blocks(page):
     """Language and text of each block, in order."""
-    return re.findall(r"^```(bash|python|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```(bash|console|python|yaml)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 def block_with(text):
@@ -70,14 +79,27 @@ def commands(page):
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("segprep ")]
 
 
+def without_times(text):
+    """Text without the durations in it, which differ from run to run."""
+    return re.sub(r"\d+(\.\d+)? (s|min)\b", "? s", text)
+
+
 def follow(name, names):
-    """Arguments and result of each command of a page, run in order; its Python runs between them, in one namespace."""
+    """Arguments and result of each command of a page, run in order; its Python runs between them, in one namespace.
+
+    A command of a console block must print what the block shows below it.
+    """
     results = []
     for language, text in blocks(PAGES[name]):
         if language == "python":
             exec(compile(text, name, "exec"), names)  # noqa: S102 - our own page
+        elif language == "console":
+            for line, shown in consoles(text):
+                results.append((line, CliRunner().invoke(main, shlex.split(line)[1:])))
+                assert without_times(results[-1][1].stdout) == without_times(shown), line
         else:
             results += [(args, CliRunner().invoke(main, args)) for args in commands(f"```bash\n{text}```")]
+            log.stop()  # as the end of the process does
     return results
 
 
@@ -124,6 +146,16 @@ def test_every_command_of_the_formulas_runs(followed):
     assert failed == []
 
 
+def test_all_pages_but_these_have_blocks():
+    others = {f"docs/{name}.md" for name in WITHOUT_BLOCKS} | {
+        "docs/formulas.md",
+        "docs/clusters.md",
+        "docs/json.md",
+        "README.md",
+    }
+    assert set(PAGES) - set(OTHER_PAGES) == others
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("object_store")
 @pytest.mark.parametrize("name", OTHER_PAGES)
@@ -132,7 +164,6 @@ def test_every_block_of_other_pages_runs(name, tmp_path, monkeypatch):
         upload(ROOT / "examples" / "coins", make_bucket("cells") / "coins")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    assert blocks(PAGES[name])
     if "import torch" in PAGES[name]:
         pytest.importorskip("torch", reason="PyTorch is not installed; pip install torch")
     for args, result in follow(name, {}):
@@ -155,7 +186,7 @@ def test_a_cluster_started_as_on_the_page_does_the_work(file, tmp_path):
         else:
             script.append(line)
     ended = in_shell("\n".join(script), tmp_path)
-    assert ": complete: 1 mask, 24 instances" in ended.stdout
+    assert ": 1 mask, 24 instances; " in ended.stdout
     assert "warning" not in ended.stderr
 
 
@@ -195,6 +226,27 @@ def test_the_kubernetes_job_writes_parts_and_a_last_run_completes_them(data, tmp
         in_shell(script, tmp_path, JOB_COMPLETION_INDEX=index)
     (line,) = re.findall(r"run `(segprep weights data out.zarr)` once more", CLUSTERS_PAGE)
     assert completed_as_in_one_run(data, line, files_of)
+
+
+def test_the_page_about_json_runs_with_jq_and_python(tmp_path):
+    shown = []
+    for language, text in blocks(PAGES["docs/json.md"]):
+        if language == "python":
+            (tmp_path / "page.py").write_text(text)
+            shown.append(in_shell(f"{sys.executable} page.py", tmp_path).stdout)
+        elif "jq" not in text or shutil.which("jq"):
+            shown.append(in_shell(text, tmp_path).stdout)
+    assert "6 masks, " in "".join(shown) or not shutil.which("jq")
+    assert "input: nowhere: no such file or folder\n" in "".join(shown)
+
+
+def test_the_page_about_json_has_every_schema_and_kind_of_error():
+    page = PAGES["docs/json.md"]
+    assert re.findall(r"^\| `([\w-]+)` \| [^|]+ \| \d[^|]* \|$", page, re.MULTILINE) == list(DOCUMENTS)
+    named = {
+        kind for cell in re.findall(r"^\| (`\w+`.*?) \| \d", page, re.MULTILINE) for kind in re.findall(r"\w+", cell)
+    }
+    assert {*get_args(Kind)} - {"other"} <= named
 
 
 def test_python_of_the_page_about_clusters_is_python():

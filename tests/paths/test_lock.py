@@ -215,7 +215,7 @@ def test_a_signal_while_processes_start_is_reported_in_one_line(many, tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    lines = [line for line in said.splitlines() if line and not re.fullmatch(r"segprep: scan \d+/\d+ masks", line)]
+    lines = [line for line in said.splitlines() if line and not re.fullmatch(r"segprep: read \d+/\d+ masks", line)]
     assert lines == ["segprep: interrupted; run the same command again to resume"]
 
 

@@ -358,7 +358,7 @@ def test_a_run_reads_the_valid_skips_the_bad_and_refuses_the_unclear(row, write,
         assert [path.name for path in tmp_path.iterdir()] == ["data"]
     else:
         assert ("left out" in stderr) is (row.outcome == WARNED)
-        assert f" {row.instances} instance{'' if row.instances == 1 else 's'}," in stdout
+        assert f" {row.instances} instance{'' if row.instances == 1 else 's'};" in stdout
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

@@ -441,7 +441,7 @@ ROWS = [
             "p/a.png": colours(np.arange(400).reshape(20, 20)),
         },
         WARNED,
-        ("does not list: 101 left out: a.png: segment 1,", "and 98 more"),
+        ("does not list: 101 left out:", "a.png: segment 1", "and 98 more"),
     ),
     panoptic("segment twice", WARNED, "listed twice", "segment 5", segments=[*SEGMENTS, SEGMENTS[0]], instances=1),
     panoptic(

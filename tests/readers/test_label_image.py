@@ -161,6 +161,16 @@ def test_values_of_arrays_can_be_classes(tmp_path):
     assert masks.refs[0].load().class_map.tolist() == [[0, 2, 1]]
 
 
+def test_classes_are_those_of_the_masks_that_can_be_read(tmp_path):
+    write(tmp_path / "a.png", np.array([[0, 9, 4]], np.uint8))
+    (tmp_path / "b.png").write_bytes(b"no image")
+    masks = find(tmp_path, options=ReadOptions(values="classes"))
+    assert [entry.id for entry in masks.classes.entries] == [None, 4, 9]
+    assert [ref.key for ref in masks.refs] == ["a.png", "b.png"]
+    with pytest.raises(InputError, match=r"b\.png: cannot be read as PNG"):
+        masks.refs[1].load()
+
+
 def damaged_array(shape):
     """Header of an array whose numbers are missing."""
     file = io.BytesIO()

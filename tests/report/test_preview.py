@@ -12,10 +12,10 @@ from helpers.browser import CHROMIUM, browser
 from PIL import Image
 
 import segprep
+from segprep.drawing.panels import target_panels
+from segprep.drawing.strip import GAP, LEGEND, TITLE
 from segprep.report.choice import chosen_masks
-from segprep.report.panels import target_panels
 from segprep.report.samples import Sample, fitted_samples
-from segprep.report.strip import GAP, LEGEND, TITLE
 
 EVIL = "<script>alert(1)</script>"
 """Name of a class."""
@@ -272,7 +272,7 @@ def test_a_notebook_shows_the_report(evil_store, tmp_path):
 def test_the_command_writes_the_page_of_the_library(evil_store, evil_file, tmp_path, segprep_here):
     file = tmp_path / "a.html"
     ended = segprep_here("preview", evil_store, "-o", file)
-    assert (ended.returncode, ended.stdout) == (0, f"{file}: shows 3 of 3 masks, 0.0 MB\n")
+    assert (ended.returncode, ended.stdout) == (0, f"wrote {file}: shows 3 of 3 masks; 0.0 MB\n")
     assert Parsed(file.read_text()).facts == Parsed(evil_file.read_text()).facts
     ended = segprep_here("preview", evil_store, "-o", tmp_path / "b.png", "--key", "b.png", "--json")
     assert json.loads(ended.stdout)["shown"] == ["b.png"]

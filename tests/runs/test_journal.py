@@ -131,10 +131,10 @@ def images(tmp_path):
 
 
 def interrupted(data, root, stage="write", **options):
-    """Interrupt a run at the first progress of a stage."""
+    """Interrupt a run at the first progress of a stage after its start."""
 
-    def interrupt(at, _done, _masks):
-        if at == stage:
+    def interrupt(at, done, _masks):
+        if at == stage and done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -82,12 +82,6 @@ def find(path, options):
 READER = Reader("deadly", find)
 '''
 
-SCRIPT = """
-import sys
-import segprep
-segprep.preprocess(sys.argv[1], sys.argv[2], workers=segprep.Workers(processes=2))
-"""
-
 
 @pytest.fixture(params=["1 process", "2 processes", "cluster"])
 def anywhere(request):
@@ -215,31 +209,6 @@ def test_a_mask_that_its_workers_die_of_is_left_out_on_request(tmp_path):
     assert (info.masks, info.status) == (2, "complete")
 
 
-@pytest.mark.slow
-def test_a_script_that_starts_itself_again_is_an_option_error_with_the_remedy(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    ended = subprocess.run(
-        [sys.executable, "script.py", COINS, "out.zarr"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == (
-        "segprep.errors.OptionError: worker processes could not import your script; "
-        "put the call under if __name__ == '__main__':, or use workers=1"
-    )
-
-
-@pytest.mark.parametrize("arguments", [["-"], ["-c", SCRIPT]], ids=["standard input", "-c"])
-def test_a_script_that_is_no_file_makes_the_same_store(arguments, varied, varied_store, files_of, tmp_path):
-    ended = subprocess.run(
-        [sys.executable, *arguments, varied, "out.zarr"],
-        input=SCRIPT, cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    warned = "SegprepWarning: the script is not a file, so worker processes cannot import it; using workers=1"
-    assert (warned in ended.stderr) == (arguments == ["-"])
-    assert files_of(tmp_path / "out.zarr") == files_of(varied_store)
-
-
 def test_a_worker_of_a_cluster_that_dies_is_an_error_that_names_the_job(cluster):
     with (
         open_executor(Workers(scheduler=str(cluster)), 1) as executor,
@@ -362,11 +331,11 @@ def test_progress_rises_to_all_masks_in_the_scan_and_then_in_the_writing(anywher
     stages = [stage for stage, _, _ in calls]
     assert stages == sorted(stages)
     assert {total for _, _, total in calls} == {13}
-    for stage, least in (("scan", 2), ("write", 3)):
+    for stage, least in (("scan", 3), ("write", 4)):
         counts = [done for each, done, _ in calls if each == stage]
         assert len(counts) >= least
         assert counts == sorted(set(counts))
-        assert (counts[0] > 0, counts[-1]) == (True, 13)
+        assert (counts[0], counts[-1]) == (0, 13)
 
 
 class _StoppedError(Exception):
@@ -378,7 +347,7 @@ def unfinished(varied, tmp_path_factory):
     """Store whose run was ended after its first shard, the small masks."""
 
     def end(stage, done, masks):  # noqa: ARG001 - as Progress has it
-        if stage == "write":
+        if stage == "write" and done:
             raise _StoppedError
 
     root = tmp_path_factory.mktemp("unfinished") / "out.zarr"

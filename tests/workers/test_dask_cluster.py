@@ -41,9 +41,9 @@ def weights(data, store, scheduler, *options, **environment):
 
 
 def said(ended):
-    """What stderr says besides progress, without the command's name."""
+    """What stderr says besides progress and the commands to run next, without the command's name."""
     lines = [line.removeprefix("segprep: ") for line in ended.stderr.splitlines()]
-    return [line for line in lines if not re.fullmatch(r"(scan|write) \d+/\d+ masks", line)]
+    return [line for line in lines if not re.match(r"(read|write) \d+/\d+ masks|(look|use): ", line)]
 
 
 # --- who can listen ---------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.report.colours import colour_map
-from segprep.report.panels import Panel, number
+from segprep.drawing.colours import colour_map
+from segprep.drawing.panels import Panel, number
 
 SIDE = 512
 """Pixels of the longest side of a panel; smaller ones are enlarged by an integer factor."""

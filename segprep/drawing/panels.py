@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segprep.drawing.colours import INSTANCES, STEPS, WHITE, Table, class_colours, colour_map, instance_colours
 from segprep.kernels.boundaries import IGNORE
-from segprep.report.colours import INSTANCES, STEPS, WHITE, Table, class_colours, colour_map, instance_colours
 
 LARGEST = 1024
 """Pixels of the longest side of a panel."""

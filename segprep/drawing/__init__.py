@@ -1,0 +1,1 @@
+"""Masks and their targets as images, with palettes and legends."""
