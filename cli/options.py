@@ -38,6 +38,7 @@ HEADINGS = (
     "Class weights",
     "Instances",
     "Splits",
+    "Tiles",
     "Scores",
     "Checks",
     "Input",
