@@ -91,7 +91,7 @@ class Tiling:
             raise OptionError(f"tile={self.tile}: height and width must be at least 1 pixel")
         if not 0 <= self.tile_overlap < min(self.tile):
             raise OptionError(
-                f"tile_overlap={self.tile_overlap}: must be at least 0, and less than the sides of tile={self.tile}"
+                f"tile_overlap={self.tile_overlap}: must be from 0 to {min(self.tile) - 1}, for tile={self.tile}"
             )
         if not 0 <= self.keep_empty <= 1:
             raise OptionError(f"keep_empty={self.keep_empty}: must be from 0 to 1")

@@ -283,7 +283,7 @@ def test_instances_are_found_and_separated_before_the_mask_is_cut(tmp_path):
         ({"tile": (0, 4)}, r"tile=\(0, 4\): height and width must be at least 1 pixel"),
         (
             {"tile": 8, "tile_overlap": 8},
-            r"tile_overlap=8: must be at least 0, and less than the sides of tile=\(8, 8\)",
+            r"tile_overlap=8: must be from 0 to 7, for tile=\(8, 8\)",
         ),
         ({"tile": 8, "keep_empty": 1.5}, "keep_empty=1.5: must be from 0 to 1"),
         ({"tile": "8x"}, r"tile='8x': must be a pair of numbers, as tile=\(512, 512\)"),
