@@ -130,7 +130,7 @@ def test_is_the_same_by_two_workers_and_after_repair(tmp_path):
             {"class_weights": "per-image"},
             "targets: weights depends on the complete mask.*leave it out, or raise max_pixels",
         ),
-        ({"instances_from": "watershed"}, "210 x 260 pixels are more than max_pixels=20000; raise the limit"),
+        ({"instances_from": "watershed"}, "instances_from='watershed': needs the complete mask"),
         ({"separate": 1}, "separate=1: needs complete instances.*use separate='falk2019'"),
     ],
 )
