@@ -24,6 +24,8 @@ from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import fit
 
+from .tiles import tiles_lines
+
 if TYPE_CHECKING:  # they import what draws, which most commands do not need
     from segprep.report.preview import Preview
     from segprep.runs.demo import DemoInfo
@@ -57,6 +59,7 @@ def store_text(path: AnyPath, info: StoreInfo, warnings: Iterable[str] = ()) -> 
             f"source     {info.source} ({info.source_format}), written by segprep {info.segprep}",
             f"splits     {splits_text(path, info)}",
             f"images     {images_text(info)}",
+            *tiles_lines(path, info),
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",

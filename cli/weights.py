@@ -10,6 +10,7 @@ import segprep
 from segprep.errors import OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, ReadOptions
 from segprep.runs.settings import Rules, target_kinds
@@ -59,6 +60,7 @@ from .values import completed_names
 @options.settings("Instances", InstanceRule)
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
 @options.settings("Splits", SplitRule)
+@options.settings("Tiles", Tiling)
 @options.settings("Input", Rules, ReadOptions)
 @options.option(
     "--problems",

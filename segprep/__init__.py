@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from segprep.runs.repair import repair as repair
     from segprep.runs.resplit import resplit as resplit
     from segprep.runs.verify import verify as verify
-    from segprep.store.dataset import open as open  # noqa: A004 - as zarr.open
+    from segprep.store.opening import open as open  # noqa: A004 - as zarr.open
     from segprep.store.schema import StoreInfo as StoreInfo
     from segprep.targets import Border as Border
     from segprep.targets import Boundaries as Boundaries
@@ -73,7 +73,7 @@ _NAMES = {
     "runs.evaluate": ("evaluate",),
     "runs.estimate": ("estimate", "Estimate"),
     "report.preview": ("preview", "Preview"),
-    "store.dataset": ("open",),
+    "store.opening": ("open",),
     "store.schema": ("StoreInfo",),
     "readers": ("find", "MaskSet", "Reader", "ReadOptions"),
     "masks.mask": ("MaskRef", "InstanceMask"),

@@ -13,7 +13,7 @@ from segprep import Border, Distance, InstanceMask, SplitRule, Weights
 from segprep.runs.preprocess import chosen_part
 from segprep.runs.settings import run_rules, split_rule
 from segprep.runs.write import Part
-from segprep.store.dataset import open as open_store
+from segprep.store.opening import open as open_store
 from segprep.targets.weights import PRESETS
 
 NAMES = {name for name in segprep.__all__ if name != "__version__"}

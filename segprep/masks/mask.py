@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray, LabelArray
-from segprep.kernels.lookup import lookup
+from segprep.kernels.lookup import counts, lookup
 from segprep.kernels.regions import Regions, front_labels, regions
 
 A = TypeVar("A", bound=NDArray[Any])
@@ -133,6 +133,12 @@ class InstanceMask:
     @cached_property
     def _front(self) -> tuple[LabelArray, CountArray]:
         """`labels` and `visible`; the instance of the highest rank is in front."""
+        labels, visible = front_labels(self.planes, self.ranks, self.regions)
+        return _read_only(labels), _read_only(visible)
+
+    @cached_property
+    def ranks(self) -> NDArray[np.intp]:
+        """Higher for instances in front, shape (N + 1,); all 0 if there is one plane."""
         ranks = np.zeros(len(self.classes), np.intp)
         if len(self.planes) > 1:
             numbers = np.arange(1, len(self.classes))
@@ -141,8 +147,14 @@ class InstanceMask:
             else:
                 order = numbers[::-1] - 1 if self.overlap == "first" else numbers - 1
             ranks[order + 1] = numbers
-        labels, visible = front_labels(self.planes, ranks, self.regions)
-        return _read_only(labels), _read_only(visible)
+        return ranks
+
+    def with_labels(self, labels: LabelArray) -> "InstanceMask":
+        """The same mask with other instances in front: those of `labels`, shape (H, W)."""
+        mask = replace(self)
+        visible = counts(labels, len(self.classes))
+        mask.__dict__["_front"] = _read_only(labels), _read_only(visible)
+        return mask
 
     @cached_property
     def class_map(self) -> LabelArray:

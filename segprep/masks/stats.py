@@ -46,7 +46,9 @@ class MaskStats:
     `ignored` and `hidden` count ignored pixels, and those of instances behind another. `filled` is true if instances and
     stuff cover the image. `digest` is `mask_digest` of the complete instances. `source` has the values of a label image that
     was loaded, else none. `touching` counts pairs of instances that touch; the tables of a store do not have it.
-    `is_scattered` is true if an instance lies in several pieces far apart, where a scan looks for them.
+    `is_scattered` is true if an instance lies in several pieces far apart, where a scan looks for them. `tiles` has the
+    statistics of the tiles that the mask is cut into, if any, and `source_numbers`, of a tile, the bytes of the number of each
+    instance in the complete mask, int64.
     """
 
     shape: tuple[int, int]
@@ -62,6 +64,8 @@ class MaskStats:
     source: SourceValues | None = None
     touching: int | None = None
     is_scattered: bool = False
+    tiles: tuple["MaskStats", ...] = ()
+    source_numbers: bytes = b""
 
     @property
     def class_pixels(self) -> CountArray:

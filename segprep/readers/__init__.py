@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from segprep.readers._paired import ImageNames as ImageNames
     from segprep.readers._paired import image_names as image_names
     from segprep.readers._pixels import image_pixels as image_pixels
+    from segprep.readers._pixels import image_window as image_window
     from segprep.readers._reader import MAX_INSTANCES as MAX_INSTANCES
     from segprep.readers._reader import MAX_PIXELS as MAX_PIXELS
     from segprep.readers._reader import Crowd as Crowd
@@ -25,6 +26,7 @@ _MODULES = {
     "ImageNames": "_paired",
     "image_names": "_paired",
     "image_pixels": "_pixels",
+    "image_window": "_pixels",
 } | dict.fromkeys(("MAX_INSTANCES", "MAX_PIXELS", "Crowd", "MaskSet", "ReadOptions", "Reader"), "_reader")
 """Module of each name."""
 

@@ -9,10 +9,12 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
+from segprep.masks.tiles import Window
 from segprep.paths.anypath import AnyPath
 from segprep.readers._beside import opener_of, shapes_of
 from segprep.readers._image import check_size, decode_errors, opened_tiff
 from segprep.readers._reader import MAX_PIXELS
+from segprep.readers._segments import Segments
 from segprep.readers._tiff import check_lzw
 
 _PLAIN = frozenset({"L", "RGB", "I;16", "I", "F"})
@@ -21,7 +23,7 @@ _GREY = frozenset({"1", "LA", "La"})
 """Pillow's modes that are converted to grey values of 8 bits; all others become RGB."""
 _COLOURS = {1: 1, 2: 1, 4: 3}
 """Channels of grey values or colours, by the channels with alpha."""
-_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 """Photometric interpretations of TIFF."""
 
 
@@ -102,6 +104,29 @@ def _tiff_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any
         if pixels.dtype == np.bool_:
             pixels = pixels * np.uint8(255)
         has_alpha = page.extrasamples and channels in _COLOURS
+        return np.ascontiguousarray(_without_alpha(pixels) if has_alpha else pixels)
+
+
+def image_window(path: AnyPath, shape: tuple[int, int], window: Window, key: str) -> NDArray[Any] | None:
+    """Part of what `image_pixels` returns, if the file is a TIFF in tiles, of which only those needed are decoded; else None.
+
+    The tiles are grey, or colours with all channels of a pixel together. Errors are those of `image_pixels`.
+    """
+    with decode_errors(path, "an image"), path.open("rb") as file:
+        if opener_of(path, file.read(4)) is not TiffImageFile:
+            return None
+    with opened_tiff(path) as tiff:
+        page = tiff.pages[0]
+        is_plain = int(page.photometric) in (_BLACK_IS_ZERO, _RGB, _YCBCR) and page.dtype.kind != "b"
+        is_together = page.samplesperpixel == 1 or page.planarconfig == 1
+        if not (page.is_tiled and is_plain and is_together and page.imagedepth == 1 and page.bitspersample >= 8):  # noqa: PLR2004
+            return None
+        _check_shape(path, [(page.imagelength, page.imagewidth)], shape, key)
+        if len(tiff.pages) > 1 and tiff.pages[1].shape == page.shape:
+            raise InputError(f"{path}: has {len(tiff.pages)} pages; give an image of one")
+        check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), MAX_PIXELS)
+        pixels = Segments(path, page).values(window)
+        has_alpha = page.extrasamples and int(page.samplesperpixel) in _COLOURS
         return np.ascontiguousarray(_without_alpha(pixels) if has_alpha else pixels)
 
 

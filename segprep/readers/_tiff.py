@@ -27,20 +27,33 @@ def check_segments(path: AnyPath, page: Any) -> None:
     page : tifffile.TiffPage
         The page, whose file is open.
     """
+    check_compression(path, page)
+    check_lzw(path, page)
+
+
+def check_compression(path: AnyPath, page: Any) -> None:
+    """Raise an InputError if a page has a compression that may change labels."""
     if page.compression not in _LOSSLESS:
         name = getattr(page.compression, "name", page.compression)
         raise InputError(
             f"{path}: compressed as {name}; label images are read without compression, or with "
             f"{', '.join(dict.fromkeys(list(_LOSSLESS.values())[1:]))}; save it as one of these"
         )
-    check_lzw(path, page)
 
 
 def check_lzw(path: AnyPath, page: Any) -> None:
     """Raise an InputError for a page compressed as LZW whose codes the decoder would follow out of its table."""
     if page.compression != _LZW:
         return
-    if page.fillorder == _LEAST_SIGNIFICANT_BIT_FIRST or not all(map(follows_lzw, _segments(page))):
+    for segment in _segments(page):
+        check_lzw_segment(path, page, segment)
+
+
+def check_lzw_segment(path: AnyPath, page: Any, segment: Any) -> None:
+    """Raise an InputError for a segment of a page as `check_lzw` does."""
+    if page.compression != _LZW:
+        return
+    if page.fillorder == _LEAST_SIGNIFICANT_BIT_FIRST or not follows_lzw(np.frombuffer(segment, np.uint8)):
         raise InputError(f"{path}: cannot be read as TIFF: its LZW codes are damaged or of an old kind; save it again")
 
 

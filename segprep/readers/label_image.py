@@ -13,6 +13,7 @@ from segprep.kernels.lookup import counts
 from segprep.masks.classes import class_table
 from segprep.masks.mask import LISTED_VALUES, InstanceMask, Problem, SourceValues
 from segprep.masks.splits import FOLDERS, folder_split
+from segprep.masks.tiles import Cut
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.listing import IMAGE_SUFFIXES, Listing, listing, named_few
 from segprep.readers._arrays import NPY, Array, item
@@ -33,6 +34,7 @@ from segprep.readers._mask_folders import (
 from segprep.readers._mask_image import LOSSY, is_lossy, mask_values, unlike_mask
 from segprep.readers._npy import is_npy, is_pickled, npy_values, unlike_labels
 from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
+from segprep.readers._slides import LabelSlide, npy_slide, tiff_slide
 from segprep.readers._stacks import stacked_masks
 
 _TRAIN_IDS = ("_instanceTrainIds", "_labelTrainIds")
@@ -77,6 +79,21 @@ class LabelImageRef:
         height, width = labels.shape
         problems = tuple(size_problems(self.image, (height, width)))
         return InstanceMask(labels[np.newaxis], classes, ignore, problems, source=_source(labels, values))
+
+    def slide(self) -> LabelSlide | None:
+        """The image, open, if it has more than ``max_pixels`` pixels and can be read in windows; else None."""
+        opened = {**dict.fromkeys(TIFF, tiff_slide), **dict.fromkeys(NPY, npy_slide)}.get(self.file.suffix.lower())
+        if opened is None or self.stack is not None or self.values:
+            return None
+        return opened(self.file, self.options.max_pixels, self._part)
+
+    def _part(self, found: NDArray[Any]) -> Cut:
+        """Mask of a window of values, and the values of its instances."""
+        labels, ignore, values = _meaning(found, self.options)
+        check_instances(str(self.file), len(values), self.options.max_instances)
+        classes = np.append(np.int32(0), np.ones(len(values), np.int32))
+        numbers = np.append(np.uint64(0), values.astype(np.uint64)).view(np.int64)
+        return Cut(InstanceMask(labels[np.newaxis], classes, ignore), numbers)
 
     def meaning(self) -> tuple[LabelArray, BoolArray | None, NDArray[Any]]:
         """Labels, ignored pixels if there are any, and the value of each label; raise for an image that is no mask."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from segprep.errors import InputError, some
 from segprep.masks.classes import class_table
 from segprep.masks.mask import InstanceMask, Problem
+from segprep.masks.tiles import Cut, Window
 from segprep.paths.anypath import AnyPath, name_in
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import client
@@ -25,9 +26,10 @@ from segprep.paths.listing import nearest
 from segprep.readers._arrays import integers
 from segprep.readers._image import check_size, decode_errors
 from segprep.readers._json import decode_file
-from segprep.readers._labels import mask_of_labels
+from segprep.readers._labels import mask_of_labels, numbered
 from segprep.readers._mask_names import NO_CLASS
-from segprep.readers._reader import MaskSet, Reader, ReadOptions, with_split
+from segprep.readers._reader import MaskSet, Reader, ReadOptions, check_instances, with_split
+from segprep.readers._slides import LabelSlide
 
 _SUFFIX, _LABELS = ".zarr", "labels"
 _DEPTH = 3
@@ -82,6 +84,28 @@ class OmeZarrRef:
     def load(self) -> InstanceMask:
         """Read the first level; each value other than 0 is an instance."""
         return mask_of_labels(str(self.group), _values_of(self.group, self.options.max_pixels), self.options)
+
+    def slide(self) -> LabelSlide | None:
+        """The image, open, if it has more than ``max_pixels`` pixels; else None."""
+        array, where = _array_of(self.group), str(self.group)
+        height, width = array.shape[-2:]
+        if height * width <= self.options.max_pixels:
+            return None
+        _check_chunks(self.group, array, self.options.max_pixels)
+
+        def values(window: Window) -> NDArray[Any]:
+            with decode_errors(self.group, "OME-Zarr"):
+                found = np.asarray(array[(*(0,) * (len(array.shape) - 2), *window.part)])
+            return integers(where, found.reshape(window.height, window.width))
+
+        return LabelSlide((height, width), values, self._part)
+
+    def _part(self, found: NDArray[Any]) -> Cut:
+        """Mask of a window of values, and the values of its instances."""
+        labels, distinct = numbered(found)
+        check_instances(str(self.group), len(distinct), self.options.max_instances)
+        numbers = np.append(np.uint64(0), distinct.astype(np.uint64)).view(np.int64)
+        return Cut(InstanceMask(labels[np.newaxis], np.array([0] + [1] * len(distinct), np.int32)), numbers)
 
 
 def find(path: AnyPath, options: ReadOptions) -> MaskSet | None:
@@ -168,6 +192,25 @@ def _group(folder: AnyPath) -> _Group | None:
 
 def _values_of(folder: AnyPath, max_pixels: int) -> NDArray[Any]:
     """Values of a label image, shape (H, W), none negative."""
+    array = _array_of(folder)
+    height, width = array.shape[-2:]
+    check_size(str(folder), (height, width), max_pixels)
+    _check_chunks(folder, array, max_pixels)
+    with decode_errors(folder, "OME-Zarr"):
+        values = np.asarray(array[...]).reshape(height, width)
+    return integers(str(folder), values)
+
+
+def _check_chunks(folder: AnyPath, array: Any, max_pixels: int) -> None:
+    """Raise an InputError for chunks that are too large, or of numbers that are no labels."""
+    if (chunk := math.prod(array.chunks)) > max_pixels:
+        raise InputError(f"{folder}: chunks of {chunk} pixels are more than max_pixels={max_pixels}; raise the limit")
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{folder}: pixels are of type {array.dtype}; labels are integers")
+
+
+def _array_of(folder: AnyPath) -> Any:
+    """Array of a label image, whose last two axes are y and x, and the others of length 1."""
     group = _group(folder)
     levels = [level for scale in (group.attributes.multiscales[:1] if group else []) for level in scale.datasets]
     if group is None or not levels:
@@ -185,15 +228,7 @@ def _values_of(folder: AnyPath, max_pixels: int) -> NDArray[Any]:
         raise InputError(
             f"{folder}: a label image of {', '.join(longer)}; volumes are not supported yet, so save 2-D images"
         )
-    height, width = array.shape[-2:]
-    check_size(str(folder), (height, width), max_pixels)
-    if (chunk := math.prod(array.chunks)) > max_pixels:
-        raise InputError(f"{folder}: chunks of {chunk} pixels are more than max_pixels={max_pixels}; raise the limit")
-    if array.dtype.kind not in "buif":
-        raise InputError(f"{folder}: pixels are of type {array.dtype}; labels are integers")
-    with decode_errors(folder, "OME-Zarr"):
-        values = np.asarray(array[...]).reshape(height, width)
-    return integers(str(folder), values)
+    return array
 
 
 def _opened(path: AnyPath, version: int) -> Any:

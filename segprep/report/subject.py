@@ -18,8 +18,8 @@ from segprep.runs.images import known_images
 from segprep.runs.plan import doubts, plan
 from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of, require_readable
 from segprep.runs.settings import Data, Settings, Targets, run_rules
-from segprep.store.dataset import open as open_store
 from segprep.store.images import ImageFolder
+from segprep.store.opening import open as open_store
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.store.selection import OpenTables
 from segprep.store.tables import decode_keys
@@ -105,6 +105,8 @@ def data_subject(
 ) -> Subject:
     """Subject of a data set: all masks are read once, and the chosen ones again for their arrays."""
     chosen, rules = run_rules(settings, targets, None)
+    if rules.tiling.tile is not None:
+        raise OptionError(f"tile={rules.tiling.tile}: a preview of data shows complete masks; preview a store of tiles")
     source = chosen_data(data, workers)
     masks = masks_of(source, rules, classes)
     path = None if isinstance(source, tuple) else source

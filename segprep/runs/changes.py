@@ -9,6 +9,7 @@ import numpy as np
 
 from segprep.errors import IntegrityError, some
 from segprep.masks.splits import SplitRule
+from segprep.masks.tiles import Tiling
 from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
 from segprep.runs.settings import setting_names
@@ -54,7 +55,10 @@ def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
 def diff(state: StoreState, plan: Plan) -> Diff:
     """Differences between a store and a plan that has all its targets."""
     before, now = state.info, plan.info
-    other_rule = _differing(before.instance_rule, now.instance_rule)
+    other_rule = [
+        *_differing(before.instance_rule, now.instance_rule),
+        *_differing(before.tiling or Tiling(), now.tiling or Tiling()),
+    ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})
     if before.input != now.input:

@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     touching: int | None
     is_scattered: bool
     mask: PackedMask | None
+    tiles: tuple["Entry", ...] = ()
+    source_numbers: bytes = b""
 
     def is_plausible(self, n_classes: int) -> bool:
         """True if all sizes fit each other and the number of classes."""
@@ -48,6 +50,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
             and all(len(runs) % 8 == 0 for runs in self.runs)
             and min(height, width) > 0
             and height * width < MOST_PIXELS
+            and len(self.source_numbers) in (0, 8 * count)
+            and all(not tile.tiles and tile.is_plausible(n_classes) for tile in self.tiles)
         )
         return fits and (self.mask is None or self._is_plausible(self.mask))
 
@@ -71,6 +75,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
             self.source,
             self.touching,
             self.is_scattered,
+            tuple(tile.stats(n_classes) for tile in self.tiles),
+            self.source_numbers,
         )
 
 
@@ -117,6 +123,8 @@ def _entry(key: str, stats: MaskStats, mask: PackedMask | None) -> Entry:
         stats.touching,
         stats.is_scattered,
         mask,
+        tuple(_entry("", tile, None) for tile in stats.tiles),
+        stats.source_numbers,
     )
 
 

@@ -160,6 +160,8 @@ def estimate(  # noqa: PLR0913 - keywords
     """
     start = time.perf_counter()
     chosen, rules = run_rules(settings, targets, split)
+    if rules.tiling.tile is not None:
+        raise OptionError(f"tile={rules.tiling.tile}: an estimate does not know tiles; make it of the complete masks")
     wanted, workers, own_part = with_always(chosen), Workers.of(workers), chosen_part(part)
     overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     if typed_value("sample", sample, int) < 1:

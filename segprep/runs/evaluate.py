@@ -25,8 +25,8 @@ from segprep.runs.foreground import scan_resolved
 from segprep.runs.pairing import paired
 from segprep.runs.scan import OWN_REFS, chosen_data, key_range, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
-from segprep.store.dataset import open as open_store
 from segprep.store.metadata import is_store
+from segprep.store.opening import open as open_store
 from segprep.store.schema import ProblemInfo
 from segprep.store.stored_ref import StoredRef
 from segprep.training.evaluation import ImageResult, Measures, Totals, image_result, totals

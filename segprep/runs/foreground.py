@@ -66,7 +66,7 @@ def scan_resolved(
     Without `on_error` no problem ends the run, not even some masks that look like foreground masks where others contradict.
     """
     rule, journal = rules.instances, journal or Journal()
-    found = scan(executor, masks, rule, progress, known, journal=journal)
+    found = scan(executor, masks, rule, progress, known, journal=journal, tiling=rules.tiling)
     if on_error is not None:
         require_readable(found, on_error)
     is_auto, scattered = rule.instances_from == "auto", _scattered_masks(found)
@@ -81,7 +81,8 @@ def scan_resolved(
         raise InputError(contradiction[1].where)
     if is_auto and rule.instances_from == "components":
         logger.info("foreground masks: their connected components are the instances")
-        again = scan(executor, found.masks, rule, partial(_components, progress), journal=journal)
+        shown = partial(_components, progress)
+        again = scan(executor, found.masks, rule, shown, journal=journal, tiling=rules.tiling)
         found = again._replace(unreadable=found.unreadable | again.unreadable)
         problems |= _inverted(found)
     return _with_problems(found, list(problems.values())), rule

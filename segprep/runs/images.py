@@ -8,7 +8,7 @@ from segprep.readers import MaskSet, image_names
 from segprep.runs.audit import StoreState
 from segprep.runs.plan import KnownImages
 from segprep.store.schema import ImagesInfo
-from segprep.store.tables import IMAGE, decode_keys
+from segprep.store.tables import IMAGE, SOURCE, decode_keys
 
 NAMED = 3
 """Number of masks that a message names."""
@@ -48,9 +48,10 @@ def kept_images(state: StoreState | None, digest: str) -> KnownImages | None:
 
 def stored_images(state: StoreState) -> KnownImages | None:
     """Images of a store; None if it has no table of them, or that is damaged."""
-    if state.info.images is None or not (state.has_these_masks and state.is_intact("key", IMAGE)):
+    of = "key" if state.info.tiling is None else SOURCE
+    if state.info.images is None or not (state.has_these_masks and state.is_intact(of, IMAGE)):
         return None
-    keys, names = (decode_keys(state.table(name)) for name in ("key", IMAGE))
+    keys, names = (decode_keys(state.table(name)) for name in (of, IMAGE))
     return KnownImages(dict(zip(keys, names, strict=True)), state.info.images)
 
 

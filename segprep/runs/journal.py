@@ -121,7 +121,8 @@ class Journal:
 def journal_name(files: str, masks: MaskSet, rules: Rules) -> str:
     """Fingerprint of all that the results of a scan depend on; `files` is that of the input's files."""
     keys = [ref.key for ref in masks.refs]
-    parts = [VERSION, files, masks.format, masks.classes, exact(rules.reading), exact(rules.instances), keys]
+    reading = [exact(rules.reading), exact(rules.instances), exact(rules.tiling)]
+    parts = [VERSION, files, masks.format, masks.classes, *reading, keys]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

@@ -13,6 +13,7 @@ from segprep.masks.classes import ClassTable
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import Counts, MaskStats, total
+from segprep.masks.tiles import TileRef, Tiling, source_keys
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
@@ -82,26 +83,31 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     stored: Sequence[Target] = (),
     images: KnownImages | None = None,
     touching: int | None = None,
+    tiling: Tiling | None = None,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
     Without `images` it has no table of them, as stores of earlier versions.
     A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
-    `touching` its number of touching pairs, for masks that were not loaded again.
+    `touching` its number of touching pairs, for masks that were not loaded again. Tiles are split as the masks that they were
+    cut from, and share one canvas.
     """
     stats, classes = scanned.stats, scanned.masks.classes
-    keys = [ref.key for ref in scanned.masks.refs]
+    keys, sources = [ref.key for ref in scanned.masks.refs], source_keys(scanned.masks.refs)
+    tiles = [ref for ref in scanned.masks.refs if isinstance(ref, TileRef)]
+    if tiles:
+        canvas = canvas or (max(mask.shape[0] for mask in stats), max(mask.shape[1] for mask in stats))
     layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
     layout_splits = [ref.split for ref in scanned.masks.refs]
-    split_of, fold_of = split_masks(keys, stats, split, data=data, layout_splits=layout_splits, kept=kept)
+    split_of, fold_of = split_masks(sources, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
     of = {target.name: target for target in stored}
     fitted = in_order(_fitted(target, of.get(target.name), train, all_counts) for target in targets)
     for target in fitted:
-        check_masks(target, keys, stats)
+        check_masks(target, *scanned.checked())
     digest = scanned.input()
-    names = [images.names.get(key, "") if images else "" for key in keys]
+    names = [images.names.get(key, "") if images else "" for key in sources]
     info = StoreInfo(
         format=FORMAT,
         status="incomplete",
@@ -126,8 +132,9 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         problems=scanned.problems(),
         images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
         touching_pairs=touching if scanned.touching is None else scanned.touching,
+        tiling=exact(tiling) if tiles and tiling else None,
     )
-    rows = MaskRows(keys, stats, layout, split_of, fold_of, names)
+    rows = MaskRows(keys, stats, layout, split_of, fold_of, names, tiles)
     return Plan(info, layout, fitted, MadeTables(rows, table_names(info)))
 
 

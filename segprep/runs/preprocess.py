@@ -24,6 +24,8 @@ from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_s
 from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
+from segprep.runs.tiled import in_tiles
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing, read_stamp
@@ -32,6 +34,8 @@ from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
 logger = logging.getLogger(__name__)
+MANY = 1000
+"""Number of masks for which all workers start: a single mask may have more tiles."""
 
 
 def preprocess(  # noqa: PLR0913 - keywords
@@ -87,9 +91,9 @@ def preprocess(  # noqa: PLR0913 - keywords
     progress : Progress
         Called with the stage of the run and the number of masks done.
     **settings
-        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions` and `SplitRule`
-        (``seed=1``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of `segprep.PRESETS`, for the settings that
-        are not given.
+        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `SplitRule`
+        (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
+        `segprep.PRESETS`, for the settings that are not given.
 
     Returns
     -------
@@ -131,14 +135,20 @@ def preprocess(  # noqa: PLR0913 - keywords
             files = None
         name = name_of(path)
         given = FoundData(name, path, known_images(masks, path, name, image_folder), image_folder is not None)
+        masks = with_slides(masks, rules.tiling)
+        is_labelled = rules.instances.instances_from == "as-is"
+        rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
         journal_of, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
         with (
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
-            open_executor(workers, len(masks.refs)) as executor,
+            open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor,
         ):
             known, instances = known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
+            found = in_tiles(found, rules.tiling)
+            if not is_labelled:
+                require_labels(found.masks.refs, found.stats)
             if part is not None:
                 state = existing_state(root, chosen)  # another part may have changed the store meanwhile
             rules = replace(rules, instances=instances)
@@ -150,7 +160,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             _log_plan(planned.info)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
-            stats = found.stats if workers.scheduler is None else None
+            stats = found.loaded() if workers.scheduler is None else None
             task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
             return write(executor, task, progress, state)
 
@@ -188,6 +198,8 @@ def known_stats(
     state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
     """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
+    if rules.tiling.tile is not None:  # the tables do not have the complete masks
+        return {}, rules.instances
     if state is not None and files is not None and read_stamp(state.root) == InputStamp(files, state.info.input):
         known = stats_from_store(state, masks, rules.instances, rules.reading)
         instances = stored_rule(state.info, [*known.values()], rules.instances)
@@ -246,6 +258,7 @@ def decide(
         kept=kept,
         images=(None if data.has_folder else kept_images(state, digest)) or data.images,
         touching=None if state is None else state.info.touching_pairs,
+        tiling=rules.tiling,
     )
     if state is None:
         return Decision(plan_of(targets=wanted), None, ())

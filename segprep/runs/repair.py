@@ -5,6 +5,7 @@ import os
 import msgspec
 
 from segprep.errors import InputError, IntegrityError
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists, no_such_path
 from segprep.paths.lock import write_lock
@@ -14,6 +15,8 @@ from segprep.runs.images import known_images, stored_images
 from segprep.runs.plan import KnownImages, Plan, plan
 from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
 from segprep.runs.settings import Data
+from segprep.runs.slides import with_slides
+from segprep.runs.tiled import in_tiles
 from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
 from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
@@ -86,7 +89,10 @@ def _rewrite(
     """Rewrite what is damaged, and find the metadata and tables that are then not as before."""
     with open_executor(workers, len(masks.refs)) as executor:
         rule = state.info.instance_rule
-        scanned = require_readable(scan(executor, masks, rule, progress), "skip-mask")
+        tiling = state.info.tiling or Tiling()
+        scanned = scan(executor, with_slides(masks, tiling), rule, progress, tiling=tiling)
+        scanned = require_readable(scanned, "skip-mask")
+        scanned = in_tiles(scanned, tiling)
         again = _plan_again(state, source, scanned, masks)
         paths = {finding.path for finding in damage}
         layout, _ = state.places()
@@ -136,6 +142,7 @@ def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
         kept=state.splits(),
         images=_images_again(state, source, masks),
+        tiling=info.tiling,
     )
     for target, stored in zip(targets, info.targets, strict=True):
         now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)

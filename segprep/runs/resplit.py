@@ -24,7 +24,7 @@ from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo, exact, target_info
 from segprep.store.shards import are_written
 from segprep.store.stored_ref import StoredRef
-from segprep.store.tables import stats_in, table_names
+from segprep.store.tables import SOURCE, decode_keys, stats_in, table_names
 from segprep.targets import Classes, Labels
 from segprep.targets.target import fit
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
@@ -81,6 +81,11 @@ def resplit(
 def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
     """Split the masks of a store that is locked."""
     root, info, fitted = state.root, state.info, state.targets
+    if refit and info.tiling is not None:
+        raise OptionError(
+            "refit=True: the store has tiles, whose weights depend on pixels beyond them; preprocess again with the new split "
+            "and overwrite=True"
+        )
     if refit:
         state.bound()  # raises
     state.require_carried()
@@ -97,7 +102,8 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
                 f"{root}: is incomplete; first run weights again to complete it, or the split that was interrupted"
             )
         warnings.warn(f"{root}: was incomplete; this run completes it", SegprepWarning, stacklevel=3)
-    split_of, fold_of = split_masks(keys, stats, rule, kept=kept)
+    sources = keys if info.tiling is None else decode_keys(state.table(SOURCE))
+    split_of, fold_of = split_masks(sources, stats, rule, kept=kept)
     all_counts = total(stats, info.class_table)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], info.class_table)
     infos = info.targets

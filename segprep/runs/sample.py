@@ -30,6 +30,7 @@ from segprep.runs.write import encode_mask
 from segprep.store.layout import Shard, Size
 from segprep.store.shards import TargetShard
 from segprep.store.tables import decode_keys
+from segprep.targets.parts import Loader
 from segprep.workers.jobs import Executor, Job, Progress, no_progress, run_jobs
 
 SCAN_SECONDS, ENCODE_SECONDS = 1.5, 3.5
@@ -85,7 +86,7 @@ def encoded_sizes(
     refs: Sequence[MaskRef], row: int, shards: Sequence[TargetShard], digest: bytes | None, instances: InstanceRule
 ) -> dict[str, int]:
     """Bytes of the chunks of one mask, by the names of its targets; `refs` holds its ref alone."""
-    encoded = encode_mask(shards, row, refs[0], digest, instances)
+    encoded = encode_mask(shards, row, refs[0], digest, Loader(instances))
     return {shard.name: sum(map(len, chunks.values())) for shard, chunks in encoded}
 
 

@@ -17,6 +17,7 @@ from segprep.masks.packed import PackedMask, packed
 from segprep.masks.pieces import has_scattered_instance
 from segprep.masks.splits import SPLITS
 from segprep.masks.stats import MaskStats, input_digest, mask_stats
+from segprep.masks.tiles import TileRef, Tiling, source_keys, tile_stats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
@@ -25,6 +26,7 @@ from segprep.runs.settings import Data, OnError, Rules
 from segprep.store.layout import Part
 from segprep.store.metadata import read_info
 from segprep.store.schema import ProblemInfo
+from segprep.targets.parts import Loaded, Loader
 from segprep.workers.jobs import MAX_ATTEMPTS, Executor, Job, Progress, WorkerDied, Workers, try_jobs
 
 logger = logging.getLogger(__name__)
@@ -52,13 +54,15 @@ Source: TypeAlias = AnyPath | tuple[MaskRef, ...]
 class Scan(NamedTuple):
     """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys.
 
-    `packed` has the masks that a `Journal` has kept, by their keys.
+    `packed` has the masks that a `Journal` has kept, by their keys. If the masks are tiles, `sources` has the statistics of
+    the masks that they were cut from, by their keys.
     """
 
     masks: MaskSet
     stats: tuple[MaskStats, ...]
     unreadable: dict[str, str]
     packed: dict[str, PackedMask]
+    sources: Mapping[str, MaskStats] | None = None
 
     def refs(self) -> tuple[MaskRef, ...]:
         """Refs of the masks that can be read: to memory for those that were kept, else to their files."""
@@ -68,6 +72,20 @@ class Scan(NamedTuple):
     def digests(self) -> list[bytes]:
         """Fingerprint of each mask that can be read."""
         return [stats.digest for stats in self.stats]
+
+    def checked(self) -> tuple[list[str], list[MaskStats]]:
+        """Keys and statistics of the complete masks, from which targets are computed."""
+        if self.sources is not None:
+            return [*self.sources], [*self.sources.values()]
+        return [ref.key for ref in self.masks.refs], [*self.stats]
+
+    def loaded(self) -> list[MaskStats]:
+        """Statistics of the complete mask that is loaded for each mask, for the memory that this needs."""
+        sources = self.sources
+        return [
+            mask if sources is None else sources.get(key, mask)  # tiles of slides are loaded alone
+            for key, mask in zip(source_keys(self.masks.refs), self.stats, strict=True)
+        ]
 
     @property
     def touching(self) -> int | None:
@@ -150,10 +168,11 @@ def scan(
     known: Mapping[str, MaskStats] | None = None,
     *,
     journal: Journal | None = None,
+    tiling: Tiling | None = None,
 ) -> Scan:
     """Load every mask once, except those whose statistics are known by their keys.
 
-    `journal` has the results of former scans, and gets those of this one.
+    `journal` has the results of former scans, and gets those of this one. With `tiling`, the statistics have those of tiles.
     """
     journal, rule, known = journal or Journal(), instances.instances_from, known or {}
     count = len(masks.refs) - len(known)
@@ -170,7 +189,11 @@ def scan(
 
     while batches:
         jobs = [
-            Job(f"scan of {key_range(batch)}", _scan_batch, (batch, instances, len(masks.classes), looks_scattered))
+            Job(
+                f"scan of {key_range(batch)}",
+                _scan_batch,
+                (batch, instances, len(masks.classes), looks_scattered, tiling),
+            )
             for batch in batches
         ]
         suspects: list[MaskRef] = []
@@ -217,22 +240,35 @@ def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
 
 
 def _scan_batch(
-    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool
+    refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool, tiling: Tiling | None
 ) -> list[tuple[MaskStats | str, PackedMask | None]]:
     """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""
     results: list[tuple[MaskStats | str, PackedMask | None]] = []
+    loader = Loader(instances, n_classes)
     for ref in refs:
         try:
+            if isinstance(ref, TileRef):
+                results.append((_tile_of_slide(loader.load(ref), n_classes), None))
+                continue
             mask = read_mask(ref, n_classes)
             complete, separated = with_instances(mask, instances, ref.key)
+            stats = mask_stats(complete, n_classes, separated)
+            if tiling is not None and tiling.tile is not None:
+                stats = replace(stats, tiles=tile_stats(complete, separated, tiling, ref.key, stats))
         except InputError as error:
             results.append((str(error), None))
             continue
-        stats = mask_stats(complete, n_classes, separated)
         if looks_scattered:
             stats = replace(stats, is_scattered=has_scattered_instance(complete))
         results.append((stats, _kept(ref, complete if complete.planes is mask.planes else mask)))
+    loader.close()
     return results
+
+
+def _tile_of_slide(tile: Loaded, n_classes: int) -> MaskStats:
+    """Statistics of a tile of a slide, which is not loaded as a complete mask."""
+    stats = mask_stats(tile.complete, n_classes, tile.shown)
+    return replace(stats, digest=tile.digest, source_numbers=tile.numbers[1:].tobytes())
 
 
 def _kept(ref: MaskRef, mask: InstanceMask) -> PackedMask | None:

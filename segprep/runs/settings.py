@@ -22,6 +22,7 @@ from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
 from segprep.masks.splits import SplitRule
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import Crowd, Reader, ReadOptions
 from segprep.targets import TARGETS, Target, Weights
@@ -67,7 +68,15 @@ class SplitSettings(TypedDict, total=False):
     folds: int | None
 
 
-class Settings(ReadSettings, SplitSettings, total=False):
+class TileSettings(TypedDict, total=False):
+    """Settings of tiles: those of `Tiling`."""
+
+    tile: str | int | tuple[int, int] | None
+    tile_overlap: int
+    keep_empty: float
+
+
+class Settings(ReadSettings, SplitSettings, TileSettings, total=False):
     """Settings of a run: also those of the targets and of `Rules`, and the preset."""
 
     preset: str | None
@@ -111,6 +120,7 @@ class Rules:
     reading: ReadOptions = field(default_factory=ReadOptions, metadata={"bound": True})
     instances: InstanceRule = field(default_factory=InstanceRule, metadata={"bound": True})
     split: SplitRule = field(default_factory=SplitRule, metadata={"bound": True})
+    tiling: Tiling = field(default_factory=Tiling, metadata={"bound": True})
 
     def __post_init__(self) -> None:
         if self.format is not None and not isinstance(self.format, Reader):
@@ -126,7 +136,7 @@ class Rules:
 ALWAYS = ("labels", "classes")
 """Targets of every store: all others can be computed again from these and the instance table."""
 READING = (ReadOptions, InstanceRule)
-RULES = (*READING, SplitRule, Rules)
+RULES = (*READING, SplitRule, Tiling, Rules)
 
 
 def settings_of(kind: Any) -> list[Field[Any]]:
@@ -258,7 +268,8 @@ def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
             if getattr(instances, name) != getattr(InstanceRule(), name):
                 value = f"{name}={settings[name]!r}"
                 raise OptionError(f"{value}: needs instances_from='components' or instances_from='watershed'")
-    return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split)
+    tiling = replace(made_of(Tiling, settings), seed=split.seed)
+    return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split, tiling=tiling)
 
 
 def made_of(kind: type[T], settings: Mapping[str, Any]) -> T:
@@ -272,7 +283,7 @@ def _given(kind: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed_value(name, settings[name], hints[name]) for name in setting_names(kind) if name in settings}
 
 
-_PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10)}
+_PAIRS = {"canvas": (512, 512), "clip_class_weights": (0.1, 10), "tile": (512, 512)}
 """Examples of settings that are pairs."""
 
 
@@ -285,6 +296,8 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str) and any(get_origin(option) is tuple for option in get_args(annotation)):
         plain = [number.strip() for number in re.split("[,x]", value)]
+    if name == "tile" and (isinstance(plain, int) or (isinstance(plain, list) and len(plain) == 1)):
+        plain = [plain, plain] if isinstance(plain, int) else plain * 2  # squares
     try:
         return msgspec.convert(plain, annotation, strict=False)
     except msgspec.ValidationError:

@@ -14,19 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError, OptionError, some
-from segprep.masks.instances import InstanceRule, load_mask
+from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
-from segprep.masks.stats import mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
 from segprep.runs.scan import OWN_REFS, Source, chosen_data, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
+from segprep.runs.tiled import tile_refs
 from segprep.store.dataset import Dataset
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
-from segprep.targets.target import MaskFacts, check, computed
+from segprep.store.tables import TILE_TABLES
+from segprep.targets.parts import Loader
+from segprep.targets.target import MaskFacts, check, reach_of
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 
@@ -185,14 +187,18 @@ def _names(keys: Sequence[str] | None, masks: Sequence[int]) -> str:
 def _facts(state: StoreState, keys: Sequence[str] | None) -> list[MaskFacts] | None:
     """Facts about each mask from the tables; None if these are damaged."""
     names = ("height", "width", "instance_count", "instances/area", "instances/run_count")
-    if keys is None or not state.is_intact(*names):
+    sides = ("source_height", "source_width") if state.info.tiling else ("height", "width")
+    if keys is None or not state.is_intact(*names, *sides):
         return None
     heights, widths, counts, areas, runs = (state.table(name).astype(np.int64) for name in names)
     stops = np.cumsum(counts)
     n_classes = len(state.info.classes)
+    sources = zip(*(state.table(name).tolist() for name in sides), strict=True)
     return [
-        MaskFacts(key, (int(height), int(width)), areas[stop - count : stop], runs[stop - count : stop], n_classes)
-        for key, height, width, count, stop in zip(keys, heights, widths, counts, stops, strict=True)
+        MaskFacts(
+            key, (int(height), int(width)), areas[stop - count : stop], runs[stop - count : stop], n_classes, source
+        )
+        for key, height, width, count, stop, source in zip(keys, heights, widths, counts, stops, sources, strict=True)
     ]
 
 
@@ -257,9 +263,11 @@ def source_name(data: Source) -> str:
 def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, seed: int) -> list[_Again]:
     """Masks to compute again; none if the tables that say where they lie are damaged."""
     layout, keys = state.places()
-    if keys is None or not state.is_intact("height", "width"):
+    if keys is None or not state.is_intact("height", "width", *(TILE_TABLES if state.info.tiling else ())):
         return []
-    refs = {ref.key: ref for ref in masks.refs}
+    refs: dict[str, MaskRef] = {ref.key: ref for ref in masks.refs}
+    if state.info.tiling is not None:
+        refs = {**tile_refs(state, masks, state.info.tiling)}
     lost = next((key for key in keys if key not in refs), None)
     if lost is not None:
         raise InputError(
@@ -301,11 +309,13 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again], pr
 
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]] | None:
     """Paths of the shards in which the arrays of a mask differ, and how; None if the mask itself has changed."""
-    complete, mask = load_mask(again.ref, rule, len(dataset.info.classes))
-    if again.digest is not None and mask_digest(complete) != again.digest:
+    targets = [shard.target for shard in again.shards]
+    reach = max((reach_of(target) or 0 for target in targets if target is not None), default=0)
+    mask = Loader(rule, len(dataset.info.classes), reach=reach).load(again.ref)
+    if again.digest is not None and mask.digest != again.digest:
         return None
     differences = (
-        (shard.path, _difference(dataset, again.mask, shard.target.name, computed(shard.target, mask, again.ref.key)))
+        (shard.path, _difference(dataset, again.mask, shard.target.name, mask.array(shard.target)))
         for shard in again.shards
         if shard.target is not None
     )

@@ -7,16 +7,17 @@ whose run was interrupted.
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from segprep.errors import InputError, StorageError
-from segprep.masks.instances import InstanceRule, load_mask
+from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.packed import PackedMask
-from segprep.masks.stats import MaskStats, mask_digest
+from segprep.masks.stats import MaskStats
+from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
 from segprep.runs.audit import StoreState, needs_class
@@ -37,7 +38,8 @@ from segprep.store.shards import (
     write_shards,
 )
 from segprep.store.tables import IMAGE
-from segprep.targets.target import images_of
+from segprep.targets.parts import Loader
+from segprep.targets.target import reach_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class WriteTask(NamedTuple):
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task)
+    jobs, missing, masks_of = _missing(task, executor.capacity())
     masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and is_alike(before, plan, complete)
@@ -105,19 +107,36 @@ def is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
-    """Jobs that write the missing shards, these shards, and the masks of each job."""
+def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:
+    """Jobs that write the missing shards, these shards, and the masks of each job.
+
+    A job writes one shard of every target; several where these are of tiles of one mask, as far as all workers have a job.
+    """
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = [], [], []
-    for shard, lacking, _ in shards_of(root, plan, task.part):
+    jobs, missing, masks_of = list[Job](), list[list[TargetShard]](), list[list[int]]()
+    works = list(shards_of(root, plan, task.part))
+    source, most = None, -(-len(works) // workers)
+    for shard, lacking, _ in works:
         if lacking:
             refs = [task.refs[mask] for mask in shard.masks]
             digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
-            jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
-            missing.append(lacking)
-            masks_of.append(shard.masks)
+            own = (root, lacking, refs, digests)
+            before, source = source, _loaded_source(refs[0])
+            if source is not None and source == before and len(jobs[-1].arguments) <= most:
+                jobs[-1] = jobs[-1]._replace(arguments=(*jobs[-1].arguments, own))
+                missing[-1] += lacking
+                masks_of[-1] += shard.masks
+            else:
+                jobs.append(Job(what, _write_all, (task.instances, own)))
+                missing.append([*lacking])
+                masks_of.append([*shard.masks])
     return jobs, missing, masks_of
+
+
+def _loaded_source(ref: MaskRef) -> str | None:
+    """Key of the complete mask that is loaded for a tile; None for other masks, and tiles of slides."""
+    return ref.source.key if isinstance(ref, TileRef) and ref.slide is None else None
 
 
 def shards_of(
@@ -140,7 +159,7 @@ def shards_of(
         yield shard, lacking, has
 
 
-def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
+def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
     """Memory of each job; none if no statistics of the masks are given."""
     if task.stats is None:
         return []
@@ -161,12 +180,21 @@ def memory_of(
     return JobMemory(needed, refs[largest].key, stats[largest].shape)
 
 
+def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
+    """Write several shards, given by the arguments of `_write_shards`; a mask that tiles are cut from is loaded once."""
+    targets = [shard.target for _, items, *_ in shards for shard in items]
+    loader = Loader(instances, reach=max((reach_of(target) or 0 for target in targets if target), default=0))
+    for arguments in shards:
+        _write_shards(loader, *arguments)
+    loader.close()
+
+
 def _write_shards(
+    loader: Loader,
     root: AnyPath,
     shards: Sequence[TargetShard],
     refs: Sequence[MaskRef],
     digests: Sequence[bytes] | None,
-    instances: InstanceRule,
 ) -> None:
     """Compute one shard of several targets from the input and write it, unless a worker that then died has done so."""
     shards = [shard for shard in shards if not is_written(root, shard)]
@@ -177,21 +205,20 @@ def _write_shards(
         here = [shard for shard in shards if shard.has(row)]
         if not here:
             continue
-        for shard, own in encode_mask(here, row, ref, None if digests is None else digests[row], instances):
+        for shard, own in encode_mask(here, row, ref, None if digests is None else digests[row], loader):
             chunks[shard.path].update(own)
         write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
 
 
 def encode_mask(
-    shards: Sequence[TargetShard], row: int, ref: MaskRef, digest: bytes | None, instances: InstanceRule
+    shards: Sequence[TargetShard], row: int, ref: MaskRef, digest: bytes | None, loader: Loader
 ) -> list[tuple[TargetShard, Chunks]]:
     """Chunks of one mask, a row of these shards; InputError if its digest is another than the one given."""
-    complete, mask = load_mask(ref, instances)
-    if digest is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digest:
+    mask, file = loader.load(ref), ref.source if isinstance(ref, TileRef) else ref
+    if digest is not None and not isinstance(file, PackedMask) and mask.digest != digest:
         raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
     encoded = []
     for shard in shards:
         assert shard.target is not None  # noqa: S101 - see `shards_of`
-        images = images_of(shard.target, mask, ref.key)
-        encoded.append((shard, encode_row(shard.spec, row - shard.start, images)))
+        encoded.append((shard, encode_row(shard.spec, row - shard.start, mask.images(shard.target))))
     return encoded

@@ -1,6 +1,5 @@
 """Reading a store, for training loops."""
 
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,21 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray, FloatArray
-from segprep.errors import IntegrityError, OptionError
+from segprep.errors import OptionError
 from segprep.masks.mask import InstanceMask
-from segprep.paths.anypath import AnyPath, parse_path
+from segprep.masks.tiles import Window as TileWindow
+from segprep.paths.anypath import AnyPath
 from segprep.store.arrays import OpenArrays
 from segprep.store.chunks import Window, checked_window
-from segprep.store.images import ImageFolder, image_folder
+from segprep.store.images import ImageFolder, image_folder, last_or_new
 from segprep.store.instances import Instances, mask_of
-from segprep.store.metadata import read_info
 from segprep.store.schema import StoreInfo
-from segprep.store.selection import OpenTables, check_selection, position
+from segprep.store.selection import OpenTables, Tile, check_selection, position
+from segprep.store.sources import ReadTile, joined
+from segprep.store.tables import SOURCE
 from segprep.store.values import (
     ClassWeights,
     HandedOut,
     all_padded,
-    check_handed_out,
     class_vector,
     class_weighted,
 )
@@ -37,71 +37,6 @@ if TYPE_CHECKING:
 
 _FIELDS = ("info", "root", "incomplete", "selected", "dtype", "images")
 """Fields that travel with a pickled `Dataset`."""
-
-
-def open(  # noqa: A001 - segprep.open, as in zarr.open and tifffile.open
-    store: str | os.PathLike[str] | AnyPath,
-    *,
-    split: str | None = None,
-    fold: int | None = None,
-    incomplete: bool = False,
-    dtype: HandedOut = "float32",
-    images: str | os.PathLike[str] | AnyPath | None = None,
-) -> "Dataset":
-    """Open a store.
-
-    Parameters
-    ----------
-    store : path
-        The store.
-    split, fold
-        As in `Dataset.select`.
-    incomplete : bool
-        Open a store that is not complete; missing shards read as NaN or as the maximum of their type.
-    dtype : {"float32", "stored"}
-        Return float16 arrays as float32, which OpenCV, SciPy and most losses need, or as they are stored.
-    images : path or None
-        Folder of the images: that which stands for the folder of the data, or for the folder that all images share. By
-        default the data themselves, if they lie beside the store.
-
-    Returns
-    -------
-    Dataset
-        The masks, in the order of the input.
-
-    Raises
-    ------
-    IntegrityError
-        If there is no store, or it is incomplete, or its tables are damaged.
-    OptionError
-        If the store has no such split or fold.
-
-    Examples
-    --------
-    >>> import tempfile, numpy as np
-    >>> from pathlib import Path
-    >>> from PIL import Image
-    >>> from segprep import preprocess
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> Image.fromarray(np.array([[1, 0, 0, 0, 2]], np.uint8)).save(folder / "cells.png")
-    >>> info = preprocess(folder / "cells.png", folder / "out.zarr")
-    >>> dataset = open(folder / "out.zarr")
-    >>> dataset[0]["labels"]
-    array([[1, 0, 0, 0, 2]], dtype=uint16)
-    >>> dataset["cells.png"]["labels"].shape
-    (1, 5)
-    """
-    root = parse_path(store, "store")
-    info = read_info(root)
-    if info.status != "complete" and not incomplete:
-        raise IntegrityError(
-            f"{root}: is incomplete; rerun the command that writes it, or open it with incomplete=True"
-        )
-    check_handed_out(dtype)
-    dataset = Dataset(
-        root, info, incomplete, dtype=dtype, images=None if images is None else parse_path(images, "images")
-    )
-    return dataset if split is None and fold is None else dataset.select(split=split, fold=fold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +53,13 @@ class Dataset:
     info : StoreInfo
         Its contents.
     incomplete : bool
-        As in `open`.
+        As in `segprep.open`.
     selected : tuple of (str or None, int or None)
         Split and fold of each selection that the masks must meet.
     dtype : str
-        As in `open`.
+        As in `segprep.open`.
     images : AnyPath or None
-        As in `open`.
+        As in `segprep.open`.
     """
 
     root: AnyPath
@@ -204,6 +139,58 @@ class Dataset:
             arrays = all_padded(arrays, pad_to)
         return {"key": self.keys[index], **arrays}
 
+    def source(self, key: str, targets: Sequence[str] | None = None) -> dict[str, Any]:
+        """Key and arrays of a complete mask, joined from its tiles; in a store without tiles, those of the mask.
+
+        Parameters
+        ----------
+        key : str
+            Key of the mask that tiles were cut from, one of `sources`.
+        targets : list of str or None
+            Names of the targets to read; None reads every target.
+
+        Returns
+        -------
+        dict
+            ``key``, and each target, shape (..., H, W). Labels are the numbers of the instances in the complete mask, so
+            that an instance that was cut has one number again. Where the store has no tile, since it was empty and left out,
+            arrays have the values of padding: classes and boundaries are ignore, the others 0.
+
+        Raises
+        ------
+        KeyError
+            If no selected tile is of such a mask.
+        """
+        if self.info.tiling is None:
+            return self.read(key, targets=targets)
+        indices = [index for index, source in enumerate(self.tile_sources) if source == key]
+        if not indices:
+            raise KeyError(f"{self.root}: no tile of a mask {key!r}")
+        names = list(self._arrays.targets if targets is None else targets)
+        return {"key": key, **joined((self._read_tile(index, names) for index in indices), names)}
+
+    def _read_tile(self, index: int, targets: Sequence[str]) -> ReadTile:
+        """Arrays of a tile, and its place in the mask that it was cut from."""
+        mask = int(self.rows[index])
+        return ReadTile(self._tables.tile(mask), self._read(index, targets, None), self._tables.source_numbers(mask))
+
+    @property
+    def sources(self) -> list[str]:
+        """Keys of the masks that the tiles were cut from, each once, in the order of the tiles; without tiles, `keys`."""
+        return list(dict.fromkeys(self.tile_sources))
+
+    @cached_property
+    def tile_sources(self) -> list[str]:
+        """Key of the mask that each tile was cut from; without tiles, `keys`."""
+        if self.info.tiling is None:
+            return self.keys
+        sources = self._tables.names(SOURCE)
+        return [sources[row] for row in self.rows.tolist()]
+
+    def tile(self, index: int | str) -> Tile | None:
+        """Place of a tile in the mask that it was cut from, by index or key; None in a store without tiles."""
+        return None if self.info.tiling is None else self._tables.tile(int(self.rows[self._position(index)]))
+
     def weights(self, index: int | str, class_weights: ClassWeights, window: Window | None = None) -> FloatArray:
         """U-Net weights by other class weights than the store's, from its targets border and classes.
 
@@ -237,7 +224,7 @@ class Dataset:
         Raises
         ------
         OptionError
-            If the image is not known, or its folder is not: see `open`.
+            If the image is not known, or its folder is not: see `segprep.open`.
         InputError
             If the file is missing, or a link out of the folder.
         """
@@ -246,7 +233,7 @@ class Dataset:
         return self._image_folder.file(name, self.keys[index])
 
     def image(self, index: int | str, window: Window | None = None) -> NDArray[Any]:
-        """Image that a mask belongs to, or a part of it, for which the complete file is decoded.
+        """Image that a mask or a tile belongs to, or a part of it, for which the complete file is decoded.
 
         Parameters
         ----------
@@ -265,14 +252,24 @@ class Dataset:
         InputError
             If the file is missing or damaged, or has another size than the mask.
         """
-        from segprep.readers import image_pixels  # noqa: PLC0415 - half a dozen decoders
+        from segprep.readers import image_pixels, image_window  # noqa: PLC0415 - half a dozen decoders
 
         index = self._position(index)
-        _, _, (height, width) = self._tables.place(int(self.rows[index]))
-        key = self.keys[index]
+        _, _, (height, width) = self._tables.place(mask := int(self.rows[index]))
+        key, tile = self.keys[index], None if self.info.tiling is None else self._tables.tile(mask)
         y, x, tall, wide = checked_window(window or (0, 0, height, width), (height, width), key)
-        pixels = image_pixels(self.image_path(index), (height, width), key)
-        return pixels if window is None else pixels[y : y + tall, x : x + wide].copy()
+        if tile is None:
+            pixels = image_pixels(self.image_path(index), (height, width), key)
+            return pixels if window is None else pixels[y : y + tall, x : x + wide].copy()
+        file = self.image_path(index)
+        part = TileWindow(tile.y + y, tile.x + x, tall, wide)
+        if (found := image_window(file, tile.shape, part, key)) is not None:
+            return found
+        return last_or_new(self._last_image, file, lambda: image_pixels(file, tile.shape, key))[part.part].copy()
+
+    @cached_property
+    def _last_image(self) -> dict[AnyPath, NDArray[Any]]:
+        return {}
 
     def show(self, index: int | str, targets: Sequence[str] | None = None) -> "Image":
         """Image that shows a mask with its targets, as ``segprep preview STORE -o FILE.png`` does.
@@ -335,7 +332,10 @@ class Dataset:
 
     def mask(self, index: int | str) -> InstanceMask:
         """Ground truth of one mask, by index or key, as it was read."""
-        return mask_of(self.instances(index), self.array(index, Classes.name), self.info.instance_rule.overlap)
+        overlap = (
+            self.info.instance_rule.overlap if self.info.tiling is None else "last"
+        )  # see `segprep.masks.tiles.cut`
+        return mask_of(self.instances(index), self.array(index, Classes.name), overlap)
 
     @cached_property
     def rows(self) -> NDArray[np.intp]:

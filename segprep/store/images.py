@@ -1,8 +1,11 @@
 """Files of the images that the masks of a store belong to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
 
 from segprep.errors import InputError, IntegrityError, OptionError
 from segprep.paths.anypath import AnyPath, is_within, leads_out
@@ -67,6 +70,16 @@ def image_folder(root: AnyPath, info: StoreInfo, images: AnyPath | None, names: 
             f"{root}: the images are not beside the store; give their folder, as segprep.open(..., images=DIR)"
         )
     return ImageFolder(folder, _shared(names))
+
+
+def last_or_new(last: dict[AnyPath, NDArray[Any]], file: AnyPath, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Image of a file: the last one, which `last` keeps for the tiles that are cut from it, or a new one."""
+    kept = last.get(file)
+    if kept is None:
+        kept = read()
+        last.clear()
+        last[file] = kept
+    return kept
 
 
 def _beside(root: AnyPath, info: StoreInfo) -> AnyPath | None:

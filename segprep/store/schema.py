@@ -14,6 +14,7 @@ from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import Counts
+from segprep.masks.tiles import Tiling
 from segprep.readers import ReadOptions
 from segprep.store.layout import Layout
 from segprep.targets import TARGETS, Target
@@ -98,7 +99,8 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Contents of a store, kept as its root attributes.
 
     `input` is the fingerprint of all masks. `images` is None in a store without the table ``image``, and `touching_pairs`,
-    which counts pairs of instances that touch before any separation, in a store of a version that did not count them.
+    which counts pairs of instances that touch before any separation, in a store of a version that did not count them. `tiling`
+    is None unless the masks are tiles; the pairs are then those of the masks that these were cut from.
     """
 
     format: int
@@ -121,6 +123,7 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[ProblemInfo, ...]
     images: ImagesInfo | None = None
     touching_pairs: int | None = None
+    tiling: Tiling | None = None
 
     def __repr__(self) -> str:
         return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"

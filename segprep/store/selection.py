@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from operator import index as as_integer
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
 from segprep.store.schema import BucketInfo, StoreInfo
-from segprep.store.tables import IMAGE, decode_keys, read_table, reading_errors
+from segprep.store.tables import IMAGE, SOURCE_NUMBER, decode_keys, read_table, reading_errors
 
+MOST_PIXELS = 2**36
+"""Pixels of the largest mask that tiles are joined to."""
 NO_FOLD = 255
 """Fold of a mask that is in none."""
 
@@ -31,6 +33,14 @@ def check_selection(root: AnyPath, info: StoreInfo, split: str | None, fold: int
             raise OptionError(f"fold={fold!r}: {root} has no folds; make them by resplit(store, folds=5)")
         if fold not in range(count):
             raise OptionError(f"fold={fold!r}: {root} has {count} folds, counted from 0")
+
+
+class Tile(NamedTuple):
+    """Place of a tile in the mask that it was cut from: its first row and column there, and the mask's height and width."""
+
+    y: int
+    x: int
+    shape: tuple[int, int]
 
 
 def position(root: AnyPath, count: int, index: int | str, index_of: Mapping[str, int]) -> int:
@@ -135,6 +145,22 @@ class OpenTables:
             place = f"{height} x {width} pixels in row {row} of {bucket.rows} of the bucket {bucket.name}"
             raise IntegrityError(f"{self.root}: tables row, height and width: mask {mask} has {place}")
         return bucket, row, (height, width)
+
+    def tile(self, mask: int) -> Tile:
+        """Place of a tile, in a store of tiles; IntegrityError if it is not within its mask."""
+        y, x, height, width, *shape = (
+            int(self[name][mask]) for name in ("y", "x", "height", "width", "source_height", "source_width")
+        )
+        if y + height > shape[0] or x + width > shape[1] or shape[0] * shape[1] >= MOST_PIXELS:
+            raise IntegrityError(
+                f"{self.root}: tables y and x: tile {mask} does not lie in {shape[0]} x {shape[1]} pixels"
+            )
+        return Tile(y, x, (shape[0], shape[1]))
+
+    def source_numbers(self, mask: int) -> NDArray[np.uint64]:
+        """Number of each instance of a tile in the mask that it was cut from, shape (N + 1,), of which the first is 0."""
+        start, stop = self._starts[mask : mask + 2]
+        return np.append(np.uint64(0), self[SOURCE_NUMBER][start:stop])
 
     def instances(self, mask: int, labels: NDArray[Any]) -> Instances:
         """Complete instances of a mask with these labels."""

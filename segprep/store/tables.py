@@ -16,6 +16,7 @@ from segprep.arrays import CountArray
 from segprep.errors import InputError, IntegrityError, StorageError
 from segprep.masks.splits import SplitArray
 from segprep.masks.stats import INSTANCE_ROW, MaskStats, class_counts, instance_values, joined_counts
+from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
@@ -41,7 +42,7 @@ Tables = Mapping[str, Any]
 class MaskRows:
     """Everything that the tables are made of: key, statistics, split, fold and image of each mask, and the layout.
 
-    `images` are paths, empty where the image is not known.
+    `images` are paths, empty where the image is not known, and `tiles` the refs of the masks if these are tiles.
     """
 
     keys: Sequence[str]
@@ -50,6 +51,7 @@ class MaskRows:
     split: SplitArray
     fold: SplitArray
     images: Sequence[str]
+    tiles: Sequence[TileRef] = ()
 
     @cached_property
     def places(self) -> NDArray[np.uint32]:
@@ -91,6 +93,11 @@ class MaskRows:
     def runs(self) -> CountArray:
         """Runs of all instances, one after the other."""
         return np.concatenate([np.zeros(0, np.int64), *(runs for mask in self.stats for runs in mask.runs)])
+
+    @property
+    def source_numbers(self) -> CountArray:
+        """Number of each instance of a tile in the mask that this was cut from."""
+        return np.frombuffer(b"".join([mask.source_numbers for mask in self.stats]), np.int64)
 
 
 class ClassPixels:
@@ -149,6 +156,8 @@ def decode_keys(table: NDArray[np.uint8]) -> list[str]:
 
 IMAGE = "image"
 """Table of the paths of images."""
+SOURCE, SOURCE_NUMBER = "source", "instances/source_number"
+"""Tables of the masks that tiles were cut from, and of the numbers that instances have there."""
 
 MASK_COLUMNS = (
     Column("key", np.uint8, lambda rows: encode_keys(rows.keys), ("mask", "byte")),
@@ -166,6 +175,13 @@ MASK_COLUMNS = (
     Column("filled_foreground", np.bool_, lambda rows: [mask.filled for mask in rows.stats]),
     Column("filled_class", np.bool_, lambda rows: rows.largest_class == [math.prod(mask.shape) for mask in rows.stats]),
     Column(IMAGE, np.uint8, lambda rows: encode_keys(rows.images), ("mask", "image_byte")),
+    Column(
+        SOURCE, np.uint8, lambda rows: encode_keys([tile.source.key for tile in rows.tiles]), ("mask", "source_byte")
+    ),
+    Column("y", np.uint32, lambda rows: [tile.window.y for tile in rows.tiles]),
+    Column("x", np.uint32, lambda rows: [tile.window.x for tile in rows.tiles]),
+    Column("source_height", np.uint32, lambda rows: [tile.shape[0] for tile in rows.tiles]),
+    Column("source_width", np.uint32, lambda rows: [tile.shape[1] for tile in rows.tiles]),
 )
 """Tables with one row per mask."""
 
@@ -187,15 +203,19 @@ COLUMNS = (
     ),
     Column("instances/run_count", np.uint32, lambda rows: rows.run_counts, ("instance",)),
     Column("instances/runs", np.uint32, lambda rows: rows.runs, ("run",)),
+    Column(SOURCE_NUMBER, np.uint64, lambda rows: rows.source_numbers, ("instance",)),
 )
 """All tables of a store."""
 
+TILE_TABLES = (SOURCE, "y", "x", "source_height", "source_width", SOURCE_NUMBER)
+"""Tables of stores of tiles alone."""
 _COLUMN_OF = {column.name: column for column in COLUMNS}
 
 
 def table_names(info: StoreInfo) -> tuple[str, ...]:
-    """Names of all tables of a store; earlier versions wrote none of images."""
-    return tuple(column.name for column in COLUMNS if column.name != IMAGE or info.images is not None)
+    """Names of all tables of a store; earlier versions wrote none of images, and only stores of tiles have `TILE_TABLES`."""
+    left_out = {*(() if info.images else (IMAGE,)), *(() if info.tiling else TILE_TABLES)}
+    return tuple(column.name for column in COLUMNS if column.name not in left_out)
 
 
 class MadeTables(Tables):
@@ -243,6 +263,7 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
     runs = tables["instances/runs"].astype(np.int64)
     ends = [0, *np.cumsum(tables["instances/run_count"], dtype=np.int64).tolist()]
     stops = np.cumsum(tables["instance_count"], dtype=np.int64).tolist()
+    numbers = tables[SOURCE_NUMBER].astype(np.int64) if SOURCE_NUMBER in tables else np.zeros(0, np.int64)
     for mask, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
         yield MaskStats(
             shape=(int(tables["height"][mask]), int(tables["width"][mask])),
@@ -255,6 +276,7 @@ def stats_in(tables: Tables, n_classes: int) -> Iterator[MaskStats]:
             hidden=int(tables["hidden"][mask]),
             filled=bool(tables["filled_foreground"][mask]),
             digest=bytes(tables["digest"][mask]),
+            source_numbers=numbers[start:stop].tobytes(),
         )
 
 
@@ -322,7 +344,10 @@ def _table_form(info: StoreInfo, name: str, metadata: bytes) -> Any:
     column = _COLUMN_OF[name]
     array = read_form(metadata) or _foreign_array(metadata)
     largest = max((bucket.height * bucket.width for bucket in info.buckets), default=0)
-    limits = {"byte": MAX_KEY_BYTES, "image_byte": MAX_KEY_BYTES, "run": info.instances * (largest + 1)}
+    limits = {
+        **dict.fromkeys(("byte", "image_byte", "source_byte"), MAX_KEY_BYTES),
+        "run": info.instances * (largest + 1),
+    }
     for dimension, side in zip(column.dimensions, array.shape, strict=False):
         if side > limits.get(dimension, side):
             raise ValueError(f"its dimension {dimension!r} has length {side:,}; the limit is {limits[dimension]:,}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import FloatArray, LabelArray
 from segprep.errors import OptionError, check_fields
-from segprep.kernels.border import BorderOn, SingleInstance, border_weights, check_border
+from segprep.kernels.border import BorderOn, SingleInstance, border_weights, check_border, reach
 from segprep.kernels.lookup import lookup
 from segprep.masks.mask import InstanceMask
 from segprep.targets.target import Dtype, MaskFacts, check_bits, outside, rounded
@@ -47,6 +47,13 @@ class Border:
         check_border(self.w0, self.sigma, self.border_on, self.single_instance)
         if self.w0 > (end := float(np.finfo(self.dtype).max)):
             raise OptionError(f"w0={self.w0:g}: {self.dtype} ends at {end:g}: use dtype='float32'")
+
+    @property
+    def reach(self) -> int | None:
+        """Pixels around a pixel that decide its value; None if the number of all instances does."""
+        if self.single_instance == "d1":
+            return None
+        return reach(self.w0, self.sigma) + (self.border_on == "all")  # neighbours of inner boundary pixels
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Border term of `mask`, shape (H, W)."""

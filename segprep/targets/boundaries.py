@@ -37,6 +37,11 @@ class Boundaries:
         if self.boundary_width < 1:
             raise OptionError(f"boundary_width={self.boundary_width}: must be at least 1 pixel")
 
+    @property
+    def reach(self) -> int:
+        """Pixels around a pixel that decide its value."""
+        return self.boundary_width
+
     def compute(self, mask: InstanceMask) -> NDArray[np.uint8]:
         """Boundaries of `mask`, shape (H, W)."""
         parts = boundaries(mask.labels, width=self.boundary_width)

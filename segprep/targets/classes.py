@@ -27,6 +27,7 @@ class Classes:
     dtype: str = field(default="uint8", metadata=BOUND)
 
     name: ClassVar[str] = "classes"
+    reach: ClassVar[int] = 0
 
     @property
     def fill(self) -> float:

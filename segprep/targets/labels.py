@@ -27,6 +27,7 @@ class Labels:
     dtype: str = field(default="uint16", metadata=BOUND)
 
     name: ClassVar[str] = "labels"
+    reach: ClassVar[int] = 0
 
     @property
     def fill(self) -> float:

@@ -31,8 +31,8 @@ BOUND = {"bound": True}
 class Target(Protocol):
     """One array per mask: a frozen dataclass with these attributes and methods, and parameters as fields.
 
-    It may have more: ``version``, ``channels``, ``pad``, ``fit``, ``unfit`` and ``check``; see the functions of this module
-    for what they are and for their defaults.
+    It may have more: ``version``, ``channels``, ``pad``, ``reach``, ``fit``, ``unfit`` and ``check``; see the functions of
+    this module for what they are and for their defaults.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class MaskFacts(NamedTuple):
     """Facts about one mask, from the tables of the store.
 
     `areas` and `runs`, of shape (N,), have the pixels of each complete instance, and its number of runs: 0 if the labels show
-    all of it.
+    all of it. `source_shape` is the height and width of the mask that a tile was cut from.
     """
 
     key: str
@@ -81,6 +81,7 @@ class MaskFacts(NamedTuple):
     areas: CountArray
     runs: CountArray
     n_classes: int
+    source_shape: tuple[int, int] | None = None
 
 
 def is_target_name(name: object) -> bool:
@@ -127,6 +128,17 @@ def pad_of(target: Target) -> float:
     """Finite value around a mask that is smaller than its canvas; 0 by default."""
     pad: float = getattr(target, "pad", 0)
     return pad
+
+
+def reach_of(target: Target) -> int | None:
+    """Distance in pixels up to which a mask decides the value of a pixel; None, the default, if all of it may.
+
+    Within that distance, also along both axes at once, the values of a part of a mask are those of the complete mask.
+    """
+    reach = getattr(target, "reach", None)
+    if reach is not None and (not isinstance(reach, int) or reach < 0):
+        raise TargetError(f"target {target.name!r}: reach={reach!r}: must be a number of pixels, at least 0, or None")
+    return reach
 
 
 def fit(target: T, train: Counts, everything: Counts) -> T:

@@ -177,6 +177,11 @@ class Weights:
             weights = np.array([share, 1 - share], np.float32)
         return self._range_problem(weights[weights > 0])
 
+    @property
+    def reach(self) -> int | None:
+        """Pixels around a pixel that decide its value; None if the complete mask does."""
+        return None if self._image_rule() is not None else self._border().reach
+
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Weights of `mask`, shape (H, W), computed in float32 and rounded once."""
         rule = self._image_rule()

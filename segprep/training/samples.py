@@ -17,7 +17,7 @@ from segprep.arrays import CountArray, FloatArray
 from segprep.errors import OptionError, check_choice
 from segprep.paths.anypath import AnyPath
 from segprep.store.dataset import Dataset
-from segprep.store.dataset import open as open_store
+from segprep.store.opening import open as open_store
 from segprep.training.crops import (
     Size,
     Window,

@@ -28,6 +28,8 @@ from benchmarks.measure import (
 from benchmarks.profiles import profiles
 from benchmarks.scale import scale, scheduling
 from benchmarks.sizes import distance_bytes
+from benchmarks.slides import slides
+from benchmarks.tiled import tiles
 from helpers.commands import COMMAND
 
 import segprep
@@ -310,7 +312,10 @@ def _table_iou(truth, prediction):
 
 PARTS = {
     part.__name__: part
-    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling, estimate)
+    for part in (
+        *(kernels, png, loader, training, run, start, index, size, metrics),
+        *(scale, scheduling, tiles, slides, estimate),
+    )
 }
 PARTS |= {"bytes": distance_bytes, "profile": profiles}
 

@@ -67,6 +67,7 @@ SPLITS = {
     "--stratify": "--split 0.5,0.25,0.25",
     "--folds": "2",
 }
+TILES = {"--tile": "6x8", "--tile-overlap": "2 --tile 8", "--keep-empty": "0.5 --tile 8"}
 NO_CLUSTER = {"--scheduler": "nowhere.json EXIT=2"}  # tests of clusters use it
 VALUES = {
     "demo": ("new", COMMON | {"--as": "coco", "--images": "2", "--size": "80", "--seed": "1", "--with-problems": ""}),
@@ -79,6 +80,7 @@ VALUES = {
         | INSTANCES
         | TARGET_OPTIONS
         | SPLITS
+        | TILES
         | {
             "--canvas": "64x64",
             "--on-error": "skip-mask",
