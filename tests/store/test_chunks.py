@@ -390,7 +390,7 @@ def test_the_index_of_a_shard_in_a_bucket_takes_one_request(requests, coins_stor
     root = upload(coins_store, make_bucket("indices") / "coins.zarr")
     dataset = segprep.open(root)
     dataset.array(0, "labels")
-    dataset._reader(dataset.info.buckets[0], "weights")
+    dataset._arrays._reader(dataset.info.buckets[0], "weights")
     requests.clear()
     dataset.array(0, "weights")
     assert (requests[0][0], requests[0][2]) == ("GET", "bytes=-20")
