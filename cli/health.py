@@ -28,7 +28,7 @@ def report_text(report: DoctorReport) -> str:
         f"limit of control groups: {'none' if memory.limit is None else amount(memory.limit)}",
         f"kernels      {'correct' if report.are_kernels_correct else 'not correct'}; {kept}",
         f"temporary    {free}",
-        f"workers      {report.start_method}: {starts}",
+        f"workers      {starts} ({report.start_method})",
         f"variables    {variables or 'none'}",
         f"packages     {_versions([package for package in report.packages if package.extra is None])}",
         f"optional     {_versions([package for package in report.packages if package.extra is not None])}",
