@@ -103,7 +103,14 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and path != root / INPUT_STAMP)
     attributes = json.loads(msgspec.json.encode(read_info(root)))
     assert json.loads(found.stdout) == summary | {"schema": "info"}
-    assert summary == {"schema": "weights", "schema_version": 1, "store": str(root), "bytes": size, **attributes}
+    assert summary == {
+        "schema": "weights",
+        "schema_version": 1,
+        "store": str(root),
+        "bytes": size,
+        "tiling": None,
+        **attributes,
+    }
 
 
 def test_info_shows_what_a_store_contains(varied_store):
