@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
-from segprep.errors import OptionError, OutputError, SegprepWarning, some
+from segprep.errors import OptionError, OutputError, SegprepError, SegprepWarning, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
@@ -16,17 +16,19 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
+from segprep.runs.former import Former, Reuse, followed_layout, former_of, given_images, unfinished_update
 from segprep.runs.images import kept_images, known_images
 from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.plan import Plan, doubts, plan
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
+from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.update import Follow, planned_update
 from segprep.runs.write import WriteTask, write
-from segprep.store.layout import Part
+from segprep.store.layout import Layout, Part
 from segprep.store.metadata import delete, open_existing, read_stamp
-from segprep.store.schema import InputStamp, StoreInfo
+from segprep.store.schema import UPDATED, InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
@@ -40,6 +42,9 @@ def preprocess(  # noqa: PLR0913 - keywords
     classes: ClassNames = None,
     workers: int | str | Workers | None = None,
     overwrite: bool = False,
+    update: bool = False,
+    keep_class_weights: bool = False,
+    compact: bool = False,
     part: str | tuple[int, int] | None = None,
     reread: bool = False,
     images: str | os.PathLike[str] | AnyPath | None = None,
@@ -72,6 +77,14 @@ def preprocess(  # noqa: PLR0913 - keywords
         Replace a store made from other masks or with other settings; by default such a store is refused. What does not
         differ stays, and all targets of the store are kept: for other masks, they are computed again. Only a segprep store
         is ever replaced.
+    update : bool
+        Follow the data: compute masks that are new or have changed, and leave out those that are gone; by default a store of
+        other masks is refused, with the changes and what the update would cost. All other masks, and all settings, stay.
+    keep_class_weights : bool
+        In an update, keep the class weights that the target ``weights`` has; by default they are fitted to the new train
+        split, and where they differ, all weights are computed again.
+    compact : bool
+        In an update, also fill the rows of masks that are gone, which otherwise stay in the arrays, unseen by readers.
     part : str or (int, int), optional
         Write one part of the shards, ``"2/8"`` or ``(2, 8)``, in one of several runs side by side. When all have ended, a
         run without it completes the store.
@@ -116,12 +129,13 @@ def preprocess(  # noqa: PLR0913 - keywords
     source, root = chosen_data(data, workers), workers.place(store)
     image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
+    follow = Follow.of(update, keep_class_weights, compact, overwrite=overwrite)
     open_existing(root)  # nothing is written, not even a lock, where something else is
     if part is not None and overwrite:
         shown = f"part='{own_part.number}/{own_part.parts}'"
         raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
-        state = existing_state(root, chosen)
+        state, former = _existing(root, chosen, allowed=update or overwrite)
         progress = _checked(progress, check_sole)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
         masks = masks_of(source, rules, classes)
@@ -137,11 +151,12 @@ def preprocess(  # noqa: PLR0913 - keywords
             known, instances = _known_stats(state, None if reread else files, masks, rules)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
-            if part is not None:
-                state = existing_state(root, chosen)  # another part may have changed the store meanwhile
+            if part is not None:  # another part may have changed the store meanwhile
+                state, former = _existing(root, chosen, allowed=update or overwrite)
             digest = found.input()
-            split_rule, kept = kept_splits(rules.split, state, digest)
-            plan_of = partial(
+            is_update = state is not None and follow.update and _needs_update(state, former, digest, follow)
+            split_rule, kept = (rules.split, (None, None)) if is_update else kept_splits(rules.split, state, digest)
+            plan_of: Callable[..., Plan] = partial(
                 plan,
                 name,
                 found,
@@ -154,14 +169,29 @@ def preprocess(  # noqa: PLR0913 - keywords
                 images=(None if image_folder else kept_images(state, digest)) or found_images,
                 touching=None if state is None else state.info.touching_pairs,
             )
+            updated = partial(
+                planned_update,
+                root,
+                found=found,
+                rules=replace(rules, instances=instances),
+                plan_of=plan_of,
+                targets=wanted,
+                types=chosen,
+                data=path,
+            )
             if state is None:
                 planned = plan_of(targets=wanted)
+            elif is_update:
+                former, state = former or former_of(state), None
+                given = None if image_folder else given_images(former)
+                planned = updated(former, follow=follow, plan_of=partial(plan_of, images=given or found_images))
             else:
-                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite)
+                plan_of, former = _in_place(state, found, rules, plan_of, digest), None
+                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite, updated)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.stats if workers.scheduler is None else None
-            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
+            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats, former)
             return write(executor, task, progress, state)
 
 
@@ -202,8 +232,43 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
+def _existing(root: AnyPath, targets: Sequence[Target], *, allowed: bool) -> tuple[StoreState | None, Former | None]:
+    """State of a store, and what it was before an update that was interrupted, which is refused unless it is `allowed`."""
+    state = existing_state(root, targets)
+    former = None if state is None else unfinished_update(root, state.info)
+    if former is not None and not allowed:
+        raise OutputError(
+            f"{root}: its update was interrupted; update=True completes it, or overwrite=True replaces the store"
+        )
+    if former is not None:
+        return state, former
+    again = existing_state(root, targets)  # another part may have begun an update since
+    return again, None if again is None else unfinished_update(root, again.info)
+
+
+def _needs_update(state: StoreState, former: Former | None, digest: str, follow: Follow) -> bool:
+    """True unless a store has these masks already, and no hole that is to be closed."""
+    return former is not None or state.info.input != digest or (follow.compact and state.info.holes > 0)
+
+
+def _in_place(
+    state: StoreState, found: Scan, rules: Rules, plan_of: Callable[..., Plan], digest: str
+) -> Callable[..., Plan]:
+    """Planning in which masks of a store that was updated have their rows."""
+    if state.info.format != UPDATED or state.info.input != digest:
+        return plan_of
+    new = Layout.fit([mask.shape for mask in found.stats], canvas=rules.canvas)
+    layout = followed_layout(former_of(state), new, [ref.key for ref in found.masks.refs])
+    return partial(plan_of, layout=layout, revision=state.info.revision)
+
+
 def _reconciled(
-    state: StoreState, digest: str, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
+    state: StoreState,
+    digest: str,
+    wanted: Sequence[Target],
+    plan_of: Callable[..., Plan],
+    overwrite: bool,
+    updated: Callable[..., Plan],
 ) -> tuple[Plan, StoreState | None]:
     """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
     stored = [target for target in state.targets if target is not None]
@@ -213,14 +278,17 @@ def _reconciled(
     changed = diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
+        remedy = "" if is_same else _update_remedy(state, updated)
         raise OutputError(
-            f"{state.root}: exists with other settings: {'; '.join(dict.fromkeys(words))}; choose another name, or "
-            "overwrite=True replaces it"
+            f"{state.root}: exists with other {'masks' if remedy else 'settings'}: {'; '.join(dict.fromkeys(words))}; "
+            f"{remedy or 'choose another name, or '}overwrite=True replaces it"
         )
     if changed.of_masks:
         names = {target.name for target in wanted}
         try:
-            again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
+            again = plan_of(
+                targets=[*wanted, *(target for target in stored if target.name not in names)], layout=None, revision=0
+            )
         except OptionError as error:
             raise OptionError(f"{state.root}: all targets of the store would be computed again: {error}") from error
         if state.unknown:
@@ -236,6 +304,16 @@ def _reconciled(
     for target in changed.of_targets:
         delete(state.root, state.info, target)
     return both, state
+
+
+def _update_remedy(state: StoreState, updated: Callable[..., Plan]) -> str:
+    """Words for the update that a store needs, and its cost; empty if it cannot be updated."""
+    try:
+        former = former_of(state)
+        needed, shards = Reuse(former, updated(former, follow=Follow(update=True))).lacking()
+    except SegprepError:
+        return ""
+    return f"update=True follows the data, and writes {needed:,} of {shards:,} shards; "
 
 
 def _with_always(targets: Sequence[Target]) -> list[Target]:

@@ -16,8 +16,9 @@ from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
 from segprep.runs.settings import Data
 from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
+from segprep.store.layout import Layout
 from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
-from segprep.store.schema import decode_manifest, target_info
+from segprep.store.schema import UPDATED, decode_manifest, target_info
 from segprep.store.shards import drop_record
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -118,6 +119,17 @@ def _images_again(state: StoreState, source: Source, masks: MaskSet) -> KnownIma
     return known_images(masks, None if isinstance(source, tuple) else source, state.info.source, None)
 
 
+def _layout_again(state: StoreState) -> Layout | None:
+    """Layout of a store that was updated, which no data set shows; None for any other."""
+    if state.info.format != UPDATED:
+        return None
+    if state.placed is None:
+        raise IntegrityError(
+            f"{state.root}: the places of the masks are damaged, and so is their copy: make the store again"
+        )
+    return state.placed.layout(state.info.buckets)
+
+
 def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet) -> Plan:
     """Plan of the run that made the store."""
     info, targets = state.info, state.targets
@@ -136,9 +148,10 @@ def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet
         canvas=(info.buckets[0].height, info.buckets[0].width) if len(info.buckets) == 1 else None,
         kept=state.splits(),
         images=_images_again(state, source, masks),
+        layout=_layout_again(state),
     )
     for target, stored in zip(targets, info.targets, strict=True):
-        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)
+        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input, info.format)
         if now is not None and now.fingerprint != stored.fingerprint:
             raise IntegrityError(
                 f"{state.root}: was written by segprep {info.segprep}, and this version computes other values of "

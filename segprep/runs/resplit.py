@@ -103,7 +103,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     infos = info.targets
     if refit:
         bound = [fit(target, train, all_counts) for target in state.bound()]
-        infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in bound)
+        infos = tuple(target_info(target, layout, info.instance_rule, info.input, info.format) for target in bound)
         fitted = tuple(bound)
     now = msgspec.structs.replace(
         info,

@@ -5,7 +5,7 @@ whose run was interrupted.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -19,19 +19,21 @@ from segprep.masks.stats import MaskStats, mask_digest
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
 from segprep.runs.audit import StoreState, needs_class
+from segprep.runs.former import Former, Reuse, Stored, put_former, remove_former
 from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
 from segprep.runs.scan import key_range
-from segprep.store.layout import Part
+from segprep.store.layout import HOLE, Part
 from segprep.store.metadata import create, put_info, put_stamp
-from segprep.store.schema import InputStamp, StoreInfo
+from segprep.store.schema import UPDATED, InputStamp, StoreInfo
 from segprep.store.shards import (
     Chunks,
     TargetShard,
     are_written,
     encode_row,
     is_written,
+    stored_rows,
     target_shards,
     write_shards,
 )
@@ -40,12 +42,19 @@ from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 
+class _Row(NamedTuple):
+    """Mask of a row, and its digest as it was scanned, None if it comes from the store itself."""
+
+    ref: MaskRef
+    digest: bytes | None
+
+
 class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
 
     `files` is the fingerprint of the input's files, for the input stamp, and `digests` are those of the masks as they were
     scanned, None if they come from the store itself. `stats` are theirs if the jobs are done on this machine, whose memory
-    is then checked.
+    is then checked. `former` is the store before an update.
     """
 
     root: AnyPath
@@ -56,17 +65,19 @@ class WriteTask(NamedTuple):
     files: str | None = None
     digests: Sequence[bytes] | None = None
     stats: Sequence[MaskStats] | None = None
+    former: Former | None = None
 
 
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task)
-    masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
+    reuse = None if task.former is None else _begun(task, task.former)
+    jobs, missing, masks_of = _missing(task, reuse)
+    masks = sum(len(shard.filled) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
-    if not is_finished:
+    if not is_finished and reuse is None:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.files is not None:
         put_stamp(root, InputStamp(task.files, plan.info.input))
@@ -86,9 +97,17 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
             raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")
     if task.part.parts > 1:
         return plan.info
-    put_info(root, complete)
-    remove_journals(root)
+    _end(root, complete, reuse)
     return complete
+
+
+def _begun(task: WriteTask, former: Former) -> Reuse:
+    """Begin an update: from here on the store is incomplete, and what of it stays counts as written."""
+    reuse = Reuse(former, task.plan)
+    put_former(task.root, former)
+    create(task.root, task.plan.info, task.plan.layout, task.plan.targets, task.plan.tables)
+    reuse.adopt(task.root)
+    return reuse
 
 
 def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
@@ -98,11 +117,21 @@ def _is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[Sequence[int]]]:
+def _end(root: AnyPath, complete: StoreInfo, reuse: Reuse | None) -> None:
+    """Mark a store as complete, once what an update leaves over is removed."""
+    if reuse is not None:
+        reuse.remove_others(root)
+    put_info(root, complete)
+    remove_journals(root)
+    remove_former(root)
+
+
+def _missing(task: WriteTask, reuse: Reuse | None) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:
     """Jobs that write the missing shards, these shards, and the masks of each job."""
     root, plan = task.root, task.plan
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if task.part.has(index)]
-    shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
+    of_rows = [bytes(row) for row in plan.tables["digest"]] if plan.info.format == UPDATED else None
+    shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets, of_rows) for shard in shards]
     found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
     written = iter(found)
     jobs, missing, masks_of = [], [], []
@@ -112,20 +141,27 @@ def _missing(task: WriteTask) -> tuple[list[Job], list[list[TargetShard]], list[
             if item.target is None:
                 raise needs_class(root, item.name)
         if lacking:
-            refs = [task.refs[mask] for mask in shard.masks]
-            digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
+            rows = [None if mask == HOLE else _row(task, mask) for mask in shard.masks]
+            refs = [row.ref for row in rows if row is not None]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
-            jobs.append(Job(what, _write_shards, (root, lacking, refs, digests, task.instances)))
+            stored = {} if reuse is None else reuse.stored(shard)
+            jobs.append(Job(what, _write_shards, (root, lacking, rows, task.instances, stored)))
             missing.append(lacking)
-            masks_of.append(shard.masks)
+            masks_of.append(shard.filled)
     return jobs, missing, masks_of
 
 
-def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Sequence[int]]) -> list[JobMemory]:
+def _row(task: WriteTask, mask: int) -> _Row:
+    return _Row(task.refs[mask], None if task.digests is None else task.digests[mask])
+
+
+def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
     """Memory of each job, by the mask of most pixels; none if no statistics of the masks are given."""
     stats, is_separated = task.stats or (), task.instances.separate != 0
     jobs = []
     for shards, masks in zip(missing, masks_of, strict=True) if stats else ():
+        if not masks:
+            continue
         largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
         needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=is_separated)
         jobs.append(JobMemory(needed, task.refs[largest].key, stats[largest].shape))
@@ -135,25 +171,38 @@ def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[Se
 def _write_shards(
     root: AnyPath,
     shards: Sequence[TargetShard],
-    refs: Sequence[MaskRef],
-    digests: Sequence[bytes] | None,
+    rows: Sequence[_Row | None],
     instances: InstanceRule,
+    stored: Mapping[str, Stored],
 ) -> None:
-    """Compute one shard of several targets from the input and write it, unless a worker that then died has done so."""
+    """Write one shard of several targets, unless a worker that then died has done so.
+
+    Rows that are stored are taken as they are, and all others computed from the input.
+    """
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
     chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
-    for row, ref in enumerate(refs):
-        here = [shard for shard in shards if shard.has(row)]
-        if not here:
-            continue
-        complete, mask = load_mask(ref, instances)
-        if digests is not None and not isinstance(ref, PackedMask) and mask_digest(complete) != digests[row]:
-            raise InputError(f"{ref.key}: changed while the run was reading it; rerun with reread=True")
+    kept = {name: _kept_rows(root, stored[name]) for name in {shard.name for shard in shards} & stored.keys()}
+    for number, row in enumerate(rows):
+        here = [shard for shard in shards if shard.has(number)]
         for shard in here:
-            assert shard.target is not None  # noqa: S101 - see `_missing`
-            images = images_of(shard.target, mask, ref.key)
-            chunks[shard.path].update(encode_row(shard.spec, row - shard.start, images))
-        del complete, mask  # before the next one is loaded
-        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+            for place, chunk in kept.get(shard.name, {}).get(number, {}).items():
+                chunks[shard.path][(number - shard.start, *place)] = chunk
+        lacking = [shard for shard in here if number not in kept.get(shard.name, {})]
+        if row is not None and lacking:
+            complete, mask = load_mask(row.ref, instances)
+            if row.digest is not None and not isinstance(row.ref, PackedMask) and mask_digest(complete) != row.digest:
+                raise InputError(f"{row.ref.key}: changed while the run was reading it; rerun with reread=True")
+            for shard in lacking:
+                assert shard.target is not None  # noqa: S101 - see `_missing`
+                images = images_of(shard.target, mask, row.ref.key)
+                chunks[shard.path].update(encode_row(shard.spec, number - shard.start, images))
+            del complete, mask  # before the next one is loaded
+        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(number + 1)))
+
+
+def _kept_rows(root: AnyPath, stored: Stored) -> dict[int, Chunks]:
+    """Encoded chunks of the rows that stay, as far as they are stored without damage."""
+    found = (stored_rows(root, shard) for shard in stored.shards)
+    return {row: chunks for rows in found for row, chunks in rows.items() if row in stored.rows}

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.errors import IntegrityError, OptionError, check_choice
+from segprep.masks.splits import NO_FOLD
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
 from segprep.store.schema import BucketInfo, StoreInfo
 from segprep.store.tables import IMAGE, decode_keys, read_table, reading_errors
-
-NO_FOLD = 255
-"""Fold of a mask that is in none."""
 
 
 def check_selection(root: AnyPath, info: StoreInfo, split: str | None, fold: int | None) -> None:

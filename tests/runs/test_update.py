@@ -1,0 +1,324 @@
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import segprep
+from segprep.errors import OptionError, OutputError
+from segprep.runs.repair import repair
+from segprep.runs.verify import verify
+from segprep.store import layout
+from segprep.store.layout import HOLE
+from segprep.store.metadata import read_info
+from segprep.workers.jobs import Workers
+
+ONE = Workers(processes=1)
+THOROUGH = settings.get_current_profile_name() == "thorough"
+SIDES = ((24, 24), (24, 40), (40, 24))
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    """Three rows of the smallest canvas in a shard, so that buckets of a few masks have several."""
+    monkeypatch.setattr(layout, "SHARD_PIXELS", 3 * 24 * 24)
+
+
+def draw(file, seed, shape=(24, 24)):
+    """Write a label image of up to five squares, by a seed."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.uint8)
+    for number in range(1, int(rng.integers(1, 6)) + 1):
+        y, x = rng.integers(0, shape[0] - 6), rng.integers(0, shape[1] - 6)
+        labels[y : y + 6, x : x + 6] = number
+    file.parent.mkdir(exist_ok=True)
+    Image.fromarray(labels).save(file)
+
+
+def made(folder, count=8):
+    """Folder of label images, of three sizes."""
+    for number in range(count):
+        draw(folder / f"{number:02}.png", number, SIDES[number % 3])
+    return folder
+
+
+def preprocess(data, root, **settings):
+    """Write or update a store in this process."""
+    return segprep.preprocess(data, root, workers=ONE, instances_from="as-is", **settings)
+
+
+def update(data, root, **settings):
+    """Update a store in this process."""
+    return preprocess(data, root, update=True, **settings)
+
+
+def assert_same(root, other):
+    """Two stores hold the same masks: pixels of all targets, instances, splits and folds."""
+    one, two = (segprep.open(path, dtype="stored") for path in (root, other))
+    assert one.keys == two.keys
+    assert one.splits == two.splits
+    assert np.array_equal(one.class_pixels, two.class_pixels)
+    for key in one.keys:
+        arrays, others = one[key], two[key]
+        assert arrays.keys() == others.keys()
+        for name in arrays.keys() - {"key"}:
+            assert arrays[name].dtype == others[name].dtype
+            assert np.array_equal(arrays[name], others[name]), (key, name)
+        assert np.array_equal(one.instances(key).masks, two.instances(key).masks)
+
+
+def assert_sound(root, data):
+    """A store has no damage, and each of its masks is that of the data."""
+    assert verify(root, deep=True, workers=ONE).findings == ()
+    assert verify(root, against=data, sample=10**6, workers=ONE).findings == ()
+
+
+def contents(root):
+    """Bytes and times of all files of a store."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
+
+
+def rows_of(root):
+    """Bucket and row of each mask, by its key."""
+    dataset = segprep.open(root)
+    tables = dataset._tables
+    names = [dataset.info.buckets[number].name for number in tables["bucket"].tolist()]
+    return dict(zip(dataset.keys, zip(names, tables["row"].tolist(), strict=True), strict=True))
+
+
+def test_an_update_of_added_changed_and_removed_masks_gives_the_pixels_of_a_new_store(tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr")
+    for number in (20, 21, 22):
+        draw(data / f"{number}.png", number, SIDES[number % 3])
+    draw(data / "03.png", 103)
+    (data / "06.png").unlink()
+    info = update(data, tmp_path / "out.zarr")
+    assert (info.masks, info.revision, info.holes, info.status) == (10, 1, 1, "complete")
+    preprocess(data, tmp_path / "new.zarr")
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+
+
+def test_masks_keep_their_rows_and_new_ones_follow(tmp_path):
+    data = made(tmp_path / "data", 6)
+    preprocess(data, tmp_path / "out.zarr")
+    before = rows_of(tmp_path / "out.zarr")
+    draw(data / "00a.png", 50)
+    draw(data / "01.png", 101, SIDES[1])
+    (data / "00.png").unlink()
+    update(data, tmp_path / "out.zarr")
+    after = rows_of(tmp_path / "out.zarr")
+    assert after == {key: place for key, place in before.items() if key != "00.png"} | {"00a.png": ("24x24", 2)}
+
+
+def test_a_mask_of_another_size_moves_to_another_bucket(tmp_path):
+    data = made(tmp_path / "data", 6)
+    preprocess(data, tmp_path / "out.zarr")
+    draw(data / "00.png", 100, (60, 60))
+    info = update(data, tmp_path / "out.zarr")
+    assert rows_of(tmp_path / "out.zarr")["00.png"] == ("64x64", 0)
+    assert info.holes == 1
+    assert_sound(tmp_path / "out.zarr", data)
+
+
+def test_shards_without_a_new_or_changed_mask_are_not_written(tmp_path):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number)
+    preprocess(data, tmp_path / "out.zarr")
+    before = contents(tmp_path / "out.zarr")
+    draw(data / "4.png", 104)
+    (data / "7.png").unlink()
+    update(data, tmp_path / "out.zarr")
+    after = contents(tmp_path / "out.zarr")
+    shards = {path for path in before if "/c/" in path.as_posix() and "24x24" in path.as_posix()}
+    assert len(shards) == 3 * 4
+    changed = {path.relative_to(tmp_path / "out.zarr").as_posix() for path in shards if before[path] != after[path]}
+    assert changed == {f"24x24/{name}/c/1/0/0" for name in ("labels", "classes", "weights", "distance")}
+
+
+def test_a_row_that_stays_is_copied_and_not_computed(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    for number in range(5):
+        draw(data / f"{number}.png", number)
+    preprocess(data, tmp_path / "out.zarr")
+    draw(data / "4.png", 104)
+    draw(data / "5.png", 5)
+    computed, compute = [], segprep.targets.Distance.images
+    monkeypatch.setattr(
+        segprep.targets.Distance, "images", lambda self, mask: computed.append(mask) or compute(self, mask)
+    )
+    update(data, tmp_path / "out.zarr")
+    assert len(computed) == 2
+
+
+def test_a_store_of_other_masks_is_refused_with_the_changes_and_the_cost(tmp_path):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number)
+    preprocess(data, tmp_path / "out.zarr")
+    before = contents(tmp_path / "out.zarr")
+    draw(data / "4.png", 104)
+    draw(data / "9.png", 109)
+    (data / "7.png").unlink()
+    words = r"1 new \(9.png\), 1 missing \(7.png\), 1 changed \(4.png\); update=True .* writes 8 of 16 shards"
+    with pytest.raises(OutputError, match=words):
+        preprocess(data, tmp_path / "out.zarr")
+    assert contents(tmp_path / "out.zarr") == before
+
+
+def test_an_update_without_changes_leaves_the_store_as_it_is(tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr")
+    before = contents(tmp_path / "out.zarr")
+    update(data, tmp_path / "out.zarr")
+    assert contents(tmp_path / "out.zarr") == before
+
+
+def test_an_update_of_no_store_makes_a_new_one(tmp_path, files_of):
+    data = made(tmp_path / "data")
+    update(data, tmp_path / "out.zarr")
+    preprocess(data, tmp_path / "new.zarr")
+    assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "new.zarr")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sigma": 3}, "sigma=3.0 instead of sigma=5.0"),
+        ({"split": (0.5, 0.5)}, "split="),
+        ({"separate": 1}, "separate=1 instead of separate=0"),
+        ({"canvas": (64, 64)}, "canvas 64x64 instead of 24x24"),
+        ({"background": 3}, "background=3 instead of background=None"),
+    ],
+)
+def test_an_update_with_other_settings_is_refused(settings, said, tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr")
+    draw(data / "20.png", 20)
+    before = contents(tmp_path / "out.zarr")
+    with pytest.raises(OutputError, match=said):
+        update(data, tmp_path / "out.zarr", **settings)
+    assert contents(tmp_path / "out.zarr") == before
+
+
+@pytest.mark.parametrize(
+    "settings", [{"overwrite": True, "update": True}, {"compact": True}, {"keep_class_weights": True}]
+)
+def test_parameters_that_make_no_sense_together_are_refused(settings, tmp_path):
+    with pytest.raises(OptionError, match="update=True"):
+        preprocess(made(tmp_path / "data"), tmp_path / "out.zarr", **settings)
+
+
+def test_the_command_of_before_is_accepted_after_an_update_and_adds_targets(tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr")
+    (data / "04.png").unlink()
+    update(data, tmp_path / "out.zarr")
+    before = contents(tmp_path / "out.zarr")
+    preprocess(data, tmp_path / "out.zarr")
+    assert contents(tmp_path / "out.zarr") == before
+    preprocess(data, tmp_path / "out.zarr", targets="weights,distance,border")
+    preprocess(data, tmp_path / "new.zarr", targets="weights,distance,border")
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+
+
+def test_compact_fills_the_holes(tmp_path):
+    data = made(tmp_path / "data", 12)
+    preprocess(data, tmp_path / "out.zarr")
+    for number in (0, 3, 4, 2, 5, 8, 11):
+        (data / f"{number:02}.png").unlink()
+    assert update(data, tmp_path / "out.zarr").holes == 7
+    info = update(data, tmp_path / "out.zarr", compact=True)
+    assert (info.holes, info.revision, len(info.buckets)) == (0, 2, 2)
+    preprocess(data, tmp_path / "new.zarr")
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+    assert not (tmp_path / "out.zarr" / "40x24").exists()
+    shards = [len([*(tmp_path / root / "24x24" / "labels" / "c").iterdir()]) for root in ("out.zarr", "new.zarr")]
+    assert shards[0] == shards[1]
+
+
+def test_overwrite_replaces_a_store_that_was_updated(tmp_path, files_of):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr")
+    (data / "04.png").unlink()
+    update(data, tmp_path / "out.zarr")
+    draw(data / "20.png", 20)
+    preprocess(data, tmp_path / "out.zarr", overwrite=True)
+    preprocess(data, tmp_path / "new.zarr")
+    assert files_of(tmp_path / "out.zarr") == files_of(tmp_path / "new.zarr")
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["24x24/labels/c/1/0/0", "24x24/weights/records/0.json"],
+        ["row/zarr.json", "bucket/c/0", "split/c/0"],
+        ["key/records/places", "24x24/labels/zarr.json"],
+        ["key/records/manifest.json"],
+        ["zarr.json"],
+    ],
+)
+def test_whatever_is_lost_of_an_updated_store_is_repaired(lost, tmp_path, files_of):
+    data = made(tmp_path / "data", 9)
+    preprocess(data, tmp_path / "out.zarr")
+    draw(data / "20.png", 20, SIDES[0])
+    draw(data / "01.png", 101, SIDES[1])
+    update(data, tmp_path / "out.zarr")
+    expected = files_of(tmp_path / "out.zarr")
+    for name in lost:
+        (tmp_path / "out.zarr" / name).unlink()
+    assert verify(tmp_path / "out.zarr", workers=ONE).findings
+    assert repair(tmp_path / "out.zarr", data, workers=ONE).findings == ()
+    assert files_of(tmp_path / "out.zarr") == expected
+
+
+def test_a_resplit_store_that_was_updated_is_sound(tmp_path):
+    data = made(tmp_path / "data", 9)
+    preprocess(data, tmp_path / "out.zarr", class_weights="inverse")
+    (data / "01.png").unlink()
+    update(data, tmp_path / "out.zarr", class_weights="inverse")
+    segprep.resplit(tmp_path / "out.zarr", (0.5, 0.5), refit=True, workers=ONE)
+    preprocess(data, tmp_path / "new.zarr", class_weights="inverse", split=(0.5, 0.5))
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+
+
+@settings(max_examples=60 if THOROUGH else 5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_any_sequence_of_updates_gives_the_pixels_of_a_new_store(tmp_path_factory, choices):
+    folder = tmp_path_factory.mktemp("sequence")
+    data, root = folder / "data", folder / "out.zarr"
+    seeds = {number: (number, number % 3) for number in range(choices.draw(st.integers(1, 7)))}
+    for number, (seed, size) in seeds.items():
+        draw(data / f"{number:02}.png", seed, SIDES[size])
+    chosen = choices.draw(
+        st.sampled_from([{}, {"split": (0.6, 0.4)}, {"targets": "distance", "distance_per": "class"}])
+    )
+    chosen |= choices.draw(st.sampled_from([{}, {"class_weights": "inverse"}])) if "targets" not in chosen else {}
+    filled = {"split": (1.0, 0.0)} if "split" in chosen else {}
+    preprocess(data, root, **chosen | filled)
+    for _ in range(choices.draw(st.integers(1, 3))):
+        for number in choices.draw(st.sets(st.integers(0, 9), max_size=5)):
+            file = data / f"{number:02}.png"
+            if choices.draw(st.booleans()) or len(list(data.iterdir())) == 1:
+                draw(file, choices.draw(st.integers(0, 99)), SIDES[choices.draw(st.integers(0, 2))])
+            else:
+                file.unlink(missing_ok=True)
+        compact = choices.draw(st.booleans())
+        info = update(data, root, compact=compact, **chosen | filled)
+        assert not (compact and info.holes)
+    preprocess(data, folder / "new.zarr", **chosen | filled)
+    assert_same(root, folder / "new.zarr")
+    assert_sound(root, data)
+    assert read_info(root).status == "complete"
+    shutil.rmtree(folder)
+
+
+def test_a_hole_is_no_mask():
+    assert layout.Shard(0, 0, (3, HOLE, 0)).filled == [3, 0]
