@@ -27,6 +27,7 @@ from segprep.store.shards import TargetShard, read_record, target_shards
 
 FORMER = "key/records/.update"
 """Path of the `Former` of an update that is not complete."""
+INTERRUPTED = "its update was interrupted; update=True completes it, or overwrite=True replaces the store"
 _CHECKSUM = 16
 
 
@@ -81,6 +82,12 @@ def unfinished_update(root: AnyPath, info: StoreInfo) -> Former | None:
     if former is None or data[:_CHECKSUM] != _checksum(body):
         raise IntegrityError(f"{root}: {FORMER} is damaged, so its update cannot be completed: overwrite the store")
     return former if former.info.revision + 1 == info.revision else None
+
+
+def require_no_update(root: AnyPath, info: StoreInfo) -> None:
+    """Raise IntegrityError for a store whose update was interrupted."""
+    if unfinished_update(root, info) is not None:
+        raise IntegrityError(f"{root}: {INTERRUPTED}")
 
 
 def put_former(root: AnyPath, former: Former) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Unpack
@@ -14,9 +14,9 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState, existing_state
-from segprep.runs.changes import diff, kept_splits, with_stored_targets
+from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
 from segprep.runs.foreground import scan_resolved, stored_rule
-from segprep.runs.former import Former, Reuse, followed_layout, former_of, given_images, unfinished_update
+from segprep.runs.former import INTERRUPTED, Former, Reuse, followed_layout, former_of, given_images, unfinished_update
 from segprep.runs.images import kept_images, known_images
 from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.plan import Plan, doubts, plan
@@ -24,6 +24,7 @@ from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_s
 from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.unchanged import known_by_refs, ref_prints, ref_stamps, with_touching
 from segprep.runs.update import Follow, planned_update
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Layout, Part
@@ -148,7 +149,8 @@ def preprocess(  # noqa: PLR0913 - keywords
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
             open_executor(workers, len(masks.refs)) as executor,
         ):
-            known, instances = _known_stats(state, None if reread else files, masks, rules)
+            prints = {} if path is None or files is None else ref_prints(masks, path)
+            known, instances = _known_stats(state, None if reread else files, masks, rules, prints)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             if part is not None:  # another part may have changed the store meanwhile
@@ -186,12 +188,15 @@ def preprocess(  # noqa: PLR0913 - keywords
                 given = None if image_folder else given_images(former)
                 planned = updated(former, follow=follow, plan_of=partial(plan_of, images=given or found_images))
             else:
-                plan_of, former = _in_place(state, found, rules, plan_of, digest), None
-                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite, updated)
+                is_lost = former is not None or (state.info.format == UPDATED and state.placed is None)
+                is_lost, former = is_lost and overwrite, None
+                plan_of = plan_of if is_lost else _in_place(state, found, rules, plan_of, digest)
+                planned, state = _reconciled(state, digest, wanted, plan_of, overwrite, updated, is_lost=is_lost)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.stats if workers.scheduler is None else None
-            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats, former)
+            stamp = None if files is None else InputStamp(files, planned.info.input, ref_stamps(prints, found))
+            task = WriteTask(root, found.refs(), instances, planned, own_part, stamp, found.digests, stats, former)
             return write(executor, task, progress, state)
 
 
@@ -211,12 +216,15 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
 
 
 def _known_stats(
-    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
+    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules, prints: Mapping[str, str]
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
-    """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
-    if state is not None and files is not None and read_stamp(state.root) == InputStamp(files, state.info.input):
-        known = stats_from_store(state, masks, rules.instances, rules.reading)
-        instances = stored_rule(state.info, [*known.values()], rules.instances)
+    """Statistics of the masks from the store, as far as they and their files are the same, and the rule of these."""
+    stamp = None if state is None or files is None else read_stamp(state.root)
+    if state is not None and stamp is not None and stamp.masks == state.info.input:
+        is_all = stamp.files == files
+        stats = with_touching(stats_from_store(state, masks, rules.instances, rules.reading), stamp.refs)
+        known = stats if is_all else known_by_refs(stats, stamp.refs, prints)
+        instances = stored_rule(state.info, [*known.values()], rules.instances, is_all=is_all)
         if known and instances.instances_from != "auto":
             return known, instances
     return {}, rules.instances
@@ -237,9 +245,7 @@ def _existing(root: AnyPath, targets: Sequence[Target], *, allowed: bool) -> tup
     state = existing_state(root, targets)
     former = None if state is None else unfinished_update(root, state.info)
     if former is not None and not allowed:
-        raise OutputError(
-            f"{root}: its update was interrupted; update=True completes it, or overwrite=True replaces the store"
-        )
+        raise OutputError(f"{root}: {INTERRUPTED}")
     if former is not None:
         return state, former
     again = existing_state(root, targets)  # another part may have begun an update since
@@ -269,13 +275,15 @@ def _reconciled(
     plan_of: Callable[..., Plan],
     overwrite: bool,
     updated: Callable[..., Plan],
+    *,
+    is_lost: bool,
 ) -> tuple[Plan, StoreState | None]:
-    """Plan that keeps the targets of a store, and the state of that store if anything of it is kept."""
+    """Plan that keeps the targets of a store, and the state of that store if anything of it is kept: nothing if `is_lost`."""
     stored = [target for target in state.targets if target is not None]
     is_same = state.info.input == digest
     planned = plan_of(targets=wanted, stored=stored if is_same else ())
     both = with_stored_targets(state, planned) if is_same else planned
-    changed = diff(state, both)
+    changed = Diff(["the places of its masks are lost"], {}) if is_lost else diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and not overwrite:
         remedy = "" if is_same else _update_remedy(state, updated)

@@ -10,6 +10,7 @@ from segprep.paths.files import exists
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, Reader
 from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
+from segprep.runs.former import require_no_update
 from segprep.runs.images import known_images, stored_images
 from segprep.runs.plan import KnownImages, Plan, plan
 from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
@@ -72,6 +73,7 @@ def repair(
         read_info(root)  # raises where there is no store, before a lock is put there
     with write_lock(root):
         state = read_state(root, targets)
+        require_no_update(root, state.info)
         damaged = check_state(state, deep=True, workers=workers, progress=progress)
         if not damaged.findings:
             return damaged

@@ -15,6 +15,7 @@ from segprep.masks.stats import total
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
+from segprep.runs.former import require_no_update
 from segprep.runs.plan import Plan, class_infos, doubts, split_masks
 from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
@@ -81,6 +82,7 @@ def resplit(
 def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
     """Split the masks of a store that is locked."""
     root, info, fitted = state.root, state.info, state.targets
+    require_no_update(root, info)
     if refit:
         state.bound()  # raises
     state.require_carried()

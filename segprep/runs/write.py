@@ -52,7 +52,7 @@ class _Row(NamedTuple):
 class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
 
-    `files` is the fingerprint of the input's files, for the input stamp, and `digests` are those of the masks as they were
+    `stamp` is the input stamp, and `digests` are those of the masks as they were
     scanned, None if they come from the store itself. `stats` are theirs if the jobs are done on this machine, whose memory
     is then checked. `former` is the store before an update.
     """
@@ -62,7 +62,7 @@ class WriteTask(NamedTuple):
     instances: InstanceRule
     plan: Plan
     part: Part = Part(1, 1)
-    files: str | None = None
+    stamp: InputStamp | None = None
     digests: Sequence[bytes] | None = None
     stats: Sequence[MaskStats] | None = None
     former: Former | None = None
@@ -79,8 +79,8 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished and reuse is None:
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
-    if task.files is not None:
-        put_stamp(root, InputStamp(task.files, plan.info.input))
+    if task.stamp is not None:
+        put_stamp(root, task.stamp)
     if is_finished:
         if task.part.parts == 1:
             remove_journals(root)

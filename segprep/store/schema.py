@@ -174,14 +174,22 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class InputStamp(msgspec.Struct, frozen=True):
+class RefStamp(msgspec.Struct, frozen=True, array_like=True):
+    """Fingerprint of the ref of a mask and of its files, and the number of its pairs of instances that touch, if known."""
+
+    ref: str
+    touching: int | None = None
+
+
+class InputStamp(msgspec.Struct, frozen=True, omit_defaults=True):
     """Fingerprint of the names, sizes and times of the input's files, and that of the masks read from them.
 
-    The second is the `StoreInfo.input` of the store; if they differ, the stamp belongs to other masks.
+    The second is the `StoreInfo.input` of the store; if they differ, the stamp belongs to other masks. `refs` are by keys.
     """
 
     files: str
     masks: str
+    refs: dict[str, RefStamp] = {}
 
 
 class FormatOnly(msgspec.Struct):

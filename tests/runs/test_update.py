@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import segprep
-from segprep.errors import OptionError, OutputError
+from segprep.errors import IntegrityError, OptionError, OutputError
+from segprep.paths import files
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store import layout
@@ -322,3 +323,122 @@ def test_any_sequence_of_updates_gives_the_pixels_of_a_new_store(tmp_path_factor
 
 def test_a_hole_is_no_mask():
     assert layout.Shard(0, 0, (3, HOLE, 0)).filled == [3, 0]
+
+
+class Crash(BaseException):
+    """A kill at a write."""
+
+
+def crash_at(number, patch):
+    """Let the process end at the write or removal of this number, counted from 0, before or after it is done."""
+    left = [number]
+
+    def counted(method):
+        def call(self, *arguments):
+            left[0] -= 1
+            if left[0] == -1 and number % 2:
+                raise Crash
+            result = method(self, *arguments)
+            if left[0] < 0:
+                raise Crash
+            return result
+
+        return call
+
+    for name in ("put", "remove_tree"):
+        patch.setattr(files.DiskPath, name, counted(getattr(files.DiskPath, name)))
+    return left
+
+
+def changed_store(folder, settings):
+    """Data after a change, and the store from before it: masks of several shards were added, changed, moved and removed."""
+    data = made(folder / "data", 10)
+    preprocess(data, folder / "before.zarr", **settings)
+    for number in (20, 21):
+        draw(data / f"{number}.png", number, SIDES[0])
+    draw(data / "03.png", 103)
+    draw(data / "09.png", 109, SIDES[2])
+    for number in (0, 4, 7):
+        (data / f"{number:02}.png").unlink()
+    return data
+
+
+@pytest.mark.parametrize("settings", [{}, {"compact": True}, {"class_weights": "inverse", "targets": "weights"}])
+@pytest.mark.parametrize("moment", [pytest.param("all", marks=pytest.mark.slow), "some"])
+def test_an_update_that_is_killed_at_any_write_resumes_to_the_same_bytes(settings, moment, tmp_path, files_of):
+    compact = {"compact": settings.pop("compact")} if "compact" in settings else {}
+    data = changed_store(tmp_path, settings)
+    before = files_of(tmp_path / "before.zarr")
+    shutil.copytree(tmp_path / "before.zarr", tmp_path / "undisturbed.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        left = crash_at(10**6, patch)
+        update(data, tmp_path / "undisturbed.zarr", **settings, **compact)
+    expected, writes = files_of(tmp_path / "undisturbed.zarr"), 10**6 - left[0]
+    for number in range(0, writes, 1 if moment == "all" else writes // 6):
+        root = tmp_path / f"{number}.zarr"
+        shutil.copytree(tmp_path / "before.zarr", root)
+        with pytest.MonkeyPatch.context() as patch:
+            crash_at(number, patch)
+            with pytest.raises(Crash):
+                update(data, root, **settings, **compact)
+        if read_info(root).status == "complete":
+            assert without_hidden(files_of(root)) in (before, expected)
+        update(data, root, **settings, **compact)
+        assert files_of(root) == expected, number
+        shutil.rmtree(root)
+
+
+def without_hidden(contents):
+    """Files that are part of a store."""
+    return {name: data for name, data in contents.items() if not any(part.startswith(".") for part in name.split("/"))}
+
+
+def interrupted(folder, number=40):
+    """Data, and a store whose update was killed."""
+    data = changed_store(folder, {})
+    root = folder / "before.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(number, patch)
+        with pytest.raises(Crash):
+            update(data, root)
+    assert read_info(root).status == "incomplete"
+    return data, root
+
+
+def test_an_update_that_was_interrupted_is_completed_or_replaced_and_nothing_else(tmp_path, files_of):
+    data, root = interrupted(tmp_path)
+    before = files_of(root)
+    with pytest.raises(OutputError, match="update was interrupted; update=True completes it"):
+        preprocess(data, root)
+    for call in (lambda: repair(root, data, workers=ONE), lambda: segprep.resplit(root, (0.5, 0.5), workers=ONE)):
+        with pytest.raises(IntegrityError, match="update was interrupted; update=True completes it"):
+            call()
+    with pytest.raises(IntegrityError, match="incomplete"):
+        segprep.open(root)
+    with pytest.raises(IntegrityError, match="incomplete"):
+        verify(root, workers=ONE)
+    assert files_of(root) == before
+    preprocess(data, root, overwrite=True)
+    preprocess(data, tmp_path / "new.zarr")
+    assert files_of(root) == files_of(tmp_path / "new.zarr")
+
+
+def test_data_that_change_again_after_an_interrupted_update_are_followed(tmp_path):
+    data, root = interrupted(tmp_path)
+    draw(data / "20.png", 333)
+    draw(data / "04.png", 4, SIDES[1])
+    (data / "21.png").unlink()
+    assert update(data, root).revision == 1
+    preprocess(data, tmp_path / "new.zarr")
+    assert_same(root, tmp_path / "new.zarr")
+    assert_sound(root, data)
+
+
+def test_data_that_are_as_before_after_an_interrupted_update_are_followed(tmp_path):
+    data, root = interrupted(tmp_path)
+    shutil.rmtree(data)
+    made(data, 10)
+    update(data, root)
+    preprocess(data, tmp_path / "new.zarr")
+    assert_same(root, tmp_path / "new.zarr")
+    assert_sound(root, data)
