@@ -15,6 +15,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
+from segprep.paths.version import ReplacedError, Version, close_ranges
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -172,28 +173,37 @@ class BucketPath:
 
     mapped = read_bytes
 
-    def read_end(self, length: int) -> tuple[bytes, int]:
-        """Last `length` bytes of an object, or all if it has fewer, and its size."""
+    def version(self) -> Version:
+        """Version of the object, which changes with its content."""
+        return _version(self._head())
+
+    def read_end(self, length: int) -> tuple[bytes, int, Version]:
+        """Last `length` bytes of an object, or all if it has fewer, its size, and its version."""
         if self.bucket.startswith("az:"):  # Azure knows no ranges from the end
-            size = self.stat().st_size
-            return (self.read_ranges([(max(0, size - length), min(length, size))])[0] if size else b""), size
+            found = self.stat()
+            size, version = found.st_size, _version(found)
+            part = [(max(0, size - length), min(length, size))]
+            return (self.read_ranges(part, version)[0] if size else b""), size, version
         try:
             with as_os_errors(self):
                 options = {"range": {"suffix": length}}
                 answer = interruptible(client(self.bucket).get, str(self.key), options=options)
-                return bytes(memoryview(interruptible(answer.bytes))), answer.meta["size"]
+                found = _stat(answer.meta)
+                return bytes(memoryview(interruptible(answer.bytes))), found.st_size, _version(found)
         except OSError:
-            if self._head().st_size:
+            if (found := self._head()).st_size:
                 raise
-            return b"", 0  # of which no range can be requested
+            return b"", 0, _version(found)  # of which no range can be requested
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[int, int]], version: Version | None = None) -> list[bytes]:
         """Parts of an object, each from its offset and of its length in bytes; by one request if they are close.
 
-        Those beyond its end are cut, or empty.
+        Those beyond its end are cut, or empty. ReplacedError if the object has another `version`.
         """
         if not ranges:
             return []
+        if version is not None and version.tag is not None:
+            return self._read_version(ranges, version)
         starts, lengths = zip(*ranges, strict=True)
         try:
             with as_os_errors(self):
@@ -203,6 +213,27 @@ class BucketPath:
             if self._head().st_size >= max(map(sum, ranges)):
                 raise
             return [b"" for _ in ranges]
+
+    def _read_version(self, ranges: Sequence[tuple[int, int]], version: Version) -> list[bytes]:
+        """Parts of one version of an object."""
+        from obstore.exceptions import PreconditionError  # noqa: PLC0415 - an extra
+
+        parts: list[bytes] = []
+        for group in close_ranges(ranges):
+            start, stop = group[0][0], max(map(sum, group))
+            options: Any = {"range": (start, stop), "if_match": version.tag}
+            try:
+                with as_os_errors(self):
+                    answer = interruptible(client(self.bucket).get, str(self.key), options=options)
+                    content = bytes(memoryview(interruptible(answer.bytes)))
+            except PreconditionError:
+                raise ReplacedError(str(self)) from None
+            except OSError:
+                if self._head().st_size > start:
+                    raise
+                content = b""
+            parts += [content[offset - start : offset - start + length] for offset, length in group]
+        return parts
 
     def read_text(self, encoding: str) -> str:
         """Content as text."""
@@ -298,6 +329,10 @@ class BucketPath:
             return tree.stats[self.key]
         with as_os_errors(self):
             return _stat(interruptible(client(self.bucket).head, str(self.key)))
+
+
+def _version(found: BucketStat) -> Version:
+    return Version(found.tag and found.tag.e_tag, found.st_mtime_ns)
 
 
 def is_hidden(inside: PurePath) -> bool:

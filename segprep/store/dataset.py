@@ -21,6 +21,7 @@ from segprep.store.chunks import ChunkReader, Window, checked_window, open_chunk
 from segprep.store.images import ImageFolder, image_folder
 from segprep.store.instances import Instances, mask_of
 from segprep.store.metadata import read_info
+from segprep.store.opened import OpenedStore
 from segprep.store.schema import BucketInfo, StoreInfo, TargetInfo
 from segprep.store.selection import OpenTables, check_selection
 from segprep.store.shards import array_spec
@@ -307,8 +308,9 @@ class Dataset:
         """Reader of the array of a target in a bucket, opened once."""
         path = f"{bucket.name}/{target}"
         if path not in self._readers:
-            spec = array_spec(bucket_of(bucket), self._targets[target])
-            self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete)
+            spec, opened = array_spec(bucket_of(bucket), self._targets[target]), self._tables.opened
+            with opened.explained(target):
+                self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete, opened=opened)
         return self._readers[path]
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
@@ -381,7 +383,7 @@ class Dataset:
 
     @cached_property
     def _tables(self) -> OpenTables:
-        return OpenTables(self.root, self.info)
+        return OpenTables(OpenedStore(self.root, self.info, is_checked=not self.incomplete))
 
     @cached_property
     def _index_of(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from segprep.errors import IntegrityError, OptionError, check_choice
 from segprep.masks.splits import NO_FOLD
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
+from segprep.store.opened import OpenedStore
 from segprep.store.schema import BucketInfo, StoreInfo
 from segprep.store.tables import IMAGE, decode_keys, read_table, reading_errors
 
@@ -32,15 +33,27 @@ def check_selection(root: AnyPath, info: StoreInfo, split: str | None, fold: int
 
 @dataclass(frozen=True, eq=False)
 class OpenTables:
-    """Tables of the store at `root`."""
+    """Tables of a store that was opened."""
 
-    root: AnyPath
-    info: StoreInfo
+    opened: OpenedStore
+
+    @property
+    def root(self) -> AnyPath:
+        """The store."""
+        return self.opened.root
+
+    @property
+    def info(self) -> StoreInfo:
+        """Its attributes."""
+        return self.opened.info
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One table of the store, read once."""
         if name not in self._read:
-            self._read[name] = read_table(self.root, self.info, name)
+            with self.opened.explained():
+                table = read_table(self.root, self.info, name)
+            self.opened.require()
+            self._read[name] = table
         return self._read[name]
 
     @cached_property

@@ -1,7 +1,11 @@
+import json
+import pickle
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from helpers.coco import square
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,7 +38,7 @@ def draw(file, seed, shape=(24, 24)):
     for number in range(1, int(rng.integers(1, 6)) + 1):
         y, x = rng.integers(0, shape[0] - 6), rng.integers(0, shape[1] - 6)
         labels[y : y + 6, x : x + 6] = number
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(labels).save(file)
 
 
@@ -442,3 +446,257 @@ def test_data_that_are_as_before_after_an_interrupted_update_are_followed(tmp_pa
     preprocess(data, tmp_path / "new.zarr")
     assert_same(root, tmp_path / "new.zarr")
     assert_sound(root, data)
+
+
+def test_a_reader_that_was_opened_before_an_update_gets_a_clear_error(tmp_path):
+    data = changed_store(tmp_path, {})
+    root = tmp_path / "before.zarr"
+    fresh, read, travelled = (segprep.open(root, dtype="stored") for _ in range(3))
+    for key in read.keys:
+        read[key]
+    pickled = pickle.dumps(travelled)
+    update(data, root)
+    for dataset in (fresh, read, pickle.loads(pickled)):  # noqa: S301 - it is ours
+        with pytest.raises(IntegrityError, match="was changed since it was opened; open it again"):
+            dataset["03.png"]
+
+
+def test_a_reader_of_untouched_shards_reads_on_or_gets_a_clear_error(tmp_path):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number)
+    preprocess(data, tmp_path / "out.zarr")
+    read = segprep.open(tmp_path / "out.zarr")
+    before = {key: read[key] for key in read.keys}
+    draw(data / "4.png", 104)
+    update(data, tmp_path / "out.zarr")
+    for key in ("0.png", "8.png"):
+        assert np.array_equal(read[key]["weights"], before[key]["weights"])
+    for key in ("3.png", "4.png", "5.png"):
+        with pytest.raises(IntegrityError, match="was changed since it was opened; open it again"):
+            read[key]
+
+
+@pytest.mark.parametrize("moment", range(12, 40, 3))
+def test_a_reader_never_gets_other_values_while_an_update_runs(moment, tmp_path):
+    data = changed_store(tmp_path, {})
+    root = tmp_path / "before.zarr"
+    read, fresh = segprep.open(root), segprep.open(root)
+    before = {key: read[key] for key in read.keys}
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(moment, patch)
+        with pytest.raises(Crash):
+            update(data, root)
+    for dataset in (read, fresh):
+        for index, key in enumerate(before):
+            arrays = read_or_refused(dataset, index)
+            if arrays is not None:
+                assert arrays["key"] == key
+                assert all(np.array_equal(arrays[name], before[key][name]) for name in arrays)
+
+
+def read_or_refused(dataset, index):
+    """Arrays of a mask, or None if the store was changed since it was opened."""
+    try:
+        return dataset[index]
+    except IntegrityError as error:
+        if "was changed since it was opened; open it again" in str(error):
+            return None
+        raise
+
+
+def test_a_reader_reads_on_when_a_target_is_added_the_split_changes_or_damage_is_repaired(tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr", targets="weights")
+    read = segprep.open(tmp_path / "out.zarr")
+    before = {key: read[key] for key in read.keys}
+    preprocess(data, tmp_path / "out.zarr", targets="weights,distance")
+    segprep.resplit(tmp_path / "out.zarr", (0.5, 0.5), workers=ONE)
+    for file in (tmp_path / "out.zarr" / "24x24" / "weights" / "c").iterdir():
+        shutil.rmtree(file)
+    repair(tmp_path / "out.zarr", data, workers=ONE)
+    for key, arrays in before.items():
+        assert all(np.array_equal(read[key][name], arrays[name]) for name in arrays)
+
+
+# --- splits and class weights ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule", [{"split": (0.5, 0.3, 0.2), "stratify": True}, {"folds": 3}, {"folds": 3, "stratify": True}]
+)
+def test_balanced_splits_and_folds_keep_their_masks_and_place_the_new_ones(rule, tmp_path):
+    data = made(tmp_path / "data", 12)
+    preprocess(data, tmp_path / "out.zarr", **rule)
+    before = places_of(tmp_path / "out.zarr")
+    for number in range(20, 32):
+        draw(data / f"{number}.png", number, SIDES[number % 3])
+    (data / "05.png").unlink()
+    update(data, tmp_path / "out.zarr", **rule)
+    after = places_of(tmp_path / "out.zarr")
+    assert {key: place for key, place in after.items() if key in before} == {
+        key: place for key, place in before.items() if key != "05.png"
+    }
+    folds = np.array([fold for _, fold in after.values()])
+    if "folds" in rule:
+        assert np.ptp(np.bincount(folds)) <= 2
+    else:
+        counts = np.bincount([0 if split == "train" else 1 if split == "val" else 2 for split, _ in after.values()])
+        assert np.abs(counts / 23 - (0.5, 0.3, 0.2)).max() < 0.1
+    again = places_of(tmp_path / "out.zarr")
+    preprocess(data, tmp_path / "out.zarr")
+    assert places_of(tmp_path / "out.zarr") == again
+
+
+def places_of(root):
+    """Split and fold of each mask, by its key."""
+    dataset = segprep.open(root)
+    return dict(zip(dataset.keys, zip(dataset.splits, dataset._tables["fold"].tolist(), strict=True), strict=True))
+
+
+def test_a_group_that_is_known_gets_its_new_masks(tmp_path):
+    data = tmp_path / "data"
+    for slide in range(8):
+        draw(data / f"slide{slide}_0.png", slide)
+    rule = {"split": (0.5, 0.5), "group": "slide[0-9]+", "stratify": True, "folds": 2}
+    preprocess(data, tmp_path / "out.zarr", **rule)
+    before = places_of(tmp_path / "out.zarr")
+    for slide in range(8):
+        draw(data / f"slide{slide}_1.png", 50 + slide)
+    update(data, tmp_path / "out.zarr")
+    after = places_of(tmp_path / "out.zarr")
+    assert after == before | {key.replace("_0", "_1"): place for key, place in before.items()}
+
+
+def test_masks_follow_the_folders_of_splits(tmp_path):
+    data = tmp_path / "data"
+    for split in ("train", "val"):
+        for number in range(3):
+            draw(data / split / f"{split}{number}.png", number)
+    preprocess(data, tmp_path / "out.zarr")
+    draw(data / "val" / "val9.png", 9)
+    (data / "train" / "train0.png").unlink()
+    update(data, tmp_path / "out.zarr")
+    preprocess(data, tmp_path / "new.zarr")
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+
+
+def test_class_weights_are_fitted_again_and_only_the_weights_are_written(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number)
+    given = {"class_weights": "inverse", "targets": "weights,distance"}
+    preprocess(data, tmp_path / "out.zarr", **given)
+    before = contents(tmp_path / "out.zarr")
+    draw(data / "9.png", 109)
+    computed, compute = [], segprep.targets.Distance.images
+    monkeypatch.setattr(
+        segprep.targets.Distance, "images", lambda self, mask: computed.append(mask) or compute(self, mask)
+    )
+    update(data, tmp_path / "out.zarr", **given)
+    assert len(computed) == 1
+    after = contents(tmp_path / "out.zarr")
+    shards = [path for path in before if "/c/" in path.as_posix() and "24x24" in path.as_posix()]
+    assert {path.parts[-5] for path in shards if before[path] != after[path]} == {"weights"}
+    preprocess(data, tmp_path / "new.zarr", **given)
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+
+
+def test_class_weights_are_kept_on_request(tmp_path):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number)
+    given = {"class_weights": "inverse", "targets": "weights"}
+    vector = vector_of(preprocess(data, tmp_path / "out.zarr", **given))
+    before = contents(tmp_path / "out.zarr")
+    draw(data / "9.png", 109)
+    assert vector_of(update(data, tmp_path / "out.zarr", keep_class_weights=True, **given)) == vector
+    after = contents(tmp_path / "out.zarr")
+    assert all(
+        before[path] == after[path] for path in before if "/c/" in path.as_posix() and "24x24" in path.as_posix()
+    )
+    assert_sound(tmp_path / "out.zarr", data)
+    assert vector_of(preprocess(data, tmp_path / "out.zarr", **given)) == vector
+    assert vector_of(preprocess(data, tmp_path / "new.zarr", **given)) != vector
+
+
+def vector_of(info):
+    """Class weights of a store."""
+    return next(target.parameters["vector"] for target in info.targets if target.name == "weights")
+
+
+# --- classes and types -----------------------------------------------------------------------------------------------
+
+
+def coco(file, classes, images):
+    """Write a COCO file with a square of one class in each image."""
+    categories = [{"id": number, "name": name} for number, name in classes.items()]
+    sizes = [{"id": number, "file_name": f"{number}.png", "height": 24, "width": 24} for number in images]
+    squares = [square(number, category, 3, 3, 6 + number) for number, category in images.items()]
+    file.write_text(json.dumps({"images": sizes, "annotations": squares, "categories": categories}))
+
+
+MANY = {number: str(number) for number in range(1, 300)}
+
+
+@pytest.mark.parametrize(
+    ("names", "targets"),
+    [({1: "a", 2: "b", 3: "c"}, "distance"), ({1: "0", 2: "a", 3: "b"}, "distance"), (MANY, "weights")],
+)
+def test_an_update_with_other_classes_has_the_codes_of_a_new_store(names, targets, tmp_path):
+    file, root = tmp_path / "a.json", tmp_path / "out.zarr"
+    given = {"targets": targets} | ({"distance_per": "class"} if targets == "distance" else {})
+    coco(file, {1: "a", 2: "b"}, {1: 1, 2: 2, 3: 1, 4: 2, 5: 2})
+    segprep.preprocess(file, root, workers=ONE, **given)
+    coco(file, names, {1: 1, 2: 2, 3: 1, 4: 2, 5: 2, 6: 3})
+    segprep.preprocess(file, root, workers=ONE, update=True, **given)
+    segprep.preprocess(file, tmp_path / "new.zarr", workers=ONE, **given)
+    assert read_info(root).class_table == read_info(tmp_path / "new.zarr").class_table
+    assert_same(root, tmp_path / "new.zarr")
+    assert_sound(root, file)
+
+
+def test_class_weights_of_other_classes_are_not_kept(tmp_path):
+    file, root = tmp_path / "a.json", tmp_path / "out.zarr"
+    coco(file, {1: "a"}, {1: 1})
+    segprep.preprocess(file, root, workers=ONE)
+    coco(file, {1: "a", 2: "b"}, {1: 1, 2: 2})
+    with pytest.raises(
+        OptionError, match="keep_class_weights=True: the store has weights for 2 classes, and the data have 3"
+    ):
+        segprep.preprocess(file, root, workers=ONE, update=True, keep_class_weights=True)
+
+
+def test_labels_get_a_wider_type_where_an_instance_needs_it(tmp_path):
+    data = made(tmp_path / "data", 3)
+    preprocess(data, tmp_path / "out.zarr", targets="boundaries")
+    Image.fromarray(np.arange(1, 256 * 258 + 1, dtype=np.int32).reshape(256, 258)).save(data / "20.tif")
+    update(data, tmp_path / "out.zarr", targets="boundaries")
+    assert segprep.open(tmp_path / "out.zarr")["00.png"]["labels"].dtype == np.uint32
+    preprocess(data, tmp_path / "new.zarr", targets="boundaries")
+    one, two = (segprep.open(tmp_path / name) for name in ("out.zarr", "new.zarr"))
+    assert all(np.array_equal(one[key]["labels"], two[key]["labels"]) for key in one.keys)
+
+
+def test_a_target_that_is_not_part_of_segprep_needs_its_class(tmp_path):
+    data = made(tmp_path / "data")
+    preprocess(data, tmp_path / "out.zarr", targets=Doubled())
+    (data / "01.png").unlink()
+    with pytest.raises(OptionError, match="needs its class"):
+        update(data, tmp_path / "out.zarr")
+    update(data, tmp_path / "out.zarr", targets=Doubled())
+    mask = segprep.open(tmp_path / "out.zarr")["02.png"]
+    assert np.array_equal(2 * mask["labels"], mask["doubled"])
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """Twice the labels."""
+
+    name = "doubled"
+    dtype = "int32"
+    fill = -1
+
+    def compute(self, mask):
+        return (2 * mask.labels).astype(np.int32)
