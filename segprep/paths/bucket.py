@@ -12,10 +12,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePath, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
-from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
-from segprep.paths.version import ReplacedError, Version, close_ranges
+from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing, replaced_errors
+from segprep.paths.version import BucketStat, Tag, Version, close_ranges, version_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,21 +24,6 @@ _FETCHED = 256 << 20
 """Objects of up to this many bytes are fetched completely when they are opened; of larger ones only what is read."""
 _KEPT = 1 << 30
 """Limit of the bytes of objects that a listing keeps."""
-
-
-class Tag(NamedTuple):
-    """Version of an object, for conditional writes: Google's compare the version, those of others the e_tag."""
-
-    e_tag: str | None
-    version: str | None
-
-
-class BucketStat(NamedTuple):
-    """Status of an object, with names of `os.stat_result`."""
-
-    st_size: int
-    st_mtime_ns: int
-    tag: Tag | None
 
 
 @dataclass(frozen=True, order=True)
@@ -175,13 +160,13 @@ class BucketPath:
 
     def version(self) -> Version:
         """Version of the object, which changes with its content."""
-        return _version(self._head())
+        return version_of(self._head())
 
     def read_end(self, length: int) -> tuple[bytes, int, Version]:
         """Last `length` bytes of an object, or all if it has fewer, its size, and its version."""
         if self.bucket.startswith("az:"):  # Azure knows no ranges from the end
             found = self.stat()
-            size, version = found.st_size, _version(found)
+            size, version = found.st_size, version_of(found)
             part = [(max(0, size - length), min(length, size))]
             return (self.read_ranges(part, version)[0] if size else b""), size, version
         try:
@@ -189,11 +174,11 @@ class BucketPath:
                 options = {"range": {"suffix": length}}
                 answer = interruptible(client(self.bucket).get, str(self.key), options=options)
                 found = _stat(answer.meta)
-                return bytes(memoryview(interruptible(answer.bytes))), found.st_size, _version(found)
+                return bytes(memoryview(interruptible(answer.bytes))), found.st_size, version_of(found)
         except OSError:
             if (found := self._head()).st_size:
                 raise
-            return b"", 0, _version(found)  # of which no range can be requested
+            return b"", 0, version_of(found)  # of which no range can be requested
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]], version: Version | None = None) -> list[bytes]:
         """Parts of an object, each from its offset and of its length in bytes; by one request if they are close.
@@ -216,24 +201,20 @@ class BucketPath:
 
     def _read_version(self, ranges: Sequence[tuple[int, int]], version: Version) -> list[bytes]:
         """Parts of one version of an object."""
-        from obstore.exceptions import PreconditionError  # noqa: PLC0415 - an extra
-
-        parts: list[bytes] = []
+        parts: dict[tuple[int, int], bytes] = {}
         for group in close_ranges(ranges):
             start, stop = group[0][0], max(map(sum, group))
             options: Any = {"range": (start, stop), "if_match": version.tag}
             try:
-                with as_os_errors(self):
+                with as_os_errors(self), replaced_errors(self):
                     answer = interruptible(client(self.bucket).get, str(self.key), options=options)
                     content = bytes(memoryview(interruptible(answer.bytes)))
-            except PreconditionError:
-                raise ReplacedError(str(self)) from None
             except OSError:
                 if self._head().st_size > start:
                     raise
                 content = b""
-            parts += [content[offset - start : offset - start + length] for offset, length in group]
-        return parts
+            parts |= {(offset, length): content[offset - start : offset - start + length] for offset, length in group}
+        return [parts[part] for part in ranges]
 
     def read_text(self, encoding: str) -> str:
         """Content as text."""
@@ -329,10 +310,6 @@ class BucketPath:
             return tree.stats[self.key]
         with as_os_errors(self):
             return _stat(interruptible(client(self.bucket).head, str(self.key)))
-
-
-def _version(found: BucketStat) -> Version:
-    return Version(found.tag and found.tag.e_tag, found.st_mtime_ns)
 
 
 def is_hidden(inside: PurePath) -> bool:

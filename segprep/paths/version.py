@@ -21,15 +21,35 @@ class Version(NamedTuple):
     written_ns: int
 
 
-def close_ranges(ranges: Sequence[Range]) -> Iterator[list[Range]]:
-    """Ranges in groups that one request fetches: in order, and at most a mebibyte apart.
+class Tag(NamedTuple):
+    """Version of an object, for conditional writes: Google's compare the version, those of others the e_tag."""
 
-    >>> list(close_ranges([(0, 10), (10, 5), (10_000_000, 4)]))
+    e_tag: str | None
+    version: str | None
+
+
+class BucketStat(NamedTuple):
+    """Status of an object, with names of `os.stat_result`."""
+
+    st_size: int
+    st_mtime_ns: int
+    tag: Tag | None
+
+
+def version_of(found: BucketStat) -> Version:
+    """Version of an object, from its status."""
+    return Version(found.tag and found.tag.e_tag, found.st_mtime_ns)
+
+
+def close_ranges(ranges: Sequence[Range]) -> Iterator[list[Range]]:
+    """Ranges in groups that one request fetches: sorted, and at most a mebibyte apart.
+
+    >>> list(close_ranges([(10, 5), (10_000_000, 4), (0, 10)]))
     [[(0, 10), (10, 5)], [(10000000, 4)]]
     """
     group: list[Range] = []
-    for offset, length in ranges:
-        if group and not 0 <= offset - sum(group[-1]) <= _GAP:
+    for offset, length in sorted(set(ranges)):
+        if group and offset - max(map(sum, group)) > _GAP:
             yield group
             group = []
         group.append((offset, length))
