@@ -5,6 +5,7 @@ is not loaded again if its ref is the same, and so are the size and the time of 
 """
 
 import hashlib
+import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -89,12 +90,11 @@ def _parts(value: Any) -> list[Any]:
 
 def _file(path: AnyPath, data: AnyPath) -> bytes:
     """Name, size and time of a file; the name within the data, if it is there."""
-    found, name = path.stat(), str(path)
-    if isinstance(path, Path):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _UnknownError
-        name = str(path.relative_to(data)) if isinstance(data, Path) and path.is_relative_to(data) else name
+    found = path.stat()
+    if isinstance(found, os.stat_result) and not stat.S_ISREG(found.st_mode):
+        raise _UnknownError
     tag = getattr(found, "tag", None)
+    name = str(path).removeprefix(str(data))
     return f"{name}\0{found.st_size} {found.st_mtime_ns} {tag and tag.e_tag}\0".encode("utf-8", "surrogatepass")
 
 

@@ -83,7 +83,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
         put_stamp(root, task.stamp)
     if is_finished:
         if task.part.parts == 1:
-            remove_journals(root)
+            _forget(root, complete)
         return complete
 
     done = masks - sum(map(len, masks_of))
@@ -122,8 +122,14 @@ def _end(root: AnyPath, complete: StoreInfo, reuse: Reuse | None) -> None:
     if reuse is not None:
         reuse.remove_others(root)
     put_info(root, complete)
+    _forget(root, complete)
+
+
+def _forget(root: AnyPath, complete: StoreInfo) -> None:
+    """Remove what a complete store does not need."""
     remove_journals(root)
-    remove_former(root)
+    if complete.revision:
+        remove_former(root)
 
 
 def _missing(task: WriteTask, reuse: Reuse | None) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:

@@ -27,6 +27,7 @@ from benchmarks.measure import (
 from benchmarks.profiles import profiles
 from benchmarks.scale import scale, scheduling
 from benchmarks.sizes import distance_bytes
+from benchmarks.updating import update
 from helpers.commands import COMMAND
 
 import segprep
@@ -309,7 +310,7 @@ def _table_iou(truth, prediction):
 
 PARTS = {
     part.__name__: part
-    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling)
+    for part in (kernels, png, loader, training, run, start, index, size, metrics, scale, scheduling, update)
 }
 PARTS |= {"bytes": distance_bytes, "profile": profiles}
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from helpers.buckets import make_bucket, objects_in, upload
 from helpers.coco import square
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from PIL import Image
 import segprep
 from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.paths import files
+from segprep.paths.lock import write_lock
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store import layout
@@ -370,7 +372,8 @@ def changed_store(folder, settings):
 @pytest.mark.parametrize("settings", [{}, {"compact": True}, {"class_weights": "inverse", "targets": "weights"}])
 @pytest.mark.parametrize("moment", [pytest.param("all", marks=pytest.mark.slow), "some"])
 def test_an_update_that_is_killed_at_any_write_resumes_to_the_same_bytes(settings, moment, tmp_path, files_of):
-    compact = {"compact": settings.pop("compact")} if "compact" in settings else {}
+    compact = {name: value for name, value in settings.items() if name == "compact"}
+    settings = {name: value for name, value in settings.items() if name != "compact"}
     data = changed_store(tmp_path, settings)
     before = files_of(tmp_path / "before.zarr")
     shutil.copytree(tmp_path / "before.zarr", tmp_path / "undisturbed.zarr")
@@ -700,3 +703,43 @@ class Doubled:
 
     def compute(self, mask):
         return (2 * mask.labels).astype(np.int32)
+
+
+# --- parts, buckets, two writers -------------------------------------------------------------------------------------
+
+
+def test_parts_of_an_update_and_a_last_run_make_the_store_of_one_run(tmp_path, files_of):
+    data = changed_store(tmp_path, {})
+    for name in ("one.zarr", "parts.zarr"):
+        shutil.copytree(tmp_path / "before.zarr", tmp_path / name)
+    update(data, tmp_path / "one.zarr")
+    for number in (2, 1, 3):
+        assert update(data, tmp_path / "parts.zarr", part=(number, 3)).status == "incomplete"
+    with pytest.raises(OutputError, match="update was interrupted; update=True completes it"):
+        preprocess(data, tmp_path / "parts.zarr", part=(1, 3))
+    update(data, tmp_path / "parts.zarr")
+    assert files_of(tmp_path / "parts.zarr") == files_of(tmp_path / "one.zarr")
+
+
+def test_an_update_in_a_bucket_makes_the_store_of_one_on_a_disk(object_store, tmp_path, files_of):  # noqa: ARG001
+    data = changed_store(tmp_path, {})
+    root = upload(tmp_path / "before.zarr", make_bucket("update") / "out.zarr")
+    read = segprep.open(root)
+    before = {key: read[key] for key in read.keys}
+    update(data, tmp_path / "before.zarr")
+    update(data, root, compact=False)
+    assert objects_in(root) == files_of(tmp_path / "before.zarr")
+    for index, key in enumerate(before):
+        arrays = read_or_refused(read, index)
+        assert arrays is None or all(np.array_equal(arrays[name], before[key][name]) for name in arrays)
+    assert read_or_refused(segprep.open(root), 0) is not None
+    update(data, root, compact=True)
+    update(data, tmp_path / "before.zarr", compact=True)
+    assert objects_in(root) == files_of(tmp_path / "before.zarr")
+
+
+def test_a_second_update_is_refused_while_one_is_running(tmp_path):
+    data = changed_store(tmp_path, {})
+    root = tmp_path / "before.zarr"
+    with write_lock(root), pytest.raises(OutputError, match="is being written"):
+        update(data, root)
