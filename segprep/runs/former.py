@@ -65,8 +65,8 @@ def given_images(former: Former) -> KnownImages | None:
     return KnownImages(former.images, former.info.images)
 
 
-def unfinished_update(root: AnyPath, info: StoreInfo) -> Former | None:
-    """The store before the update that was interrupted; None if there is none."""
+def unfinished_update(root: AnyPath, info: StoreInfo, *, is_needed: bool = True) -> Former | None:
+    """The store before the update that was interrupted; None if there is none, or if it is damaged and not needed."""
     if info.status == "complete" or info.revision == 0:
         return None
     with storage_errors(root):
@@ -80,6 +80,8 @@ def unfinished_update(root: AnyPath, info: StoreInfo) -> Former | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         former = None
     if former is None or data[:_CHECKSUM] != _checksum(body):
+        if not is_needed:
+            return None
         raise IntegrityError(f"{root}: {FORMER} is damaged, so its update cannot be completed: overwrite the store")
     return former if former.info.revision + 1 == info.revision else None
 
@@ -108,7 +110,7 @@ def _checksum(body: bytes) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Reuse:
-    """What an update keeps of the shards before it.
+    """Shards and rows that an update keeps.
 
     A row stays where it holds the same mask as before. A hole may have any values, since no reader sees it.
     """

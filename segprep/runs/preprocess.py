@@ -136,7 +136,7 @@ def preprocess(  # noqa: PLR0913 - keywords
         shown = f"part='{own_part.number}/{own_part.parts}'"
         raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
-        state, former = _existing(root, chosen, allowed=update or overwrite)
+        state, former = _existing(root, chosen, follow, overwrite=overwrite, is_part=part is not None)
         progress = _checked(progress, check_sole)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
         masks = masks_of(source, rules, classes)
@@ -154,7 +154,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             if part is not None:  # another part may have changed the store meanwhile
-                state, former = _existing(root, chosen, allowed=update or overwrite)
+                state, former = _existing(root, chosen, follow, overwrite=overwrite, is_part=part is not None)
             digest = found.input()
             is_update = state is not None and follow.update and _needs_update(state, former, digest, follow)
             split_rule, kept = (rules.split, (None, None)) if is_update else kept_splits(rules.split, state, digest)
@@ -240,16 +240,20 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-def _existing(root: AnyPath, targets: Sequence[Target], *, allowed: bool) -> tuple[StoreState | None, Former | None]:
-    """State of a store, and what it was before an update that was interrupted, which is refused unless it is `allowed`."""
-    state = existing_state(root, targets)
-    former = None if state is None else unfinished_update(root, state.info)
-    if former is not None and not allowed:
+def _existing(
+    root: AnyPath, targets: Sequence[Target], follow: Follow, *, overwrite: bool, is_part: bool
+) -> tuple[StoreState | None, Former | None]:
+    """State of a store, and what it was before an update that was interrupted; only an update and `overwrite` accept that."""
+    for _ in range(
+        1 + is_part
+    ):  # another part may begin an update while the tables are read: then this is known afterwards
+        state = existing_state(root, targets)
+        former = None if state is None else unfinished_update(root, state.info, is_needed=not overwrite)
+        if former is not None:
+            break
+    if former is not None and not (follow.update or overwrite):
         raise OutputError(f"{root}: {INTERRUPTED}")
-    if former is not None:
-        return state, former
-    again = existing_state(root, targets)  # another part may have begun an update since
-    return again, None if again is None else unfinished_update(root, again.info)
+    return state, former
 
 
 def _needs_update(state: StoreState, former: Former | None, digest: str, follow: Follow) -> bool:

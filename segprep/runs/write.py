@@ -78,6 +78,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
     is_finished = before is not None and not before.findings and not jobs and _is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished and reuse is None:
+        _forget_update(root, plan.info)
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
     if task.stamp is not None:
         put_stamp(root, task.stamp)
@@ -87,7 +88,7 @@ def write(executor: Executor, task: WriteTask, progress: Progress, before: Store
         return complete
 
     done = masks - sum(map(len, masks_of))
-    if not jobs and before is not None and before.info.status == "incomplete":
+    if not jobs and (reuse is not None or (before is not None and before.info.status == "incomplete")):
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
         done += len(masks_of[index])
@@ -128,7 +129,12 @@ def _end(root: AnyPath, complete: StoreInfo, reuse: Reuse | None) -> None:
 def _forget(root: AnyPath, complete: StoreInfo) -> None:
     """Remove what a complete store does not need."""
     remove_journals(root)
-    if complete.revision:
+    _forget_update(root, complete)
+
+
+def _forget_update(root: AnyPath, info: StoreInfo) -> None:
+    """Remove what an update that was killed at its very end may have left."""
+    if info.revision:
         remove_former(root)
 
 

@@ -7,9 +7,9 @@ KILLS
 SEED
     Random seed of the moments (default 0).
 
-In the update, masks of several shards are added, changed, moved to another bucket and removed; every third one also closes the
-holes. After each kill, a store that looks complete must be that of before, or the expected one. Prints one line at the end, and
-exits with 1 at the first difference. A kill that hits no process is not counted.
+In the update, masks of several shards are added, changed, moved to another bucket and removed; every third one also fills the
+holes. After each kill, a store that looks complete must be that of before, or the expected one. Prints one line at the end,
+and exits with 1 at the first difference. A kill that hits no process is not counted.
 """
 
 import json

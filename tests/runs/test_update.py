@@ -15,6 +15,7 @@ import segprep
 from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.paths import files
 from segprep.paths.lock import write_lock
+from segprep.runs.former import FORMER, without_holes
 from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store import layout
@@ -743,3 +744,35 @@ def test_a_second_update_is_refused_while_one_is_running(tmp_path):
     root = tmp_path / "before.zarr"
     with write_lock(root), pytest.raises(OutputError, match="is being written"):
         update(data, root)
+
+
+@given(st.lists(st.integers(-1, 40), max_size=20))
+def test_holes_are_filled_from_the_end(masks):
+    closed = without_holes(masks)
+    assert sorted(closed) == sorted(mask for mask in masks if mask != HOLE)
+    assert all(closed[row] == mask for row, mask in enumerate(masks[: len(closed)]) if mask != HOLE)
+
+
+def test_notes_of_an_update_that_was_killed_at_its_very_end_do_no_harm(tmp_path):
+    data = changed_store(tmp_path, {})
+    root = tmp_path / "before.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segprep.runs.write.remove_former", lambda _: None)
+        update(data, root)
+    assert (root / FORMER).exists()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(30, patch)
+        with pytest.raises(Crash):
+            preprocess(data, root, targets="weights,distance,border")
+    assert read_info(root).status == "incomplete"
+    preprocess(data, root, targets="weights,distance,border")
+    assert_sound(root, data)
+
+
+def test_damaged_notes_of_an_update_are_an_error_with_the_remedy(tmp_path):
+    data, root = interrupted(tmp_path)
+    (root / FORMER).write_bytes((root / FORMER).read_bytes()[:-3])
+    with pytest.raises(IntegrityError, match="is damaged, so its update cannot be completed: overwrite the store"):
+        update(data, root)
+    preprocess(data, root, overwrite=True)
+    assert_sound(root, data)
