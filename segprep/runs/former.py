@@ -40,9 +40,10 @@ class Former(msgspec.Struct, frozen=True):
 
 
 class Stored(NamedTuple):
-    """Rows of a `Shard` that stay as they are, and the shards of one target that hold them before an update."""
+    """Rows of a `Shard` that stay as they are, and the shards of one target that hold them before an update, and after it."""
 
     shards: tuple[TargetShard, ...]
+    after: tuple[TargetShard, ...]
     rows: frozenset[int]
 
 
@@ -127,7 +128,10 @@ class Reuse:
         had, has = _digests(before, self.former.places.digests), _digests(shard, self._digests)
         pairs = enumerate(zip(had, has, strict=False))
         rows = frozenset(row for row, (old, new) in pairs if old is not None and old == new)
-        return {name: Stored(tuple(shards[name]), rows) for name in self._alike if rows}
+        plan, after = self.plan, dict[str, list[TargetShard]]()
+        for item in target_shards(plan.layout, shard, plan.info.targets, [None] * len(plan.targets), self._digests):
+            after.setdefault(item.name, []).append(item)
+        return {name: Stored(tuple(shards[name]), tuple(after[name]), rows) for name in self._alike if rows}
 
     def serves(self, shard: Shard, item: TargetShard) -> TargetShard | None:
         """Shard before the update that has everything of a new one, and needs but another record; None if there is none."""

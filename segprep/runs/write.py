@@ -23,6 +23,8 @@ from segprep.runs.former import Former, Reuse, Stored, put_former, remove_former
 from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
+from segprep.runs.refit import refitted
+from segprep.runs.refit import serves as border_serves
 from segprep.runs.scan import key_range
 from segprep.store.layout import HOLE, Part
 from segprep.store.metadata import create, put_info, put_stamp
@@ -38,6 +40,7 @@ from segprep.store.shards import (
     write_shards,
 )
 from segprep.store.tables import IMAGE
+from segprep.targets import Border, Classes, Weights
 from segprep.targets.target import images_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
@@ -146,6 +149,8 @@ def _missing(task: WriteTask, reuse: Reuse | None) -> tuple[list[Job], list[list
     shards_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets, of_rows) for shard in shards]
     found = are_written(root, [item for items in shards_of for item in items]) if exists(root / "zarr.json") else []
     written = iter(found)
+    weights = next((target for target in plan.targets if isinstance(target, Weights)), None)
+    is_refit = reuse is not None and border_serves(weights, plan.targets)
     jobs, missing, masks_of = [], [], []
     for shard, items in zip(shards, shards_of, strict=True):
         lacking = [item for item in items if not next(written, False)]
@@ -157,7 +162,7 @@ def _missing(task: WriteTask, reuse: Reuse | None) -> tuple[list[Job], list[list
             refs = [row.ref for row in rows if row is not None]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             stored = {} if reuse is None else reuse.stored(shard)
-            jobs.append(Job(what, _write_shards, (root, lacking, rows, task.instances, stored)))
+            jobs.append(Job(what, _write_shards, (root, lacking, rows, task.instances, stored, is_refit)))
             missing.append(lacking)
             masks_of.append(shard.filled)
     return jobs, missing, masks_of
@@ -186,22 +191,30 @@ def _write_shards(
     rows: Sequence[_Row | None],
     instances: InstanceRule,
     stored: Mapping[str, Stored],
+    is_refit: bool,
 ) -> None:
     """Write one shard of several targets, unless a worker that then died has done so.
 
-    Rows that are stored are taken as they are, and all others computed from the input.
+    Rows that are stored are taken as they are, and all others computed from the input; weights from the stored border if
+    `is_refit`.
     """
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
     chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
-    kept = {name: _kept_rows(root, stored[name]) for name in {shard.name for shard in shards} & stored.keys()}
+    names = {shard.name for shard in shards}
+    names |= {Border.name, Classes.name} if is_refit and Weights.name in names else set()
+    kept = {name: _kept_rows(root, stored[name]) for name in names & stored.keys()}
     for number, row in enumerate(rows):
         here = [shard for shard in shards if shard.has(number)]
         for shard in here:
             for place, chunk in kept.get(shard.name, {}).get(number, {}).items():
                 chunks[shard.path][(number - shard.start, *place)] = chunk
         lacking = [shard for shard in here if number not in kept.get(shard.name, {})]
+        for shard in [*lacking] if is_refit else ():
+            if (values := refitted(shard, stored, kept, number)) is not None:
+                chunks[shard.path].update(encode_row(shard.spec, number - shard.start, [((), values)]))
+                lacking.remove(shard)
         if row is not None and lacking:
             complete, mask = load_mask(row.ref, instances)
             if row.digest is not None and not isinstance(row.ref, PackedMask) and mask_digest(complete) != row.digest:
@@ -216,5 +229,5 @@ def _write_shards(
 
 def _kept_rows(root: AnyPath, stored: Stored) -> dict[int, Chunks]:
     """Encoded chunks of the rows that stay, as far as they are stored without damage."""
-    found = (stored_rows(root, shard) for shard in stored.shards)
+    found = (stored_rows(root, shard) for shard in (*stored.shards, *stored.after))
     return {row: chunks for rows in found for row, chunks in rows.items() if row in stored.rows}

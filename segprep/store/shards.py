@@ -173,10 +173,12 @@ def stored_rows(root: AnyPath, shard: TargetShard) -> dict[int, Chunks]:
     """
     try:
         record = msgspec.json.decode((root / shard.record_path).read_bytes(), type=Record)
+        if record.fingerprint != shard.fingerprint:
+            return {}
         data = (root / shard.path).read_bytes()
     except (OSError, *NO_JSON):
         return {}
-    if record.fingerprint != shard.fingerprint or record.sha256 != sha256(data):
+    if record.sha256 != sha256(data):
         return {}
     rows: dict[int, Chunks] = {}
     for (row, *place), chunk in encoding.decode_shard_index(shard.spec.form, data):

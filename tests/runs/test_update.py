@@ -85,7 +85,8 @@ def assert_sound(root, data):
 
 def contents(root):
     """Bytes and times of all files of a store."""
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
 def rows_of(root):
@@ -144,7 +145,7 @@ def test_shards_without_a_new_or_changed_mask_are_not_written(tmp_path):
     after = contents(tmp_path / "out.zarr")
     shards = {path for path in before if "/c/" in path.as_posix() and "24x24" in path.as_posix()}
     assert len(shards) == 3 * 4
-    changed = {path.relative_to(tmp_path / "out.zarr").as_posix() for path in shards if before[path] != after[path]}
+    changed = {path.as_posix() for path in shards if before[path] != after[path]}
     assert changed == {f"24x24/{name}/c/1/0/0" for name in ("labels", "classes", "weights", "distance")}
 
 
@@ -370,7 +371,12 @@ def changed_store(folder, settings):
     return data
 
 
-@pytest.mark.parametrize("settings", [{}, {"compact": True}, {"class_weights": "inverse", "targets": "weights"}])
+EXACT = [segprep.Weights(class_weights="inverse"), segprep.Border(dtype="float32")]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"compact": True}, {"class_weights": "inverse", "targets": "weights"}, {"targets": EXACT}]
+)
 @pytest.mark.parametrize("moment", [pytest.param("all", marks=pytest.mark.slow), "some"])
 def test_an_update_that_is_killed_at_any_write_resumes_to_the_same_bytes(settings, moment, tmp_path, files_of):
     compact = {name: value for name, value in settings.items() if name == "compact"}
@@ -625,6 +631,24 @@ def test_class_weights_are_kept_on_request(tmp_path):
     assert vector_of(preprocess(data, tmp_path / "new.zarr", **given)) != vector
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_weights_are_fitted_again_from_a_border_that_is_exact(dtype, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    for number in range(9):
+        draw(data / f"{number}.png", number, (20, 23))
+    border = segprep.Border(dtype="float32")
+    given = {"targets": [segprep.Weights(class_weights="inverse", dtype=dtype), border]}
+    preprocess(data, tmp_path / "out.zarr", **given)
+    draw(data / "9.png", 109, (20, 23))
+    computed, compute = [], segprep.Border.term
+    monkeypatch.setattr(segprep.Border, "term", lambda self, mask: computed.append(mask) or compute(self, mask))
+    update(data, tmp_path / "out.zarr", **given)
+    assert len(computed) == 2  # weights and border of the new mask
+    preprocess(data, tmp_path / "new.zarr", **given)
+    assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
+    assert_sound(tmp_path / "out.zarr", data)
+
+
 def vector_of(info):
     """Class weights of a store."""
     return next(target.parameters["vector"] for target in info.targets if target.name == "weights")
@@ -776,3 +800,13 @@ def test_damaged_notes_of_an_update_are_an_error_with_the_remedy(tmp_path):
         update(data, root)
     preprocess(data, root, overwrite=True)
     assert_sound(root, data)
+
+
+@pytest.mark.parametrize("kind", ["2 processes", "cluster"])
+def test_an_update_by_other_workers_makes_the_same_store(kind, tmp_path, files_of, request):
+    workers = Workers(processes=2) if kind != "cluster" else Workers(scheduler=str(request.getfixturevalue("cluster")))
+    data = changed_store(tmp_path, {})
+    shutil.copytree(tmp_path / "before.zarr", tmp_path / "other.zarr")
+    update(data, tmp_path / "before.zarr")
+    segprep.preprocess(data, tmp_path / "other.zarr", workers=workers, instances_from="as-is", update=True)
+    assert files_of(tmp_path / "other.zarr") == files_of(tmp_path / "before.zarr")
