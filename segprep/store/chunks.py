@@ -10,6 +10,7 @@ A file is opened at each read, which takes 20 of 370 us: so there is nothing tha
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from operator import index as as_integer
@@ -173,8 +174,9 @@ class ChunkReader:
 
 def open_chunks(root: AnyPath, spec: ArraySpec, *, incomplete: bool, opened: OpenedStore | None = None) -> ChunkReader:
     """Reader of the array of `spec`; ValueError if its metadata are not those that segprep writes, but for the fill value."""
-    array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
-    require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
+    with nullcontext() if opened is None else opened.explained(spec.path.rpartition("/")[2]):
+        array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
+        require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
     np.empty(_FREED, np.uint8)
     return ChunkReader(root, spec._replace(fill=array.fill_value), incomplete, opened)
 

@@ -123,9 +123,7 @@ class Dataset:
         As in `open`.
     selected : tuple of (str or None, int or None)
         Split and fold of each selection that the masks must meet.
-    dtype : str
-        As in `open`.
-    images : AnyPath or None
+    dtype, images : str, AnyPath or None
         As in `open`.
     """
 
@@ -306,11 +304,10 @@ class Dataset:
 
     def _reader(self, bucket: BucketInfo, target: str) -> ChunkReader:
         """Reader of the array of a target in a bucket, opened once."""
-        path = f"{bucket.name}/{target}"
+        path, opened = f"{bucket.name}/{target}", self._tables.opened
         if path not in self._readers:
-            spec, opened = array_spec(bucket_of(bucket), self._targets[target]), self._tables.opened
-            with opened.explained(target):
-                self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete, opened=opened)
+            spec = array_spec(bucket_of(bucket), self._targets[target])
+            self._readers[path] = open_chunks(self.root, spec, incomplete=self.incomplete, opened=opened)
         return self._readers[path]
 
     def select(self, *, split: str | None = None, fold: int | None = None) -> "Dataset":
