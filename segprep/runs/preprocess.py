@@ -293,7 +293,7 @@ def _reconciled(
         remedy = "" if is_same else _update_remedy(state, updated)
         raise OutputError(
             f"{state.root}: exists with other {'masks' if remedy else 'settings'}: {'; '.join(dict.fromkeys(words))}; "
-            f"{remedy or 'choose another name, or '}overwrite=True replaces it"
+            f"{remedy}choose another name, or overwrite=True replaces it"
         )
     if changed.of_masks:
         names = {target.name for target in wanted}

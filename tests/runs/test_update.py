@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.buckets import make_bucket, objects_in, upload
 from helpers.coco import square
+from helpers.examples import mostly_slow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 import segprep
 from segprep.errors import IntegrityError, OptionError, OutputError
 from segprep.paths import files
+from segprep.paths.bucket import BucketPath
 from segprep.paths.lock import write_lock
 from segprep.runs.former import FORMER, without_holes
 from segprep.runs.repair import repair
@@ -337,7 +339,7 @@ class Crash(BaseException):
     """A kill at a write."""
 
 
-def crash_at(number, patch):
+def crash_at(number, patch, kind=files.DiskPath):
     """Let the process end at the write or removal of this number, counted from 0, before or after it is done."""
     left = [number]
 
@@ -354,7 +356,7 @@ def crash_at(number, patch):
         return call
 
     for name in ("put", "remove_tree"):
-        patch.setattr(files.DiskPath, name, counted(getattr(files.DiskPath, name)))
+        patch.setattr(kind, name, counted(getattr(kind, name)))
     return left
 
 
@@ -761,6 +763,42 @@ def test_an_update_in_a_bucket_makes_the_store_of_one_on_a_disk(object_store, tm
     update(data, root, compact=True)
     update(data, tmp_path / "before.zarr", compact=True)
     assert objects_in(root) == files_of(tmp_path / "before.zarr")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compact", [False, True])
+def test_an_update_in_a_bucket_that_is_killed_resumes_to_the_same_objects(compact, object_store, tmp_path, files_of):  # noqa: ARG001
+    data = changed_store(tmp_path, {})
+    shutil.copytree(tmp_path / "before.zarr", tmp_path / "undisturbed.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        left = crash_at(10**6, patch)
+        update(data, tmp_path / "undisturbed.zarr", compact=compact)
+    expected = files_of(tmp_path / "undisturbed.zarr")
+    bucket = make_bucket(f"killed-{compact}".lower())
+    for number in range(1, 10**6 - left[0] - 10, 13):
+        root = upload(tmp_path / "before.zarr", bucket / f"{number}.zarr")
+        with pytest.MonkeyPatch.context() as patch:
+            crash_at(number, patch, BucketPath)
+            with pytest.raises(Crash):
+                update(data, root, compact=compact)
+        update(data, root, compact=compact)
+        assert objects_in(root) == expected, number
+
+
+@pytest.mark.parametrize("moment", mostly_slow(range(0, 60, 6), 6, 30, 48))
+def test_a_part_of_an_update_that_is_killed_is_run_again(moment, tmp_path, files_of):
+    data = changed_store(tmp_path, {})
+    for name in ("one.zarr", "parts.zarr"):
+        shutil.copytree(tmp_path / "before.zarr", tmp_path / name)
+    update(data, tmp_path / "one.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        crash_at(moment, patch)
+        with pytest.raises(Crash):
+            update(data, tmp_path / "parts.zarr", part="1/2")
+    update(data, tmp_path / "parts.zarr", part="2/2")
+    update(data, tmp_path / "parts.zarr", part="1/2")
+    update(data, tmp_path / "parts.zarr")
+    assert files_of(tmp_path / "parts.zarr") == files_of(tmp_path / "one.zarr")
 
 
 def test_a_second_update_is_refused_while_one_is_running(tmp_path):
