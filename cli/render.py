@@ -67,8 +67,9 @@ def store_text(path: AnyPath, info: StoreInfo, warnings: Iterable[str] = ()) -> 
             "target     options",
             *map(_target_line, info.targets),
             "",
-            "bucket          masks",
+            f"bucket      {'rows' if info.holes else 'masks':>9}",
             *(f"{bucket.name:<12}{bucket.rows:>9,}" for bucket in info.buckets),
+            *[f"holes       {info.holes:>9,}: rows without a mask; --update --compact fills them"] * (info.holes > 0),
             "",
             f"code  {'class':<{NAME_WIDTH}}{'instances':>12}{'pixels':>16}",
             *(

@@ -84,6 +84,24 @@ from .values import completed_names
     is_flag=True,
 )
 @options.option(
+    "--update",
+    "Running",
+    "Let STORE follow DATA: compute masks that are new or have changed, leave out those that are gone, and keep all else.",
+    is_flag=True,
+)
+@options.option(
+    "--keep-class-weights",
+    "Running",
+    "With --update, keep the class weights, which are otherwise fitted to the new train split.",
+    is_flag=True,
+)
+@options.option(
+    "--compact",
+    "Running",
+    "With --update, fill the rows of masks that are gone, which otherwise stay in the arrays.",
+    is_flag=True,
+)
+@options.option(
     "--part",
     "Running",
     "Write only part I of N, in one of N runs side by side; when all have ended, run once without --part.",

@@ -27,6 +27,9 @@ FOLDERS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "te
 FILES = ("splits.json", "splits.csv")
 """Names of files that list the splits of the data set beside them."""
 
+NO_FOLD = 255
+"""Fold of a mask that is in none, and split or fold of one that has none yet."""
+
 SplitArray = NDArray[np.uint8]
 """Index into `SPLITS` of each mask."""
 
@@ -123,12 +126,18 @@ def by_hash(groups: Sequence[str], fractions: Sequence[float], seed: int) -> Spl
 
 
 def folds_of(
-    groups: Sequence[str], splits: SplitArray, folds: int | None, seed: int, counts: NDArray[np.int64] | None = None
+    groups: Sequence[str],
+    splits: SplitArray,
+    folds: int | None,
+    seed: int,
+    counts: NDArray[np.int64] | None = None,
+    had: SplitArray | None = None,
 ) -> SplitArray:
     """Fold of each mask, 255 for masks in none: test masks, or all if there are no folds.
 
     The largest groups go first, each to the fold that has the fewest masks; a hash puts groups of one size in order. With
     `counts`, shape (masks, columns), folds share these and the masks that have any of each column, as `stratified` does.
+    `had` has the folds of masks before an update, which they keep; 255 for the others.
     """
     fold = np.full(len(groups), 255, np.uint8)
     if folds is None:
@@ -139,22 +148,43 @@ def folds_of(
         raise OptionError(f"folds={folds}: more than the {len(sizes)} masks or groups outside test; use fewer")
     if counts is not None:
         columns = np.hstack([counts[outside], counts[outside] > 0])
-        fold[outside] = stratified([groups[mask] for mask in outside], columns, [1 / folds] * folds, seed)
+        kept = None if had is None else had[outside]
+        fold[outside] = stratified([groups[mask] for mask in outside], columns, [1 / folds] * folds, seed, kept)
         return fold
     filled = [0] * folds
-    fold_of: dict[str, int] = {}
+    fold_of = _kept_groups(groups, outside, had)
+    for group, kept_fold in fold_of.items():
+        filled[kept_fold] += sizes[group]
     for group in sorted(sizes, key=lambda name: (-sizes[name], fraction_of(f"fold/{name}", seed))):
+        if group in fold_of:
+            continue
         fold_of[group] = filled.index(min(filled))
         filled[fold_of[group]] += sizes[group]
     fold[outside] = [fold_of[groups[mask]] for mask in outside]
     return fold
 
 
-def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequence[float], seed: int) -> SplitArray:
+def _kept_groups(groups: Sequence[str], masks: Iterable[int], had: SplitArray | None) -> dict[str, int]:
+    """Split or fold of each group of which a mask had one before, 255 for none."""
+    kept: dict[str, int] = {}
+    for mask in masks if had is not None else ():
+        if had is not None and had[mask] != NO_FOLD:
+            kept.setdefault(groups[mask], int(had[mask]))
+    return kept
+
+
+def stratified(
+    groups: Sequence[str],
+    counts: NDArray[np.int64],
+    fractions: Sequence[float],
+    seed: int,
+    had: SplitArray | None = None,
+) -> SplitArray:
     """Split of each mask so that every column of `counts` is shared by `fractions`, as well as the groups allow.
 
     Greedy: groups go one by one, those with the rarest columns and the largest first, to where they reduce the squared
     error of the shares most; the last ones go to splits that would otherwise be empty. `counts` has shape (masks, columns).
+    `had` has the splits of masks before an update, which they keep; 255 for the others.
     """
     names, member = np.unique(np.array(groups), return_inverse=True)
     share = np.zeros((len(names), counts.shape[1] + 1))
@@ -165,6 +195,11 @@ def stratified(groups: Sequence[str], counts: NDArray[np.int64], fractions: Sequ
     goal = np.array(fractions)[:, None]
     have = np.zeros((len(fractions), share.shape[1]))
     chosen = np.zeros(len(names), np.uint8)
+    kept = _kept_groups(groups, range(len(groups)), had)
+    for i in (i for i in order if names[i] in kept):
+        chosen[i] = kept[names[i]]
+        have[chosen[i]] += share[i]
+    order = [i for i in order if names[i] not in kept]
     for left, i in zip(range(len(order), 0, -1), order, strict=True):
         empty = (goal[:, 0] > 0) & (have.sum(axis=1) == 0)
         open_to = empty if np.count_nonzero(empty) >= left else goal[:, 0] > 0

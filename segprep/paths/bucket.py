@@ -13,9 +13,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import PurePath, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
-from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing
+from segprep.paths.client import as_os_errors, client, interruptible, map_requests, missing, replaced_errors
+from segprep.paths.version import BucketStat, Tag, Version, close_ranges, version_of
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,21 +26,6 @@ _FETCHED = 256 << 20
 """Objects of up to this many bytes are fetched completely when they are opened; of larger ones only what is read."""
 _KEPT = 1 << 30
 """Limit of the bytes of objects that a listing keeps."""
-
-
-class Tag(NamedTuple):
-    """Version of an object, for conditional writes: Google's compare the version, those of others the e_tag."""
-
-    e_tag: str | None
-    version: str | None
-
-
-class BucketStat(NamedTuple):
-    """Status of an object, with names of `os.stat_result`."""
-
-    st_size: int
-    st_mtime_ns: int
-    tag: Tag | None
 
 
 @dataclass(frozen=True, order=True)
@@ -174,28 +160,37 @@ class BucketPath:
 
     mapped = read_bytes
 
-    def read_end(self, length: int) -> tuple[bytes, int]:
-        """Last `length` bytes of an object, or all if it has fewer, and its size."""
+    def version(self) -> Version:
+        """Version of the object, which changes with its content."""
+        return version_of(self._head())
+
+    def read_end(self, length: int) -> tuple[bytes, int, Version]:
+        """Last `length` bytes of an object, or all if it has fewer, its size, and its version."""
         if self.bucket.startswith("az:"):  # Azure knows no ranges from the end
-            size = self.stat().st_size
-            return (self.read_ranges([(max(0, size - length), min(length, size))])[0] if size else b""), size
+            found = self.stat()
+            size, version = found.st_size, version_of(found)
+            part = [(max(0, size - length), min(length, size))]
+            return (self.read_ranges(part, version)[0] if size else b""), size, version
         try:
             with as_os_errors(self):
                 options = {"range": {"suffix": length}}
                 answer = interruptible(client(self.bucket).get, str(self.key), options=options)
-                return bytes(memoryview(interruptible(answer.bytes))), answer.meta["size"]
+                found = _stat(answer.meta)
+                return bytes(memoryview(interruptible(answer.bytes))), found.st_size, version_of(found)
         except OSError:
-            if self._head().st_size:
+            if (found := self._head()).st_size:
                 raise
-            return b"", 0  # of which no range can be requested
+            return b"", 0, version_of(found)  # of which no range can be requested
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[tuple[int, int]], version: Version | None = None) -> list[bytes]:
         """Parts of an object, each from its offset and of its length in bytes; by one request if they are close.
 
-        Those beyond its end are cut, or empty.
+        Those beyond its end are cut, or empty. ReplacedError if the object has another `version`.
         """
         if not ranges:
             return []
+        if version is not None and version.tag is not None:
+            return self._read_version(ranges, version)
         starts, lengths = zip(*ranges, strict=True)
         try:
             with as_os_errors(self):
@@ -205,6 +200,23 @@ class BucketPath:
             if self._head().st_size >= max(map(sum, ranges)):
                 raise
             return [b"" for _ in ranges]
+
+    def _read_version(self, ranges: Sequence[tuple[int, int]], version: Version) -> list[bytes]:
+        """Parts of one version of an object."""
+        parts: dict[tuple[int, int], bytes] = {}
+        for group in close_ranges(ranges):
+            start, stop = group[0][0], max(map(sum, group))
+            options: Any = {"range": (start, stop), "if_match": version.tag}
+            try:
+                with as_os_errors(self), replaced_errors(self):
+                    answer = interruptible(client(self.bucket).get, str(self.key), options=options)
+                    content = bytes(memoryview(interruptible(answer.bytes)))
+            except OSError:
+                if self._head().st_size > start:
+                    raise
+                content = b""
+            parts |= {(offset, length): content[offset - start : offset - start + length] for offset, length in group}
+        return [parts[part] for part in ranges]
 
     def read_text(self, encoding: str) -> str:
         """Content as text."""

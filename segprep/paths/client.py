@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from segprep.errors import OptionError
+from segprep.paths.version import ReplacedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -136,6 +137,17 @@ def as_os_errors(path: object) -> Iterator[None]:
             raise
         is_denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
         raise OSError(errno.EACCES if is_denied else errno.EHOSTUNREACH, _reason(error), str(path)) from None
+
+
+@contextmanager
+def replaced_errors(path: object) -> Iterator[None]:
+    """Turn errors of a request for a version that an object no longer has into ReplacedError."""
+    from obstore.exceptions import PreconditionError  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except PreconditionError:
+        raise ReplacedError(str(path)) from None
 
 
 def missing(path: object) -> FileNotFoundError:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from segprep.errors import StorageError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath, is_hidden
+from segprep.paths.version import ReplacedError, Version
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,17 +64,23 @@ class DiskPath:
             # An empty file cannot be mapped.
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.path.stat().st_size else b""
 
-    def read_end(self, length: int) -> tuple[bytes, int]:
-        """Last `length` bytes of a file, or all if it has fewer, and its size."""
-        with self.path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            length = min(length, size)
-            return os.pread(file.fileno(), length, size - length), size
+    def version(self) -> Version:
+        """Version of the file, which changes when another takes its place."""
+        return _version(self.path.stat())
 
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Parts of a file, each from its offset and of its length in bytes."""
+    def read_end(self, length: int) -> tuple[bytes, int, Version]:
+        """Last `length` bytes of a file, or all if it has fewer, its size, and its version."""
+        with self.path.open("rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            length = min(length, found.st_size)
+            return os.pread(file.fileno(), length, found.st_size - length), found.st_size, _version(found)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]], version: Version | None = None) -> list[bytes]:
+        """Parts of a file, each from its offset and of its length in bytes; ReplacedError if it has another `version`."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
+            if version is not None and _version(os.fstat(descriptor)) != version:
+                raise ReplacedError(str(self.path))
             return [os.pread(descriptor, length, offset) for offset, length in ranges]
         finally:
             os.close(descriptor)
@@ -111,6 +118,10 @@ class DiskPath:
 def storage(path: AnyPath) -> DiskPath | BucketPath:
     """Path with the operations that differ between a disk and a bucket."""
     return path if isinstance(path, BucketPath) else DiskPath(path)
+
+
+def _version(found: os.stat_result) -> Version:
+    return Version(found.st_ino, found.st_mtime_ns)
 
 
 def put(root: AnyPath, name: str, data: bytes) -> None:

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from segprep.errors import OutputError, StorageError
-from segprep.paths.bucket import BucketPath, Tag
+from segprep.paths.bucket import BucketPath
 from segprep.paths.files import LOCK
 from segprep.paths.owner import Owner, decode_owner, is_being_written, this_process
+from segprep.paths.version import Tag
 
 RENEW_INTERVAL = 10
 """Seconds between two renewals of a lease."""

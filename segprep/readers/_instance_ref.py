@@ -29,6 +29,11 @@ class InstancePngRef:
     image: AnyPath | None = None
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def paths(self) -> tuple[AnyPath, ...]:
+        """Files in the folder that `load` reads."""
+        return tuple(self.folder / name for name, _ in self.files)
+
     def load(self) -> InstanceMask:
         """Read the instances in the order of their files; a file without foreground is left out."""
         if not self.files and self.image is not None:

@@ -226,6 +226,8 @@ class Reader:
         True if the reader, given a single file, opens no other.
     opens_hidden : bool
         True if the reader opens hidden files, or files of Zarr groups, which are no part of other data sets.
+    opens_others : bool
+        True if a ref of the reader opens files whose paths it does not have in its fields.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Reader:
     is_general: bool = False
     reads_one_file: bool = False
     opens_hidden: bool = False
+    opens_others: bool = False
 
     @property
     def layout(self) -> str:

@@ -241,4 +241,4 @@ def _of_json(table: AnyPath) -> list[_Object]:
     ]
 
 
-READER = Reader("ade20k", find)
+READER = Reader("ade20k", find, opens_others=True)

@@ -77,6 +77,11 @@ class PanopticRef:
     segments: tuple[Segment, ...]
     options: ReadOptions
 
+    @property
+    def paths(self) -> tuple[AnyPath, ...]:
+        """Files in the folder that `load` reads."""
+        return (self.folder / self.name,)
+
     def load(self) -> InstanceMask:
         """Read the PNG; segments that do not fit the JSON are left out and recorded as problems."""
         file = self.folder / self.name

@@ -19,6 +19,7 @@ from segprep.runs.plan import doubts, plan
 from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of, require_readable
 from segprep.runs.settings import Data, Settings, Targets, run_rules
 from segprep.store.images import ImageFolder
+from segprep.store.opened import OpenedStore
 from segprep.store.opening import open as open_store
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.store.selection import OpenTables
@@ -69,7 +70,7 @@ _TABLES = ("height", "width", "split", "instance_count")
 def stored_subject(root: AnyPath, images: AnyPath | None) -> Subject:
     """Subject of a store."""
     dataset = open_store(root, images=images)
-    tables = OpenTables(root, dataset.info)
+    tables = OpenTables(OpenedStore(root, dataset.info))
 
     def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
         return ((target.name, dataset.array(index, target.name)) for target in dataset.info.targets)

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +18,8 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
 from segprep.store.layout import Layout, Shard
 from segprep.store.metadata import MANIFEST, ROOT_COPY, NewerFormatError, decode_info, open_existing, read_info
-from segprep.store.schema import ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
+from segprep.store.places import PLACE_TABLES, PLACES, Places, decode_places
+from segprep.store.schema import UPDATED, ManifestEntry, Record, StoreInfo, decode_manifest, stored_target, target_types
 from segprep.store.shards import TargetShard, target_shards
 from segprep.store.tables import bucket_of, decode_keys, decode_table, layout_of, read_table, table_names
 from segprep.targets import Target
@@ -66,7 +68,7 @@ class StoreState:
         """True if these tables are as the manifest lists them."""
         return all(
             f"{name}/zarr.json" in self.manifest
-            and all(path in self.contents for path in self.manifest if path.startswith(f"{name}/"))
+            and all(path in self.contents for path in self.manifest if path.startswith(f"{name}/") and path != PLACES)
             for name in tables
         )
 
@@ -76,8 +78,21 @@ class StoreState:
             return decode_table(self.root, self.info, name, self.contents)
         return read_table(self.root, self.info, name)
 
+    @cached_property
+    def placed(self) -> Places | None:
+        """Place of each mask, from the tables or their copy; None where both are damaged or of other masks."""
+        if not self.has_these_masks:
+            return None
+        if self.is_intact(*PLACE_TABLES) or not self.manifest:
+            with suppress(IntegrityError):
+                return Places.of({name: self.table(name) for name in PLACE_TABLES})
+        return decode_places(self.contents[PLACES]) if PLACES in self.contents else None
+
     def places(self) -> tuple[Layout, list[str] | None]:
         """Layout and names of the masks; without intact tables, they count from 0 in every bucket and have no names."""
+        if self.info.format == UPDATED and self.placed is not None:
+            with suppress(IntegrityError):
+                return self.placed.layout(self.info.buckets), self.placed.keys
         names = ("key", "bucket", "row")
         if self.has_these_masks and (self.is_intact(*names) or not self.manifest):
             with suppress(IntegrityError):
@@ -93,6 +108,8 @@ class StoreState:
                 with suppress(IntegrityError):
                     table = self.table(name)
                     return table if table.shape == (self.info.masks,) and table.dtype == np.uint8 else None
+            if self.has_these_splits and self.info.format == UPDATED and self.placed is not None:
+                return np.array(getattr(self.placed, name), np.uint8)
             return None
 
         return kept("split"), kept("fold")
@@ -116,7 +133,12 @@ class StoreState:
 
     def shards(self, layout: Layout, shard: Shard) -> list[TargetShard]:
         """One shard of every target."""
-        return target_shards(layout, shard, self.info.targets, self.targets)
+        if self.info.format != UPDATED:
+            return target_shards(layout, shard, self.info.targets, self.targets)
+        if self.placed is None:
+            shards = target_shards(layout, shard, self.info.targets, self.targets)
+            return [item._replace(fingerprint="") for item in shards]  # it cannot be known
+        return target_shards(layout, shard, self.info.targets, self.targets, self.placed.digests)
 
 
 def needs_class(root: AnyPath, target: str) -> OptionError:
@@ -162,7 +184,10 @@ def read_state(root: AnyPath, targets: Targets = ()) -> StoreState:
         manifest=manifest,
         contents=contents,
         findings=tuple(Finding(path, problem) for path, problem in damage.items()),
-        has_these_masks=is_complete or (copy is not None and (copy.input, copy.buckets) == (info.input, info.buckets)),
+        has_these_masks=is_complete
+        or (
+            copy is not None and (copy.input, copy.buckets, copy.revision) == (info.input, info.buckets, info.revision)
+        ),
         has_these_splits=is_complete
         or (copy is not None and (copy.input, copy.split_rule) == (info.input, info.split_rule)),
     )

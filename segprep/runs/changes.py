@@ -44,7 +44,9 @@ def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
     targets = stored | dict(zip((item.name for item in info.targets), plan.targets, strict=True))
     of = {item.name: item for item in state.info.targets}
     infos = {
-        name: of[name] if target is None else target_info(target, plan.layout, info.instance_rule, info.input)
+        name: of[name]
+        if target is None
+        else target_info(target, plan.layout, info.instance_rule, info.input, info.format)
         for name, target in targets.items()
     }
     names = ordered(targets)
@@ -56,8 +58,8 @@ def diff(state: StoreState, plan: Plan) -> Diff:
     """Differences between a store and a plan that has all its targets."""
     before, now = state.info, plan.info
     other_rule = [
-        *_differing(before.instance_rule, now.instance_rule),
-        *_differing(before.tiling or Tiling(), now.tiling or Tiling()),
+        *differing(before.instance_rule, now.instance_rule),
+        *differing(before.tiling or Tiling(), now.tiling or Tiling()),
     ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})
@@ -70,7 +72,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
     canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
-        *(_differing(before.split_rule, now.split_rule) or _other_splits(state, plan.tables)),
+        *(differing(before.split_rule, now.split_rule) or _other_splits(state, plan.tables)),
         *([f"canvases {' instead of '.join(canvases)}"] if canvases[0] != canvases[1] else []),
     ]
     targets_before = {info.name: (info, target) for info, target in zip(before.targets, state.targets, strict=True)}
@@ -79,7 +81,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         had, target_before = targets_before.get(has.name, (has, None))
         if target is None or target_before is None:
             continue
-        words_of = _differing(target_before, target)
+        words_of = differing(target_before, target)
         if not words_of and had.version != has.version:
             words_of = [f"{had.name} is version {has.version} instead of {had.version}"]
         if not words_of and target_before != target and not of_masks:
@@ -116,7 +118,7 @@ def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:
             yield f"{other.size} masks are in another split (first: {decode_keys(tables['key'])[other[0]]!r})"
 
 
-def _differing(before: object, now: object) -> list[str]:
+def differing(before: object, now: object) -> list[str]:
     """One phrase for each setting that differs in two targets or rules of one type, with both values if they fit a line."""
     had, has = _settings(before), _settings(now)
     phrases = []

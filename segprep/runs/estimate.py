@@ -15,12 +15,13 @@ import msgspec
 from segprep.errors import OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import require_unlocked
-from segprep.runs.audit import StoreState, existing_state
+from segprep.runs.audit import StoreState
+from segprep.runs.decision import NO_UPDATE, Decision, Existing, FoundData, decide, existing
 from segprep.runs.images import known_images
 from segprep.runs.memory import available, warn_if_too_large
 from segprep.runs.needs import TargetEstimate, need_of, shard_bytes, stored
 from segprep.runs.plan import doubts
-from segprep.runs.preprocess import Decision, FoundData, chosen_part, decide, name_of, require_all, with_always
+from segprep.runs.preprocess import chosen_part, name_of, require_all, with_always
 from segprep.runs.resume import covers_all_files, stat_fingerprint
 from segprep.runs.sample import Before, Stopwatch, Work, encode_sample, read_sample
 from segprep.runs.scan import Classes as ClassNames
@@ -175,7 +176,8 @@ def estimate(  # noqa: PLR0913 - keywords
     require_all(part, own_part, overwrite=overwrite)
     if root is not None:
         require_unlocked(root, "" if part is None else own_part.name)
-    state = None if root is None else existing_state(root, chosen)
+    there = Existing(None) if root is None else existing(root, chosen, NO_UPDATE, overwrite=overwrite)
+    state = there.state
     files = None if path is None or reread else stat_fingerprint(path, root or path)
     masks = masks_of(source, rules, classes)
     if path is None or not covers_all_files(path, masks.format):
@@ -187,7 +189,8 @@ def estimate(  # noqa: PLR0913 - keywords
         watch = Stopwatch(executor)
         progress("sample", 0, min(sample, len(masks.refs)))
         read = read_sample(watch, masks, rules, Before(root, state, files), sample)
-        decision = decide(read.found, given, read.rules, wanted, state, overwrite=overwrite)
+        is_sample = len(read.real) < len(read.found.stats)
+        decision = decide(read.found, given, read.rules, wanted, there, overwrite=overwrite, is_sample=is_sample)
         kept = None if decision.kept is None else root
         works = list(shards_of(kept, decision.plan))
         costs = encode_sample(watch, read, works, sample, progress)
@@ -206,11 +209,11 @@ def estimate(  # noqa: PLR0913 - keywords
         format=masks.format,
         store=None if root is None else str(root),
         status=status,
-        masks=sum(len(shard.masks) for shard, _, _ in own),
-        done=sum(len(shard.masks) for shard, items, _ in own if not items),
+        masks=sum(len(shard.filled) for shard, _, _ in own),
+        done=sum(len(shard.filled) for shard, items, _ in own if not items),
         left_out=read.left_out,
         sampled=max(read.sampled, len(costs.bytes)),
-        is_sample=len(read.real) < len(read.found.stats) or set(costs.stand_in) != set(costs.bytes),
+        is_sample=is_sample or set(costs.stand_in) != set(costs.bytes),
         canvases={bucket.name: bucket.rows for bucket in decision.plan.info.buckets},
         targets=tuple(contents.targets),
         other_bytes=contents.other_bytes,

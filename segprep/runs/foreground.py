@@ -99,12 +99,18 @@ def notice(info: StoreInfo) -> str | None:
     return NOTICE if is_decided and info.source_format == "label-image" else None
 
 
-def stored_rule(info: StoreInfo, stats: Sequence[MaskStats], rule: InstanceRule) -> InstanceRule:
-    """Rule with the decision that the same masks led to when a store was made; with ``auto`` if they must be read for it."""
+def stored_rule(
+    info: StoreInfo, stats: Sequence[MaskStats], rule: InstanceRule, *, is_all: bool = True
+) -> InstanceRule:
+    """Rule with the decision that the same masks led to when a store was made; with ``auto`` if they must be read for it.
+
+    Unless these are all masks, others may contradict that they are foreground masks.
+    """
     if rule.instances_from != "auto":
         return rule
     resolved = replace(rule, instances_from=info.instance_rule.instances_from)
-    is_certain = notice(info) or info.source_format != "label-image" or any(len(mask.instances) > 1 for mask in stats)
+    is_decided = info.source_format != "label-image" or any(len(mask.instances) > 1 for mask in stats)
+    is_certain = is_all if notice(info) else is_decided
     return resolved if is_certain else rule
 
 

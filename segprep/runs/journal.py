@@ -166,7 +166,7 @@ def _listed(folder: AnyPath) -> tuple[list[AnyPath], list[AnyPath]]:
 def _body(path: AnyPath) -> bytes:
     """Content of an object without its checksum; empty if it is damaged, too large, or removed meanwhile."""
     with suppress(OSError):
-        data, size = storage(path).read_end(MOST_BYTES)
+        data, size, _ = storage(path).read_end(MOST_BYTES)
         body = data[_CHECKSUM:]
         if size == len(data) and data[:_CHECKSUM] == _checksum(body):
             return body

@@ -16,7 +16,7 @@ from segprep.runs.plan import Plan
 from segprep.runs.sample import Costs, Read, Stopwatch, Work, makespan
 from segprep.runs.write import memory_of
 from segprep.store.encoding import encode_shard
-from segprep.store.layout import Shard
+from segprep.store.layout import HOLE, Shard
 from segprep.store.metadata import made_objects
 from segprep.store.schema import Record
 from segprep.store.shards import ArraySpec, TargetShard
@@ -70,8 +70,8 @@ def need_of(
 ) -> Need:
     """Memory and time of a run that writes the shards which are lacking, and as many other objects."""
     stats, refs, packs = read.found.stats, read.found.masks.refs, read.found.packed.values()
-    todo = [(shard, items) for shard, items, _ in works if items]
-    jobs = [memory_of(items, shard.masks, refs, stats, read.rules.instances) for shard, items in todo]
+    todo = [(shard, items) for shard, items, _ in works if items and shard.filled]
+    jobs = [memory_of(items, shard.filled, refs, stats, read.rules.instances) for shard, items in todo]
     chunks = [sum(shard_bytes(costs, shard, item) for item in items) for shard, items in todo]
     of_job = max((memory.needed + round(2 * size) for memory, size in zip(jobs, chunks, strict=True)), default=0)
     kept = min(MOST_KEPT, len(stats) * sum(pack.size for pack in packs) // len(packs)) if packs else 0
@@ -83,12 +83,12 @@ def need_of(
         of_all = resident() + of_parent + processes * (watch.resident + of_job)
     cores = min(processes, core_count())
     writing = [
-        sum(map(costs.seconds_of, shard.masks)) + PUT_SECONDS * -(-2 * len(items) // PUT_THREADS)
+        sum(map(costs.seconds_of, shard.filled)) + PUT_SECONDS * -(-2 * len(items) // PUT_THREADS)
         for shard, items in todo
     ]
     ours = MASK_SECONDS * len(stats) + PUT_SECONDS * other_objects / PUT_THREADS
     seconds = watch.start_seconds + makespan(read.scan_seconds, cores) + makespan(writing, cores) + ours
-    cpu = read.scan_cpu + sum(costs.cpu_of(mask) for shard, _ in todo for mask in shard.masks)
+    cpu = read.scan_cpu + sum(costs.cpu_of(mask) for shard, _ in todo for mask in shard.filled)
     cpu += processes * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
     return Need(jobs, largest, of_all, seconds, cpu)
 
@@ -123,7 +123,7 @@ def stored(root: AnyPath | None, plan: Plan, read: Read, works: Sequence[Work], 
 def shard_bytes(costs: Costs, shard: Shard, item: TargetShard) -> float:
     """Bytes of one shard of a target, of which its store has none."""
     masks = shard.masks[item.start : item.start + item.rows]
-    return sum(costs.bytes_of(mask, item.name) for mask in masks) + _index_bytes(item.spec)
+    return sum(costs.bytes_of(mask, item.name) for mask in masks if mask != HOLE) + _index_bytes(item.spec)
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
 from segprep.store.schema import (
     FORMAT,
+    UPDATED,
     VERSION,
     BucketInfo,
     ClassCounts,
@@ -84,20 +85,23 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     images: KnownImages | None = None,
     touching: int | None = None,
     tiling: Tiling | None = None,
+    layout: Layout | None = None,
+    revision: int = 0,
 ) -> Plan:
     """Plan of a store; `data` may hold a file of splits, and `kept` are splits and folds that are not computed again.
 
     Without `images` it has no table of them, as stores of earlier versions.
     A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
     `touching` its number of touching pairs, for masks that were not loaded again. Tiles are split as the masks that they were
-    cut from, and share one canvas.
+    cut from, and share one canvas. A store that was updated has a `layout` of its own, and a number of updates, `revision`.
     """
     stats, classes = scanned.stats, scanned.masks.classes
     keys, sources = [ref.key for ref in scanned.masks.refs], source_keys(scanned.masks.refs)
     tiles = [ref for ref in scanned.masks.refs if isinstance(ref, TileRef)]
     if tiles:
         canvas = canvas or (max(mask.shape[0] for mask in stats), max(mask.shape[1] for mask in stats))
-    layout = Layout.fit([mask.shape for mask in stats], canvas=canvas)
+    form = FORMAT if layout is None else UPDATED
+    layout = layout or Layout.fit([mask.shape for mask in stats], canvas=canvas)
     layout_splits = [ref.split for ref in scanned.masks.refs]
     split_of, fold_of = split_masks(sources, stats, split, data=data, layout_splits=layout_splits, kept=kept)
     all_counts = total(stats, classes)
@@ -109,7 +113,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     digest = scanned.input()
     names = [images.names.get(key, "") if images else "" for key in sources]
     info = StoreInfo(
-        format=FORMAT,
+        format=form,
         status="incomplete",
         segprep=VERSION,
         source=source,
@@ -128,11 +132,12 @@ def plan(  # noqa: PLR0913 - all but two are keywords
             BucketInfo(bucket.name, *bucket.canvas, len(bucket.masks), bucket.shard_shape[0])
             for bucket in layout.buckets
         ),
-        targets=tuple(target_info(target, layout, instances, digest) for target in fitted),
+        targets=tuple(target_info(target, layout, instances, digest, form) for target in fitted),
         problems=scanned.problems(),
         images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
         touching_pairs=touching if scanned.touching is None else scanned.touching,
         tiling=exact(tiling) if tiles and tiling else None,
+        revision=revision,
     )
     rows = MaskRows(keys, stats, layout, split_of, fold_of, names, tiles)
     return Plan(info, layout, fitted, MadeTables(rows, table_names(info)))
@@ -173,12 +178,12 @@ def split_masks(
         np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64) if rule.stratify else None
     )
     if split_of is None:
-        split_of = _new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits)
+        split_of = new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits)
         splits.check_filled(split_of, rule, len(set(groups)))
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed, counts)
 
 
-def _new_splits(
+def new_splits(
     keys: Sequence[str],
     groups: Sequence[str],
     counts: NDArray[np.int64] | None,

@@ -3,29 +3,31 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple, Unpack
+from types import MappingProxyType
+from typing import Unpack
 
-from segprep.errors import OptionError, OutputError, SegprepWarning, some
+from segprep.errors import OptionError, SegprepWarning, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet
-from segprep.runs.audit import StoreState, existing_state
-from segprep.runs.changes import diff, kept_splits, with_stored_targets
+from segprep.runs.audit import StoreState
+from segprep.runs.decision import FoundData, decide, existing
 from segprep.runs.foreground import scan_resolved, stored_rule
-from segprep.runs.images import kept_images, known_images
+from segprep.runs.images import known_images
 from segprep.runs.journal import journal_name, open_journal
-from segprep.runs.plan import KnownImages, Plan, doubts, plan
+from segprep.runs.plan import doubts
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
+from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
 from segprep.runs.tiled import in_tiles
+from segprep.runs.unchanged import known_by_refs, ref_prints, ref_stamps, with_touching
+from segprep.runs.update import Follow, require_no_tiles
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing, read_stamp
@@ -34,6 +36,8 @@ from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
 logger = logging.getLogger(__name__)
+NO_PRINTS: Mapping[str, str] = MappingProxyType({})
+"""No fingerprints of refs: those of the store count only if all files are the same."""
 MANY = 1000
 """Number of masks for which all workers start: a single mask may have more tiles."""
 
@@ -47,6 +51,9 @@ def preprocess(  # noqa: PLR0913 - keywords
     classes: ClassNames = None,
     workers: int | str | Workers | None = None,
     overwrite: bool = False,
+    update: bool = False,
+    keep_class_weights: bool = False,
+    compact: bool = False,
     part: str | tuple[int, int] | None = None,
     reread: bool = False,
     images: str | os.PathLike[str] | AnyPath | None = None,
@@ -79,6 +86,14 @@ def preprocess(  # noqa: PLR0913 - keywords
         Replace a store made from other masks or with other settings; by default such a store is refused. What does not
         differ stays, and all targets of the store are kept: for other masks, they are computed again. Only a segprep store
         is ever replaced.
+    update : bool
+        Follow the data: compute masks that are new or have changed, and leave out those that are gone; by default a store of
+        other masks is refused, with the changes and what the update would cost. All other masks, and all settings, stay.
+    keep_class_weights : bool
+        In an update, keep the class weights that the target ``weights`` has; by default they are fitted to the new train
+        split, and where they differ, all weights are computed again.
+    compact : bool
+        In an update, also fill the rows of masks that are gone, which otherwise stay in the arrays, unseen by readers.
     part : str or (int, int), optional
         Write one part of the shards, ``"2/8"`` or ``(2, 8)``, in one of several runs side by side. When all have ended, a
         run without it completes the store.
@@ -123,10 +138,13 @@ def preprocess(  # noqa: PLR0913 - keywords
     source, root = chosen_data(data, workers), workers.place(store)
     image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
+    follow = Follow.of(update, keep_class_weights, compact, overwrite=overwrite)
+    if follow.update:
+        require_no_tiles(rules.tiling)
     open_existing(root)  # nothing is written, not even a lock, where something else is
     require_all(part, own_part, overwrite=overwrite)
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
-        state = existing_state(root, chosen)
+        before = existing(root, chosen, follow, overwrite=overwrite, is_part=part is not None)
         progress = _checked(progress, check_sole)
         logger.info("listing the files of %s", OWN_REFS if path is None else path)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
@@ -143,26 +161,31 @@ def preprocess(  # noqa: PLR0913 - keywords
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
             open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor,
         ):
-            known, instances = known_stats(state, None if reread else files, masks, rules)
+            is_printed = files is not None and rules.tiling.tile is None
+            prints = ref_prints(masks, path) if path is not None and is_printed else NO_PRINTS
+            known, instances = known_stats(before.state, None if reread else files, masks, rules, prints)
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             found = in_tiles(found, rules.tiling)
             if not is_labelled:
                 require_labels(found.masks.refs, found.stats)
-            if part is not None:
-                state = existing_state(root, chosen)  # another part may have changed the store meanwhile
+            if part is not None:  # another part may have changed the store meanwhile
+                before = existing(root, chosen, follow, overwrite=overwrite, is_part=True)
             rules = replace(rules, instances=instances)
-            planned, kept, replaced = decide(found, given, rules, wanted, state, overwrite=overwrite)
-            if state is not None:
-                for target in replaced:
-                    delete(root, state.info, target)
-            state = kept
+            decision = decide(found, given, rules, wanted, before, overwrite=overwrite, follow=follow)
+            planned = decision.plan
+            if before.state is not None:
+                for target in decision.replaced:
+                    delete(root, before.state.info, target)
             _log_plan(planned.info)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.loaded() if workers.scheduler is None else None
-            task = WriteTask(root, found.refs(), instances, planned, own_part, files, found.digests, stats)
-            return write(executor, task, progress, state)
+            stamp = None if files is None else InputStamp(files, planned.info.input, ref_stamps(prints, found))
+            task = WriteTask(
+                root, found.refs(), instances, planned, own_part, stamp, found.digests, stats, decision.former
+            )
+            return write(executor, task, progress, decision.kept)
 
 
 def chosen_part(part: str | tuple[int, int] | None) -> Part:
@@ -195,14 +218,17 @@ def require_all(part: object, own: Part, *, overwrite: bool) -> None:
 
 
 def known_stats(
-    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules
+    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules, prints: Mapping[str, str] = NO_PRINTS
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
-    """Statistics of the masks from the store, if these are the same files, read in the same way; and the rule of that."""
+    """Statistics of the masks from the store, as far as they and their files are the same, and the rule of these."""
     if rules.tiling.tile is not None:  # the tables do not have the complete masks
         return {}, rules.instances
-    if state is not None and files is not None and read_stamp(state.root) == InputStamp(files, state.info.input):
-        known = stats_from_store(state, masks, rules.instances, rules.reading)
-        instances = stored_rule(state.info, [*known.values()], rules.instances)
+    stamp = None if state is None or files is None else read_stamp(state.root)
+    if state is not None and stamp is not None and stamp.masks == state.info.input:
+        is_all = stamp.files == files
+        stats = with_touching(stats_from_store(state, masks, rules.instances, rules.reading), stamp.refs)
+        known = stats if is_all else known_by_refs(stats, stamp.refs, prints)
+        instances = stored_rule(state.info, [*known.values()], rules.instances, is_all=is_all)
         if known and instances.instances_from != "auto":
             return known, instances
     return {}, rules.instances
@@ -218,84 +244,9 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
     return checked_progress
 
 
-class FoundData(NamedTuple):
-    """Name and path of a data set, and the images of its masks, which lie in it or in a folder that is given."""
-
-    name: str
-    path: AnyPath | None
-    images: KnownImages
-    has_folder: bool
-
-
 def name_of(path: AnyPath | None) -> str:
     """Name of the data set at a path, or of given refs."""
     return OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
-
-
-class Decision(NamedTuple):
-    """Plan of a run, the state of the store if anything of it is kept, and the targets to delete; None is everything."""
-
-    plan: Plan
-    kept: StoreState | None
-    replaced: tuple[str | None, ...]
-
-
-def decide(
-    found: Scan, data: FoundData, rules: Rules, wanted: Sequence[Target], state: StoreState | None, *, overwrite: bool
-) -> Decision:
-    """Plan of a store of the masks found, and what becomes of the store that is there; OutputError if it is refused."""
-    digest = found.input()
-    split_rule, kept = kept_splits(rules.split, state, digest)
-    plan_of = partial(
-        plan,
-        data.name,
-        found,
-        instances=rules.instances,
-        split=split_rule,
-        data=data.path,
-        canvas=rules.canvas,
-        reading=rules.reading,
-        kept=kept,
-        images=(None if data.has_folder else kept_images(state, digest)) or data.images,
-        touching=None if state is None else state.info.touching_pairs,
-        tiling=rules.tiling,
-    )
-    if state is None:
-        return Decision(plan_of(targets=wanted), None, ())
-    return _reconciled(state, digest, wanted, plan_of, overwrite)
-
-
-def _reconciled(
-    state: StoreState, digest: str, wanted: Sequence[Target], plan_of: Callable[..., Plan], overwrite: bool
-) -> Decision:
-    """Plan that keeps the targets of a store."""
-    stored = [target for target in state.targets if target is not None]
-    is_same = state.info.input == digest
-    planned = plan_of(targets=wanted, stored=stored if is_same else ())
-    both = with_stored_targets(state, planned) if is_same else planned
-    changed = diff(state, both)
-    words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
-    if words and not overwrite:
-        raise OutputError(
-            f"{state.root}: exists with other settings: {'; '.join(dict.fromkeys(words))}; choose another name, or "
-            "overwrite=True replaces it"
-        )
-    if changed.of_masks:
-        names = {target.name for target in wanted}
-        try:
-            again = plan_of(targets=[*wanted, *(target for target in stored if target.name not in names)])
-        except OptionError as error:
-            raise OptionError(f"{state.root}: all targets of the store would be computed again: {error}") from error
-        if state.unknown:
-            warnings.warn(
-                f"{state.root}: dropped {some(state.unknown)}, which is not part of segprep; pass its class in targets to "
-                "compute it for the other masks",
-                SegprepWarning,
-                stacklevel=5,
-            )
-        return Decision(again, None, (None,))
-    state.require_carried()
-    return Decision(both, state, tuple(changed.of_targets))
 
 
 def with_always(targets: Sequence[Target]) -> list[Target]:

@@ -11,6 +11,7 @@ from segprep.paths.files import exists, no_such_path
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet, Reader
 from segprep.runs.audit import Finding, StoreState, Targets, needs_class, read_state
+from segprep.runs.former import require_no_update
 from segprep.runs.images import known_images, stored_images
 from segprep.runs.plan import KnownImages, Plan, plan
 from segprep.runs.scan import Scan, Source, chosen_data, require_readable, scan
@@ -19,8 +20,9 @@ from segprep.runs.slides import with_slides
 from segprep.runs.tiled import in_tiles
 from segprep.runs.verify import VerifyReport, check_state, find_masks_again, source_name, verify
 from segprep.runs.write import WriteTask, write
+from segprep.store.layout import Layout
 from segprep.store.metadata import MANIFEST, ROOT_COPY, read_info
-from segprep.store.schema import decode_manifest, target_info
+from segprep.store.schema import UPDATED, decode_manifest, target_info
 from segprep.store.shards import drop_record
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -74,6 +76,7 @@ def repair(
         read_info(root)  # raises where there is no store, before a lock is put there
     with write_lock(root):
         state = read_state(root, targets)
+        require_no_update(root, state.info)
         damaged = check_state(state, deep=True, workers=workers, progress=progress)
         if not damaged.findings:
             return damaged
@@ -124,6 +127,17 @@ def _images_again(state: StoreState, source: Source, masks: MaskSet) -> KnownIma
     return known_images(masks, None if isinstance(source, tuple) else source, state.info.source, None)
 
 
+def _layout_again(state: StoreState) -> Layout | None:
+    """Layout of a store that was updated, which no data set shows; None for any other."""
+    if state.info.format != UPDATED:
+        return None
+    if state.placed is None:
+        raise IntegrityError(
+            f"{state.root}: the places of the masks are damaged, and so is their copy: make the store again"
+        )
+    return state.placed.layout(state.info.buckets)
+
+
 def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet) -> Plan:
     """Plan of the run that made the store."""
     info, targets = state.info, state.targets
@@ -143,9 +157,10 @@ def _plan_again(state: StoreState, source: Source, scanned: Scan, masks: MaskSet
         kept=state.splits(),
         images=_images_again(state, source, masks),
         tiling=info.tiling,
+        layout=_layout_again(state),
     )
     for target, stored in zip(targets, info.targets, strict=True):
-        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input)
+        now = None if target is None else target_info(target, again.layout, info.instance_rule, info.input, info.format)
         if now is not None and now.fingerprint != stored.fingerprint:
             raise IntegrityError(
                 f"{state.root}: was written by segprep {info.segprep}, and this version computes other values of "

@@ -15,6 +15,7 @@ from segprep.masks.stats import total
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.audit import KeptSplits, StoreState, Targets, read_state
+from segprep.runs.former import require_no_update
 from segprep.runs.plan import Plan, class_infos, doubts, split_masks
 from segprep.runs.settings import Split, SplitSettings, resplit_rule, typed_value
 from segprep.runs.write import WriteTask, write
@@ -81,6 +82,7 @@ def resplit(
 def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, progress: Progress) -> StoreInfo:
     """Split the masks of a store that is locked."""
     root, info, fitted = state.root, state.info, state.targets
+    require_no_update(root, info)
     if refit and info.tiling is not None:
         raise OptionError(
             "refit=True: the store has tiles, whose weights depend on pixels beyond them; preprocess again with the new split "
@@ -109,7 +111,7 @@ def _resplit(state: StoreState, rule: SplitRule, refit: bool, workers: Workers, 
     infos = info.targets
     if refit:
         bound = [fit(target, train, all_counts) for target in state.bound()]
-        infos = tuple(target_info(target, layout, info.instance_rule, info.input) for target in bound)
+        infos = tuple(target_info(target, layout, info.instance_rule, info.input, info.format) for target in bound)
         fitted = tuple(bound)
     now = msgspec.structs.replace(
         info,

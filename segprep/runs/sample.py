@@ -27,7 +27,7 @@ from segprep.runs.resume import stats_from_store
 from segprep.runs.scan import Scan, batches_of, scan
 from segprep.runs.settings import Rules
 from segprep.runs.write import encode_mask
-from segprep.store.layout import Shard, Size
+from segprep.store.layout import HOLE, Shard, Size
 from segprep.store.shards import TargetShard
 from segprep.store.tables import decode_keys
 from segprep.targets.parts import Loader
@@ -397,7 +397,7 @@ class Costs:
 def encode_sample(watch: Stopwatch, read: Read, works: Sequence[Work], most: int, progress: Progress) -> Costs:
     """Costs of all masks that shards lack, from a sample that is computed and encoded until the time is over."""
     found, names = read.found, {item.name for _, lacking, _ in works for item in lacking}
-    place = {mask: (row, work) for work in works if work[1] for row, mask in enumerate(work[0].masks)}
+    place = {mask: (row, work) for work in works if work[1] for row, mask in enumerate(work[0].masks) if mask != HOLE}
     sizes = [stats.shape for stats in found.stats]
     order = [mask for mask in by_size(sizes) if mask in place]
     refs, real = found.refs(), set(read.real)

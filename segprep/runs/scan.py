@@ -298,6 +298,8 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
 
 def key_range(refs: Sequence[MaskRef]) -> str:
     """First and last key."""
+    if not refs:
+        return "no mask"
     return refs[0].key if len(refs) == 1 else f"{refs[0].key} to {refs[-1].key}"
 
 

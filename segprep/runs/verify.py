@@ -23,6 +23,7 @@ from segprep.runs.scan import OWN_REFS, Source, chosen_data, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
 from segprep.runs.tiled import tile_refs
 from segprep.store.dataset import Dataset
+from segprep.store.layout import HOLE, Shard
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
@@ -151,7 +152,12 @@ def check_state(
             Job(
                 f"verification of shard {shard.number} of {layout.buckets[shard.bucket].name}",
                 _check_shards,
-                (state.root, items, None if facts is None else [facts[mask] for mask in shard.masks], deep),
+                (
+                    state.root,
+                    items,
+                    None if facts is None else [None if mask == HOLE else facts[mask] for mask in shard.masks],
+                    deep,
+                ),
             )
             for shard, items in zip(shards, shards_of, strict=True)
         ]
@@ -159,9 +165,9 @@ def check_state(
         done = 0
         progress("verify", done, state.info.masks)
         for index, problems in run_jobs(executor, jobs):
-            masks = _names(keys, shards[index].masks)
+            masks = _names(keys, shards[index])
             of_shards[index] = [Finding(path, problem, masks) for path, problem in problems]
-            done += len(shards[index].masks)
+            done += len(shards[index].filled)
             progress("verify", done, state.info.masks)
         compared = _compared(executor, state, again, progress)
     findings = [*state.findings, *chain.from_iterable(of_shards), *compared]
@@ -176,8 +182,11 @@ def check_state(
     )
 
 
-def _names(keys: Sequence[str] | None, masks: Sequence[int]) -> str:
+def _names(keys: Sequence[str] | None, shard: Shard) -> str:
     """First and last mask of a shard."""
+    masks = shard.filled if keys is not None else shard.masks
+    if not masks:
+        return "no mask"
     first, last = masks[0], masks[-1]
     if keys is None:
         return f"row {first}" if first == last else f"rows {first} to {last}"
@@ -203,7 +212,7 @@ def _facts(state: StoreState, keys: Sequence[str] | None) -> list[MaskFacts] | N
 
 
 def _check_shards(
-    root: AnyPath, shards: Sequence[TargetShard], facts: Sequence[MaskFacts] | None, deep: bool
+    root: AnyPath, shards: Sequence[TargetShard], facts: Sequence[MaskFacts | None] | None, deep: bool
 ) -> list[tuple[str, str]]:
     """Path and problem of each damaged shard or record; values are not checked if `facts` is None."""
     problems = []
@@ -214,7 +223,7 @@ def _check_shards(
             problems.append((shard.record_path, written))
         elif record is None:
             problems.append((shard.record_path, "is damaged"))
-        elif record.fingerprint != shard.fingerprint:
+        elif shard.fingerprint not in ("", record.fingerprint):
             problems.append((shard.record_path, "is from a run with other settings"))
         elif problem := _shard_problem(root, shard, record, (facts or ())[shard.start :], deep):
             problems.append((shard.path, problem))
@@ -222,7 +231,7 @@ def _check_shards(
 
 
 def _shard_problem(
-    root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts], deep: bool
+    root: AnyPath, shard: TargetShard, record: Record, facts: Sequence[MaskFacts | None], deep: bool
 ) -> str | None:
     """Damage of a shard, by its size; if `deep`, by its bytes, or the first value out of its range."""
     if not deep:
@@ -237,7 +246,7 @@ def _shard_problem(
     except IntegrityError as error:
         return str(error)
     for row, mask in zip(rows, facts, strict=False):
-        if shard.target is not None and (problem := check(shard.target, row, mask)):
+        if shard.target is not None and mask is not None and (problem := check(shard.target, row, mask)):
             return f"{mask.key}: {problem}"
     return None
 
@@ -274,13 +283,13 @@ def _sampled(state: StoreState, source: Source, masks: MaskSet, sample: int, see
             f"{source_name(source)}: has no mask {lost!r}, but {state.root} has; give the data set that it was made from"
         )
     digests = state.table("digest") if state.is_intact("digest") else None
-    shard_of = {mask: shard for shard in layout.shards() for mask in shard.masks}
+    shard_of = {mask: shard for shard in layout.shards() for mask in shard.filled}
     picked = np.random.default_rng(seed).choice(len(keys), min(sample, len(keys)), replace=False)
     again = []
     for mask in sorted(picked.tolist()):
         shard, digest = shard_of[mask], None if digests is None else bytes(digests[mask])
         shards = [item for item in state.shards(layout, shard) if item.has(shard.masks.index(mask))]
-        again.append(_Again(mask, refs[keys[mask]], digest, shards, _names(keys, shard.masks)))
+        again.append(_Again(mask, refs[keys[mask]], digest, shards, _names(keys, shard)))
     return again
 
 

@@ -6,7 +6,7 @@ whose run was interrupted.
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,23 +21,28 @@ from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import exists
 from segprep.runs.audit import StoreState, needs_class
+from segprep.runs.former import Former, Reuse, Stored, put_former, remove_former
 from segprep.runs.journal import remove_journals
 from segprep.runs.memory import JobMemory, available, bytes_of, warn_if_too_large
 from segprep.runs.plan import Plan
+from segprep.runs.refit import refitted
+from segprep.runs.refit import serves as border_serves
 from segprep.runs.scan import key_range
-from segprep.store.layout import Part, Shard
+from segprep.store.layout import HOLE, Part, Shard
 from segprep.store.metadata import create, put_info, put_stamp
-from segprep.store.schema import InputStamp, StoreInfo
+from segprep.store.schema import UPDATED, InputStamp, StoreInfo
 from segprep.store.shards import (
     Chunks,
     TargetShard,
     are_written,
     encode_row,
     is_written,
+    stored_rows,
     target_shards,
     write_shards,
 )
 from segprep.store.tables import IMAGE
+from segprep.targets import Border, Classes, Weights
 from segprep.targets.parts import Loader
 from segprep.targets.target import reach_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
@@ -47,12 +52,19 @@ ALL = Part(1, 1)
 """All shards."""
 
 
+class _Row(NamedTuple):
+    """Mask of a row, and its digest as it was scanned, None if it comes from the store itself."""
+
+    ref: MaskRef
+    digest: bytes | None
+
+
 class WriteTask(NamedTuple):
     """A run: the masks, the store and the part of it to write.
 
-    `files` is the fingerprint of the input's files, for the input stamp, and `digests` are those of the masks as they were
-    scanned, None if they come from the store itself. `stats` are theirs if the jobs are done on this machine, whose memory
-    is then checked.
+    `stamp` is the input stamp, and `digests` are those of the masks as they were scanned, None if they come from the store
+    itself. `stats` are theirs if the jobs are done on this machine, whose memory is then checked. `former` is the store
+    before an update.
     """
 
     root: AnyPath
@@ -60,44 +72,61 @@ class WriteTask(NamedTuple):
     instances: InstanceRule
     plan: Plan
     part: Part = ALL
-    files: str | None = None
+    stamp: InputStamp | None = None
     digests: Sequence[bytes] | None = None
     stats: Sequence[MaskStats] | None = None
+    former: Former | None = None
 
 
 def write(executor: Executor, task: WriteTask, progress: Progress, before: StoreState | None) -> StoreInfo:
     """Write everything that the store lacks, and mark it as complete; if it lacks nothing, only the input stamp changes."""
     root, plan = task.root, task.plan
-    jobs, missing, masks_of = _missing(task, executor.capacity())
-    masks = sum(len(shard.masks) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
+    reuse = None if task.former is None else _begun(task, task.former)
+    jobs, missing, masks_of = _missing(task, reuse, executor.capacity())
+    masks = sum(len(shard.filled) for index, shard in enumerate(plan.layout.shards()) if task.part.has(index))
     complete = msgspec.structs.replace(plan.info, status="complete")
     is_finished = before is not None and not before.findings and not jobs and is_alike(before, plan, complete)
     warn_if_too_large(root, _memory(task, missing, masks_of), executor.capacity(), available())
     if not is_finished:
         logger.info("writing %s: %d shards are missing", root, len(jobs))
+    if not is_finished and reuse is None:
+        _forget_update(root, plan.info)
         create(root, plan.info, plan.layout, plan.targets, plan.tables)
-    if task.files is not None:
-        put_stamp(root, InputStamp(task.files, plan.info.input))
+    if task.stamp is not None:
+        put_stamp(root, task.stamp)
     if is_finished:
         if task.part.parts == 1:
-            remove_journals(root)
+            _forget(root, complete)
         return complete
 
     done = masks - sum(map(len, masks_of))
-    if jobs or (before is not None and before.info.status == "incomplete"):
+    if jobs or reuse is not None or (before is not None and before.info.status == "incomplete"):
         progress("write", done, masks)
     for index, _ in run_jobs(executor, jobs):
         done += len(masks_of[index])
         progress("write", done, masks)
     logger.info("completing %s", root)
-    for job, items in zip(jobs, missing, strict=True):
-        if not all(are_written(root, items)):
-            raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")
+    _require_written(root, jobs, missing)
     if task.part.parts > 1:
         return plan.info
-    put_info(root, complete)
-    remove_journals(root)
+    _end(root, complete, reuse)
     return complete
+
+
+def _require_written(root: AnyPath, jobs: Sequence[Job], shards: Sequence[Sequence[TargetShard]]) -> None:
+    """Raise StorageError unless the shards of all jobs are there."""
+    for job, items in zip(jobs, shards, strict=True):
+        if not all(are_written(root, items)):
+            raise StorageError(f"{root}: {job.what}: was written but is not there: do all workers share this folder?")
+
+
+def _begun(task: WriteTask, former: Former) -> Reuse:
+    """Begin an update: from here on the store is incomplete, and what of it stays counts as written."""
+    reuse = Reuse(former, task.plan)
+    put_former(task.root, former)
+    create(task.root, task.plan.info, task.plan.layout, task.plan.targets, task.plan.tables)
+    reuse.adopt(task.root)
+    return reuse
 
 
 def is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
@@ -107,7 +136,29 @@ def is_alike(before: StoreState, plan: Plan, complete: StoreInfo) -> bool:
     )
 
 
-def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:
+def _end(root: AnyPath, complete: StoreInfo, reuse: Reuse | None) -> None:
+    """Mark a store as complete, once what an update leaves over is removed."""
+    if reuse is not None:
+        reuse.remove_others(root)
+    put_info(root, complete)
+    _forget(root, complete)
+
+
+def _forget(root: AnyPath, complete: StoreInfo) -> None:
+    """Remove what a complete store does not need."""
+    remove_journals(root)
+    _forget_update(root, complete)
+
+
+def _forget_update(root: AnyPath, info: StoreInfo) -> None:
+    """Remove what an update that was killed at its very end may have left."""
+    if info.revision:
+        remove_former(root)
+
+
+def _missing(
+    task: WriteTask, reuse: Reuse | None, workers: int
+) -> tuple[list[Job], list[list[TargetShard]], list[list[int]]]:
     """Jobs that write the missing shards, these shards, and the masks of each job.
 
     A job writes one shard of every target; several where these are of tiles of one mask, as far as all workers have a job.
@@ -116,22 +167,29 @@ def _missing(task: WriteTask, workers: int) -> tuple[list[Job], list[list[Target
     jobs, missing, masks_of = list[Job](), list[list[TargetShard]](), list[list[int]]()
     works = list(shards_of(root, plan, task.part))
     source, most = None, -(-len(works) // workers)
+    weights = next((target for target in plan.targets if isinstance(target, Weights)), None)
+    is_refit = reuse is not None and border_serves(weights, plan.targets)
     for shard, lacking, _ in works:
         if lacking:
-            refs = [task.refs[mask] for mask in shard.masks]
-            digests = None if task.digests is None else [task.digests[mask] for mask in shard.masks]
+            rows = [None if mask == HOLE else _row(task, mask) for mask in shard.masks]
+            refs = [row.ref for row in rows if row is not None]
             what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
-            own = (root, lacking, refs, digests)
-            before, source = source, _loaded_source(refs[0])
+            stored = {} if reuse is None else reuse.stored(shard)
+            own = (root, lacking, rows, stored, is_refit)
+            before, source = source, _loaded_source(refs[0]) if refs else None
             if source is not None and source == before and len(jobs[-1].arguments) <= most:
                 jobs[-1] = jobs[-1]._replace(arguments=(*jobs[-1].arguments, own))
                 missing[-1] += lacking
-                masks_of[-1] += shard.masks
+                masks_of[-1] += shard.filled
             else:
                 jobs.append(Job(what, _write_all, (task.instances, own)))
                 missing.append([*lacking])
-                masks_of.append([*shard.masks])
+                masks_of.append(shard.filled)
     return jobs, missing, masks_of
+
+
+def _row(task: WriteTask, mask: int) -> _Row:
+    return _Row(task.refs[mask], None if task.digests is None else task.digests[mask])
 
 
 def _loaded_source(ref: MaskRef) -> str | None:
@@ -144,7 +202,8 @@ def shards_of(
 ) -> Iterator[tuple[Shard, list[TargetShard], list[TargetShard]]]:
     """Each `Shard` of a part, with the shards of targets that the store at `root`, if any, lacks, and those that it has."""
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if part.has(index)]
-    items_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets) for shard in shards]
+    digests = [bytes(row) for row in plan.tables["digest"]] if plan.info.format == UPDATED else None
+    items_of = [target_shards(plan.layout, shard, plan.info.targets, plan.targets, digests) for shard in shards]
     every = [item for items in items_of for item in items]
     found = are_written(root, every) if root is not None and exists(root / "zarr.json") else []
     written = iter(found)
@@ -160,11 +219,11 @@ def shards_of(
 
 
 def _memory(task: WriteTask, missing: list[list[TargetShard]], masks_of: list[list[int]]) -> list[JobMemory]:
-    """Memory of each job; none if no statistics of the masks are given."""
+    """Memory of each job that has masks; none if no statistics of these are given."""
     if task.stats is None:
         return []
     works = zip(missing, masks_of, strict=True)
-    return [memory_of(shards, masks, task.refs, task.stats, task.instances) for shards, masks in works]
+    return [memory_of(shards, masks, task.refs, task.stats, task.instances) for shards, masks in works if masks]
 
 
 def memory_of(
@@ -193,21 +252,42 @@ def _write_shards(
     loader: Loader,
     root: AnyPath,
     shards: Sequence[TargetShard],
-    refs: Sequence[MaskRef],
-    digests: Sequence[bytes] | None,
+    rows: Sequence[_Row | None],
+    stored: Mapping[str, Stored],
+    is_refit: bool,
 ) -> None:
-    """Compute one shard of several targets from the input and write it, unless a worker that then died has done so."""
+    """Write one shard of several targets, unless a worker that then died has done so.
+
+    Rows that are stored are taken as they are, and all others computed from the input; weights from the stored border if
+    `is_refit`.
+    """
     shards = [shard for shard in shards if not is_written(root, shard)]
     if not shards:
         return
     chunks: dict[str, Chunks] = {shard.path: {} for shard in shards}
-    for row, ref in enumerate(refs):
-        here = [shard for shard in shards if shard.has(row)]
-        if not here:
-            continue
-        for shard, own in encode_mask(here, row, ref, None if digests is None else digests[row], loader):
-            chunks[shard.path].update(own)
-        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(row + 1)))
+    names = {shard.name for shard in shards}
+    names |= {Border.name, Classes.name} if is_refit and Weights.name in names else set()
+    kept = {name: _kept_rows(root, stored[name]) for name in names & stored.keys()}
+    for number, row in enumerate(rows):
+        here = [shard for shard in shards if shard.has(number)]
+        for shard in here:
+            for place, chunk in kept.get(shard.name, {}).get(number, {}).items():
+                chunks[shard.path][(number - shard.start, *place)] = chunk
+        lacking = [shard for shard in here if number not in kept.get(shard.name, {})]
+        for shard in [*lacking] if is_refit else ():
+            if (values := refitted(shard, stored, kept, number)) is not None:
+                chunks[shard.path].update(encode_row(shard.spec, number - shard.start, [((), values)]))
+                lacking.remove(shard)
+        if row is not None and lacking:
+            for shard, own in encode_mask(lacking, number, row.ref, row.digest, loader):
+                chunks[shard.path].update(own)
+        write_shards(root, ((shard, chunks.pop(shard.path)) for shard in here if not shard.has(number + 1)))
+
+
+def _kept_rows(root: AnyPath, stored: Stored) -> dict[int, Chunks]:
+    """Encoded chunks of the rows that stay, as far as they are stored without damage."""
+    found = (stored_rows(root, shard) for shard in (*stored.shards, *stored.after))
+    return {row: chunks for rows in found for row, chunks in rows.items() if row in stored.rows}
 
 
 def encode_mask(

@@ -45,7 +45,9 @@ class OpenArrays:
         path = f"{bucket.name}/{target}"
         if path not in self._readers:
             spec = array_spec(bucket_of(bucket), self.targets[target])
-            self._readers[path] = open_chunks(self.tables.root, spec, incomplete=self.incomplete)
+            self._readers[path] = open_chunks(
+                self.tables.root, spec, incomplete=self.incomplete, opened=self.tables.opened
+            )
         return self._readers[path]
 
     @cached_property

@@ -9,10 +9,12 @@ A file is opened at each read, which takes 20 of 370 us: so there is nothing tha
 
 import math
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from operator import index as as_integer
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -22,7 +24,9 @@ from numpy.typing import NDArray
 from segprep.errors import IntegrityError, OptionError
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import storage
+from segprep.paths.version import ReplacedError, Version
 from segprep.store.encoding import NO_CHUNK, read_form
+from segprep.store.opened import OpenedStore
 from segprep.store.shards import ArraySpec, encode_array, shard_name
 from segprep.store.tables import MISSING, require_form, zarr_store
 
@@ -55,6 +59,14 @@ class _DamageError(ValueError):
     """Bytes of a shard that segprep does not write."""
 
 
+class _Shard(NamedTuple):
+    """Path of a shard, offset and length of each of its chunks, shape (rows, ..., y, x, 2), and its version."""
+
+    path: AnyPath
+    chunks: NDArray[np.uint64]
+    version: Version
+
+
 @dataclass(frozen=True, eq=False)
 class ChunkReader:
     """Reader of one array.
@@ -67,22 +79,30 @@ class ChunkReader:
         Form of the array.
     incomplete : bool
         Read the fill value where a shard or a chunk is missing, as Zarr does; otherwise that is an IntegrityError.
+    opened : OpenedStore or None
+        Attributes that the array belongs to; None checks none.
     """
 
     root: AnyPath
     spec: ArraySpec
     incomplete: bool
-    _shards: dict[int, tuple[AnyPath, NDArray[np.uint64]]] = field(default_factory=dict)
+    opened: OpenedStore | None = None
+    _shards: dict[int, _Shard] = field(default_factory=dict)
 
     def read(self, row: int, window: Window) -> NDArray[Any]:
         """Window of a row, shape (..., height, width), from the chunks that it meets."""
         number, inner = divmod(row, self.spec.shard[0])
         shard = shard_name(number, len(self.spec.shape))
         try:
-            return self._read(number, inner, window)
+            try:
+                return self._read(number, inner, window)
+            except ReplacedError:  # it was repaired, or `opened` raises
+                self._shards.pop(number, None)
+                return self._read(number, inner, window)
         except MISSING:
             if self.incomplete:
                 return np.full((*self.spec.shape[1:-2], *window[2:]), self.spec.fill, self.spec.dtype)
+            self._require()
             problem = "is missing"
         except _DamageError as error:
             self._shards.pop(number, None)  # it may be repaired while the store is open
@@ -97,12 +117,12 @@ class ChunkReader:
         tall, wide = self.spec.chunk[-2:]
         rows = range(y // tall, -(-(y + height) // tall))
         columns = range(x // wide, -(-(x + width) // wide))
-        shard, index = self._shards.get(number) or self._open(number)
+        shard, index, version = self._shards.get(number) or self._open(number)
         entries = index[inner, ..., rows.start : rows.stop, columns.start : columns.stop, :].reshape(-1, 2).tolist()
         ranges = [(offset, length) for offset, length in entries if offset != NO_CHUNK]
         if len(ranges) < len(entries) and not self.incomplete:
             raise _DamageError("a chunk is missing")
-        contents = iter(storage(shard).read_ranges(ranges))
+        contents = iter(storage(shard).read_ranges(ranges, version))
         channels = self.spec.shape[1:-2]
         values = np.empty((*channels, height, width), self.spec.dtype)
         block = np.empty((tall, wide), values.dtype)
@@ -120,20 +140,26 @@ class ChunkReader:
                 part[:] = block[source_y, source_x]
         return values
 
-    def _open(self, number: int) -> tuple[AnyPath, NDArray[np.uint64]]:
-        """Path of a shard, and offset and length of each of its chunks, shape (rows, ..., y, x, 2); kept for later reads."""
+    def _open(self, number: int) -> _Shard:
+        """A shard, kept for later reads."""
         shard = self.root / self.spec.path / shard_name(number, len(self.spec.shape))
         grid = [side // part for side, part in zip(self.spec.shard, self.spec.chunk, strict=True)]
         size = 16 * math.prod(grid) + _CHECKSUM
-        data, total = storage(shard).read_end(size)
+        data, total, version = storage(shard).read_end(size)
+        self._require(version)
         if len(data) != size:
             raise _DamageError(f"it has {total:,} bytes, fewer than its index, which has {size:,}")
         index = _checked(data, "its index").view("<u8").astype(np.uint64).reshape(*grid, 2)
         self._require_bounds(index, total - size)
         if len(self._shards) * size > _KEPT:
             self._shards.clear()
-        self._shards[number] = shard, index
-        return shard, index
+        self._shards[number] = _Shard(shard, index, version)
+        return self._shards[number]
+
+    def _require(self, version: Version | None = None) -> None:
+        """Raise IntegrityError if the store was changed before its shard was read, which has this version."""
+        if self.opened is not None:
+            self.opened.require(self.spec.path.rpartition("/")[2], version)
 
     def _require_bounds(self, index: NDArray[np.uint64], size: int) -> None:
         """Raise unless each chunk lies in the first `size` bytes, and is at most as long as one that is not compressible."""
@@ -146,12 +172,24 @@ class ChunkReader:
             raise _DamageError("its index points beyond its chunks")
 
 
-def open_chunks(root: AnyPath, spec: ArraySpec, *, incomplete: bool) -> ChunkReader:
+def open_chunks(root: AnyPath, spec: ArraySpec, *, incomplete: bool, opened: OpenedStore | None = None) -> ChunkReader:
     """Reader of the array of `spec`; ValueError if its metadata are not those that segprep writes, but for the fill value."""
-    array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
-    require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
+    with nullcontext() if opened is None else opened.explained(spec.path.rpartition("/")[2]):
+        array: Any = read_form((root / spec.path / "zarr.json").read_bytes()) or _foreign_array(root, spec)
+        require_form(array, spec.shape, spec.dtype, spec.chunk, spec.shard)
     np.empty(_FREED, np.uint8)
-    return ChunkReader(root, spec._replace(fill=array.fill_value), incomplete)
+    return ChunkReader(root, spec._replace(fill=array.fill_value), incomplete, opened)
+
+
+def decode_row(spec: ArraySpec, chunks: Mapping[tuple[int, ...], bytes]) -> NDArray[Any]:
+    """Canvas of a row without channels, from its encoded chunks by their places; ValueError if one is damaged."""
+    values, (tall, wide) = np.empty(spec.shape[-2:], spec.dtype), spec.chunk[-2:]
+    block = np.empty((tall, wide), values.dtype)
+    for (row, column), chunk in chunks.items():
+        _decode(chunk, len(chunk), block)
+        part = values[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide]
+        part[:] = block[: part.shape[0], : part.shape[1]]
+    return values
 
 
 def _foreign_array(root: AnyPath, spec: ArraySpec) -> Any:

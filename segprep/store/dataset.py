@@ -19,6 +19,7 @@ from segprep.store.arrays import OpenArrays
 from segprep.store.chunks import Window, checked_window
 from segprep.store.images import ImageFolder, image_folder, last_or_new
 from segprep.store.instances import Instances, mask_of
+from segprep.store.opened import OpenedStore
 from segprep.store.schema import StoreInfo
 from segprep.store.selection import OpenTables, Tile, check_selection, position
 from segprep.store.sources import ReadTile, joined
@@ -56,9 +57,7 @@ class Dataset:
         As in `segprep.open`.
     selected : tuple of (str or None, int or None)
         Split and fold of each selection that the masks must meet.
-    dtype : str
-        As in `segprep.open`.
-    images : AnyPath or None
+    dtype, images : str, AnyPath or None
         As in `segprep.open`.
     """
 
@@ -380,7 +379,7 @@ class Dataset:
 
     @cached_property
     def _tables(self) -> OpenTables:
-        return OpenTables(self.root, self.info)
+        return OpenTables(OpenedStore(self.root, self.info, is_checked=not self.incomplete))
 
     @cached_property
     def _index_of(self) -> dict[str, int]:

@@ -114,6 +114,18 @@ def encode_shard(form: ArrayForm, chunks: Mapping[Place, bytes]) -> bytes:
     return b"".join([*(chunks[place] for place in places), _with_checksum(index.tobytes())])
 
 
+def decode_shard_index(form: ArrayForm, data: bytes) -> Iterator[tuple[Place, bytes]]:
+    """Encoded chunks of a shard that `encode_shard` has made, by their places in it."""
+    assert form.shards is not None  # noqa: S101 - for the type checker
+    grid = tuple(side // part for side, part in zip(form.shards, form.chunks, strict=True))
+    size = 16 * math.prod(grid)
+    index = np.frombuffer(data[-4 - size : -4], "<u8").reshape(*grid, 2)
+    for place in np.ndindex(*grid):
+        offset, length = index[place].tolist()
+        if offset != NO_CHUNK:
+            yield place, data[offset : offset + length]
+
+
 def _encode_block(form: ArrayForm, block: NDArray[Any], extent: Place, pad: float) -> bytes:
     """Chunk of an image, of which `extent` lies on the canvas."""
     if block.shape != extent:

@@ -4,7 +4,7 @@ One canvas for all masks would make every reader pay for the largest image, and 
 thousands of arrays. So masks whose sizes round up to the same canvas share a bucket; rounding has four steps per octave.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ CHUNK_SIDE = 512
 """Sides of the chunks of larger canvases."""
 SHARD_PIXELS = 2**23
 """Approximate number of pixels in a shard, unless a single canvas is larger."""
+HOLE = -1
+"""Index of the mask in a row without one: that of a mask that an update has removed or moved."""
 
 
 class Part(NamedTuple):
@@ -42,16 +44,21 @@ class Part(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Consecutive rows of one bucket, the unit of work: index of the bucket, number of the shard in it, and its masks."""
+    """Consecutive rows of one bucket, the unit of work: index of the bucket, number of the shard, and the mask of each row."""
 
     bucket: int
     number: int
     masks: Sequence[int]
 
+    @property
+    def filled(self) -> list[int]:
+        """Its masks, without the holes."""
+        return [mask for mask in self.masks if mask != HOLE]
+
 
 @dataclass(frozen=True)
 class Bucket:
-    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row."""
+    """Masks that share a canvas, to which every row is padded at the lower right; index of the mask in each row, or `HOLE`."""
 
     canvas: Size
     masks: Sequence[int]
@@ -105,6 +112,11 @@ class Layout:
         rows: dict[Size, list[int]] = {}
         for mask, size in enumerate(sizes):
             rows.setdefault(canvases[size], []).append(mask)
+        return cls.of_rows(rows)
+
+    @classmethod
+    def of_rows(cls, rows: Mapping[Size, Sequence[int]]) -> "Layout":
+        """Layout from the mask in each row of each canvas."""
         return cls(tuple(Bucket(size, tuple(masks)) for size, masks in sorted(rows.items())))
 
     def shards(self) -> Iterator[Shard]:

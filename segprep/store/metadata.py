@@ -33,9 +33,11 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.files import LOCK, PARTIAL, SCAN, exists, no_such_path, put, put_all, storage, storage_errors
 from segprep.store.encoding import array_metadata, group_metadata
 from segprep.store.layout import Bucket, Layout
+from segprep.store.places import PLACES, encode_places
 from segprep.store.schema import (
     FORMAT,
     NO_JSON,
+    UPDATED,
     FormatOnly,
     InputStamp,
     Manifest,
@@ -103,6 +105,8 @@ def made_objects(
             spec = array_spec(bucket, target)
             attributes = {"description": description(target), "parameters": parameters_of(target)}
             objects[f"{spec.path}/zarr.json"] = array_metadata(spec.form, spec.dimensions, attributes)
+    if info.format == UPDATED:
+        objects[PLACES] = encode_places(tables)
     complete = _encode_root(msgspec.structs.replace(info, status="complete"))
     contents = sorted([*objects.items(), ("zarr.json", complete)])
     entries = {path: ManifestEntry(len(data), sha256(data)) for path, data in contents}
@@ -207,9 +211,9 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
     """Root attributes from the bytes of an object of the store at `root`; see `read_info`."""
     try:
         number = msgspec.json.decode(data, type=RootMetadata[FormatOnly]).attributes.format
-        if number > FORMAT:
+        if number > UPDATED:
             raise NewerFormatError(
-                f"{root}: has store format {number}, newer than {FORMAT}, which this is for: update segprep"
+                f"{root}: has store format {number}, newer than {UPDATED}, which this is for: update segprep"
             )
         if number < FORMAT:
             raise FormatError(
@@ -225,7 +229,8 @@ def decode_info(root: AnyPath, name: str, data: bytes) -> StoreInfo:
                 f"{root}: not a segprep store: {name}: bucket {bucket.name!r} is not named by its size"
             )
     rows = [bucket.rows for bucket in info.buckets]
-    if info.masks > MOST_MASKS or info.masks != sum(rows) or min(rows, default=0) < 1:
+    fits = info.masks <= sum(rows) <= MOST_MASKS if info.format == UPDATED else info.masks == sum(rows)
+    if info.masks > MOST_MASKS or not fits or min(rows, default=0) < 1:
         raise IntegrityError(
             f"{root}: not a segprep store: {name}: has {info.masks:,} masks, and buckets of {some(rows)}"
         )

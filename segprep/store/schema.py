@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Generic, Literal, TypeVar
 
@@ -21,7 +21,9 @@ from segprep.targets import TARGETS, Target
 from segprep.targets.target import channels_of, require_name, version_of
 
 FORMAT = 2
-"""Version of the store's layout; stores of any other are refused."""
+"""Version of the store's layout; stores of any other are refused, but for `UPDATED`."""
+UPDATED = 3
+"""Version of the layout of a store that was updated: rows may be holes, and the fingerprint of a shard is that of its rows."""
 VERSION = version("segprep")
 NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Errors of msgspec for bytes that are not JSON of the expected type."""
@@ -100,7 +102,8 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `input` is the fingerprint of all masks. `images` is None in a store without the table ``image``, and `touching_pairs`,
     which counts pairs of instances that touch before any separation, in a store of a version that did not count them. `tiling`
-    is None unless the masks are tiles; the pairs are then those of the masks that these were cut from.
+    is None unless the masks are tiles; the pairs are then those of the masks that these were cut from. `revision` counts the
+    updates.
     """
 
     format: int
@@ -124,6 +127,7 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     images: ImagesInfo | None = None
     touching_pairs: int | None = None
     tiling: Tiling | None = None
+    revision: int = 0
 
     def __repr__(self) -> str:
         return f"<StoreInfo of {self.source!r}: {self.contents}; {self.status}>"
@@ -136,6 +140,11 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
             for count, noun in ((self.masks, "mask"), (self.instances, "instance"))
         )
         return f"{counts}; {', '.join(target.name for target in self.targets)}"
+
+    @property
+    def holes(self) -> int:
+        """Number of rows whose mask an update has removed or moved."""
+        return sum(bucket.rows for bucket in self.buckets) - self.masks
 
     @property
     def class_table(self) -> ClassTable:
@@ -168,14 +177,22 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class InputStamp(msgspec.Struct, frozen=True):
+class RefStamp(msgspec.Struct, frozen=True, array_like=True):
+    """Fingerprint of the ref of a mask and of its files, and the number of its pairs of instances that touch, if known."""
+
+    ref: str
+    touching: int | None = None
+
+
+class InputStamp(msgspec.Struct, frozen=True, omit_defaults=True):
     """Fingerprint of the names, sizes and times of the input's files, and that of the masks read from them.
 
-    The second is the `StoreInfo.input` of the store; if they differ, the stamp belongs to other masks.
+    The second is the `StoreInfo.input` of the store; if they differ, the stamp belongs to other masks. `refs` are by keys.
     """
 
     files: str
     masks: str
+    refs: dict[str, RefStamp] = {}
 
 
 class FormatOnly(msgspec.Struct):
@@ -252,14 +269,27 @@ def description(target: Target) -> str:
     return " ".join((inspect.getdoc(type(target)) or "").partition("\n\nAttributes\n")[0].split())
 
 
-def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str) -> TargetInfo:
-    """Target with the fingerprint of everything that its values and their places depend on."""
+def target_info(target: Target, layout: Layout, instances: InstanceRule, digest: str, form: int = FORMAT) -> TargetInfo:
+    """Target with the fingerprint of everything that its values and their places depend on.
+
+    In a store that was updated, of the format `UPDATED`, of all but the masks and their places: see `shard_fingerprint`.
+    """
     parameters, number, channels = parameters_of(target), version_of(target), channels_of(target)
-    parts = [FORMAT, target.name, number, target.dtype, channels, parameters, exact(instances), layout, digest]
-    if channels:
+    masks = [] if form == UPDATED else [layout, digest]
+    parts = [form, target.name, number, target.dtype, channels, parameters, exact(instances), *masks]
+    if channels and masks:
         parts.append([bucket.rows_of(channels) for bucket in layout.buckets])
     fingerprint = sha256(msgspec.json.encode(parts, order="sorted"))
     return TargetInfo(target.name, number, target.dtype, channels, fingerprint, parameters)
+
+
+def shard_fingerprint(target: str, shapes: Sequence[tuple[int, ...]], rows: Sequence[bytes | None]) -> str:
+    """Fingerprint of a shard in a store that was updated.
+
+    It depends on the fingerprint of its target, its shape and that of its chunks, and the digest of the mask in each row,
+    None for holes.
+    """
+    return sha256(msgspec.json.encode([target, shapes, [None if row is None else row.hex() for row in rows]]))
 
 
 def target_types(targets: Iterable[type[Target] | Target] = ()) -> dict[str, type[Target]]:

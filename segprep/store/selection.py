@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
 from segprep.errors import IntegrityError, OptionError, check_choice
+from segprep.masks.splits import NO_FOLD
 from segprep.paths.anypath import AnyPath
 from segprep.store.instances import Instances, crops_of
+from segprep.store.opened import OpenedStore
 from segprep.store.schema import BucketInfo, StoreInfo
 from segprep.store.tables import IMAGE, SOURCE_NUMBER, decode_keys, read_table, reading_errors
 
 MOST_PIXELS = 2**36
 """Pixels of the largest mask that tiles are joined to."""
-NO_FOLD = 255
-"""Fold of a mask that is in none."""
 
 
 def check_selection(root: AnyPath, info: StoreInfo, split: str | None, fold: int | None) -> None:
@@ -62,15 +62,27 @@ def position(root: AnyPath, count: int, index: int | str, index_of: Mapping[str,
 
 @dataclass(frozen=True, eq=False)
 class OpenTables:
-    """Tables of the store at `root`."""
+    """Tables of a store that was opened."""
 
-    root: AnyPath
-    info: StoreInfo
+    opened: OpenedStore
+
+    @property
+    def root(self) -> AnyPath:
+        """The store."""
+        return self.opened.root
+
+    @property
+    def info(self) -> StoreInfo:
+        """Its attributes."""
+        return self.opened.info
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One table of the store, read once."""
         if name not in self._read:
-            self._read[name] = read_table(self.root, self.info, name)
+            with self.opened.explained():
+                table = read_table(self.root, self.info, name)
+            self.opened.require()
+            self._read[name] = table
         return self._read[name]
 
     @cached_property

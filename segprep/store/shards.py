@@ -16,8 +16,8 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.files import put_all, storage, storage_errors
 from segprep.store import encoding
 from segprep.store.encoding import ArrayForm, Place
-from segprep.store.layout import Bucket, Layout, Shard
-from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256
+from segprep.store.layout import HOLE, Bucket, Layout, Shard
+from segprep.store.schema import NO_JSON, Record, TargetInfo, sha256, shard_fingerprint
 from segprep.targets import Target
 from segprep.targets.target import channels_of, pad_of
 
@@ -105,19 +105,28 @@ def array_spec(bucket: Bucket, target: Target | TargetInfo) -> ArraySpec:
 
 
 def target_shards(
-    layout: Layout, shard: Shard, infos: Sequence[TargetInfo], targets: Sequence[Target | None]
+    layout: Layout,
+    shard: Shard,
+    infos: Sequence[TargetInfo],
+    targets: Sequence[Target | None],
+    digests: Sequence[bytes] | None = None,
 ) -> list[TargetShard]:
-    """The shards of every target that hold the masks of one `Shard`: one, or several of a target with channels."""
+    """The shards of every target that hold the masks of one `Shard`: one, or several of a target with channels.
+
+    `digests` are those of all masks in a store that was updated, whose shards have fingerprints of their own.
+    """
     bucket, count = layout.buckets[shard.bucket], len(shard.masks)
     shards = []
     for info, target in zip(infos, targets, strict=True):
         spec = array_spec(bucket, target or info)
         rows = spec.shard[0]
         first = shard.number * -(-bucket.shard_shape[0] // rows)
-        shards += [
-            TargetShard(target, spec, first + index, min(rows, count - start), info.fingerprint, start)
-            for index, start in enumerate(range(0, count, rows))
-        ]
+        for index, start in enumerate(range(0, count, rows)):
+            fingerprint = info.fingerprint
+            if digests is not None:
+                own = [None if mask == HOLE else digests[mask] for mask in shard.masks[start : start + rows]]
+                fingerprint = shard_fingerprint(fingerprint, [spec.shard, spec.chunk], own)
+            shards.append(TargetShard(target, spec, first + index, min(rows, count - start), fingerprint, start))
     return shards
 
 
@@ -153,12 +162,43 @@ def drop_record(root: AnyPath, shard: TargetShard) -> None:
 
 def is_written(root: AnyPath, shard: TargetShard) -> bool:
     """True if a shard has the recorded size, and its record this fingerprint."""
+    record = read_record(root, shard)
+    return record is not None and record.fingerprint == shard.fingerprint
+
+
+def stored_rows(root: AnyPath, shard: TargetShard) -> dict[int, Chunks]:
+    """Encoded chunks of each row of a shard, counted as in `TargetShard.has`, by their places in the row.
+
+    Empty unless the bytes are those that its record lists, with this fingerprint.
+    """
+    try:
+        record = msgspec.json.decode((root / shard.record_path).read_bytes(), type=Record)
+        if record.fingerprint != shard.fingerprint:
+            return {}
+        data = (root / shard.path).read_bytes()
+    except (OSError, *NO_JSON):
+        return {}
+    if record.sha256 != sha256(data):
+        return {}
+    rows: dict[int, Chunks] = {}
+    for (row, *place), chunk in encoding.decode_shard_index(shard.spec.form, data):
+        rows.setdefault(shard.start + row, {})[tuple(place)] = chunk
+    return rows
+
+
+def put_record(root: AnyPath, shard: TargetShard, record: Record) -> None:
+    """Write the record of a shard."""
+    put_all(root, {shard.record_path: msgspec.json.encode(record)})
+
+
+def read_record(root: AnyPath, shard: TargetShard) -> Record | None:
+    """Record of a shard that has the recorded size; None if there is none."""
     try:
         record = msgspec.json.decode((root / shard.record_path).read_bytes(), type=Record)
         size = (root / shard.path).stat().st_size
     except (OSError, *NO_JSON):
-        return False
-    return record.fingerprint == shard.fingerprint and record.bytes == size
+        return None
+    return record if record.bytes == size else None
 
 
 def are_written(root: AnyPath, shards: Sequence[TargetShard]) -> list[bool]:

@@ -21,7 +21,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.client import as_os_errors, client
 from segprep.store.encoding import ArrayForm, array_metadata, encode_chunks, read_form
-from segprep.store.layout import Bucket, Layout
+from segprep.store.layout import HOLE, Bucket, Layout
 from segprep.store.schema import BucketInfo, StoreInfo
 from segprep.store.shards import shard_name
 
@@ -58,7 +58,9 @@ class MaskRows:
         """Bucket and row of each mask, shape (masks, 2)."""
         places = np.zeros((len(self.stats), 2), np.uint32)
         for number, bucket in enumerate(self.layout.buckets):
-            places[list(bucket.masks)] = np.stack(np.broadcast_arrays(number, np.arange(len(bucket.masks))), axis=1)
+            masks = np.array(bucket.masks)
+            rows = np.flatnonzero(masks != HOLE)
+            places[masks[rows]] = np.stack(np.broadcast_arrays(number, rows), axis=1)
         return places
 
     @property
@@ -286,10 +288,15 @@ def bucket_of(info: BucketInfo) -> Bucket:
 
 
 def layout_of(buckets: Sequence[BucketInfo], bucket: NDArray[Any], row: NDArray[Any]) -> Layout:
-    """Layout of a store from its attributes and two of its tables."""
-    members = (np.flatnonzero(bucket == number) for number in range(len(buckets)))
-    masks = (tuple(rows[np.argsort(row[rows])].tolist()) for rows in members)
-    return Layout(tuple(Bucket((info.height, info.width), own) for info, own in zip(buckets, masks, strict=True)))
+    """Layout of a store from its attributes and two of its tables; IntegrityError if these do not fit."""
+    masks_of = []
+    for number, info in enumerate(buckets):
+        masks, members = np.full(info.rows, HOLE), np.flatnonzero(bucket == number)
+        if row[members].max(initial=0) >= info.rows:
+            raise IntegrityError(f"table row: {row[members].max()} is no row of the bucket {info.name}")
+        masks[row[members]] = members
+        masks_of.append(tuple(masks.tolist()))
+    return Layout(tuple(Bucket((info.height, info.width), own) for info, own in zip(buckets, masks_of, strict=True)))
 
 
 # --- in Zarr ---------------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        self._border()
+        self.border_target()
         self._shaping()
         if isinstance(self.class_weights, str):
             check_choice("class_weights", self.class_weights, [*FORMULAS, *IMAGE_RULES])
@@ -180,7 +180,7 @@ class Weights:
     @property
     def reach(self) -> int | None:
         """Pixels around a pixel that decide its value; None if the complete mask does."""
-        return None if self._image_rule() is not None else self._border().reach
+        return None if self._image_rule() is not None else self.border_target().reach
 
     def compute(self, mask: InstanceMask) -> NDArray[Any]:
         """Weights of `mask`, shape (H, W), computed in float32 and rounded once."""
@@ -196,17 +196,18 @@ class Weights:
             raise OptionError(
                 f"class_weights={self.class_weights!r}: not yet computed; call fit with the counts of all masks"
             )
-        weights += self._border().term(mask)
+        weights += self.border_target().term(mask)
         if mask.ignore is not None:
             np.copyto(weights, 0, where=mask.ignore)
         return rounded(weights, self.dtype, "weights", self.mantissa_bits)
 
     def check(self, values: NDArray[Any], facts: MaskFacts) -> str | None:
         """Problem if a weight is negative or above its limit; a rule of `IMAGE_RULES` has no limit that is known here."""
-        most = max(self.vector) + self._border().highest(facts.n_classes) if self.vector else math.inf
+        most = max(self.vector) + self.border_target().highest(facts.n_classes) if self.vector else math.inf
         return outside(values, 0, most, bits=self.mantissa_bits)
 
-    def _border(self) -> Border:
+    def border_target(self) -> Border:
+        """Target of the border term alone."""
         return Border(
             self.w0,
             self.sigma,

@@ -30,6 +30,7 @@ from benchmarks.scale import scale, scheduling
 from benchmarks.sizes import distance_bytes
 from benchmarks.slides import slides
 from benchmarks.tiled import tiles
+from benchmarks.updating import update
 from helpers.commands import COMMAND
 
 import segprep
@@ -314,7 +315,7 @@ PARTS = {
     part.__name__: part
     for part in (
         *(kernels, png, loader, training, run, start, index, size, metrics),
-        *(scale, scheduling, tiles, slides, estimate),
+        *(scale, scheduling, tiles, slides, estimate, update),
     )
 }
 PARTS |= {"bytes": distance_bytes, "profile": profiles}

@@ -1,7 +1,7 @@
 """Short versions of the long loops."""
 
 import pytest
-from endurance import damage, double_starts, failing_writes, kills, runs, signals
+from endurance import damage, double_starts, failing_writes, kills, runs, signals, update_kills
 
 pytestmark = pytest.mark.slow
 
@@ -26,3 +26,7 @@ def test_of_two_starts_at_once_one_completes_and_one_is_refused():
 
 def test_whatever_is_damaged_is_found_and_repaired():
     assert damage.run(5, seed=1)
+
+
+def test_an_update_resumes_after_a_kill_at_any_moment():
+    update_kills.main(6, masks=20)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from segprep.errors import InputError, OptionError
 from segprep.masks.splits import (
+    NO_FOLD,
     SPLITS,
     SplitRule,
     by_file,
@@ -391,3 +392,22 @@ def test_a_link_is_no_file_of_splits(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/splits.csv").symlink_to(tmp_path / "mine.csv")
     assert file_of(SplitRule(), tmp_path / "data") is None
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5), st.booleans())
+def test_masks_keep_their_splits_and_folds_when_others_are_added(before, added, seed, is_stratified):
+    keys = [f"slide{number % 13}" for number in range(before + added)]
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 9, (before + added, 3)).astype(np.int64)
+    had = np.full(before + added, NO_FOLD, np.uint8)
+    had[:before] = stratified(keys[:before], counts[:before], (0.5, 0.3, 0.2), seed)
+    now = stratified(keys, counts, (0.5, 0.3, 0.2), seed, had)
+    assert np.array_equal(now[:before], had[:before])
+    everything, balanced = np.zeros(before + added, np.uint8), counts if is_stratified else None
+    if len(set(keys[:before])) >= 2:
+        folds = np.full(before + added, NO_FOLD, np.uint8)
+        of_before = None if balanced is None else balanced[:before]
+        folds[:before] = folds_of(keys[:before], everything[:before], 2, seed, of_before)
+        after = folds_of(keys, everything, 2, seed, balanced, folds)
+        assert np.array_equal(after[:before], folds[:before])
+        assert len({(key, fold) for key, fold in zip(keys, after.tolist(), strict=True)}) == len(set(keys))

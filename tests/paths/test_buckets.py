@@ -412,4 +412,8 @@ def test_masks_in_a_bucket_are_reloaded_only_if_an_object_changed(bucket, varied
     assert not stages
     (data / "annotations.json").write_bytes((data / "annotations.json").read_bytes() + b" ")
     preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
+    assert not stages  # the annotations are the same
+    text = (data / "annotations.json").read_text(encoding="utf-8").replace("[[1, 2, 3]]", "[[1, 2]]")
+    (data / "annotations.json").write_bytes(text.encode())
+    preprocess(data, tmp_path / "out.zarr", workers=ONE, progress=lambda stage, *_: stages.append(stage))
     assert set(stages) == {"scan"}

@@ -376,7 +376,7 @@ def test_a_file_that_has_changed_is_refused_by_name(change, said, cells, made, f
     before = files_of(made)
     change(cells)
     for _ in range(2):
-        with pytest.raises(OutputError, match=f"exists with other settings: .*{said}"):
+        with pytest.raises(OutputError, match=f"exists with other masks: .*{said}"):
             segprep.preprocess(cells, made, workers=ONE)
     assert files_of(made) == before
 

@@ -26,7 +26,7 @@ from segprep.readers import ReadOptions, find
 from segprep.store.encoding import encode_shard
 from segprep.store.layout import Layout
 from segprep.store.metadata import bytes_on_disk, create, open_existing, put_info, read_info
-from segprep.store.schema import FORMAT, BucketInfo, StoreInfo
+from segprep.store.schema import FORMAT, UPDATED, BucketInfo, StoreInfo
 from segprep.store.shards import TargetShard, array_spec, encode_row, is_written, write_shards
 from segprep.store.tables import decode_keys, encode_keys, read_table
 from segprep.targets import TARGETS, Classes, Labels, Weights
@@ -480,10 +480,10 @@ def test_info_is_an_integrity_error_where_there_is_no_store(tmp_path, name, reas
 
 def test_a_newer_format_is_an_error_that_advises_to_update(coins_copy):
     attributes = metadata(coins_copy)
-    attributes["attributes"] = {"format": FORMAT + 1, "segprep": "9.0", "status": "who knows"}
+    attributes["attributes"] = {"format": UPDATED + 1, "segprep": "9.0", "status": "who knows"}
     (coins_copy / "zarr.json").write_text(json.dumps(attributes))
     for read, kind in ((read_info, IntegrityError), (open_existing, OutputError)):
-        with pytest.raises(kind, match=f"has store format {FORMAT + 1}, newer .*update segprep"):
+        with pytest.raises(kind, match=f"has store format {UPDATED + 1}, newer .*update segprep"):
             read(coins_copy)
 
 

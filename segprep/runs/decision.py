@@ -1,0 +1,183 @@
+"""Decision of a run: the plan of its store, and what becomes of a store that is there."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from segprep.errors import OptionError, OutputError, SegprepError, SegprepWarning, some
+from segprep.paths.anypath import AnyPath
+from segprep.runs.audit import StoreState, existing_state
+from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
+from segprep.runs.former import INTERRUPTED, Former, Reuse, followed_layout, former_of, given_images, unfinished_update
+from segprep.runs.images import kept_images
+from segprep.runs.plan import KnownImages, Plan, plan
+from segprep.runs.scan import Scan
+from segprep.runs.settings import Rules
+from segprep.runs.update import Follow, planned_update, require_no_tiles
+from segprep.store.layout import Layout
+from segprep.store.schema import UPDATED
+from segprep.targets import Target
+
+NO_UPDATE = Follow()
+"""A run that is no update."""
+
+
+class FoundData(NamedTuple):
+    """Name and path of a data set, and the images of its masks, which lie in it or in a folder that is given."""
+
+    name: str
+    path: AnyPath | None
+    images: KnownImages
+    has_folder: bool
+
+
+class Existing(NamedTuple):
+    """State of the store that is there, if any; and what it was before an update that was interrupted."""
+
+    state: StoreState | None
+    former: Former | None = None
+
+
+def existing(
+    root: AnyPath, targets: Sequence[Target], follow: Follow, *, overwrite: bool, is_part: bool = False
+) -> Existing:
+    """Store at `root`; OutputError if its update was interrupted, which only an update and `overwrite` accept."""
+    for _ in range(
+        1 + is_part
+    ):  # another part may begin an update while tables are read: then this is known afterwards
+        state = existing_state(root, targets)
+        former = None if state is None else unfinished_update(root, state.info, is_needed=not overwrite)
+        if former is not None:
+            break
+    if former is not None and not (follow.update or overwrite):
+        raise OutputError(f"{root}: {INTERRUPTED}")
+    if state is not None and follow.update:
+        require_no_tiles(state.info.tiling)
+    return Existing(state, former)
+
+
+class Decision(NamedTuple):
+    """Plan of a run, the state of the store if anything of it is kept, and the targets to delete; None is everything.
+
+    `former` is the store before an update.
+    """
+
+    plan: Plan
+    kept: StoreState | None
+    replaced: tuple[str | None, ...]
+    former: Former | None = None
+
+
+def decide(
+    found: Scan,
+    data: FoundData,
+    rules: Rules,
+    wanted: Sequence[Target],
+    store: Existing,
+    *,
+    overwrite: bool,
+    follow: Follow = NO_UPDATE,
+    is_sample: bool = False,
+) -> Decision:
+    """Plan of a store of the masks found, and what becomes of the store that is there; OutputError if it is refused.
+
+    If the masks are but a sample, a refusal does not count the shards that an update would write.
+    """
+    digest, (state, former) = found.input(), store
+    is_update = state is not None and follow.update and _needs_update(state, former, digest, follow)
+    split_rule, kept = (rules.split, (None, None)) if is_update else kept_splits(rules.split, state, digest)
+    plan_of: Callable[..., Plan] = partial(
+        plan,
+        data.name,
+        found,
+        instances=rules.instances,
+        split=split_rule,
+        data=data.path,
+        canvas=rules.canvas,
+        reading=rules.reading,
+        kept=kept,
+        images=(None if data.has_folder else kept_images(state, digest)) or data.images,
+        touching=None if state is None else state.info.touching_pairs,
+        tiling=rules.tiling,
+    )
+    if state is None:
+        return Decision(plan_of(targets=wanted), None, ())
+    updated = partial(planned_update, state.root, found=found, rules=rules, targets=wanted, data=data.path)
+    if is_update:
+        former = former or former_of(state)
+        images = (None if data.has_folder else given_images(former)) or data.images
+        planned = updated(former, plan_of=partial(plan_of, images=images), follow=follow)
+        return Decision(planned, None, (), former)
+    is_lost = overwrite and (former is not None or (state.info.format == UPDATED and state.placed is None))
+    plan_of = plan_of if is_lost else _in_place(state, found, rules, plan_of, digest)
+    remedy = partial(_update_remedy, state, partial(updated, plan_of=plan_of), is_sample=is_sample)
+    return _reconciled(state, digest, wanted, plan_of, None if overwrite else remedy, is_lost=is_lost)
+
+
+def _needs_update(state: StoreState, former: Former | None, digest: str, follow: Follow) -> bool:
+    """True unless a store has these masks already, and no hole that is to be closed."""
+    return former is not None or state.info.input != digest or (follow.compact and state.info.holes > 0)
+
+
+def _in_place(
+    state: StoreState, found: Scan, rules: Rules, plan_of: Callable[..., Plan], digest: str
+) -> Callable[..., Plan]:
+    """Planning in which masks of a store that was updated have their rows."""
+    if state.info.format != UPDATED or state.info.input != digest:
+        return plan_of
+    new = Layout.fit([mask.shape for mask in found.stats], canvas=rules.canvas)
+    layout = followed_layout(former_of(state), new, [ref.key for ref in found.masks.refs])
+    return partial(plan_of, layout=layout, revision=state.info.revision)
+
+
+def _reconciled(
+    state: StoreState,
+    digest: str,
+    wanted: Sequence[Target],
+    plan_of: Callable[..., Plan],
+    remedy_of: Callable[[], str] | None,
+    *,
+    is_lost: bool,
+) -> Decision:
+    """Plan that keeps the targets of a store, and nothing else if `is_lost`; without `remedy_of`, nothing is refused."""
+    stored = [target for target in state.targets if target is not None]
+    is_same = state.info.input == digest
+    planned = plan_of(targets=wanted, stored=stored if is_same else ())
+    both = with_stored_targets(state, planned) if is_same else planned
+    changed = Diff(["the places of its masks are lost"], {}) if is_lost else diff(state, both)
+    words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
+    if words and remedy_of is not None:
+        remedy = "" if is_same else remedy_of()
+        raise OutputError(
+            f"{state.root}: exists with other {'masks' if remedy else 'settings'}: {'; '.join(dict.fromkeys(words))}; "
+            f"{remedy}choose another name, or overwrite=True replaces it"
+        )
+    if changed.of_masks:
+        names = {target.name for target in wanted}
+        try:
+            again = plan_of(
+                targets=[*wanted, *(target for target in stored if target.name not in names)], layout=None, revision=0
+            )
+        except OptionError as error:
+            raise OptionError(f"{state.root}: all targets of the store would be computed again: {error}") from error
+        if state.unknown:
+            warnings.warn(
+                f"{state.root}: dropped {some(state.unknown)}, which is not part of segprep; pass its class in targets to "
+                "compute it for the other masks",
+                SegprepWarning,
+                stacklevel=5,
+            )
+        return Decision(again, None, (None,))
+    state.require_carried()
+    return Decision(both, state, tuple(changed.of_targets))
+
+
+def _update_remedy(state: StoreState, updated: Callable[..., Plan], *, is_sample: bool) -> str:
+    """Words for the update that a store needs, and its cost unless masks are a sample; empty if it cannot be updated."""
+    try:
+        former = former_of(state)
+        needed, shards = Reuse(former, updated(former, follow=Follow(update=True))).lacking()
+    except SegprepError:
+        return ""
+    return f"update=True follows the data{'' if is_sample else f', and writes {needed:,} of {shards:,} shards'}; "
