@@ -221,7 +221,8 @@ def known_stats(
     state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules, prints: Mapping[str, str] = NO_PRINTS
 ) -> tuple[dict[str, MaskStats], InstanceRule]:
     """Statistics of the masks from the store, as far as they and their files are the same, and the rule of these."""
-    if rules.tiling.tile is not None:  # the tables do not have the complete masks
+    if rules.tiling.tile is not None or (state is not None and state.info.tiling is not None):
+        # The tables do not have the complete masks.
         return {}, rules.instances
     stamp = None if state is None or files is None else read_stamp(state.root)
     if state is not None and stamp is not None and stamp.masks == state.info.input:

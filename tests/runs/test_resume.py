@@ -352,7 +352,7 @@ def test_a_file_that_has_only_another_time_is_loaded_once_more(cells, made, file
     before = files_of(made)
     times = {made / name: (made / name).stat().st_mtime_ns for name in before}
     later(cells / "b.png")
-    assert told(cells, made) == [("scan", 0, 3), ("scan", 3, 3)]
+    assert told(cells, made) == [("scan", 0, 1), ("scan", 1, 1)]
     assert told(cells, made) == []
     assert files_of(made) == before
     assert {path: path.stat().st_mtime_ns for path in times} == times
