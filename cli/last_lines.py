@@ -1,8 +1,10 @@
 """Last lines of a command: what it wrote, and the commands to run next."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import join, quote
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from segprep.paths.anypath import AnyPath
@@ -15,15 +17,23 @@ from .console import console
 from .output import print_advice
 from .progress import ProgressBar
 from .render import contents, counted, megabytes
+from .updated import changes, digests_in
 
 if TYPE_CHECKING:  # it imports what draws
     from segprep.runs.demo import DemoInfo
 
 
-def written(store: AnyPath, info: StoreInfo, progress: ProgressBar, part: str | None = None) -> str:
+def written(
+    store: AnyPath,
+    info: StoreInfo,
+    progress: ProgressBar,
+    part: str | None = None,
+    before: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
     """Line for a store after a run: what was written, or that nothing was to do.
 
-    Of an interrupted run, it has the masks that were written now; of a part, its masks.
+    Of an interrupted run, it has the masks that were written now; of a part, its masks; of an update, those that it has
+    added, changed and removed, from the digests of `before`.
     """
     stage = progress.written()
     if info.status == "complete" and stage is None:
@@ -33,6 +43,8 @@ def written(store: AnyPath, info: StoreInfo, progress: ProgressBar, part: str | 
         return f"wrote part {part} of {store}: {masks}; {_size_and_time(store)}"
     left_out = sum(problem.kind == LEFT_OUT for problem in info.problems)
     notes = [f"{left_out:,} left out"] * bool(left_out)
+    if before and (changed := changes(before, digests_in(store))):
+        return f"updated {store}: {contents(store, info, [*changed, *notes])} in {_seconds()}"
     if stage and stage.before:
         notes.append(f"{stage.masks - stage.before:,} written now")
     return f"wrote {store}: {contents(store, info, notes)} in {_seconds()}"

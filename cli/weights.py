@@ -23,6 +23,9 @@ from .output import print_advice, print_result, print_warning
 from .spelling import in_options
 from .values import completed_names
 
+UPDATING = ("update", "keep_class_weights", "compact")
+"""Parameters of an update."""
+
 
 @click.command(
     cls=options.Command,
@@ -125,22 +128,23 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
     """Write a store."""
     from segprep.runs.scan import LEFT_OUT  # noqa: PLC0415 - half a second, not for --help
 
-    from . import contents, last_lines, render  # noqa: PLC0415
+    from . import contents, last_lines, render, updated  # noqa: PLC0415
     from . import problems as facts  # noqa: PLC0415
     from .progress import ProgressBar  # noqa: PLC0415
 
     if chosen.pop("dry_run", False):
         return _dry_run(data, store, as_json, problems, chosen)
+    before = updated.digests_in(store) if chosen.get("update") else {}
     if problems is not None:
         render.check_writable(problems)
-    with ProgressBar(str(store)) as progress:
+    with ProgressBar(None if before else str(store)) as progress:
         info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     if problems is not None:
         render.write_problems(problems, info)
     print_result(
         as_document("weights", contents.store_contents(store, info))
         if as_json
-        else last_lines.written(store, info, progress, chosen.get("part"))
+        else last_lines.written(store, info, progress, chosen.get("part"), before)
     )
     listed = f"segprep info {quote(str(store))}, or --problems FILE" if problems is None else str(problems)
     for warned in (*facts.warnings(info, listed), *map(facts.Warned, render.split_warnings(store, info))):
@@ -159,6 +163,12 @@ def _dry_run(data: AnyPath, store: AnyPath, as_json: bool, problems: Path | None
 
     if problems is not None:
         raise OptionError(f"dry_run=True and problems={str(problems)!r} exclude each other: nothing is written")
+    updating = [chosen.pop(name, False) for name in UPDATING]
+    if any(updating):
+        raise OptionError(
+            "dry_run=True: an update is not estimated; leave out both: a run without update=True writes nothing if masks have "
+            "changed, and counts the shards that an update would write"
+        )
     with ProgressBar() as progress:
         found = segprep.estimate(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     print_result(as_document("estimate", found) if as_json else dry_run.estimate_text(found))

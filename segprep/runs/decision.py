@@ -148,11 +148,7 @@ def _reconciled(
     changed = Diff(["the places of its masks are lost"], {}) if is_lost else diff(state, both)
     words = [*changed.of_masks, *(phrase for phrases in changed.of_targets.values() for phrase in phrases)]
     if words and remedy_of is not None:
-        remedy = "" if is_same else remedy_of()
-        raise OutputError(
-            f"{state.root}: exists with other {'masks' if remedy else 'settings'}: {'; '.join(dict.fromkeys(words))}; "
-            f"{remedy}choose another name, or overwrite=True replaces it"
-        )
+        raise _refusal(state, "; ".join(dict.fromkeys(words)), "" if is_same else remedy_of())
     if changed.of_masks:
         names = {target.name for target in wanted}
         try:
@@ -173,6 +169,17 @@ def _reconciled(
     return Decision(both, state, tuple(changed.of_targets))
 
 
+def _refusal(state: StoreState, words: str, remedy: str) -> OutputError:
+    """Error for a store that exists with other masks, if `remedy` is an update, or else with other settings."""
+    if remedy:
+        return OutputError(
+            f"{state.root}: exists with other masks: {words}; {remedy}; choose another name, or overwrite=True replaces it"
+        )
+    return OutputError(
+        f"{state.root}: exists with other settings: {words}; choose another name, or overwrite=True replaces it"
+    )
+
+
 def _update_remedy(state: StoreState, updated: Callable[..., Plan], *, is_sample: bool) -> str:
     """Words for the update that a store needs, and its cost unless masks are a sample; empty if it cannot be updated."""
     try:
@@ -180,4 +187,4 @@ def _update_remedy(state: StoreState, updated: Callable[..., Plan], *, is_sample
         needed, shards = Reuse(former, updated(former, follow=Follow(update=True))).lacking()
     except SegprepError:
         return ""
-    return f"update=True follows the data{'' if is_sample else f', and writes {needed:,} of {shards:,} shards'}; "
+    return f"update=True follows the data{'' if is_sample else f', and writes {needed:,} of {shards:,} shards'}"

@@ -93,7 +93,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     Without `images` it has no table of them, as stores of earlier versions.
     A target that the store has with the same settings stays as it was fitted there: `stored` are those of the store, and
     `touching` its number of touching pairs, for masks that were not loaded again. Tiles are split as the masks that they were
-    cut from, and share one canvas. A store that was updated has a `layout` of its own, and a number of updates, `revision`.
+    cut from, and share one canvas. `layout` is that of a store that was updated, and `revision` counts its updates.
     """
     stats, classes = scanned.stats, scanned.masks.classes
     keys, sources = [ref.key for ref in scanned.masks.refs], source_keys(scanned.masks.refs)

@@ -46,6 +46,8 @@ def recipe(store: AnyPath, info: StoreInfo) -> Recipe:
         remarks.append(f"the format {info.source_format!r} is not part of segprep: pass its Reader in Python")
     if info.status != "complete":
         remarks.append("the store is not complete: the runs complete it")
+    if info.revision:
+        remarks.append("the store was updated: a new store has other rows, and may have other splits and class weights")
     known: list[Target] = []
     for item in info.targets:
         if (target := stored_target(item, types)) is None:

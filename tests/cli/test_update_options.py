@@ -1,8 +1,11 @@
 import json
+import shlex
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import segprep
 
 
 @pytest.fixture
@@ -27,15 +30,38 @@ def test_a_store_follows_its_data(data, tmp_path, segprep_here):
     assert (
         "1 new (9.png), 2 missing (0.png, 2.png); --update follows the data, and writes 4 of 4 shards" in refused.stderr
     )
-    assert segprep_here("weights", data, root, "--workers", 1, "--update").stdout.startswith(
-        f"{root}: complete: 3 masks"
-    )
+    updated = segprep_here("weights", data, root, "--workers", 1, "--update")
+    assert updated.stdout.startswith(f"updated {root}: 3 masks (1 added, 2 removed), 6 instances; ")
+    assert "continuing" not in updated.stderr
+    assert "up to date" in segprep_here("weights", data, root, "--workers", 1, "--update").stdout
     assert "rows" in segprep_here("info", root).stdout
     assert "2: rows without a mask; --update --compact fills them" in segprep_here("info", root).stdout
     again = segprep_here("weights", data, root, "--workers", 1, "--update", "--compact", "--json")
     assert json.loads(again.stdout)["revision"] == 2
     assert "rows without a mask" not in segprep_here("info", root).stdout
     assert segprep_here("verify", root, "--deep").returncode == 0
+    comment, command = segprep_here("info", root, "--command").stdout.splitlines()
+    assert comment.startswith("# the store was updated")
+    assert "up to date" in segprep_here(*shlex.split(command)[1:], "--workers", 1).stdout
+
+
+def test_an_update_that_was_interrupted_names_all_that_it_has_changed(data, tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    segprep.preprocess(data, root, workers=1)
+    (data / "2.png").unlink()
+    (data / "1.png").write_bytes((data / "0.png").read_bytes())
+
+    def end(stage, done, masks):  # noqa: ARG001 - as Progress has it
+        if stage == "write":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segprep.preprocess(data, root, workers=1, update=True, progress=end)
+    refused = segprep_here("weights", data, root, "--workers", 1)
+    assert (refused.returncode, "its update was interrupted; --update completes it" in refused.stderr) == (4, True)
+    assert segprep_here("weights", data, root, "--dry-run").returncode == 4
+    resumed = segprep_here("weights", data, root, "--workers", 1, "--update")
+    assert resumed.stdout.startswith(f"updated {root}: 3 masks (1 changed, 1 removed), 6 instances; ")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +70,9 @@ def test_a_store_follows_its_data(data, tmp_path, segprep_here):
         (["--compact"], "--compact: belongs to an update; add --update"),
         (["--keep-class-weights"], "--keep-class-weights: belongs to an update; add --update"),
         (["--update", "--overwrite"], "--update and --overwrite exclude each other"),
+        (["--update", "--tile", "8"], "--update: a store of tiles cannot be updated"),
+        (["--update", "--dry-run"], "--dry-run: an update is not estimated"),
+        (["--update", "--compact", "--dry-run"], "without --update writes nothing"),
     ],
 )
 def test_options_that_make_no_sense_together_are_a_usage_error(options, said, data, tmp_path, segprep_here):

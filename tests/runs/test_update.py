@@ -22,7 +22,7 @@ from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store import layout
 from segprep.store.layout import HOLE
-from segprep.store.metadata import read_info
+from segprep.store.metadata import bytes_on_disk, read_info
 from segprep.workers.jobs import Workers
 
 ONE = Workers(processes=1)
@@ -848,3 +848,68 @@ def test_an_update_by_other_workers_makes_the_same_store(kind, tmp_path, files_o
     update(data, tmp_path / "before.zarr")
     segprep.preprocess(data, tmp_path / "other.zarr", workers=workers, instances_from="as-is", update=True)
     assert files_of(tmp_path / "other.zarr") == files_of(tmp_path / "before.zarr")
+
+
+# --- tiles and estimates ---------------------------------------------------------------------------------------------
+
+
+def tiles_refused(data, root, **settings):
+    """Assert that an update is refused because of tiles, and changes nothing."""
+    before = contents(root)
+    with pytest.raises(
+        OptionError, match="a store of tiles cannot be updated; leave it out, and write to another store"
+    ):
+        update(data, root, **settings)
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("is_changed", [False, True], ids=["same", "changed"])
+def test_a_store_of_tiles_is_not_updated(is_changed, tmp_path):
+    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
+    preprocess(data, root, tile=16)
+    if is_changed:
+        draw(data / "03.png", 3)
+    tiles_refused(data, root, tile=16)
+    tiles_refused(data, root)
+
+
+def test_a_store_is_not_updated_with_tiles(tmp_path):
+    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
+    preprocess(data, root)
+    draw(data / "03.png", 3)
+    tiles_refused(data, root, tile=16)
+    with pytest.raises(OptionError, match="a store of tiles cannot be updated"):
+        update(data, tmp_path / "new.zarr", tile=16)
+    assert not (tmp_path / "new.zarr").exists()
+
+
+@pytest.mark.parametrize("tiles", [({"tile": 16}, {"tile": 16}), ({"tile": 16}, {}), ({}, {"tile": 16})])
+def test_no_update_is_proposed_where_tiles_are(tiles, tmp_path):
+    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
+    preprocess(data, root, **tiles[0])
+    draw(data / "03.png", 3)
+    with pytest.raises(OutputError, match=r"exists with other settings: .*; choose another name") as refused:
+        preprocess(data, root, **tiles[1])
+    assert "update=True" not in str(refused.value)
+
+
+def test_the_estimate_of_a_store_that_was_updated_is_exact(tmp_path):
+    data, root = made(tmp_path / "data"), tmp_path / "out.zarr"
+    preprocess(data, root)
+    for number in (0, 3, 7):
+        (data / f"{number:02}.png").unlink()
+    draw(data / "20.png", 20)
+    assert update(data, root).holes > 0
+    rules = {"workers": ONE, "instances_from": "as-is"}
+    assert segprep.estimate(data, root, **rules).status == "up to date"
+    found = segprep.estimate(data, root, targets="border", **rules)
+    assert (found.status, found.masks, found.done, found.is_sample) == ("continued", 6, 0, False)
+    before = bytes_on_disk(root)
+    info = preprocess(data, root, targets="border")
+    assert (info.holes, found.bytes) == (3, bytes_on_disk(root))
+    assert found.bytes_to_write < before
+    again = segprep.estimate(data, root, targets="border", sigma=3, overwrite=True, **rules)
+    assert (again.status, again.shards) == ("replaced", found.shards)
+    preprocess(data, root, targets="border", sigma=3, overwrite=True)
+    assert again.bytes == bytes_on_disk(root)
+    assert_sound(root, data)
