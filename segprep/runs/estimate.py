@@ -214,7 +214,7 @@ def estimate(  # noqa: PLR0913 - keywords
         left_out=read.left_out,
         sampled=max(read.sampled, len(costs.bytes)),
         is_sample=is_sample or set(costs.stand_in) != set(costs.bytes),
-        canvases={bucket.name: bucket.rows for bucket in decision.plan.info.buckets},
+        canvases={bucket.name: bucket.filled for bucket in decision.plan.layout.buckets if bucket.filled},
         targets=tuple(contents.targets),
         other_bytes=contents.other_bytes,
         shards=sum(target.shards for target in contents.targets),

@@ -19,7 +19,7 @@ from segprep.runs.decision import FoundData, decide, existing
 from segprep.runs.foreground import scan_resolved, stored_rule
 from segprep.runs.images import known_images
 from segprep.runs.journal import journal_name, open_journal
-from segprep.runs.plan import doubts
+from segprep.runs.plan import Plan, doubts
 from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
 from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
@@ -177,7 +177,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             if before.state is not None:
                 for target in decision.replaced:
                     delete(root, before.state.info, target)
-            _log_plan(planned.info)
+            _log_plan(planned)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.loaded() if workers.scheduler is None else None
@@ -203,9 +203,10 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     return Part(int(numbers[0]), int(numbers[1]))
 
 
-def _log_plan(info: StoreInfo) -> None:
+def _log_plan(planned: Plan) -> None:
     """Log what a store will hold."""
-    sizes = some([f"{bucket.name} ({bucket.rows:,})" for bucket in info.buckets], most=10)
+    info = planned.info
+    sizes = some([f"{bucket.name} ({bucket.filled:,})" for bucket in planned.layout.buckets if bucket.filled], most=10)
     targets = ", ".join(target.name for target in info.targets)
     logger.info("planned %d masks, %d instances; %s; sizes: %s", info.masks, info.instances, targets, sizes)
 

@@ -64,6 +64,11 @@ class Bucket:
     masks: Sequence[int]
 
     @property
+    def filled(self) -> int:
+        """Number of its masks, without the holes."""
+        return sum(mask != HOLE for mask in self.masks)
+
+    @property
     def name(self) -> str:
         """Name of the bucket's group in the store, such as ``256x320``."""
         return f"{self.canvas[0]}x{self.canvas[1]}"

@@ -904,6 +904,7 @@ def test_the_estimate_of_a_store_that_was_updated_is_exact(tmp_path):
     assert segprep.estimate(data, root, **rules).status == "up to date"
     found = segprep.estimate(data, root, targets="border", **rules)
     assert (found.status, found.masks, found.done, found.is_sample) == ("continued", 6, 0, False)
+    assert sum(found.canvases.values()) == found.masks
     before = bytes_on_disk(root)
     info = preprocess(data, root, targets="border")
     assert (info.holes, found.bytes) == (3, bytes_on_disk(root))
