@@ -68,10 +68,11 @@ def white_png(file, side):
 
 
 def assert_refused(ended, *words):
-    """The command ends with one line, after those of its progress, that contains these words."""
+    """The command ends with a line that contains these words and one with the remedy, after those of its progress."""
     assert ended.returncode == 3, ended.stderr
-    *progress, message = ended.stderr.splitlines()
-    assert all(line.startswith("segprep: scan ") for line in progress), ended.stderr
+    *progress, message, remedy = ended.stderr.splitlines()
+    assert all(line.startswith("segprep: read ") for line in progress), ended.stderr
+    assert remedy.startswith("segprep: 1 of 1 masks cannot be read, nothing was written; "), remedy
     assert all(word in message for word in words), message
 
 
