@@ -68,11 +68,11 @@ def white_png(file, side):
 
 
 def assert_refused(ended, *words):
-    """The command ends with a line that contains these words and one with the remedy, after those of its progress."""
+    """The command ends with one line that contains these words; of a mask, after its progress and before the remedy."""
     assert ended.returncode == 3, ended.stderr
-    *progress, message, remedy = ended.stderr.splitlines()
-    assert all(line.startswith("segprep: read ") for line in progress), ended.stderr
-    assert remedy.startswith("segprep: 1 of 1 masks cannot be read, nothing was written; "), remedy
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("segprep: read ")]
+    message, *remedy = lines
+    assert all(line.startswith("segprep: 1 of 1 masks cannot be read, nothing was written; ") for line in remedy), lines
     assert all(word in message for word in words), message
 
 
