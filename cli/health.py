@@ -29,7 +29,7 @@ def report_text(report: DoctorReport) -> str:
         f"kernels      {'correct' if report.are_kernels_correct else 'not correct'}; {kept}",
         f"temporary    {free}",
         f"workers      {starts} ({report.start_method})",
-        f"variables    {variables or 'none'}",
+        f"variables    {_wrapped(variables or 'none')}",
         f"packages     {_versions([package for package in report.packages if package.extra is None])}",
         f"optional     {_versions([package for package in report.packages if package.extra is not None])}",
         "",
@@ -53,4 +53,9 @@ def _folder(folder: KernelFolder | TemporaryFolder, size: str) -> str:
 def _versions(packages: Sequence[Package]) -> str:
     """Packages and their versions."""
     text = ", ".join(f"{package.name} {package.version or '(not installed)'}" for package in packages)
-    return f"\n{' ' * INDENT}".join(wrap(text, WIDTH))
+    return _wrapped(text)
+
+
+def _wrapped(text: str) -> str:
+    """Words in lines below each other; a long one stays in one piece."""
+    return f"\n{' ' * INDENT}".join(wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False))

@@ -6,6 +6,7 @@ from typing import Any
 
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, ReadOptions
 from segprep.runs.foreground import SCATTERED
@@ -94,15 +95,19 @@ def _rules(store: AnyPath, info: StoreInfo) -> dict[str, Any]:
         found["format"] = info.source_format
     found |= dict(_changed(info.reading, ReadOptions()))
     found |= dict(_changed(info.instance_rule, InstanceRule()))
+    if info.tiling is not None:
+        found |= dict(_changed(info.tiling, Tiling()))
     if not _is_explicit(info):
         found.pop("instances_from", None)
     split = info.split_rule
     if split.fractions is not None or split.file is not None:
         found["split"] = split.fractions or split.file
     found |= dict(_changed(split, SplitRule()))
-    sizes = zip(read_table(store, info, "height").tolist(), read_table(store, info, "width").tolist(), strict=True)
+    heights, widths = read_table(store, info, "height").tolist(), read_table(store, info, "width").tolist()
     canvases = [(bucket.height, bucket.width) for bucket in info.buckets]
-    if len(canvases) == 1 and [bucket.canvas for bucket in Layout.fit([*sizes]).buckets] != canvases:
+    of_tiles = None if info.tiling is None else (max(heights), max(widths))  # as in `segprep.runs.plan`
+    fitted = Layout.fit([*zip(heights, widths, strict=True)], canvas=of_tiles)
+    if len(canvases) == 1 and [bucket.canvas for bucket in fitted.buckets] != canvases:
         found["canvas"] = canvases[0]
     if any(problem.kind == LEFT_OUT for problem in info.problems):
         found["on_error"] = "skip-mask"

@@ -64,6 +64,9 @@ RUNS = [
     "cells --ignore 2",
     "bad --on-error skip-mask",
     "cells --images images",
+    "cells --tile 16x20 --tile-overlap 4 --targets border",
+    "cells --tile 8 --keep-empty 0.5 --split 0.5,0.5 --seed 3",
+    "cells --tile 16x20 --canvas 32x64",
 ]
 
 QUICK = ["cells --preset crowded", "cells --split splits.csv", "single --canvas 30x50"]

@@ -81,7 +81,7 @@ def commands(page):
 
 def without_times(text):
     """Text without the durations in it, which differ from run to run."""
-    return re.sub(r"\d+(\.\d+)? (s|min)\b", "? s", text)
+    return re.sub(r"(\d+ h )?(\d+ min )?\d+(\.\d+)? (s|min)\b", "? s", text)
 
 
 def follow(name, names):

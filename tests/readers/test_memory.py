@@ -68,10 +68,11 @@ def white_png(file, side):
 
 
 def assert_refused(ended, *words):
-    """The command ends with one line, after those of its progress, that contains these words."""
+    """The command ends with one line that contains these words; of a mask, after its progress and before the remedy."""
     assert ended.returncode == 3, ended.stderr
-    *progress, message = ended.stderr.splitlines()
-    assert all(line.startswith("segprep: scan ") for line in progress), ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("segprep: read ")]
+    message, *remedy = lines
+    assert all(line.startswith("segprep: 1 of 1 masks cannot be read, nothing was written; ") for line in remedy), lines
     assert all(word in message for word in words), message
 
 

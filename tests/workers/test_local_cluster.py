@@ -41,10 +41,12 @@ def test_a_local_cluster_makes_the_same_store_and_prints_the_address_of_its_dash
 
 @pytest.mark.slow
 def test_a_local_cluster_has_the_number_of_workers_listens_on_the_loopback_alone_and_ends(capfd):
+    others = set(psutil.Process().children())  # clusters of other tests
     with open_executor(LOCAL, 1) as executor:
         assert sorted(run_jobs(executor, [Job(str(n), divmod, (n, 7)) for n in range(9)]))[8] == (8, (1, 1))
         assert executor.capacity() == 2 * 2
-        processes = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children()) - others
+        processes = [*started, *(child for process in started for child in process.children(recursive=True))]
         listening = {each.laddr.ip for one in processes for each in connections(one) if each.status == "LISTEN"}
         if find_spec("bokeh"):
             address = capfd.readouterr().err.split()[-1]
