@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @click.command(cls=options.Command)
-@click.argument("name", required=False, type=click.Choice(list(DOCUMENTS)), metavar="[NAME]")
+@click.argument("name", required=False, type=options.Choice(list(DOCUMENTS)), metavar="[NAME]")
 @options.output
 def schema(name: str | None = None, as_json: bool = False) -> None:
     """Print the JSON Schema of what a command prints with --json.

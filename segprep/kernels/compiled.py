@@ -81,9 +81,7 @@ def _compile_once(compile_kernel: Callable[..., Any], folder: str, *signature: A
         try:
             return compile_kernel(*signature)
         finally:
-            if (
-                is_outer
-            ):  # the time of another process, for which this one has waited, and its own unless it only loaded
+            if is_outer:  # with the wait for another process, and without the time in which this one only loaded
                 _kept_seconds += (time.perf_counter() if _SAVED else began) - asked
                 _SAVED.clear()
 

@@ -148,6 +148,11 @@ def label_values(path: AnyPath, *, max_pixels: int, allow_grey: bool = False) ->
     values = read(path, max_pixels, allow_grey)
     if values.dtype.kind not in "bui":
         raise InputError(f"{path}: pixels are of type {values.dtype}; labels are integers")
+    return require_not_negative(path, values)
+
+
+def require_not_negative(path: AnyPath, values: NDArray[Any]) -> NDArray[Any]:
+    """Values of a label image, or of a part of one; InputError if one is negative."""
     if values.dtype.kind == "i" and values.min() < 0:
         raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
     return values

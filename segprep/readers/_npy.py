@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from segprep.errors import InputError
 from segprep.paths.anypath import AnyPath
 from segprep.readers._arrays import NPY, npy_header
-from segprep.readers._image import check_size
+from segprep.readers._image import check_size, require_not_negative
 
 
 def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
@@ -27,9 +27,7 @@ def npy_values(path: AnyPath, *, max_pixels: int) -> NDArray[Any]:
         values = _array(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as NPY: {error}; save it again") from error
-    if values.dtype.kind == "i" and values.min() < 0:
-        raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
-    return values
+    return require_not_negative(path, values)
 
 
 def _array(path: AnyPath) -> NDArray[Any]:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segprep.errors import InputError
 from segprep.masks.tiles import Cut, Window
 from segprep.paths.anypath import AnyPath
 from segprep.readers._arrays import npy_header
-from segprep.readers._image import decode_errors, opened_tiff
+from segprep.readers._image import decode_errors, opened_tiff, require_not_negative
 from segprep.readers._segments import Segments, segment_shape
 from segprep.readers._tiff import check_compression
 
@@ -55,7 +54,7 @@ def tiff_slide(path: AnyPath, max_pixels: int, meaning: Callable[[NDArray[Any]],
         segments = Segments(path, page)
 
         def values(window: Window) -> NDArray[Any]:
-            return _require_positive(path, segments.values(window))
+            return require_not_negative(path, segments.values(window))
 
         return LabelSlide(shape, values, meaning, stack.pop_all())
     return None
@@ -70,13 +69,6 @@ def npy_slide(path: AnyPath, max_pixels: int, meaning: Callable[[NDArray[Any]], 
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
 
     def values(window: Window) -> NDArray[Any]:
-        return _require_positive(path, np.array(mapped[window.part]))
+        return require_not_negative(path, np.array(mapped[window.part]))
 
     return LabelSlide((shape[0], shape[1]), values, meaning)
-
-
-def _require_positive(path: AnyPath, values: NDArray[Any]) -> NDArray[Any]:
-    """Values of a label image; InputError if one is negative."""
-    if values.dtype.kind == "i" and values.min() < 0:
-        raise InputError(f"{path}: the value {values.min()}; labels are not negative, and 0 is the background")
-    return values

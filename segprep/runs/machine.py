@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from segprep.runs.memory import available, control_groups, group_limits, text_of
+from segprep.workers.jobs import core_count
 
 
 class Cores(msgspec.Struct, frozen=True):
@@ -26,10 +27,8 @@ class Memory(msgspec.Struct, frozen=True):
 
 def cores(root: Path = Path("/")) -> Cores:
     """Cores that there are, and limits."""
-    machine = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else machine
     quotas = [quota for folder in control_groups("cpu", root) if (quota := _quota(folder)) is not None]
-    return Cores(machine, usable, min(quotas, default=None))
+    return Cores(os.cpu_count() or 1, core_count(), min(quotas, default=None))
 
 
 def _quota(group: Path) -> float | None:

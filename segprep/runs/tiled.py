@@ -70,11 +70,10 @@ def is_empty(tile: MaskStats) -> bool:
 
 def tile_refs(state: StoreState, masks: MaskSet, tiling: Tiling) -> dict[str, TileRef]:
     """Tiles of a store by their keys, from the refs of the masks that they were cut from, as far as these are there."""
-    again = with_slides(masks, tiling).refs
-    of_slides = {ref.key: ref for ref in again if isinstance(ref, TileRef)}
-    if of_slides:
-        return _with_facts(state, of_slides) | _tile_refs(state, {ref.key: ref for ref in again})
-    return _tile_refs(state, {ref.key: ref for ref in again})
+    again = {ref.key: ref for ref in with_slides(masks, tiling).refs}
+    of_slides = {key: ref for key, ref in again.items() if isinstance(ref, TileRef)}
+    found = _tile_refs(state, again)
+    return _with_facts(state, of_slides) | found if of_slides else found
 
 
 def _with_facts(state: StoreState, tiles: Mapping[str, TileRef]) -> dict[str, TileRef]:

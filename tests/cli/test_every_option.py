@@ -69,15 +69,12 @@ SPLITS = {
 }
 TILES = {"--tile": "6x8", "--tile-overlap": "2 --tile 8", "--keep-empty": "0.5 --tile 8"}
 NO_CLUSTER = {"--scheduler": "nowhere.json EXIT=2"}  # tests of clusters use it
+OF_DATA = COMMON | RUN | NO_CLUSTER | READING | INSTANCES
 VALUES = {
     "demo": ("new", COMMON | {"--as": "coco", "--images": "2", "--size": "80", "--seed": "1", "--with-problems": ""}),
     "weights": (
         "DATA new.zarr",
-        COMMON
-        | RUN
-        | NO_CLUSTER
-        | READING
-        | INSTANCES
+        OF_DATA
         | TARGET_OPTIONS
         | SPLITS
         | TILES
@@ -95,14 +92,10 @@ VALUES = {
             "--dry-run": "",
         },
     ),
-    "check": ("DATA", COMMON | RUN | NO_CLUSTER | READING | INSTANCES),
+    "check": ("DATA", OF_DATA),
     "preview": (
         "DATA",
-        COMMON
-        | RUN
-        | NO_CLUSTER
-        | READING
-        | INSTANCES
+        OF_DATA
         | TARGET_OPTIONS
         | {"--output": "b.png", "--key": "b.png", "--count": "2", "--choice-seed": "1", "--images": "images"},
     ),
