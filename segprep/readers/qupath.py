@@ -76,9 +76,13 @@ class QupathRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        where, features = str(self.file), _features(self.file)
-        shape = shape_beside(where, self.image)
+        shape = shape_beside(str(self.file), self.image)
         check_size(str(self.image), shape, self.options.max_pixels)
+        return self.load_as(shape)
+
+    def load_as(self, shape: tuple[int, int]) -> InstanceMask:
+        """Rasterise the objects as those of an image of this height and width."""
+        where, features = str(self.file), _features(self.file)
         instances = (drawn(f"feature {number}", self._instance, text, shape) for number, text in enumerate(features))
         return mask_from_instances(where, shape, instances, self.options, listed=len(features))
 

@@ -133,6 +133,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         images=None if images is None else msgspec.structs.replace(images.info, known=sum(map(bool, names))),
         touching_pairs=touching if scanned.touching is None else scanned.touching,
         tiling=exact(tiling) if tiles and tiling else None,
+        regions=scanned.masks.regions,
     )
     rows = MaskRows(keys, stats, layout, split_of, fold_of, names, tiles)
     return Plan(info, layout, fitted, MadeTables(rows, table_names(info)))

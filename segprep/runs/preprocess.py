@@ -20,7 +20,7 @@ from segprep.runs.foreground import scan_resolved, stored_rule
 from segprep.runs.images import kept_images, known_images
 from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.plan import KnownImages, Plan, doubts, plan
-from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
+from segprep.runs.resume import covers_all_files, stat_fingerprint, stat_of_regions, stats_from_store, with_region_files
 from segprep.runs.scan import OWN_REFS, Scan, chosen_data, masks_of
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
@@ -91,8 +91,8 @@ def preprocess(  # noqa: PLR0913 - keywords
     progress : Progress
         Called with the stage of the run and the number of masks done.
     **settings
-        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `SplitRule`
-        (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
+        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `RegionRule`,
+        `SplitRule` (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
         `segprep.PRESETS`, for the settings that are not given.
 
     Returns
@@ -130,9 +130,11 @@ def preprocess(  # noqa: PLR0913 - keywords
         progress = _checked(progress, check_sole)
         logger.info("listing the files of %s", OWN_REFS if path is None else path)
         files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
+        region_files = stat_of_regions(rules.regions, root)
         masks = masks_of(source, rules, classes)
         if path is None or not covers_all_files(path, masks.format):
             files = None
+        files = with_region_files(files, region_files, masks.refs)
         name = name_of(path)
         given = FoundData(name, path, known_images(masks, path, name, image_folder), image_folder is not None)
         masks = with_slides(masks, rules.tiling)
