@@ -27,6 +27,6 @@ def regions_lines(info: StoreInfo) -> Iterator[str]:
     """One line if the masks of a store are annotated in regions: which ones, and the share of the pixels outside."""
     if info.regions is None or info.regions.roi is None:
         return
-    kind = "" if info.regions.code is None else "class "
+    kind = "in" if info.regions.code is None else "of class"
     other = "" if info.regions.without_roi == "error" else f"; masks without one {info.regions.without_roi}"
-    yield f"annotated  regions of {kind}{info.regions.roi}{other}; {share_text(info)} of the pixels ignored"
+    yield f"annotated  regions {kind} {info.regions.roi}{other}; {share_text(info)} of the pixels ignored"

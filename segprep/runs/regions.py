@@ -40,7 +40,8 @@ UNUSED = "regions without a mask of their name"
 def with_regions(masks: MaskSet, rule: RegionRule, reading: ReadOptions) -> MaskSet:
     """Masks whose pixels outside the annotated regions are ignored, if a rule gives regions.
 
-    The class of the regions is no class any more. OptionError if there is neither such a class nor such a path.
+    The class of the regions is no class any more. OptionError if there is neither such a class, beside others, nor
+    such a path.
     """
     if rule.roi is None:
         return masks
@@ -50,6 +51,10 @@ def with_regions(masks: MaskSet, rule: RegionRule, reading: ReadOptions) -> Mask
     rule, n_classes, is_flat = replace(rule, code=code), len(masks.classes), masks.format in FLAT_FORMATS
     refs = tuple(RegionRef(ref, rule, n_classes, is_flat) for ref in masks.refs)
     kept = [entry for entry in masks.classes.entries if entry.code != code]
+    if len(kept) == 1:
+        raise OptionError(
+            f"roi={rule.roi!r}: is the only class of the data, so no instance is left; give regions apart"
+        )
     classes = ClassTable(tuple(replace(entry, code=number) for number, entry in enumerate(kept)))
     return replace(masks, classes=classes, refs=refs, regions=rule)
 

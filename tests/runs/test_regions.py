@@ -261,6 +261,8 @@ def test_an_unknown_class_lists_the_classes(coco):
     assert str(error.value) == (
         "roi='rio': neither a class of the data (roi, cell) nor a file or folder; did you mean 'roi'?"
     )
+    with pytest.raises(OptionError, match="is the only class of the data"):
+        segprep.check([OwnRef("a")], classes=["roi"], roi="roi")
     with pytest.raises(OptionError, match="needs roi"):
         segprep.check(data, without_roi="ignored")
 
