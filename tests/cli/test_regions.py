@@ -24,7 +24,8 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_share_of_ignored_pixels_is_shown(data, segprep_here):
+@pytest.mark.usefixtures("data")
+def test_the_share_of_ignored_pixels_is_shown(segprep_here):
     options = ["--roi", "regions", "--without-roi", "annotated", "-j", "1"]
     ended = segprep_here("weights", "masks", "out.zarr", *options)
     assert "2 masks (25.0% of the pixels ignored), 4 instances" in ended.stdout
@@ -51,7 +52,8 @@ def test_a_mask_without_a_region_is_refused_in_options(data, segprep_here):
     assert not (data / "out.zarr").exists()
 
 
-def test_an_unknown_region_names_the_classes(data, segprep_here):
+@pytest.mark.usefixtures("data")
+def test_an_unknown_region_names_the_classes(segprep_here):
     ended = segprep_here("check", "masks", "--roi", "region")
     assert ended.returncode == 2
     assert "--roi region: neither a class of the data (instance) nor a file or folder" in ended.stderr
