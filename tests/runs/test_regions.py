@@ -133,6 +133,85 @@ def test_regions_may_be_files_by_the_names_of_the_masks(kind, tmp_path):
     assert segprep.verify(tmp_path / "a.zarr", against=masks, workers=ONE).findings == ()
 
 
+def corners(y, x, side):
+    """Corners of a square as points [x, y]."""
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+
+
+def write_labelme(folder, shapes):
+    content = [{"label": name, "points": corners(*item), "shape_type": "polygon"} for name, item in shapes]
+    size = {"imageHeight": SHAPE[0], "imageWidth": SHAPE[1], "imagePath": "a.jpg"}
+    (folder / "a.json").write_text(json.dumps({"version": "5.5.0", "shapes": content} | size))
+
+
+def write_qupath(folder, shapes):
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*corners(*item), corners(*item)[0]]]},
+            "properties": {"classification": {"name": name}},
+        }
+        for name, item in shapes
+    ]
+    (folder / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    Image.new("RGB", SHAPE[::-1]).save(folder / "a.png")
+
+
+def write_cvat(folder, shapes):
+    points = [";".join(f"{x},{y}" for x, y in corners(*item)) for _, item in shapes]
+    drawn = "".join(
+        f'<polygon label="{name}" occluded="0" points="{at}" z_order="0"/>'
+        for (name, _), at in zip(shapes, points, strict=True)
+    )
+    image = f'<image id="0" name="a.jpg" height="{SHAPE[0]}" width="{SHAPE[1]}">{drawn}</image>'
+    (folder / "annotations.xml").write_text(
+        f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{image}</annotations>'
+    )
+
+
+def write_yolo(folder, shapes):
+    (folder / "labels").mkdir()
+    (folder / "images").mkdir()
+    names = ["cell", "nerve", "roi"]
+    (folder / "data.yaml").write_text(f"names: {json.dumps(names)}\n")
+    lines = [
+        " ".join([str(names.index(name)), *(f"{x / SHAPE[1]:.6f} {y / SHAPE[0]:.6f}" for x, y in corners(*item))])
+        for name, item in shapes
+    ]
+    (folder / "labels" / "a.txt").write_text("\n".join(lines))
+    Image.new("RGB", SHAPE[::-1]).save(folder / "images" / "a.png")
+
+
+@pytest.mark.parametrize("write", [write_labelme, write_qupath, write_cvat, write_yolo])
+def test_regions_are_a_class_of_every_format_of_outlines(write, tmp_path):
+    shapes = [("nerve", SQUARES[0]), ("roi", REGION), ("cell", SQUARES[1]), ("nerve", SQUARES[2]), ("cell", SQUARES[3])]
+    write(tmp_path, shapes)
+    info = segprep.preprocess(tmp_path, tmp_path / "a.zarr", roi="roi", workers=ONE)
+    assert [(entry.name, entry.all.instances) for entry in info.classes] == [
+        ("background", 0),
+        ("cell", 1),
+        ("nerve", 2),
+    ]
+    expected = np.where(drawn(REGION) > 0, np.array([0, 2, 1, 2])[drawn(*SQUARES[:3])], 255)
+    np.testing.assert_array_equal(segprep.open(tmp_path / "a.zarr")[0]["classes"], expected)
+
+
+def test_stores_of_parts_and_workers_have_the_same_bytes(coco, tmp_path):
+    data = coco("roi.json", (1, 2), with_regions=True)
+    for name, steps in (
+        ("a", [{"workers": ONE}]),
+        ("b", [{"workers": 2}]),
+        ("c", [{"part": "2/2", "workers": ONE}, {"part": "1/2", "workers": ONE}, {"workers": ONE}]),
+    ):
+        for step in steps:
+            segprep.preprocess(data, tmp_path / f"{name}.zarr", roi="roi", **step)
+    files = [
+        {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+        for store in (tmp_path / f"{name}.zarr" for name in "abc")
+    ]
+    assert files[0] == files[1] == files[2]
+
+
 def test_pixels_of_other_classes_are_annotated_in_an_image_of_colours(tmp_path):
     colours = np.zeros((*SHAPE, 3), np.uint8)
     colours[2:20, 2:20] = (0, 255, 0)
