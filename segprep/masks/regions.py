@@ -12,7 +12,7 @@ import numpy as np
 
 from segprep.arrays import BoolArray
 from segprep.errors import InputError, OptionError, check_fields
-from segprep.kernels.lookup import lookup
+from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.instances import read_mask
 from segprep.masks.mask import InstanceMask, MaskRef, Problem, first_problems
 
@@ -165,7 +165,9 @@ def split_off(mask: InstanceMask, code: int, *, is_flat: bool = False) -> SplitO
     (array([[[0, 0, 1, 0]]], dtype=int32), array([0, 1], dtype=int32), array([[False,  True,  True,  True]]))
     """
     is_region = mask.classes == code
-    region: BoolArray = np.asarray(is_region[mask.planes].any(axis=0))
+    region = np.zeros(mask.shape, np.bool_)
+    for plane in mask.planes:
+        region |= lookup(is_region, plane)
     of_stuff = None if mask.stuff is None else mask.stuff == code
     if is_flat or (of_stuff is not None and of_stuff.any()):
         region = labelled(replace(mask, ignore=None))
@@ -194,7 +196,8 @@ def within(mask: InstanceMask, region: BoolArray) -> InstanceMask:
     ignore = ~region if mask.ignore is None else mask.ignore | ~region
     is_inside = np.zeros(len(mask.classes), np.bool_)
     for plane in mask.planes:
-        is_inside[plane[region]] = True
+        here = occurring(plane * region)
+        is_inside[: len(here)] |= here
     outside = np.flatnonzero(~is_inside[1:]) + 1
     corners = mask.regions.boxes[outside, :2].tolist() if outside.size else []
     problems = first_problems(Problem(OUTSIDE, f"y={y}, x={x}") for y, x in corners)
