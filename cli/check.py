@@ -6,6 +6,7 @@ import click
 
 import segprep
 from segprep.masks.instances import InstanceRule
+from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules
@@ -18,7 +19,7 @@ from .spelling import in_options
 
 @click.command(cls=options.Command)
 @options.data
-@options.settings("Input", Rules, ReadOptions, without=("canvas", "on_error"))
+@options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
 @options.settings("Instances", InstanceRule)
 @options.running
 @options.output

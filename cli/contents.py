@@ -10,6 +10,8 @@ from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.training.evaluation import ClassScore, PanopticScore, ThresholdScore
 
+from .regions import ignored_share
+
 
 class StoreContents(StoreInfo, frozen=True, kw_only=True, omit_defaults=False):
     """Contents of a store, kept as its root attributes, with its path and size.
@@ -20,15 +22,19 @@ class StoreContents(StoreInfo, frozen=True, kw_only=True, omit_defaults=False):
         Path of the store.
     bytes : int
         Size of all its files.
+    ignored_share : float
+        Share of the pixels that are ignored, from 0 to 1.
     """
 
     store: str
     bytes: int
+    ignored_share: float
 
 
 def store_contents(path: AnyPath, info: StoreInfo) -> StoreContents:
-    """Contents of a store, its path, and its size in bytes."""
-    return StoreContents(**msgspec.structs.asdict(info), store=str(path), bytes=bytes_on_disk(path))
+    """Contents of a store, its path, its size in bytes, and the share of ignored pixels."""
+    fields, share = msgspec.structs.asdict(info), ignored_share(info)
+    return StoreContents(**fields, store=str(path), bytes=bytes_on_disk(path), ignored_share=share)
 
 
 class ClassWeights(msgspec.Struct, frozen=True):

@@ -53,6 +53,7 @@ METAVARS = {
     "clip_class_weights": "LOW,HIGH",
     "format": "NAME",
     "group": "REGEX",
+    "roi": "CLASS|PATH",
     "tile": "HxW",
     "tile_overlap": "PX",
     "keep_empty": "SHARE",

@@ -7,6 +7,7 @@ import click
 
 import segprep
 from segprep.masks.instances import InstanceRule
+from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules, target_kinds
@@ -51,7 +52,7 @@ from .values import completed_names
 @options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
 @options.settings("Targets", *TARGETS)
 @options.settings("Instances", InstanceRule)
-@options.settings("Input", Rules, ReadOptions, without=("canvas", "on_error"))
+@options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
 @options.running
 @options.output
 def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = False, **chosen: Any) -> None:

@@ -17,6 +17,7 @@ from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.targets import Border, Weights
 
 from .console import console
+from .regions import ignored_text
 from .render import class_warnings, counted, split_warnings
 from .spelling import in_options
 
@@ -103,7 +104,7 @@ def report_text(report: CheckReport) -> str:
     classes = [f"{escape_controls(entry.name)} ({entry.instances:,})" for entry in report.classes if entry.instances]
     lines = [
         f"{report.source}: {report.format}: {counted(report.masks, 'mask')}, {counted(report.instances, 'instance')}, "
-        f"{report.overlap_pixels:,} overlapping and {report.ignored_pixels:,} ignored pixels",
+        f"{report.overlap_pixels:,} overlapping and {ignored_text(report)}",
         f"sizes    {_that_fit([f'{size} ({count:,})' for size, count in Counter(report.sizes).most_common()])}",
         f"classes  {_that_fit(classes) or 'no instance of any class'}",
     ]

@@ -24,6 +24,7 @@ from segprep.store.tables import read_table
 from segprep.targets import Target
 from segprep.targets.target import fit
 
+from .regions import regions_lines, share_text
 from .tiles import tiles_lines
 
 if TYPE_CHECKING:  # they import what draws, which most commands do not need
@@ -46,7 +47,7 @@ def _joined(lines: Iterable[str]) -> str:
 def contents(path: AnyPath, info: StoreInfo, notes: Iterable[str] = ()) -> str:
     """Masks of a store, with notes about them, its targets and its size."""
     targets = ", ".join(target.name for target in info.targets)
-    about = ", ".join(notes)
+    about = ", ".join([*notes, *([] if info.regions is None else [f"{share_text(info)} of the pixels ignored"])])
     masks = counted(info.masks, "mask") + f" ({about})" * bool(about)
     return f"{masks}, {counted(info.instances, 'instance')}; {targets}; {megabytes(bytes_on_disk(path))}"
 
@@ -60,6 +61,7 @@ def store_text(path: AnyPath, info: StoreInfo, warnings: Iterable[str] = ()) -> 
             f"splits     {splits_text(path, info)}",
             f"images     {images_text(info)}",
             *tiles_lines(path, info),
+            *regions_lines(info),
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
             f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",

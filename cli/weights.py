@@ -9,6 +9,7 @@ import click
 import segprep
 from segprep.errors import OptionError
 from segprep.masks.instances import InstanceRule
+from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
@@ -64,7 +65,7 @@ UPDATING = ("update", "keep_class_weights", "compact")
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
 @options.settings("Splits", SplitRule)
 @options.settings("Tiles", Tiling)
-@options.settings("Input", Rules, ReadOptions)
+@options.settings("Input", Rules, ReadOptions, RegionRule)
 @options.option(
     "--problems",
     "Output",

@@ -84,6 +84,8 @@ class InstanceMask:
         Class codes of regions that have a class but no instances (sky, road); 0 elsewhere, and where instances are.
     source : SourceValues or None
         Values of a label image; None for other formats.
+    crowd : (H, W) bool array or None
+        Pixels that are ignored where no instance covers them, also those that one covers; of formats that have such regions.
     """
 
     planes: LabelArray
@@ -93,9 +95,10 @@ class InstanceMask:
     overlap: Overlap = "smallest"
     stuff: LabelArray | None = None
     source: SourceValues | None = None
+    crowd: BoolArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("planes", "classes", "ignore", "stuff"):
+        for name in ("planes", "classes", "ignore", "stuff", "crowd"):
             if isinstance(array := getattr(self, name), np.ndarray) and array.flags.writeable:
                 object.__setattr__(self, name, _read_only(array.view()))
 

@@ -13,6 +13,7 @@ from segprep.errors import InputError, OptionError, check_fields, some
 from segprep.masks.classes import ClassTable
 from segprep.masks.crops import InstanceCrop, mask_from_crops
 from segprep.masks.mask import InstanceMask, MaskRef, Problem
+from segprep.masks.regions import RegionRule
 from segprep.masks.rle import BadRegionError
 from segprep.masks.splits import file_split, folder_split
 from segprep.paths.anypath import AnyPath, name_in
@@ -163,7 +164,7 @@ def mask_from_instances(
             yield crop
 
     mask = mask_from_crops(shape, crops(), codes, problems=problems, where=where)
-    return mask if ignore is None else replace(mask, ignore=ignore & ~(mask.planes > 0).any(axis=0))
+    return mask if ignore is None else replace(mask, ignore=ignore & ~(mask.planes > 0).any(axis=0), crowd=ignore)
 
 
 def read_all_or_raise(files: Sequence[File], read: Callable[[File], T]) -> list[T | None]:
@@ -197,6 +198,8 @@ class MaskSet:
         Name of the file, and problem, where it belongs to none of the masks.
     notices : tuple of (str, Problem)
         The same for decisions about the data that a user should know, where nothing is wrong.
+    regions : RegionRule or None
+        Rule of the annotated regions, outside of which the refs ignore all pixels; None if there are none.
     """
 
     format: str
@@ -204,6 +207,7 @@ class MaskSet:
     refs: tuple[MaskRef, ...]
     problems: tuple[tuple[str, Problem], ...] = ()
     notices: tuple[tuple[str, Problem], ...] = ()
+    regions: RegionRule | None = None
 
     def __repr__(self) -> str:
         return f"<MaskSet of {self.format}: {len(self.refs):,} masks, {len(self.classes):,} classes>"

@@ -76,11 +76,19 @@ class QupathRef:
 
     def load(self) -> InstanceMask:
         """Rasterise the objects; invalid ones are left out and recorded as problems."""
-        where, features = str(self.file), _features(self.file)
-        shape = shape_beside(where, self.image)
+        features = _features(self.file)
+        shape = shape_beside(str(self.file), self.image)
         check_size(str(self.image), shape, self.options.max_pixels)
+        return self._drawn(features, shape)
+
+    def load_as(self, shape: tuple[int, int]) -> InstanceMask:
+        """Rasterise the objects as those of an image of this height and width."""
+        return self._drawn(_features(self.file), shape)
+
+    def _drawn(self, features: list[msgspec.Raw], shape: tuple[int, int]) -> InstanceMask:
+        """Mask of these objects."""
         instances = (drawn(f"feature {number}", self._instance, text, shape) for number, text in enumerate(features))
-        return mask_from_instances(where, shape, instances, self.options, listed=len(features))
+        return mask_from_instances(str(self.file), shape, instances, self.options, listed=len(features))
 
     def _instance(self, text: msgspec.Raw, shape: tuple[int, int]) -> tuple[int, InstanceCrop]:
         """Class code and pixels of one object."""

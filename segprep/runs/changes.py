@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from segprep.errors import IntegrityError, some
+from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
 from segprep.runs.audit import KeptSplits, StoreState
@@ -60,6 +61,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
     other_rule = [
         *differing(before.instance_rule, now.instance_rule),
         *differing(before.tiling or Tiling(), now.tiling or Tiling()),
+        *differing(before.regions or RegionRule(), now.regions or RegionRule()),
     ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})

@@ -1,6 +1,7 @@
 """Check of a data set: everything is read and nothing is written."""
 
 import logging
+import math
 from collections import Counter
 from typing import Unpack
 
@@ -31,7 +32,8 @@ class CheckReport(msgspec.Struct, frozen=True):
 
     `sizes` counts masks by height and width; `overlap_pixels` are hidden behind other instances. `problems` lists every
     problem, also the masks that cannot be read; `kinds` counts them. `notices` are decisions that were taken, and what may be
-    meant, such as identical masks or touching instances; `touching_pairs` counts the pairs of these.
+    meant, such as identical masks or touching instances; `touching_pairs` counts the pairs of these. `ignored_share` is the
+    share of the pixels that are ignored, from 0 to 1.
     """
 
     source: str
@@ -46,6 +48,7 @@ class CheckReport(msgspec.Struct, frozen=True):
     problems: tuple[ProblemInfo, ...]
     notices: tuple[str, ...] = ()
     touching_pairs: int = 0
+    ignored_share: float = 0.0
 
 
 def check(
@@ -88,6 +91,7 @@ def check(
     mistakes, more = findings(found, is_separated=rules.instances.separate != 0)
     problems = (*(item for item in found.problems() if item.kind not in kinds), *mistakes)
     counts = total(found.stats, masks.classes)
+    ignored = sum(stats.ignored for stats in found.stats)
     columns = zip(masks.classes.entries, counts.instances, counts.pixels, strict=True)
     return CheckReport(
         source=OWN_REFS if isinstance(source, tuple) else str(data),
@@ -97,7 +101,8 @@ def check(
         sizes=dict(Counter(f"{height}x{width}" for height, width in sorted(stats.shape for stats in found.stats))),
         classes=tuple(ClassReport(entry.id, entry.name, int(number), int(pixels)) for entry, number, pixels in columns),
         overlap_pixels=sum(stats.hidden for stats in found.stats),
-        ignored_pixels=sum(stats.ignored for stats in found.stats),
+        ignored_pixels=ignored,
+        ignored_share=ignored / max(1, sum(math.prod(stats.shape) for stats in found.stats)),
         kinds=dict(Counter(problem.kind for problem in problems)),
         problems=problems,
         notices=(*([NOTICE] if is_decided else []), *lines, *more),

@@ -11,7 +11,8 @@ from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
 from segprep.runs.former import INTERRUPTED, Former, Reuse, followed_layout, former_of, given_images, unfinished_update
 from segprep.runs.images import kept_images
-from segprep.runs.plan import KnownImages, Plan, plan
+from segprep.runs.listed import FoundData
+from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules
 from segprep.runs.update import Follow, planned_update, require_no_tiles
@@ -21,15 +22,6 @@ from segprep.targets import Target
 
 NO_UPDATE = Follow()
 """A run that is no update."""
-
-
-class FoundData(NamedTuple):
-    """Name and path of a data set, and the images of its masks, which lie in it or in a folder that is given."""
-
-    name: str
-    path: AnyPath | None
-    images: KnownImages
-    has_folder: bool
 
 
 class Existing(NamedTuple):
@@ -45,7 +37,7 @@ def existing(
     """Store at `root`; OutputError if its update was interrupted, which only an update and `overwrite` accept."""
     for _ in range(
         1 + is_part
-    ):  # another part may begin an update while tables are read: then this is known afterwards
+    ):  # another part may begin an update while the tables are read, which is known afterwards
         state = existing_state(root, targets)
         former = None if state is None else unfinished_update(root, state.info, is_needed=not overwrite)
         if former is not None:

@@ -16,16 +16,15 @@ from segprep.errors import OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import require_unlocked
 from segprep.runs.audit import StoreState
-from segprep.runs.decision import NO_UPDATE, Decision, Existing, FoundData, decide, existing
-from segprep.runs.images import known_images
+from segprep.runs.decision import NO_UPDATE, Decision, Existing, decide, existing
+from segprep.runs.listed import listed
 from segprep.runs.memory import available, warn_if_too_large
 from segprep.runs.needs import TargetEstimate, need_of, shard_bytes, stored
 from segprep.runs.plan import doubts
-from segprep.runs.preprocess import chosen_part, name_of, require_all, with_always
-from segprep.runs.resume import covers_all_files, stat_fingerprint
+from segprep.runs.preprocess import chosen_part, require_all, with_always
 from segprep.runs.sample import Before, Stopwatch, Work, encode_sample, read_sample
 from segprep.runs.scan import Classes as ClassNames
-from segprep.runs.scan import chosen_data, masks_of
+from segprep.runs.scan import chosen_data
 from segprep.runs.settings import Data, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.write import is_alike, shards_of
 from segprep.store.metadata import open_existing
@@ -170,7 +169,6 @@ def estimate(  # noqa: PLR0913 - keywords
     if typed_value("sample", sample, int) < 1:
         raise OptionError(f"sample={sample}: must be at least 1")
     source, root = chosen_data(data, workers), None if store is None else workers.place(store)
-    path = None if isinstance(source, tuple) else source
     if root is not None:
         open_existing(root)
     require_all(part, own_part, overwrite=overwrite)
@@ -178,17 +176,13 @@ def estimate(  # noqa: PLR0913 - keywords
         require_unlocked(root, "" if part is None else own_part.name)
     there = Existing(None) if root is None else existing(root, chosen, NO_UPDATE, overwrite=overwrite)
     state = there.state
-    files = None if path is None or reread else stat_fingerprint(path, root or path)
-    masks = masks_of(source, rules, classes)
-    if path is None or not covers_all_files(path, masks.format):
-        files = None
-    name, folder = name_of(path), None if images is None else workers.place(images, "images")
-    given = FoundData(name, path, known_images(masks, path, name, folder), folder is not None)
-    listed, cpu = time.perf_counter() - start, time.process_time()
+    folder = None if images is None else workers.place(images, "images")
+    masks, given, files = listed(source, rules, classes, folder, root)
+    began, cpu = time.perf_counter() - start, time.process_time()
     with open_executor(workers, len(masks.refs)) as executor:
         watch = Stopwatch(executor)
         progress("sample", 0, min(sample, len(masks.refs)))
-        read = read_sample(watch, masks, rules, Before(root, state, files), sample)
+        read = read_sample(watch, masks, rules, Before(root, state, None if reread else files), sample)
         is_sample = len(read.real) < len(read.found.stats)
         decision = decide(read.found, given, read.rules, wanted, there, overwrite=overwrite, is_sample=is_sample)
         kept = None if decision.kept is None else root
@@ -205,7 +199,7 @@ def estimate(  # noqa: PLR0913 - keywords
         warn_if_too_large(root or given.name, need.jobs, processes, available())
     to_write = sum(shard_bytes(costs, shard, item) for shard, items, _ in own for item in items)
     return Estimate(
-        source=given.name if path is None else str(data),
+        source=given.name if given.path is None else str(data),
         format=masks.format,
         store=None if root is None else str(root),
         status=status,
@@ -225,7 +219,7 @@ def estimate(  # noqa: PLR0913 - keywords
         processes=processes,
         memory=need.largest,
         memory_of_all=need.of_all,
-        seconds=round(started + listed + need.seconds, 3),
+        seconds=round(started + began + need.seconds, 3),
         cpu_seconds=round(need.cpu + (0 if processes == 1 else cpu), 3),
         compile_seconds=round(watch.compile_seconds, 3),
     )

@@ -121,7 +121,7 @@ class Journal:
 def journal_name(files: str, masks: MaskSet, rules: Rules) -> str:
     """Fingerprint of all that the results of a scan depend on; `files` is that of the input's files."""
     keys = [ref.key for ref in masks.refs]
-    reading = [exact(rules.reading), exact(rules.instances), exact(rules.tiling)]
+    reading = [exact(rules.reading), exact(rules.instances), exact(rules.tiling), exact(rules.regions)]
     parts = [VERSION, files, masks.format, masks.classes, *reading, keys]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 

@@ -138,6 +138,7 @@ def plan(  # noqa: PLR0913 - all but two are keywords
         touching_pairs=touching if scanned.touching is None else scanned.touching,
         tiling=exact(tiling) if tiles and tiling else None,
         revision=revision,
+        regions=scanned.masks.regions,
     )
     rows = MaskRows(keys, stats, layout, split_of, fold_of, names, tiles)
     return Plan(info, layout, fitted, MadeTables(rows, table_names(info)))

@@ -15,14 +15,14 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
-from segprep.runs.decision import FoundData, decide, existing
+from segprep.runs.decision import decide, existing
 from segprep.runs.foreground import scan_resolved, stored_rule
-from segprep.runs.images import known_images
 from segprep.runs.journal import journal_name, open_journal
+from segprep.runs.listed import listed
 from segprep.runs.plan import Plan, doubts
-from segprep.runs.resume import covers_all_files, stat_fingerprint, stats_from_store
-from segprep.runs.scan import OWN_REFS, chosen_data, masks_of
+from segprep.runs.resume import stats_from_store
 from segprep.runs.scan import Classes as ClassNames
+from segprep.runs.scan import chosen_data
 from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
 from segprep.runs.tiled import in_tiles
@@ -106,8 +106,8 @@ def preprocess(  # noqa: PLR0913 - keywords
     progress : Progress
         Called with the stage of the run and the number of masks done.
     **settings
-        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `SplitRule`
-        (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
+        Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `RegionRule`,
+        `SplitRule` (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
         `segprep.PRESETS`, for the settings that are not given.
 
     Returns
@@ -146,13 +146,7 @@ def preprocess(  # noqa: PLR0913 - keywords
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
         before = existing(root, chosen, follow, overwrite=overwrite, is_part=part is not None)
         progress = _checked(progress, check_sole)
-        logger.info("listing the files of %s", OWN_REFS if path is None else path)
-        files = None if path is None else stat_fingerprint(path, root)  # first: a later change is noticed next time
-        masks = masks_of(source, rules, classes)
-        if path is None or not covers_all_files(path, masks.format):
-            files = None
-        name = name_of(path)
-        given = FoundData(name, path, known_images(masks, path, name, image_folder), image_folder is not None)
+        masks, given, files = listed(source, rules, classes, image_folder, root)
         masks = with_slides(masks, rules.tiling)
         is_labelled = rules.instances.instances_from == "as-is"
         rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
@@ -244,11 +238,6 @@ def _checked(progress: Progress, check: Callable[[], None]) -> Progress:
         progress(stage, done, masks)
 
     return checked_progress
-
-
-def name_of(path: AnyPath | None) -> str:
-    """Name of the data set at a path, or of given refs."""
-    return OWN_REFS if path is None else path.absolute().name.encode(errors="replace").decode()
 
 
 def with_always(targets: Sequence[Target]) -> list[Target]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segprep.masks.instances import InstanceRule
+from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
@@ -94,6 +95,7 @@ def _rules(store: AnyPath, info: StoreInfo) -> dict[str, Any]:
     if info.source_format in READERS:
         found["format"] = info.source_format
     found |= dict(_changed(info.reading, ReadOptions()))
+    found |= dict(_changed(info.regions or RegionRule(), RegionRule()))
     found |= dict(_changed(info.instance_rule, InstanceRule()))
     if info.tiling is not None:
         found |= dict(_changed(info.tiling, Tiling()))

@@ -6,15 +6,16 @@ time is not noticed; only loading the masks again does.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import Problem
+from segprep.masks.mask import MaskRef, Problem
+from segprep.masks.regions import RegionRef, RegionRule
 from segprep.masks.stats import MaskStats, input_digest
-from segprep.paths.anypath import AnyPath
+from segprep.paths.anypath import AnyPath, parse_path
 from segprep.paths.bucket import BucketPath, is_hidden
 from segprep.paths.listing import listing
 from segprep.readers import READERS, MaskSet, ReadOptions
@@ -75,6 +76,21 @@ def covers_all_files(data: AnyPath, form: str) -> bool:
     return is_covered and not (reader is not None and reader.opens_hidden)
 
 
+def stat_of_regions(rule: RegionRule, out: AnyPath) -> str | None:
+    """Fingerprint of the files of regions as `stat_fingerprint` gives it; None if they cannot be read, or are a class."""
+    return None if rule.roi is None else stat_fingerprint(parse_path(rule.roi, "roi"), out)
+
+
+def with_region_files(files: str | None, regions: str | None, refs: Sequence[MaskRef]) -> str | None:
+    """Fingerprint of the files of masks and of their regions; None if it does not cover all files."""
+    first = refs[0] if refs else None
+    if files is None or not isinstance(first, RegionRef) or first.rule.code is not None or first.rule.roi is None:
+        return files
+    if regions is None or not covers_all_files(parse_path(first.rule.roi, "roi"), first.region_format):
+        return None
+    return hashlib.sha256(f"{files} {regions}".encode()).hexdigest()
+
+
 def stats_from_store(
     state: StoreState, masks: MaskSet, instances: InstanceRule, reading: ReadOptions
 ) -> dict[str, MaskStats]:
@@ -91,6 +107,7 @@ def stats_from_store(
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))
         and info.class_table == masks.classes
+        and info.regions == masks.regions
         and info.problems[: len(of_files)] == of_files
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*table_names(info))):

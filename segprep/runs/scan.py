@@ -22,6 +22,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.readers import MaskSet
 from segprep.runs.journal import Journal
+from segprep.runs.regions import with_regions
 from segprep.runs.settings import Data, OnError, Rules
 from segprep.store.layout import Part
 from segprep.store.metadata import read_info
@@ -144,7 +145,7 @@ def masks_of(source: Source, rules: Rules, classes: Classes = None) -> MaskSet:
         logger.info("finding masks in %s", source)
         masks = find(source, format=rules.format, options=rules.reading)
         logger.info("found %d masks; format: %s; classes: %d", len(masks.refs), masks.format, len(masks.classes) - 1)
-        return masks
+        return with_regions(masks, rules.regions, rules.reading)
     if not isinstance(classes, ClassTable):
         if isinstance(classes, str) or not isinstance(classes, Sequence | None):
             raise OptionError(f"classes={classes!r}: must be a ClassTable or a list of names")
@@ -157,7 +158,7 @@ def masks_of(source: Source, rules: Rules, classes: Classes = None) -> MaskSet:
             raise InputError(f"data: {count} refs have the key {key!r}; keys must be unique")
         if not key.isprintable():
             raise InputError(f"data: the key {key!a} has characters that cannot be written")
-    return MaskSet(OWN_REFS, classes, source)
+    return with_regions(MaskSet(OWN_REFS, classes, source), rules.regions, rules.reading)
 
 
 def scan(

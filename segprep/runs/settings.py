@@ -21,6 +21,7 @@ from segprep.errors import OptionError, SegprepWarning, check_choice, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
+from segprep.masks.regions import RegionRule, WithoutRoi
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
@@ -42,7 +43,7 @@ Split: TypeAlias = str | os.PathLike[str] | Fractions | SplitRule | None
 
 
 class ReadSettings(TypedDict, total=False):
-    """Settings of reading: those of `ReadOptions` and `InstanceRule`, and the format."""
+    """Settings of reading: those of `ReadOptions`, `RegionRule` and `InstanceRule`, and the format."""
 
     format: str | Reader | None
     crowd: Crowd
@@ -52,6 +53,8 @@ class ReadSettings(TypedDict, total=False):
     background: int | None
     ignore: int | None
     class_pattern: str | None
+    roi: str | os.PathLike[str] | None
+    without_roi: WithoutRoi
     instances_from: Origin
     connectivity: Literal[4, 8]
     min_distance: int
@@ -121,6 +124,7 @@ class Rules:
     instances: InstanceRule = field(default_factory=InstanceRule, metadata={"bound": True})
     split: SplitRule = field(default_factory=SplitRule, metadata={"bound": True})
     tiling: Tiling = field(default_factory=Tiling, metadata={"bound": True})
+    regions: RegionRule = field(default_factory=RegionRule, metadata={"bound": True})
 
     def __post_init__(self) -> None:
         if self.format is not None and not isinstance(self.format, Reader):
@@ -135,7 +139,7 @@ class Rules:
 
 ALWAYS = ("labels", "classes")
 """Targets of every store: all others can be computed again from these and the instance table."""
-READING = (ReadOptions, InstanceRule)
+READING = (ReadOptions, RegionRule, InstanceRule)
 RULES = (*READING, SplitRule, Tiling, Rules)
 
 
@@ -269,7 +273,8 @@ def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
                 value = f"{name}={settings[name]!r}"
                 raise OptionError(f"{value}: needs instances_from='components' or instances_from='watershed'")
     tiling = replace(made_of(Tiling, settings), seed=split.seed)
-    return Rules(**_given(Rules, settings), reading=reading, instances=instances, split=split, tiling=tiling)
+    regions, given = made_of(RegionRule, settings), _given(Rules, settings)
+    return Rules(**given, reading=reading, instances=instances, split=split, tiling=tiling, regions=regions)
 
 
 def made_of(kind: type[T], settings: Mapping[str, Any]) -> T:
@@ -293,6 +298,8 @@ def typed_value(name: str, value: Any, annotation: Any) -> Any:
         return "colour-png" if value == "color-png" else value
     if name == "class_weights":
         return _class_weights(value)
+    if name == "roi" and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, str) and any(get_origin(option) is tuple for option in get_args(annotation)):
         plain = [number.strip() for number in re.split("[,x]", value)]

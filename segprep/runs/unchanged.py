@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from segprep.masks.mask import MaskRef
+from segprep.masks.regions import RegionRef
 from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
@@ -32,24 +33,36 @@ class _UnknownError(TypeError):
 
 def ref_prints(masks: MaskSet, data: AnyPath) -> dict[str, str]:
     """Fingerprint of each ref and of the files that it names, by its key; none for refs that open others."""
-    if masks.format not in READERS or READERS[masks.format].opens_others:
+    forms = {
+        masks.format,
+        *(ref.region_format for ref in masks.refs[:1] if isinstance(ref, RegionRef) and ref.rule.code is None),
+    }
+    if any(form not in READERS or READERS[form].opens_others for form in forms):
         return {}
     known: dict[int, bytes] = {}
 
     def ref_print(ref: MaskRef) -> str | None:
         with suppress(OSError, _UnknownError):
             digest = hashlib.blake2b(digest_size=16)
-            members: list[Any] = [getattr(ref, item.name) for item in fields(ref)] if is_dataclass(ref) else [ref]
-            paths = getattr(ref, "paths", None)
-            if paths is not None:  # then a folder among the fields is not itself read
-                folder = members.index(getattr(ref, "folder", None))
-                members[folder] = [str(members[folder]), *paths]
-            _add(digest.update, [type(ref).__qualname__, *members], data, known)
+            _add(digest.update, _members(ref), data, known)
             return digest.hexdigest()
         return None
 
     prints = storage(data).map(ref_print, masks.refs)
     return {ref.key: found for ref, found in zip(masks.refs, prints, strict=True) if found}
+
+
+def _members(ref: MaskRef) -> list[Any]:
+    """Type and fields of a ref, and the paths of the files that it names."""
+    members: list[Any] = [getattr(ref, item.name) for item in fields(ref)] if is_dataclass(ref) else [ref]
+    if isinstance(ref, RegionRef):
+        refs = [_members(part) for part in (ref.source, ref.region) if part is not None]
+        return [type(ref).__qualname__, *refs, ref.rule, ref.n_classes, ref.is_flat, ref.region_format]
+    paths = getattr(ref, "paths", None)
+    if paths is not None:  # then a folder among the fields is not itself read
+        folder = members.index(getattr(ref, "folder", None))
+        members[folder] = [str(members[folder]), *paths]
+    return [type(ref).__qualname__, *members]
 
 
 def _add(update: Callable[[bytes], None], value: Any, data: AnyPath, known: dict[int, bytes]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from segprep.errors import OptionError, OutputError
 from segprep.masks import splits
+from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.masks.tiles import Tiling
@@ -73,6 +74,7 @@ def planned_update(
     words = [
         *_other_reading(former, rules),
         *differing(info.instance_rule, exact(rules.instances)),
+        *differing(info.regions or RegionRule(), exact(found.masks.regions or RegionRule())),
         *differing(info.split_rule, rule),
         *_other_canvases(former, layout, keys, found),
         *(phrase for target in stored for phrase in differing(target, wanted[target.name])),

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from segprep.errors import InputError, IntegrityError, OptionError, some
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
+from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
+from segprep.runs.regions import with_class_of, with_regions
 from segprep.runs.scan import OWN_REFS, Source, chosen_data, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
 from segprep.runs.tiled import tile_refs
@@ -253,15 +255,15 @@ def _shard_problem(
 
 def find_masks_again(state: StoreState, data: Source, form: str | Reader | None) -> MaskSet:
     """Masks of a data set, to be read as those of a store were."""
-    info = state.info
+    info, regions = state.info, state.info.regions or RegionRule()
     if isinstance(data, tuple):
-        return masks_of(data, Rules(), info.class_table)
+        return masks_of(data, Rules(regions=regions), with_class_of(info.class_table, regions))
     if form is None and info.source_format not in READERS:
         raise OptionError(
             f"{state.root}: was made from {info.source_format!r}, which segprep does not read: in Python, give the refs that "
             "it was made from, or their Reader as format"
         )
-    return find(data, format=form or info.source_format, options=info.reading)
+    return with_regions(find(data, format=form or info.source_format, options=info.reading), regions, info.reading)
 
 
 def source_name(data: Source) -> str:

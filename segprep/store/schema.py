@@ -12,6 +12,7 @@ import numpy as np
 from segprep.errors import IntegrityError, OptionError
 from segprep.masks.classes import ClassEntry, ClassTable
 from segprep.masks.instances import InstanceRule
+from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.stats import Counts
 from segprep.masks.tiles import Tiling
@@ -102,8 +103,8 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `input` is the fingerprint of all masks. `images` is None in a store without the table ``image``, and `touching_pairs`,
     which counts pairs of instances that touch before any separation, in a store of a version that did not count them. `tiling`
-    is None unless the masks are tiles; the pairs are then those of the masks that these were cut from. `revision` counts the
-    updates.
+    is None unless the masks are tiles; the pairs are then those of the masks that these were cut from. `regions` is None
+    unless pixels outside annotated regions are ignored. `revision` counts the updates.
     """
 
     format: int
@@ -127,6 +128,7 @@ class StoreInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     images: ImagesInfo | None = None
     touching_pairs: int | None = None
     tiling: Tiling | None = None
+    regions: RegionRule | None = None
     revision: int = 0
 
     def __repr__(self) -> str:

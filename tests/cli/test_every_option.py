@@ -33,6 +33,8 @@ READING = {
     "--background": "3",
     "--ignore": "3",
     "--class-pattern": "(?P<class>[a-z]+) DATA=files",
+    "--roi": "files/x/masks",
+    "--without-roi": "ignored --roi files/x/masks",
 }
 INSTANCES = {
     "--instances-from": "watershed",
