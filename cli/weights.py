@@ -8,6 +8,7 @@ import click
 
 import segprep
 from segprep.errors import OptionError
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.masks.tiles import Tiling
@@ -57,7 +58,7 @@ from .values import completed_names
     list(PRESETS),
 )
 @options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule)
+@options.settings("Instances", InstanceRule, Downsampling)
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
 @options.settings("Splits", SplitRule)
 @options.settings("Tiles", Tiling)

@@ -57,6 +57,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
     before, now = state.info, plan.info
     other_rule = [
         *_differing(before.instance_rule, now.instance_rule),
+        *_differing(before.instance_rule.resolution, now.instance_rule.resolution),
         *_differing(before.tiling or Tiling(), now.tiling or Tiling()),
     ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint

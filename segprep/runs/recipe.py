@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
@@ -92,6 +93,7 @@ def _rules(store: AnyPath, info: StoreInfo) -> dict[str, Any]:
         found["format"] = info.source_format
     found |= dict(_changed(info.reading, ReadOptions()))
     found |= dict(_changed(info.instance_rule, InstanceRule()))
+    found |= dict(_changed(info.instance_rule.resolution, Downsampling()))
     if not _is_explicit(info):
         found.pop("instances_from", None)
     split = info.split_rule
