@@ -42,7 +42,7 @@ class InstanceRule:
         Turn the pixels of an instance that lie within this many pixels of another one into background; 0 changes nothing, and
         ``falk2019`` is the rule of that preset.
     downsampling : Downsampling or UNSET
-        Lower resolution of the mask, before all of this; UNSET, which no store has to keep, leaves it as it is.
+        Lower resolution of the mask, before all of this; UNSET, which a store does not have, leaves it as it is.
     """
 
     instances_from: Origin = "auto"

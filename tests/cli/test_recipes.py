@@ -64,9 +64,11 @@ RUNS = [
     "cells --ignore 2",
     "bad --on-error skip-mask",
     "cells --images images",
+    "cells --downsample 2",
+    "varied --downsample 3 --downsample-by nearest",
 ]
 
-QUICK = ["cells --preset crowded", "cells --split splits.csv", "single --canvas 30x50"]
+QUICK = ["cells --preset crowded", "cells --split splits.csv", "single --canvas 30x50", "cells --downsample 2"]
 
 
 @pytest.mark.parametrize("line", mostly_slow(RUNS, *QUICK))
