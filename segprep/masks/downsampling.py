@@ -28,8 +28,8 @@ class Downsampling:
     Attributes
     ----------
     downsample : int or None
-        Make a pixel of each block of this many x this many pixels, before instances are found, separated and cut into tiles;
-        sigma and other distances are then in pixels of the result.
+        Make one pixel of each block of N x N pixels, before instances are found, separated and cut into tiles; sigma and
+        other distances then count pixels of the smaller mask.
     downsample_by : str
         Value of a block: the one that most of its pixels have (``majority``), or that of the pixel in its middle
         (``nearest``).
@@ -65,7 +65,7 @@ def downsampled(mask: InstanceMask, rule: Downsampling, parts: InstanceMask | No
 
     If the instances will be the connected components of each class, `parts` has those of `mask`, and the problem names them.
 
-    Each plane has the majority of its own blocks, of equals the instance with the smallest number, and background only if it
+    In each plane, a block gets the value of most of its pixels: of equals the smallest instance, and background only if it
     has more pixels than any instance. A class without instances counts like an instance, after these. A block is ignored if
     at least half of its pixels are; in any other, the ignored pixels do not count. Blocks at the lower and right edge have
     the pixels that there are.

@@ -17,7 +17,7 @@ _BESIDE = {"labels": 4, "classes": 2, "border": 7, "boundaries": 10, "weights": 
 """Bytes per pixel with which a target is computed, beside its mask. Only the largest counts: one follows the other."""
 _OWN = 16
 """The same of a target that is not part of segprep."""
-_DOWNSAMPLED = 4
+_DOWNSAMPLED = 7.5
 """Bytes per pixel of the file with which a mask is decoded, or its runs are found, before it is downsampled."""
 _ENCODED = 1.5
 """Bytes per pixel of the runs of the mask, and of compressed arrays that wait to be written."""
