@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 import segprep
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
@@ -20,7 +21,7 @@ from .spelling import in_options
 @click.command(cls=options.Command)
 @options.data
 @options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
-@options.settings("Instances", InstanceRule)
+@options.settings("Instances", InstanceRule, Downsampling)
 @options.running
 @options.output
 def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:

@@ -58,6 +58,7 @@ METAVARS = {
     "tile_overlap": "PX",
     "keep_empty": "SHARE",
     "separate": "PX|falk2019",
+    "downsample": "N",
     "max_pixels": "N",
     "background": "VALUE",
     "ignore": "VALUE",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 import segprep
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
@@ -51,7 +52,7 @@ from .values import completed_names
 )
 @options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
 @options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule)
+@options.settings("Instances", InstanceRule, Downsampling)
 @options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
 @options.running
 @options.output

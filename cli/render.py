@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from segprep.errors import OptionError, StorageError, escape_controls, some
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.stats import Counts
 from segprep.paths.anypath import AnyPath
@@ -64,7 +65,7 @@ def store_text(path: AnyPath, info: StoreInfo, warnings: Iterable[str] = ()) -> 
             *regions_lines(info),
             f"pixels     {info.ignored_pixels:,} ignored, {info.hidden_pixels:,} hidden behind other instances",
             "",
-            f"instances  {_options(asdict(info.instance_rule), setting_names(InstanceRule))}",
+            f"instances  {_instance_options(info.instance_rule)}",
             "",
             "target     options",
             *map(_target_line, info.targets),
@@ -243,6 +244,12 @@ def _target_line(target: TargetInfo) -> str:
     else:
         parameters = " ".join(f"{name}={_value(value)}" for name, value in target.parameters.items())
     return f"{target.name:<10} {parameters}".rstrip()
+
+
+def _instance_options(rule: InstanceRule) -> str:
+    """Options of the instances, and of the resolution if that is lower than that of the data."""
+    kinds = (InstanceRule, Downsampling) if rule.resolution.downsample else (InstanceRule,)
+    return _options(asdict(rule) | asdict(rule.resolution), setting_names(*kinds))
 
 
 def _options(values: Mapping[str, Any], names: Sequence[str]) -> str:

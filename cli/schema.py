@@ -1,6 +1,7 @@
 """`segprep schema`: JSON Schemas of what ``--json`` prints."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -66,12 +67,17 @@ def _described(definition: dict[str, Any]) -> dict[str, Any]:
         for name in filter(properties.__contains__, names):
             properties[name] = {"description": description} | properties[name]
     summary = " ".join(text.partition("\n\nAttributes\n")[0].replace("`", "").split())
-    return {"title": definition["title"]} | ({"description": summary} if summary else {}) | _object(properties)
+    unset = [
+        key
+        for key, value in definition["properties"].items()
+        if key not in definition["required"] and "default" not in value
+    ]
+    return {"title": definition["title"]} | ({"description": summary} if summary else {}) | _object(properties, unset)
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    """Schema of an object that has all of these properties, and perhaps some of a later version."""
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(properties: dict[str, Any], unset: Sequence[str] = ()) -> dict[str, Any]:
+    """Schema of an object that has these properties, but may lack those of `unset`, and perhaps some of a later version."""
+    return {"type": "object", "properties": properties, "required": [key for key in properties if key not in unset]}
 
 
 def _without_default(value: dict[str, Any]) -> dict[str, Any]:

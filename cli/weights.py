@@ -8,6 +8,7 @@ import click
 
 import segprep
 from segprep.errors import OptionError
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
@@ -61,7 +62,7 @@ UPDATING = ("update", "keep_class_weights", "compact")
     list(PRESETS),
 )
 @options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule)
+@options.settings("Instances", InstanceRule, Downsampling)
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
 @options.settings("Splits", SplitRule)
 @options.settings("Tiles", Tiling)

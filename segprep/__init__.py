@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segprep.kernels.distance import signed_distance as signed_distance
     from segprep.kernels.nearest import nearest_two as nearest_two
     from segprep.masks.classes import ClassTable as ClassTable
+    from segprep.masks.downsampling import Downsampling as Downsampling
     from segprep.masks.instances import InstanceRule as InstanceRule
     from segprep.masks.mask import InstanceMask as InstanceMask
     from segprep.masks.mask import MaskRef as MaskRef
@@ -78,6 +79,7 @@ _NAMES = {
     "readers": ("find", "MaskSet", "Reader", "ReadOptions"),
     "masks.mask": ("MaskRef", "InstanceMask"),
     "masks.classes": ("ClassTable",),
+    "masks.downsampling": ("Downsampling",),
     "masks.instances": ("InstanceRule",),
     "masks.splits": ("SplitRule",),
     "targets": ("Target", "Labels", "Classes", "Weights", "Border", "Boundaries", "Distance"),

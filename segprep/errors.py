@@ -154,6 +154,8 @@ def check_fields(values: Any) -> None:
 
     for name, annotation in _annotations(type(values)).items():  # type: ignore[arg-type]  # a class is hashable
         value = getattr(values, name)
+        if value is msgspec.UNSET:
+            continue
         if get_origin(annotation) is Literal:
             check_choice(name, value, get_args(annotation))
             continue

@@ -1,14 +1,16 @@
 """Instances of a mask: found in semantic masks, and separated where they touch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from segprep.arrays import BoolArray, FloatArray, LabelArray
 from segprep.errors import InputError, OptionError, check_fields, foreign_errors, is_foreign
 from segprep.kernels.boundaries import FARTHEST, near_others
 from segprep.kernels.to_other import distance_to_other
+from segprep.masks.downsampling import Downsampling, downsampled
 from segprep.masks.mask import InstanceMask, MaskRef, Overlap, mask_problem
 
 Origin: TypeAlias = Literal["auto", "as-is", "components", "watershed"]
@@ -39,6 +41,8 @@ class InstanceRule:
     separate : int or "falk2019"
         Turn the pixels of an instance that lie within this many pixels of another one into background; 0 changes nothing, and
         ``falk2019`` is the rule of that preset.
+    downsampling : Downsampling or UNSET
+        Lower resolution of the mask, before all of this; UNSET, which a store does not have, leaves it as it is.
     """
 
     instances_from: Origin = "auto"
@@ -46,6 +50,7 @@ class InstanceRule:
     min_distance: int = 5
     overlap: Overlap = "smallest"
     separate: Separation = 0
+    downsampling: Downsampling | UnsetType = field(default=UNSET, metadata={"bound": True})
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -54,8 +59,15 @@ class InstanceRule:
         if self.separate != "falk2019" and self.separate < 0:
             raise OptionError(f"separate={self.separate!r}: must be a number of pixels, at least 0, or 'falk2019'")
 
+    @property
+    def resolution(self) -> Downsampling:
+        """Rule of `downsampling`, which changes nothing if that is UNSET."""
+        return Downsampling() if isinstance(self.downsampling, UnsetType) else self.downsampling
+
     def find_instances(self, mask: InstanceMask, key: str) -> InstanceMask:
         """Mask with its complete instances; InputError if they overlap although `overlap` is ``error``."""
+        if self.resolution.downsample is not None:
+            mask = downsampled(mask, self.resolution, self._parts(mask))
         split = split_instances(
             mask, self.instances_from, connectivity=self.connectivity, min_distance=self.min_distance
         )
@@ -64,6 +76,12 @@ class InstanceRule:
                 f"{key}: instances overlap in {count} pixels; use overlap='smallest' to put the smaller in front"
             )
         return split if split.overlap == self.overlap else replace(split, overlap=self.overlap)
+
+    def _parts(self, mask: InstanceMask) -> InstanceMask | None:
+        """Mask with the connected components of its classes, if these are to be its instances."""
+        if self.instances_from in {"auto", "as-is"}:
+            return None
+        return split_instances(mask, "components", connectivity=self.connectivity)
 
 
 def load_mask(ref: MaskRef, rule: InstanceRule, n_classes: int | None = None) -> tuple[InstanceMask, InstanceMask]:

@@ -1,6 +1,6 @@
 """Pixels of the images that masks belong to."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,10 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from segprep.errors import InputError
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.tiles import Window
 from segprep.paths.anypath import AnyPath
+from segprep.readers._area import area_means
 from segprep.readers._beside import opener_of, shapes_of
 from segprep.readers._image import check_size, decode_errors, opened_tiff
 from segprep.readers._reader import MAX_PIXELS
@@ -27,7 +29,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 """Photometric interpretations of TIFF."""
 
 
-def image_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any]:
+def image_pixels(path: AnyPath, shape: tuple[int, int], key: str, downsample: int = 1) -> NDArray[Any]:
     """Pixels of the image that a mask belongs to.
 
     Parameters
@@ -38,6 +40,8 @@ def image_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any
         Height and width of the mask in pixels; a file of another size is not decoded.
     key : str
         Name of the mask, for messages.
+    downsample : int
+        Side in pixels of the blocks of the image of which each is a pixel of the mask, and is averaged.
 
     Returns
     -------
@@ -55,21 +59,48 @@ def image_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any
         opener = opener_of(path, file.read(4))
         file.seek(0)
         if opener is TiffImageFile:
-            return _tiff_pixels(path, shape, key)
+            return _shrunk(_tiff_pixels(path, _Wanted(shape, key, downsample)), downsample)
         with opener(file) as image:  # not Image.open, which warns of, or refuses, large sizes by its own limit
-            return _pillow_pixels(path, image, shape, key)
+            return _shrunk(_pillow_pixels(path, image, _Wanted(shape, key, downsample)), downsample)
 
 
-def _pillow_pixels(path: AnyPath, image: ImageFile, shape: tuple[int, int], key: str) -> NDArray[Any]:
+class _Wanted(NamedTuple):
+    """Mask that an image belongs to: its height and width, its key, and the side in pixels of the blocks of the image."""
+
+    shape: tuple[int, int]
+    key: str
+    downsample: int
+
+    def fits(self, shape: tuple[int, int]) -> bool:
+        """True for the height and width of an image of this mask."""
+        return Downsampling(self.downsample if self.downsample > 1 else None).shape(shape) == self.shape
+
+    def check(self, path: AnyPath, shapes: list[tuple[int, int]]) -> None:
+        """Raise an InputError if an image has another height and width than its mask."""
+        if not any(map(self.fits, shapes)):
+            (height, width), (own_height, own_width) = self.shape, shapes[0]
+            by = f", each of {self.downsample} x {self.downsample} pixels," if self.downsample > 1 else ""
+            raise InputError(
+                f"{path}: {own_height} x {own_width} pixels, but the mask {self.key!r} has {height} x {width}{by}; give the "
+                "image of this mask, or resize it"
+            )
+
+
+def _shrunk(pixels: NDArray[Any], downsample: int) -> NDArray[Any]:
+    """Pixels at the resolution of the mask."""
+    return area_means(pixels, downsample) if downsample > 1 else pixels
+
+
+def _pillow_pixels(path: AnyPath, image: ImageFile, wanted: _Wanted) -> NDArray[Any]:
     """Pixels of an image that Pillow has opened."""
     frames: int = getattr(image, "n_frames", 1)
     if frames > 1:
         raise InputError(f"{path}: has {frames} frames; give an image of one")
     shapes = shapes_of(image)
-    _check_shape(path, shapes, shape, key)
+    wanted.check(path, shapes)
     if image.tile and str(image.tile[0].args).endswith(";16B") and image.mode in {"RGB", "RGBA", "LA"}:
         return _deep_png(path)  # of which Pillow keeps the upper bytes
-    turned = ImageOps.exif_transpose(image) if shape == shapes[0] and image.format == "JPEG" else image
+    turned = ImageOps.exif_transpose(image) if wanted.fits(shapes[0]) and image.format == "JPEG" else image
     if turned.mode not in _PLAIN:
         turned = turned.convert("L" if turned.mode in _GREY else "RGB")
     return np.array(turned)
@@ -82,11 +113,11 @@ def _deep_png(path: AnyPath) -> NDArray[Any]:
     return _without_alpha(np.asarray(png_decode(path.read_bytes())))
 
 
-def _tiff_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any]:
+def _tiff_pixels(path: AnyPath, wanted: _Wanted) -> NDArray[Any]:
     """Pixels of the one page of a TIFF; further pages of other sizes, such as a thumbnail, do not count."""
     with opened_tiff(path) as tiff:
         page = tiff.pages[0]
-        _check_shape(path, [(page.imagelength, page.imagewidth)], shape, key)
+        wanted.check(path, [(page.imagelength, page.imagewidth)])
         if len(tiff.pages) > 1 and tiff.pages[1].shape == page.shape:
             raise InputError(f"{path}: has {len(tiff.pages)} pages; give an image of one")
         check_lzw(path, page)
@@ -107,7 +138,9 @@ def _tiff_pixels(path: AnyPath, shape: tuple[int, int], key: str) -> NDArray[Any
         return np.ascontiguousarray(_without_alpha(pixels) if has_alpha else pixels)
 
 
-def image_window(path: AnyPath, shape: tuple[int, int], window: Window, key: str) -> NDArray[Any] | None:
+def image_window(
+    path: AnyPath, shape: tuple[int, int], window: Window, key: str, downsample: int = 1
+) -> NDArray[Any] | None:
     """Part of what `image_pixels` returns, if the file is a TIFF in tiles, of which only those needed are decoded; else None.
 
     The tiles are grey, or colours with all channels of a pixel together. Errors are those of `image_pixels`.
@@ -121,13 +154,19 @@ def image_window(path: AnyPath, shape: tuple[int, int], window: Window, key: str
         is_together = page.samplesperpixel == 1 or page.planarconfig == 1
         if not (page.is_tiled and is_plain and is_together and page.imagedepth == 1 and page.bitspersample >= 8):  # noqa: PLR2004
             return None
-        _check_shape(path, [(page.imagelength, page.imagewidth)], shape, key)
+        _Wanted(shape, key, downsample).check(path, [(page.imagelength, page.imagewidth)])
         if len(tiff.pages) > 1 and tiff.pages[1].shape == page.shape:
             raise InputError(f"{path}: has {len(tiff.pages)} pages; give an image of one")
         check_size(f"{path}: a tile", (page.tilelength, page.tilewidth), MAX_PIXELS)
-        pixels = Segments(path, page).values(window)
+        pixels = Segments(path, page).values(_enlarged(window, downsample, (page.imagelength, page.imagewidth)))
         has_alpha = page.extrasamples and int(page.samplesperpixel) in _COLOURS
-        return np.ascontiguousarray(_without_alpha(pixels) if has_alpha else pixels)
+        return _shrunk(np.ascontiguousarray(_without_alpha(pixels) if has_alpha else pixels), downsample)
+
+
+def _enlarged(window: Window, downsample: int, shape: tuple[int, int]) -> Window:
+    """Pixels of an image of this height and width that the blocks of a window have."""
+    y, x, height, width = (downsample * side for side in window)
+    return Window(y, x, min(height, shape[0] - y), min(width, shape[1] - x))
 
 
 def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -135,13 +174,3 @@ def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     count = _COLOURS.get(pixels.shape[-1], 3) if pixels.ndim == 3 else 0  # noqa: PLR2004
     colours = pixels[..., :count] if count else pixels
     return np.ascontiguousarray(colours[..., 0] if count == 1 else colours)
-
-
-def _check_shape(path: AnyPath, shapes: list[tuple[int, int]], shape: tuple[int, int], key: str) -> None:
-    """Raise an InputError if an image has another height and width than its mask."""
-    if shape not in shapes:
-        (height, width), (own_height, own_width) = shape, shapes[0]
-        raise InputError(
-            f"{path}: {own_height} x {own_width} pixels, but the mask {key!r} has {height} x {width}; give the image of "
-            "this mask, or resize it"
-        )

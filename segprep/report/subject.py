@@ -139,7 +139,7 @@ def data_subject(
         if folder is None or not names[index]:
             raise OptionError(f"the image of {keys[index]!r} is not known; give the folder of the images as images=DIR")
         file = ImageFolder(folder, "").file(names[index], keys[index])
-        return image_pixels(file, found.stats[index].shape, keys[index])
+        return image_pixels(file, found.stats[index].shape, keys[index], rule.resolution.factor)
 
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
     return Subject(

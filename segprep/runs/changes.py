@@ -60,6 +60,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
     before, now = state.info, plan.info
     other_rule = [
         *differing(before.instance_rule, now.instance_rule),
+        *differing(before.instance_rule.resolution, now.instance_rule.resolution),
         *differing(before.tiling or Tiling(), now.tiling or Tiling()),
         *differing(before.regions or RegionRule(), now.regions or RegionRule()),
     ]

@@ -60,4 +60,4 @@ def _warn(images: AnyPath, count: int, missing: tuple[str, ...], ambiguous: tupl
     for keys, words in ((missing, "have no image"), (ambiguous, "fit several images, or share one, so none is stored")):
         if keys:
             text = f"{images}: {len(keys):,} of {count:,} masks {words} ({some(keys, most=NAMED)})"
-            warnings.warn(text, SegprepWarning, stacklevel=4)
+            warnings.warn(text, SegprepWarning, stacklevel=5)

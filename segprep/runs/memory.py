@@ -17,6 +17,8 @@ _BESIDE = {"labels": 4, "classes": 2, "border": 7, "boundaries": 10, "weights": 
 """Bytes per pixel with which a target is computed, beside its mask. Only the largest counts: one follows the other."""
 _OWN = 16
 """The same of a target that is not part of segprep."""
+_DOWNSAMPLED = 7.5
+"""Bytes per pixel of the file with which a mask is decoded, or its runs are found, before it is downsampled."""
 _ENCODED = 1.5
 """Bytes per pixel of the runs of the mask, and of compressed arrays that wait to be written."""
 
@@ -29,8 +31,10 @@ class JobMemory(NamedTuple):
     shape: tuple[int, int]
 
 
-def bytes_of(mask: MaskStats, targets: Sequence[str], *, is_separated: bool = False) -> int:
+def bytes_of(mask: MaskStats, targets: Sequence[str], *, is_separated: bool = False, block: int = 1) -> int:
     """Peak bytes with which a mask is loaded and the targets of these names are computed, beside those of an idle worker.
+
+    Each pixel of the mask is made of a block of `block` x `block` pixels of the file.
 
     See docs/performance.md for the measurements.
 
@@ -45,9 +49,14 @@ def bytes_of(mask: MaskStats, targets: Sequence[str], *, is_separated: bool = Fa
     """
     planes = 1 + int(mask.instances["plane"].max(initial=0))
     fields = planes * (2 if is_separated else 1) + (planes > 1)  # instances in front are a plane more
-    fields += bool((mask.class_pixels[1:] > 0)[mask.class_instances[1:] == 0].any())  # stuff
+    has_stuff = bool((mask.class_pixels[1:] > 0)[mask.class_instances[1:] == 0].any())
+    fields += has_stuff
     beside = max((_BESIDE.get(name, _OWN) for name in targets), default=_NUMBERS)
-    return int(math.prod(mask.shape) * (_NUMBERS * fields + (mask.ignored > 0) + beside + _ENCODED))
+    needed = _NUMBERS * fields + (mask.ignored > 0) + beside + _ENCODED
+    if block > 1:  # the arrays of the file are gone before the targets are computed
+        loaded = _NUMBERS * (planes + (planes > 1) + 2 * has_stuff) + _DOWNSAMPLED + 7 * (mask.ignored > 0)
+        needed = max(needed, block**2 * loaded)
+    return int(math.prod(mask.shape) * needed)
 
 
 def warn_if_too_large(where: object, jobs: Sequence[JobMemory], workers: int, there_is: int | None) -> None:

@@ -107,8 +107,8 @@ def preprocess(  # noqa: PLR0913 - keywords
         Called with the stage of the run and the number of masks done.
     **settings
         Fields of the targets given by name (``sigma=5``), of `InstanceRule` (``separate=1``), `ReadOptions`, `RegionRule`,
-        `SplitRule` (``seed=1``) and `Tiling` (``tile=512``); ``format``, ``canvas``, ``on_error``; and ``preset``, a name of
-        `segprep.PRESETS`, for the settings that are not given.
+        `SplitRule` (``seed=1``), `Tiling` (``tile=512``) and `Downsampling` (``downsample=2``); ``format``, ``canvas``,
+        ``on_error``; and ``preset``, a name of `segprep.PRESETS`, for the settings that are not given.
 
     Returns
     -------

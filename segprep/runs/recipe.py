@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitRule
@@ -99,6 +100,7 @@ def _rules(store: AnyPath, info: StoreInfo) -> dict[str, Any]:
     found |= dict(_changed(info.instance_rule, InstanceRule()))
     if info.tiling is not None:
         found |= dict(_changed(info.tiling, Tiling()))
+    found |= dict(_changed(info.instance_rule.resolution, Downsampling()))
     if not _is_explicit(info):
         found.pop("instances_from", None)
     split = info.split_rule

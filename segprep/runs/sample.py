@@ -261,7 +261,8 @@ def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, 
         real = list(range(len(found.stats)))
         return Read(found, replace(rules, instances=instances), real, 0, len(found.unreadable), [], 0)
     journal, kept = _journal(before, masks, rules)
-    sizes = [known_size(ref) for ref in masks.refs]
+    shapes = map(known_size, masks.refs)
+    sizes = [shape and rules.instances.resolution.shape(shape) for shape in shapes]
     order = by_size(sizes)
     chosen = _scanned(watch, masks, spread(order, most), rules.instances, journal)
     subset = sorted({*chosen, *(index for index, ref in enumerate(masks.refs) if ref.key in kept)})

@@ -19,6 +19,7 @@ import numpy as np
 
 from segprep.errors import OptionError, SegprepWarning, check_choice, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
+from segprep.masks.downsampling import DownsampleBy, Downsampling
 from segprep.masks.instances import InstanceRule, Origin, Separation
 from segprep.masks.mask import MaskRef, Overlap
 from segprep.masks.regions import RegionRule, WithoutRoi
@@ -43,7 +44,7 @@ Split: TypeAlias = str | os.PathLike[str] | Fractions | SplitRule | None
 
 
 class ReadSettings(TypedDict, total=False):
-    """Settings of reading: those of `ReadOptions`, `RegionRule` and `InstanceRule`, and the format."""
+    """Settings of reading: those of `ReadOptions`, `RegionRule`, `InstanceRule` and `Downsampling`, and the format."""
 
     format: str | Reader | None
     crowd: Crowd
@@ -60,6 +61,8 @@ class ReadSettings(TypedDict, total=False):
     min_distance: int
     overlap: Overlap
     separate: Separation
+    downsample: int | None
+    downsample_by: DownsampleBy
 
 
 class SplitSettings(TypedDict, total=False):
@@ -139,7 +142,7 @@ class Rules:
 
 ALWAYS = ("labels", "classes")
 """Targets of every store: all others can be computed again from these and the instance table."""
-READING = (ReadOptions, RegionRule, InstanceRule)
+READING = (ReadOptions, RegionRule, InstanceRule, Downsampling)
 RULES = (*READING, SplitRule, Tiling, Rules)
 
 
@@ -272,6 +275,9 @@ def _rules(settings: Mapping[str, Any], split: SplitRule) -> Rules:
             if getattr(instances, name) != getattr(InstanceRule(), name):
                 value = f"{name}={settings[name]!r}"
                 raise OptionError(f"{value}: needs instances_from='components' or instances_from='watershed'")
+    downsampling = made_of(Downsampling, settings)
+    if downsampling.downsample is not None:
+        instances = replace(instances, downsampling=downsampling)
     tiling = replace(made_of(Tiling, settings), seed=split.seed)
     regions, given = made_of(RegionRule, settings), _given(Rules, settings)
     return Rules(**given, reading=reading, instances=instances, split=split, tiling=tiling, regions=regions)

@@ -54,6 +54,11 @@ def rule_of_slides(rule: InstanceRule, slides: Sequence[TileRef], targets: Itera
         if reach_of(target) is None:
             remedy = "distance_clip=32 limits it" if target.name == "distance" else "leave it out, or raise max_pixels"
             raise OptionError(f"targets: {target.name} depends on the complete mask, but {large}; {remedy}")
+    if rule.resolution.downsample is not None:
+        raise OptionError(
+            f"downsample={rule.resolution.downsample}: needs the complete mask, but {large}; downsample the file first, or "
+            "raise max_pixels"
+        )
     if rule.instances_from in {"components", "watershed"}:
         raise OptionError(
             f"instances_from={rule.instances_from!r}: needs the complete mask, but {large}; label it first"

@@ -74,6 +74,7 @@ def planned_update(
     words = [
         *_other_reading(former, rules),
         *differing(info.instance_rule, exact(rules.instances)),
+        *differing(info.instance_rule.resolution, rules.instances.resolution),
         *differing(info.regions or RegionRule(), exact(found.masks.regions or RegionRule())),
         *differing(info.split_rule, rule),
         *_other_canvases(former, layout, keys, found),

@@ -235,7 +235,12 @@ def memory_of(
 ) -> JobMemory:
     """Memory of a job that computes these masks, by the one of most pixels."""
     largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
-    needed = bytes_of(stats[largest], [shard.name for shard in shards], is_separated=instances.separate != 0)
+    needed = bytes_of(
+        stats[largest],
+        [shard.name for shard in shards],
+        is_separated=instances.separate != 0,
+        block=instances.resolution.factor,
+    )
     return JobMemory(needed, refs[largest].key, stats[largest].shape)
 
 

@@ -242,7 +242,8 @@ class Dataset:
         Returns
         -------
         (H, W) or (H, W, 3) array
-            Grey values or RGB, mostly uint8, in the type of the file, without alpha; see `segprep.readers.image_pixels`.
+            Grey values or RGB, mostly uint8, in the type of the file, without alpha; see `segprep.readers.image_pixels`. In a
+            store made with ``downsample``, each pixel is the mean of a block of the file.
 
         Raises
         ------
@@ -255,16 +256,19 @@ class Dataset:
 
         index = self._position(index)
         _, _, (height, width) = self._tables.place(mask := int(self.rows[index]))
+        factor = self.info.instance_rule.resolution.factor
         key, tile = self.keys[index], None if self.info.tiling is None else self._tables.tile(mask)
         y, x, tall, wide = checked_window(window or (0, 0, height, width), (height, width), key)
         if tile is None:
-            pixels = image_pixels(self.image_path(index), (height, width), key)
+            pixels = image_pixels(self.image_path(index), (height, width), key, factor)
             return pixels if window is None else pixels[y : y + tall, x : x + wide].copy()
         file = self.image_path(index)
         part = TileWindow(tile.y + y, tile.x + x, tall, wide)
-        if (found := image_window(file, tile.shape, part, key)) is not None:
+        if (found := image_window(file, tile.shape, part, key, factor)) is not None:
             return found
-        return last_or_new(self._last_image, file, lambda: image_pixels(file, tile.shape, key))[part.part].copy()
+        return last_or_new(self._last_image, file, lambda: image_pixels(file, tile.shape, key, factor))[
+            part.part
+        ].copy()
 
     @cached_property
     def _last_image(self) -> dict[AnyPath, NDArray[Any]]:

@@ -109,6 +109,8 @@ def test_json_of_weights_is_json_of_info_and_complete(tmp_path):
         "store": str(root),
         "bytes": size,
         "tiling": None,
+        "regions": None,
+        "ignored_share": 0.0,
         "revision": 0,
         **attributes,
     }

@@ -42,6 +42,8 @@ INSTANCES = {
     "--min-distance": "3 --instances-from watershed",
     "--overlap": "last",
     "--separate": "1",
+    "--downsample": "2",
+    "--downsample-by": "nearest --downsample 2",
 }
 TARGET_OPTIONS = {
     "--targets": "weights,border,boundaries,distance",

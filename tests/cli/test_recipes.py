@@ -67,9 +67,11 @@ RUNS = [
     "cells --tile 16x20 --tile-overlap 4 --targets border",
     "cells --tile 8 --keep-empty 0.5 --split 0.5,0.5 --seed 3",
     "cells --tile 16x20 --canvas 32x64",
+    "cells --downsample 2",
+    "varied --downsample 3 --downsample-by nearest",
 ]
 
-QUICK = ["cells --preset crowded", "cells --split splits.csv", "single --canvas 30x50"]
+QUICK = ["cells --preset crowded", "cells --split splits.csv", "single --canvas 30x50", "cells --downsample 2"]
 
 
 @pytest.mark.parametrize("line", mostly_slow(RUNS, *QUICK))

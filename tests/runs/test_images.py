@@ -130,7 +130,7 @@ def test_a_renamed_image_is_noticed_and_no_shard_is_written_again(tmp_path):
 def earlier(data, monkeypatch):
     """Store without a table of images, as earlier versions made it."""
     with monkeypatch.context() as patch:
-        patch.setattr("segprep.runs.preprocess.known_images", lambda *_: None)
+        patch.setattr("segprep.runs.listed.known_images", lambda *_: None)
         root = run(data)
     assert not (root / "image").exists()
     assert "images" not in json.loads((root / "zarr.json").read_text("utf-8"))["attributes"]

@@ -12,7 +12,6 @@ from PIL import Image
 import segprep
 from segprep.cli.commands import main
 from segprep.errors import IntegrityError, OptionError, OutputError, SegprepWarning
-from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
 from segprep.runs.preprocess import preprocess
 from segprep.runs.resplit import resplit
@@ -47,9 +46,8 @@ def files(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("separate", [0, 1])
 def test_refit_gives_the_store_that_a_run_with_this_split_gives(labels: Path, tmp_path: Path, separate: int) -> None:
     targets = (Weights(class_weights="inverse"), Border(), Distance(distance_per="instance"))
-    instances = InstanceRule(separate=separate)
     for name, rule in (("again", HALVES), ("direct", OTHER_HALVES)):
-        preprocess(labels, tmp_path / name, targets=targets, **vars(instances), split=rule, workers=ONE)
+        preprocess(labels, tmp_path / name, targets=targets, separate=separate, split=rule, workers=ONE)
     before = files(tmp_path / "again")
     resplit(tmp_path / "again", OTHER_HALVES, refit=True, workers=ONE)
     after = files(tmp_path / "again")

@@ -99,16 +99,17 @@ def rows_of(root):
     return dict(zip(dataset.keys, zip(names, tables["row"].tolist(), strict=True), strict=True))
 
 
-def test_an_update_of_added_changed_and_removed_masks_gives_the_pixels_of_a_new_store(tmp_path):
+@pytest.mark.parametrize("settings", [{}, {"downsample": 2}])
+def test_an_update_of_added_changed_and_removed_masks_gives_the_pixels_of_a_new_store(settings, tmp_path):
     data = made(tmp_path / "data")
-    preprocess(data, tmp_path / "out.zarr")
+    preprocess(data, tmp_path / "out.zarr", **settings)
     for number in (20, 21, 22):
         draw(data / f"{number}.png", number, SIDES[number % 3])
     draw(data / "03.png", 103)
     (data / "06.png").unlink()
-    info = update(data, tmp_path / "out.zarr")
+    info = update(data, tmp_path / "out.zarr", **settings)
     assert (info.masks, info.revision, info.holes, info.status) == (10, 1, 1, "complete")
-    preprocess(data, tmp_path / "new.zarr")
+    preprocess(data, tmp_path / "new.zarr", **settings)
     assert_same(tmp_path / "out.zarr", tmp_path / "new.zarr")
     assert_sound(tmp_path / "out.zarr", data)
 
@@ -204,6 +205,7 @@ def test_an_update_of_no_store_makes_a_new_one(tmp_path, files_of):
         ({"separate": 1}, "separate=1 instead of separate=0"),
         ({"canvas": (64, 64)}, "canvas 64x64 instead of 24x24"),
         ({"background": 3}, "background=3 instead of background=None"),
+        ({"downsample": 2}, "downsample=2 instead of downsample=None"),
     ],
 )
 def test_an_update_with_other_settings_is_refused(settings, said, tmp_path):

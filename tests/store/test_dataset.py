@@ -21,6 +21,7 @@ from segprep.masks.splits import SplitRule
 from segprep.readers import find
 from segprep.runs.describe import describe
 from segprep.runs.preprocess import preprocess
+from segprep.runs.settings import setting_names
 from segprep.store.dataset import Dataset
 from segprep.store.tables import encode_keys
 
@@ -32,7 +33,7 @@ def whole_instances(mask: InstanceMask) -> np.ndarray:
 
 
 def check_rebuilt(data: Path, out: Path, instances: InstanceRule, every: int = 1) -> None:
-    preprocess(data, out, **vars(instances))
+    preprocess(data, out, **{name: getattr(instances, name) for name in setting_names(InstanceRule)})
     refs = find(data).refs
     dataset = segprep.open(out)
     assert len(dataset) == len(refs)
