@@ -1,11 +1,14 @@
 """Kill updates, or one of their workers, at random moments; resuming must give the same bytes as an undisturbed update.
 
-Usage: ``python tests/endurance/update_kills.py [KILLS] [SEED]``
+Usage: ``python tests/endurance/update_kills.py [KILLS] [SEED] [KIND]...``
 
 KILLS
     Number of kills (default 100).
 SEED
     Random seed of the moments (default 0).
+KIND
+    Updates, which take turns: ``folder``, of a store on this disk; ``parts``, of one in two parts side by side; ``bucket``, of
+    one in an object store (default: all).
 
 In the update, masks of several shards are added, changed, moved to another bucket and removed; every third one also fills the
 holes. After each kill, a store that looks complete must be that of before, or the expected one. Prints one line at the end,
@@ -13,11 +16,13 @@ and exits with 1 at the first difference. A kill that hits no process is not cou
 """
 
 import json
+import os
 import random
 import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,10 +30,13 @@ import psutil
 
 sys.path.append(str(Path(__file__).parents[1]))
 from endurance.runs import assert_no_orphans, family, files, outcome, start, write_squares
+from helpers.buckets import make_bucket, objects_in, serving, upload
 
 from segprep import Workers, preprocess
-from segprep.store.metadata import read_info
+from segprep.paths.bucket import BucketPath
+from segprep.store.metadata import INPUT_STAMP, read_info
 
+KINDS = ("folder", "parts", "bucket")
 TRIES = 10
 """Most runs for each kill."""
 
@@ -60,9 +68,9 @@ def change(data):
     data.write_text(json.dumps(document))
 
 
-def kill_one(data, root, options, chance, seconds):
-    """True if a kill at a random moment hit a process of an update."""
-    process = start(data, root, *options)
+def kill_one(runs, chance, seconds):
+    """True if a kill at a random moment hit a process of an update, which is one run, or two parts."""
+    process = chance.choice(runs)
     time.sleep(chance.uniform(0, seconds))
     running = [member for member in family(process) if member.is_running()]
     workers = [member for member in running if member.pid != process.pid]
@@ -74,14 +82,36 @@ def kill_one(data, root, options, chance, seconds):
     status, stderr = outcome(process)
     assert_no_orphans(process)
     assert status in ((-9, 0) if is_main else (0,)), f"exit code {status} after a kill: {stderr}"
+    for other in (run for run in runs if run is not process):
+        other_status, stderr = outcome(other)
+        assert other_status == 0, f"exit code {other_status} of another part: {stderr}"
     return bool(victims) and (status == -9 or not is_main)
 
 
-def main(kills=100, seed=0, masks=40):
+def contents(root):
+    """Contents of every file of a store, hidden ones too, without the stamp of the input."""
+    found = objects_in(root) if isinstance(root, BucketPath) else files(root)
+    return {path: body for path, body in found.items() if path != INPUT_STAMP}
+
+
+def visible(found):
+    """Contents without hidden files."""
+    return {path: body for path, body in found.items() if "/." not in path and path[0] != "."}
+
+
+def copied(before, folder, kind, number, bucket):
+    """Copy of a store in a folder, or in a bucket."""
+    if kind == "bucket":
+        return upload(before, bucket / f"{number}.zarr")
+    return Path(shutil.copytree(before, folder / f"{number}.zarr"))
+
+
+def main(kills=100, seed=0, *kinds, masks=40):
     """Run the loop; see the module for the arguments."""
-    chance = random.Random(seed)  # noqa: S311 - reproducible moments
-    with tempfile.TemporaryDirectory() as name:
-        folder, one = Path(name), Workers(processes=1)
+    kinds, chance, hits = kinds or KINDS, random.Random(seed), Counter()  # noqa: S311 - reproducible moments
+    with tempfile.TemporaryDirectory() as name, serving() as variables:
+        os.environ.update(variables)
+        folder, one, bucket = Path(name), Workers(processes=1), make_bucket("updates")
         data, before = write_data(folder, masks), folder / "before.zarr"
         preprocess(data, before, workers=one)
         change(data)
@@ -92,27 +122,29 @@ def main(kills=100, seed=0, masks=40):
             started = time.monotonic()
             status, stderr = outcome(start(data, root, "--update", *["--compact"] * compact))
             assert status == 0, stderr
-            seconds, expected[compact] = time.monotonic() - started, files(root)
-        hits = tries = 0
-        while hits < kills:
-            compact, root = hits % 3 == 2, folder / f"{tries}.zarr"
+            seconds, expected[compact] = time.monotonic() - started, contents(root)
+        tries = 0
+        while hits.total() < kills:
+            kind, compact = kinds[hits.total() % len(kinds)], hits.total() // len(kinds) % 3 == 2
+            root = copied(before, folder, kind, tries, bucket)
             options = ("--update", *["--compact"] * compact)
-            shutil.copytree(before, root)
-            hits += kill_one(data, root, options, chance, seconds)
+            parts = [("--part", f"{number}/2") for number in (1, 2)] if kind == "parts" else [()]
+            runs = [start(data, root, *options, *part) for part in parts]
+            hits[kind] += kill_one(runs, chance, seconds * (2 if kind == "bucket" else 1))
             if read_info(root).status == "complete":
-                visible = {path: body for path, body in files(root).items() if "/." not in path and path[0] != "."}
-                known = [
-                    {path: body for path, body in of.items() if "/." not in path}
-                    for of in (files(before), expected[compact])
-                ]
-                assert visible in known, "the store looks complete, and is neither that of before nor that of after"
+                known = [visible(contents(before)), visible(expected[compact])]
+                assert visible(contents(root)) in known, "looks complete, and is neither the store before nor after"
             preprocess(data, root, update=True, compact=compact, workers=one)
-            assert files(root) == expected[compact], "the store differs from that of an undisturbed update"
-            shutil.rmtree(root)
+            assert contents(root) == expected[compact], f"{kind}: differs from the store of an undisturbed update"
+            if kind != "bucket":
+                shutil.rmtree(root)
             tries += 1
             assert tries <= TRIES * kills, f"{hits} kills in {tries} tries"
-    print(f"{kills} kills in {tries} updates: every store is byte-identical to that of an undisturbed update")
+    counts = ", ".join(f"{kind} {count}" for kind, count in hits.items())
+    print(
+        f"{kills} kills in {tries} updates ({counts}): every store is byte-identical to that of an undisturbed update"
+    )
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*(int(word) if word.isdigit() else word for word in sys.argv[1:]))
