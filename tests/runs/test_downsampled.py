@@ -16,7 +16,6 @@ from segprep.masks.downsampling import VANISHED
 from segprep.masks.mask import InstanceMask
 from segprep.readers import image_pixels
 from segprep.readers._area import area_means
-from segprep.training.torch import TorchDataset
 from segprep.workers.jobs import Workers
 
 ONE = Workers(processes=1)
@@ -165,15 +164,6 @@ def test_resume_verify_and_repair_keep_the_resolution(made, tmp_path):
         segprep.preprocess(made / "data", store, downsample=3, downsample_by="nearest", **OPTIONS)
     segprep.resplit(store, split=(0.5, 0.5), seed=1, refit=True, workers=ONE)
     np.testing.assert_equal(segprep.open(store)[0]["distance"], before["distance"])
-
-
-def test_samples_for_training_have_images_of_the_same_resolution(made):
-    store = segprep.open(made / "out.zarr", images=made / "data")
-    sample = TorchDataset(store, ["classes", "distance"], crop=None)[2]
-    np.testing.assert_array_equal((sample["image"].numpy() * 255).round(), np.moveaxis(store.image(2), -1, 0))
-    assert sample["image"].shape[1:] == sample["distance"].shape == (25, 31)
-    cropped = TorchDataset(store, ["classes"], crop=(16, 8), seed=1)[1]
-    assert cropped["image"].shape == (3, 16, 8)
 
 
 def test_predictions_have_the_size_of_the_store(made):

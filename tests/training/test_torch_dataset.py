@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import segprep
 from segprep.errors import OptionError
@@ -62,6 +63,21 @@ def test_a_sample_is_the_same_part_of_the_image_and_of_each_target(imaged_store)
         for name in mask.keys() - {"key"}:
             values = expected(mask[name], y, x, name, (CROP, 50))
             np.testing.assert_array_equal(sample[name].numpy(), values, strict=True)
+
+
+def test_the_images_of_downsampled_masks_are_means_of_blocks(tmp_path):
+    labels = np.kron(np.eye(4, dtype=np.uint8), np.ones((9, 12), np.uint8))
+    for name, pixels in (("masks", labels), ("images", 40 * labels + np.arange(48, dtype=np.uint8))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "data" / name / "a.png")
+    segprep.preprocess(tmp_path / "data", tmp_path / "a.zarr", downsample=3, instances_from="as-is")
+    masks = segprep.open(tmp_path / "a.zarr")
+    sample = TorchDataset(masks, ["classes"], crop=None, image="grey")[0]
+    assert sample["image"].shape[1:] == sample["classes"].shape == (12, 16)
+    blocks = pixels.reshape(12, 3, 16, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(sample["image"][0].numpy() * 255, blocks, atol=0.51)
+    cropped = TorchDataset(masks, ["classes"], crop=(8, 5), seed=1, image="grey")[0]
+    assert cropped["image"].shape == (1, 8, 5)
 
 
 def test_cross_entropy_takes_the_classes_as_they_are(imaged_store):
