@@ -58,7 +58,7 @@ class MaskRows:
         """Bucket and row of each mask, shape (masks, 2)."""
         places = np.zeros((len(self.stats), 2), np.uint32)
         for number, bucket in enumerate(self.layout.buckets):
-            masks = np.array(bucket.masks)
+            masks = np.array(bucket.masks, np.int64)
             rows = np.flatnonzero(masks != HOLE)
             places[masks[rows]] = np.stack(np.broadcast_arrays(number, rows), axis=1)
         return places
