@@ -308,7 +308,7 @@ EXACT = [segprep.Weights(class_weights="inverse"), segprep.Border(dtype="float32
         {"compact": True},
         {"class_weights": "inverse", "targets": "weights"},
         {"targets": EXACT},
-        {"tile": 16, "keep_empty": 0.5, "targets": "boundaries"},
+        {"tile": 24, "keep_empty": 0.5, "targets": "boundaries"},
     ],
 )
 @pytest.mark.parametrize("moment", [pytest.param("all", marks=pytest.mark.slow), "some"])

@@ -63,9 +63,8 @@ def change(data):
         (data / f"{number:02}.npy").unlink()
 
 
-@pytest.mark.parametrize("overlap", [0, 4])
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [TILES, LIMITED], ids=["cut", "slides"])
+@pytest.mark.parametrize(("limit", "overlap"), [(TILES, 0), (LIMITED, 4)], ids=["cut", "slides"])
 def test_an_update_of_sources_gives_the_tiles_of_a_new_store(limit, overlap, tmp_path):
     given = {**limit, "tile_overlap": overlap, "keep_empty": 0.5}
     data = made_arrays(tmp_path / "data")
@@ -130,12 +129,11 @@ def test_sources_that_are_not_changed_are_not_read(limit, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", [TILES, LIMITED], ids=["cut", "slides"])
-def test_a_target_that_checks_complete_masks_reads_them_again(limit, tmp_path):
+def test_a_target_that_checks_complete_masks_reads_them_again(tmp_path):
     data = made_arrays(tmp_path / "data")
-    preprocess(data, tmp_path / "out.zarr", **{**limit, "targets": TARGETS[1:]})
+    preprocess(data, tmp_path / "out.zarr", **{**TILES, "targets": TARGETS[1:]})
     draw(data / "20.npy", 20)
-    both = {**limit, "targets": [*TARGETS, segprep.Border()]}
+    both = {**TILES, "targets": [*TARGETS, segprep.Border()]}
     update(data, tmp_path / "out.zarr", **both)
     preprocess(data, tmp_path / "new.zarr", **both)
     assert_same_sources(tmp_path / "out.zarr", tmp_path / "new.zarr")
