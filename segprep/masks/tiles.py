@@ -5,7 +5,7 @@ separated before it is cut, and the instance in front of others is the same as i
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
@@ -24,6 +24,8 @@ N = TypeVar("N", bound=np.generic)
 
 MOST_TILES = 2**20
 """Largest number of tiles of a mask."""
+SLIDE_BYTES = 8
+"""Bytes at the end of the digest of a tile of a slide that are the fingerprint of the slide."""
 
 
 class Window(NamedTuple):
@@ -132,11 +134,14 @@ class SlideFacts(NamedTuple):
         True if a pixel is background, or ignored.
     is_single : bool
         True if it has exactly one instance.
+    digest : bytes
+        Fingerprint of the slide, of `SLIDE_BYTES` bytes.
     """
 
     codes: tuple[int, ...] = ()
     has_background: bool = True
     is_single: bool = False
+    digest: bytes = b""
 
 
 class Slide(Protocol):
@@ -196,9 +201,23 @@ class TileRef:
         return cut(self.source.load(), self.window).mask
 
 
+def tiles_in(source: MaskRef, shape: tuple[int, int], tiling: Tiling) -> list[TileRef]:
+    """Tiles of a mask of this height and width that is loaded, row by row."""
+    return [TileRef(source, window, shape) for window in tiling.windows(shape, source.key)]
+
+
 def source_keys(refs: Sequence[MaskRef]) -> list[str]:
     """Keys of the masks that tiles were cut from; of other masks their own."""
     return [ref.source.key if isinstance(ref, TileRef) else ref.key for ref in refs]
+
+
+def source_key(key: str) -> str:
+    """Key of the mask that a tile was cut from, by the key of the tile.
+
+    >>> source_key("labels/a.png/y000000_x000160")
+    'labels/a.png'
+    """
+    return key.rpartition("/")[0]
 
 
 def open_slide(source: MaskRef) -> Slide:
@@ -275,6 +294,26 @@ def _any(pixels: NDArray[N] | None, window: Window) -> NDArray[N] | None:
 def tile_digest(source: bytes, window: Window) -> bytes:
     """Fingerprint of a tile from that of the mask that it is cut from: any change there may change the targets of the tile."""
     return hashlib.blake2b(source + repr(tuple(window)).encode(), digest_size=16).digest()
+
+
+def slide_digest(tiles: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Fingerprint of a slide from the fingerprint of each tile alone, and the bytes of the numbers of its instances."""
+    digest = hashlib.blake2b(digest_size=SLIDE_BYTES)
+    for own, numbers in tiles:
+        digest.update(_of_tile(own, numbers))
+    return digest.digest()
+
+
+def slide_tile_digest(own: bytes, numbers: bytes, slide: bytes) -> bytes:
+    """Fingerprint of a tile of a slide: a part for the tile and the numbers of its instances, and that of the slide.
+
+    As in `tile_digest`, a change anywhere in the slide is one of all its tiles, whose targets depend on their neighbourhood.
+    """
+    return _of_tile(own, numbers) + slide
+
+
+def _of_tile(own: bytes, numbers: bytes) -> bytes:
+    return hashlib.blake2b(own + numbers, digest_size=SLIDE_BYTES).digest()
 
 
 def tile_stats(

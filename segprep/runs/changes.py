@@ -1,8 +1,8 @@
 """Differences between a store and a plan, in words, and what of the store a plan keeps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,8 +14,8 @@ from segprep.masks.tiles import Tiling
 from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
 from segprep.runs.settings import setting_names
-from segprep.store.schema import target_info
-from segprep.store.tables import Tables, decode_keys
+from segprep.store.schema import StoreInfo, target_info
+from segprep.store.tables import SOURCE, Tables, decode_keys
 from segprep.targets import ordered
 
 NAMED = 3
@@ -71,7 +71,8 @@ def diff(state: StoreState, plan: Plan) -> Diff:
             words = ", ".join(_other_masks(state, plan.tables))
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
-        return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
+        kind = "masks" if now.tiling is None else "tiles"
+        return Diff([f"it has {before.masks} {kind} of {before.source}; {now.source} has {now.masks}: {words}"], {})
     canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
@@ -96,11 +97,8 @@ def diff(state: StoreState, plan: Plan) -> Diff:
 
 
 def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
-    """Differences between the masks of a store and those of a plan."""
-    had, has = (
-        dict(zip(decode_keys(keys), map(bytes, digests), strict=True))
-        for keys, digests in ((state.table("key"), state.table("digest")), (tables["key"], tables["digest"]))
-    )
+    """Differences between the masks of a store and those of a plan; of tiles, those between their sources."""
+    had, has = _digests_of(state.table, state.info), _digests_of(tables.__getitem__, state.info)
     for keys, kind in (
         ([key for key in has if key not in had], "new"),
         ([key for key in had if key not in has], "missing"),
@@ -110,6 +108,15 @@ def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
             yield f"{len(keys)} {kind} ({some(keys, most=NAMED)})"
     if list(had) != list(has) and set(had) == set(has):
         yield "in another order"
+
+
+def _digests_of(table: Callable[[str], Any], info: StoreInfo) -> dict[str, list[bytes]]:
+    """Digest of each mask, by its key, or those of all tiles of a source, by its."""
+    digests: dict[str, list[bytes]] = {}
+    keys = decode_keys(table("key" if info.tiling is None else SOURCE))
+    for key, digest in zip(keys, table("digest"), strict=True):
+        digests.setdefault(key, []).append(bytes(digest))
+    return digests
 
 
 def _other_splits(state: StoreState, tables: Tables) -> Iterator[str]:

@@ -9,14 +9,13 @@ from segprep.errors import OptionError, OutputError, SegprepError, SegprepWarnin
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
-from segprep.runs.former import INTERRUPTED, Former, Reuse, followed_layout, former_of, given_images, unfinished_update
+from segprep.runs.former import INTERRUPTED, Former, Reuse, former_of, given_images, layout_after, unfinished_update
 from segprep.runs.images import kept_images
 from segprep.runs.listed import FoundData
 from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules
-from segprep.runs.update import Follow, planned_update, require_no_tiles
-from segprep.store.layout import Layout
+from segprep.runs.update import Follow, planned_update
 from segprep.store.schema import UPDATED
 from segprep.targets import Target
 
@@ -44,8 +43,6 @@ def existing(
             break
     if former is not None and not (follow.update or overwrite):
         raise OutputError(f"{root}: {INTERRUPTED}")
-    if state is not None and follow.update:
-        require_no_tiles(state.info.tiling)
     return Existing(state, former)
 
 
@@ -118,8 +115,7 @@ def _in_place(
     """Planning in which masks of a store that was updated have their rows."""
     if state.info.format != UPDATED or state.info.input != digest:
         return plan_of
-    new = Layout.fit([mask.shape for mask in found.stats], canvas=rules.canvas)
-    layout = followed_layout(former_of(state), new, [ref.key for ref in found.masks.refs])
+    layout = layout_after(former_of(state), found, rules.canvas)
     return partial(plan_of, layout=layout, revision=state.info.revision)
 
 

@@ -7,6 +7,7 @@ the mask in each row.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,8 @@ from segprep.paths.files import put, put_all, storage, storage_errors
 from segprep.runs.audit import StoreState
 from segprep.runs.images import stored_images
 from segprep.runs.plan import KnownImages, Plan
-from segprep.store.layout import HOLE, Layout, Shard
+from segprep.runs.scan import Scan
+from segprep.store.layout import HOLE, Layout, Shard, Size
 from segprep.store.places import Places
 from segprep.store.schema import UPDATED, Record, StoreInfo, TargetInfo
 from segprep.store.shards import TargetShard, read_record, target_shards
@@ -219,6 +221,36 @@ def _digests(shard: Shard, digests: Sequence[bytes]) -> list[bytes | None]:
 def _settings(target: TargetInfo) -> tuple[object, ...]:
     """Everything that the values of a target depend on, but the mask."""
     return target.version, target.dtype, target.channels, target.parameters
+
+
+def layout_after(former: Former, found: Scan, canvas: Size | None, *, compact: bool = False) -> Layout:
+    """Layout of a store that follows its data, from the masks that were found and the canvas that is given, if any."""
+    keys, sizes = [ref.key for ref in found.masks.refs], [mask.shape for mask in found.stats]
+    if former.info.tiling is None or canvas is not None:
+        new = Layout.fit(sizes, canvas=canvas)
+    else:
+        new = _layout_of_tiles(former, sizes, keys)
+    return followed_layout(former, new, keys, compact=compact)
+
+
+def _layout_of_tiles(former: Former, sizes: Sequence[Size], keys: Sequence[str]) -> Layout:
+    """Layout of tiles, each on the canvas that it had, or on the smallest that it fits: one for all if none does.
+
+    A store has one canvas for all tiles, but if all of its masks are smaller than a tile, others may be larger.
+    """
+    buckets = [(bucket.height, bucket.width) for bucket in former.info.buckets]
+    had = dict(zip(former.places.keys, former.places.bucket, strict=True))
+    largest = max(height for height, _ in sizes), max(width for _, width in sizes)
+    rows: dict[Size, list[int]] = {}
+    for tile, (size, key) in enumerate(zip(sizes, keys, strict=True)):
+        own = [buckets[had[key]]] if key in had else []
+        fitting = (canvas for canvas in (*own, *sorted(buckets, key=math.prod), largest) if _fits(size, canvas))
+        rows.setdefault(next(fitting), []).append(tile)
+    return Layout.of_rows(rows)
+
+
+def _fits(size: Size, canvas: Size) -> bool:
+    return size[0] <= canvas[0] and size[1] <= canvas[1]
 
 
 def followed_layout(former: Former, layout: Layout, keys: Sequence[str], *, compact: bool = False) -> Layout:

@@ -3,41 +3,34 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Unpack
 
 from segprep.errors import OptionError, SegprepWarning, some
-from segprep.masks.instances import InstanceRule
-from segprep.masks.stats import MaskStats
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
-from segprep.readers import MaskSet
-from segprep.runs.audit import StoreState
 from segprep.runs.decision import decide, existing
-from segprep.runs.foreground import scan_resolved, stored_rule
+from segprep.runs.foreground import scan_resolved
 from segprep.runs.journal import journal_name, open_journal
+from segprep.runs.known import NO_PRINTS, known_stats
 from segprep.runs.listed import listed
 from segprep.runs.plan import Plan, doubts
-from segprep.runs.resume import stats_from_store
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.scan import chosen_data
-from segprep.runs.settings import ALWAYS, Data, Rules, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.settings import ALWAYS, Data, Settings, Split, Targets, run_rules, typed_value
 from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
-from segprep.runs.tiled import in_tiles
-from segprep.runs.unchanged import known_by_refs, ref_prints, ref_stamps, with_touching
-from segprep.runs.update import Follow, require_no_tiles
+from segprep.runs.tiled import in_tiles, kept_tiling
+from segprep.runs.unchanged import ref_prints, ref_stamps
+from segprep.runs.update import Follow
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
-from segprep.store.metadata import delete, open_existing, read_stamp
+from segprep.store.metadata import delete, open_existing
 from segprep.store.schema import InputStamp, StoreInfo
 from segprep.targets import TARGETS, Target
 from segprep.workers.jobs import Progress, Stage, Workers, no_progress, open_executor
 
 logger = logging.getLogger(__name__)
-NO_PRINTS: Mapping[str, str] = MappingProxyType({})
-"""No fingerprints of refs: those of the store count only if all files are the same."""
 MANY = 1000
 """Number of masks for which all workers start: a single mask may have more tiles."""
 
@@ -139,15 +132,14 @@ def preprocess(  # noqa: PLR0913 - keywords
     image_folder = None if images is None else workers.place(images, "images")
     path = None if isinstance(source, tuple) else source
     follow = Follow.of(update, keep_class_weights, compact, overwrite=overwrite)
-    if follow.update:
-        require_no_tiles(rules.tiling)
     open_existing(root)  # nothing is written, not even a lock, where something else is
     require_all(part, own_part, overwrite=overwrite)
     with write_lock(root, "" if part is None else own_part.name) as check_sole:
         before = existing(root, chosen, follow, overwrite=overwrite, is_part=part is not None)
         progress = _checked(progress, check_sole)
-        masks, given, files = listed(source, rules, classes, image_folder, root)
-        masks = with_slides(masks, rules.tiling)
+        rules = replace(rules, tiling=kept_tiling(before.state, rules.tiling, overwrite=overwrite))
+        complete, given, files = listed(source, rules, classes, image_folder, root)
+        masks = with_slides(complete, rules.tiling)
         is_labelled = rules.instances.instances_from == "as-is"
         rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
         journal_of, n_classes = None if files is None else journal_name(files, masks, rules), len(masks.classes)
@@ -155,12 +147,14 @@ def preprocess(  # noqa: PLR0913 - keywords
             open_journal(root, journal_of, n_classes, own_part, fresh=reread) as journal,
             open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor,
         ):
-            is_printed = files is not None and rules.tiling.tile is None
-            prints = ref_prints(masks, path) if path is not None and is_printed else NO_PRINTS
-            known, instances = known_stats(before.state, None if reread else files, masks, rules, prints)
+            prints = ref_prints(complete, path) if path is not None and files is not None else NO_PRINTS
+            unread = None if reread else files
+            known, instances = known_stats(
+                before.state, unread, masks, rules, prints, targets=wanted, overwrite=overwrite
+            )
             rules = replace(rules, instances=instances)
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
-            found = in_tiles(found, rules.tiling)
+            found = in_tiles(found, rules.tiling, known)
             if not is_labelled:
                 require_labels(found.masks.refs, found.stats)
             if part is not None:  # another part may have changed the store meanwhile
@@ -210,24 +204,6 @@ def require_all(part: object, own: Part, *, overwrite: bool) -> None:
     if part is not None and overwrite:
         shown = f"part='{own.number}/{own.parts}'"
         raise OptionError(f"{shown} and overwrite=True exclude each other: the parts would replace each other's shards")
-
-
-def known_stats(
-    state: StoreState | None, files: str | None, masks: MaskSet, rules: Rules, prints: Mapping[str, str] = NO_PRINTS
-) -> tuple[dict[str, MaskStats], InstanceRule]:
-    """Statistics of the masks from the store, as far as they and their files are the same, and the rule of these."""
-    if rules.tiling.tile is not None or (state is not None and state.info.tiling is not None):
-        # The tables do not have the complete masks.
-        return {}, rules.instances
-    stamp = None if state is None or files is None else read_stamp(state.root)
-    if state is not None and stamp is not None and stamp.masks == state.info.input:
-        is_all = stamp.files == files
-        stats = with_touching(stats_from_store(state, masks, rules.instances, rules.reading), stamp.refs)
-        known = stats if is_all else known_by_refs(stats, stamp.refs, prints)
-        instances = stored_rule(state.info, [*known.values()], rules.instances, is_all=is_all)
-        if known and instances.instances_from != "auto":
-            return known, instances
-    return {}, rules.instances
 
 
 def _checked(progress: Progress, check: Callable[[], None]) -> Progress:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule
@@ -91,12 +92,25 @@ def with_region_files(files: str | None, regions: str | None, refs: Sequence[Mas
     return hashlib.sha256(f"{files} {regions}".encode()).hexdigest()
 
 
+class FromStore(NamedTuple):
+    """Statistics of the masks of a store, without what its tables lack, and problems; by keys, those of tiles by any."""
+
+    stats: dict[str, MaskStats]
+    problems: dict[str, tuple[Problem, ...]]
+
+
 def stats_from_store(
     state: StoreState, masks: MaskSet, instances: InstanceRule, reading: ReadOptions
 ) -> dict[str, MaskStats]:
-    """Statistics of all masks of a store by their keys, as loading them again would give.
+    """Statistics of all masks of a store by their keys, as loading them again would give; see `from_store`."""
+    stored = from_store(state, masks, instances, reading)
+    return {} if stored is None else stored.stats
 
-    The masks lie in files that have not changed since the store was made. Empty if they were read in another way then, or
+
+def from_store(state: StoreState, masks: MaskSet, instances: InstanceRule, reading: ReadOptions) -> FromStore | None:
+    """Statistics of all masks of a store, as loading them again would give, but for what its tables lack.
+
+    The masks lie in files that have not changed since the store was made. None if they were read in another way then, or
     if the tables are damaged.
     """
     info = state.info
@@ -111,16 +125,18 @@ def stats_from_store(
         and info.problems[: len(of_files)] == of_files
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*table_names(info))):
-        return {}
+        return None
     tables = {name: state.table(name) for name in table_names(info)}
     keys = decode_keys(tables["key"])
     if input_digest(keys, [bytes(row) for row in tables["digest"]]) != info.input:
-        return {}
-    problems: dict[str, list[Problem]] = {}
+        return None
+    problems: dict[str, tuple[Problem, ...]] = {}
     for item in info.problems[len(of_files) :]:
         if item.kind != LEFT_OUT:
-            problems.setdefault(item.key, []).append(Problem(item.kind, item.where, item.left_out))
-    return {
-        key: replace(mask, problems=tuple(problems.get(key, ())))
+            problem = Problem(item.kind, item.where, item.left_out)
+            problems[item.key] = (*problems.get(item.key, ()), problem)
+    stats = {
+        key: replace(mask, problems=problems.get(key, ()))
         for key, mask in zip(keys, stats_in(tables, len(info.classes)), strict=True)
     }
+    return FromStore(stats, problems)

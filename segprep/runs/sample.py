@@ -21,8 +21,8 @@ from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
 from segprep.runs.foreground import scan_resolved
 from segprep.runs.journal import Journal, journal_name
+from segprep.runs.known import known_stats
 from segprep.runs.memory import resident
-from segprep.runs.preprocess import known_stats
 from segprep.runs.resume import stats_from_store
 from segprep.runs.scan import Scan, batches_of, scan
 from segprep.runs.settings import Rules

@@ -56,7 +56,7 @@ class Scan(NamedTuple):
     """Masks that can be read, the statistics of each, and the reasons why others cannot, by their keys.
 
     `packed` has the masks that a `Journal` has kept, by their keys. If the masks are tiles, `sources` has the statistics of
-    the masks that they were cut from, by their keys.
+    the masks that they were cut from, by their keys; those of masks that are `trusted` are not complete.
     """
 
     masks: MaskSet
@@ -64,6 +64,7 @@ class Scan(NamedTuple):
     unreadable: dict[str, str]
     packed: dict[str, PackedMask]
     sources: Mapping[str, MaskStats] | None = None
+    trusted: Collection[str] = ()
 
     def refs(self) -> tuple[MaskRef, ...]:
         """Refs of the masks that can be read: to memory for those that were kept, else to their files."""
@@ -75,9 +76,10 @@ class Scan(NamedTuple):
         return [stats.digest for stats in self.stats]
 
     def checked(self) -> tuple[list[str], list[MaskStats]]:
-        """Keys and statistics of the complete masks, from which targets are computed."""
+        """Keys and statistics of the complete masks, from which targets are computed, except those that are trusted."""
         if self.sources is not None:
-            return [*self.sources], [*self.sources.values()]
+            keys = [key for key in self.sources if key not in self.trusted]
+            return keys, [self.sources[key] for key in keys]
         return [ref.key for ref in self.masks.refs], [*self.stats]
 
     def loaded(self) -> list[MaskStats]:

@@ -10,7 +10,15 @@ from segprep.errors import InputError, OptionError
 from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import MaskStats
-from segprep.masks.tiles import SlideFacts, TileRef, Tiling, slide_of
+from segprep.masks.tiles import (
+    SLIDE_BYTES,
+    SlideFacts,
+    TileRef,
+    Tiling,
+    slide_digest,
+    slide_of,
+    slide_tile_digest,
+)
 from segprep.readers import MaskSet
 from segprep.targets import Target
 from segprep.targets.target import reach_of
@@ -69,11 +77,21 @@ def rule_of_slides(rule: InstanceRule, slides: Sequence[TileRef], targets: Itera
 
 
 def slide_facts(tiles: Sequence[MaskStats], *, is_complete: bool) -> SlideFacts:
-    """Facts about a slide from the statistics of its tiles; those that were left out, unless `is_complete`, are empty."""
+    """Facts about a slide from the statistics of its tiles; those that were left out, unless `is_complete`, are empty.
+
+    The digests of the tiles, as far as these were not left out, have that of the slide.
+    """
     pixels = np.sum([tile.class_pixels for tile in tiles], axis=0)
     numbers = np.unique(np.concatenate([np.frombuffer(tile.source_numbers, np.int64) for tile in tiles]))
     has_background = bool(pixels[0]) or not is_complete or any(tile.ignored for tile in tiles)
-    return SlideFacts(tuple((np.flatnonzero(pixels[1:]) + 1).tolist()), has_background, len(numbers) == 1)
+    digest = next((tile.digest[-SLIDE_BYTES:] for tile in tiles if tile.digest), b"")
+    return SlideFacts(tuple((np.flatnonzero(pixels[1:]) + 1).tolist()), has_background, len(numbers) == 1, digest)
+
+
+def with_slide_digest(tiles: Sequence[MaskStats]) -> list[MaskStats]:
+    """Statistics of all tiles of a slide whose digests, of each tile alone, are replaced by those with that of the slide."""
+    slide = slide_digest((tile.digest, tile.source_numbers) for tile in tiles)
+    return [replace(tile, digest=slide_tile_digest(tile.digest, tile.source_numbers, slide)) for tile in tiles]
 
 
 def require_labels(refs: Sequence[MaskRef], stats: Sequence[MaskStats]) -> None:

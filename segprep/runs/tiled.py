@@ -1,24 +1,25 @@
 """Tiles of the masks that were scanned, as masks of the store."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from segprep.errors import InputError
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import MaskStats
-from segprep.masks.tiles import TileRef, Tiling, Window
+from segprep.masks.tiles import TileRef, Tiling, Window, tiles_in
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
 from segprep.runs.scan import Scan
-from segprep.runs.slides import slide_facts, with_slides
+from segprep.runs.slides import slide_facts, with_slide_digest, with_slides
 from segprep.store.tables import SOURCE, decode_keys, stats_in, table_names
 
 
-def in_tiles(found: Scan, tiling: Tiling) -> Scan:
+def in_tiles(found: Scan, tiling: Tiling, known: Collection[str] = ()) -> Scan:
     """Scan of the tiles of the masks that were scanned, without the empty ones that `tiling` leaves out.
 
-    Problems keep the keys of the complete masks, and so do pairs of instances that touch: they count for the first tile.
+    Problems keep the keys of the complete masks. Pairs of instances that touch count for the first tile. The statistics of the
+    scanned masks `known`, by keys, were not those of a scan but of `segprep.runs.known`.
 
     Raises
     ------
@@ -27,8 +28,9 @@ def in_tiles(found: Scan, tiling: Tiling) -> Scan:
     """
     if tiling.tile is None:
         return found
-    tiles = [(ref, tile) for ref, tile in _tiles(found, tiling) if not is_empty(tile) or tiling.keeps_empty(ref.key)]
-    refs, stats = [ref for ref, _ in tiles], [tile for _, tile in tiles]
+    every = _tiles(found, tiling, known)
+    tiles = [(ref, tile) for ref, tile in every if not is_empty(tile) or tiling.keeps_empty(ref.key)]
+    refs = [ref for ref, _ in tiles]
     if not refs:
         raise InputError(f"keep_empty={tiling.keep_empty}: all tiles are empty, and none is left; use keep_empty=1")
     key, count = Counter(ref.key for ref in refs).most_common(1)[0]
@@ -38,29 +40,39 @@ def in_tiles(found: Scan, tiling: Tiling) -> Scan:
     problems = [
         (key, problem) for key, complete in zip(keys, found.stats, strict=True) for problem in complete.problems
     ]
-    masks = replace(found.masks, refs=tuple(refs), problems=(*found.masks.problems, *problems))
+    masks = replace(found.masks, refs=tuple(refs), notices=(*found.masks.notices, *problems))
     sources = {
         ref.key: replace(complete, tiles=())
         for ref, complete in zip(found.masks.refs, found.stats, strict=True)
         if not isinstance(ref, TileRef)
     }
-    return Scan(masks, tuple(stats), found.unreadable, {}, sources)
+    pairs = {key: complete.touching for key, complete in sources.items()}
+    stats = [tile if ref.slide else replace(tile, touching=pairs.pop(ref.source.key, 0)) for ref, tile in tiles]
+    return Scan(masks, tuple(stats), found.unreadable, {}, sources, sources.keys() & known)
 
 
-def _tiles(found: Scan, tiling: Tiling) -> Iterator[tuple[TileRef, MaskStats]]:
+def _tiles(found: Scan, tiling: Tiling, known: Collection[str]) -> Iterator[tuple[TileRef, MaskStats]]:
     """All tiles of the masks that were scanned, and the statistics of each."""
-    of_slides: dict[str, list[MaskStats]] = {}
+    of_slides: dict[str, list[tuple[TileRef, MaskStats]]] = {}
     for ref, tile in zip(found.masks.refs, found.stats, strict=True):
         if isinstance(ref, TileRef):
-            of_slides.setdefault(ref.source.key, []).append(tile)
-    facts = {key: slide_facts(tiles, is_complete=True) for key, tiles in of_slides.items()}
-    for source, complete in zip(found.refs(), found.stats, strict=True):
-        if isinstance(source, TileRef):
-            yield replace(source, slide=facts[source.source.key]), replace(complete, problems=())
-            continue
-        windows = tiling.windows(complete.shape, source.key)
-        for number, (window, tile) in enumerate(zip(windows, complete.tiles, strict=True)):
-            yield TileRef(source, window, complete.shape), replace(tile, touching=0 if number else complete.touching)
+            of_slides.setdefault(ref.source.key, []).append((ref, replace(tile, problems=())))
+    for ref, complete in zip(found.refs(), found.stats, strict=True):
+        if not isinstance(ref, TileRef):
+            yield from zip(tiles_in(ref, complete.shape, tiling), complete.tiles, strict=True)
+        elif ref.source.key in of_slides:
+            own = of_slides.pop(ref.source.key)
+            tiles = [tile for _, tile in own]
+            tiles = tiles if ref.key in known else with_slide_digest(tiles)
+            facts = slide_facts(tiles, is_complete=all(tile.digest for tile in tiles))
+            yield from ((replace(tile_ref, slide=facts), tile) for (tile_ref, _), tile in zip(own, tiles, strict=True))
+
+
+def kept_tiling(state: StoreState | None, tiling: Tiling, *, overwrite: bool) -> Tiling:
+    """Tiling with the seed by which a store has left out tiles, which `segprep.resplit` does not change."""
+    if state is None or state.info.tiling is None or overwrite or tiling.tile is None:
+        return tiling
+    return replace(tiling, seed=state.info.tiling.seed)
 
 
 def is_empty(tile: MaskStats) -> bool:
@@ -83,8 +95,8 @@ def _with_facts(state: StoreState, tiles: Mapping[str, TileRef]) -> dict[str, Ti
     of_slides: dict[str, list[MaskStats]] = {}
     for key, tile in zip(decode_keys(tables[SOURCE]), stats_in(tables, len(state.info.classes)), strict=True):
         of_slides.setdefault(key, []).append(tile)
-    facts = {key: slide_facts(of_slides[key], is_complete=len(of_slides[key]) == counts[key]) for key in counts}
-    return {key: replace(ref, slide=facts[ref.source.key]) for key, ref in tiles.items()}
+    facts = {key: slide_facts(tiles, is_complete=len(tiles) == counts[key]) for key, tiles in of_slides.items()}
+    return {key: replace(ref, slide=facts.get(ref.source.key, ref.slide)) for key, ref in tiles.items()}
 
 
 def _tile_refs(state: StoreState, refs: Mapping[str, MaskRef]) -> dict[str, TileRef]:

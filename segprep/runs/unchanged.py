@@ -19,6 +19,7 @@ import numpy as np
 from segprep.masks.mask import MaskRef
 from segprep.masks.regions import RegionRef
 from segprep.masks.stats import MaskStats
+from segprep.masks.tiles import source_keys
 from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.files import storage
@@ -128,6 +129,9 @@ def with_touching(stats: Mapping[str, MaskStats], stamps: Mapping[str, RefStamp]
 
 
 def ref_stamps(prints: Mapping[str, str], found: Scan) -> dict[str, RefStamp]:
-    """Stamps of the refs of a scan by their keys, as far as these have fingerprints."""
-    pairs = zip(found.masks.refs, found.stats, strict=True)
-    return {ref.key: RefStamp(prints[ref.key], stats.touching) for ref, stats in pairs if ref.key in prints}
+    """Stamps of the masks of a scan by their keys, or of those that tiles were cut from, as far as these have fingerprints."""
+    touching: dict[str, int | None] = {}
+    for key, stats in zip(source_keys(found.masks.refs), found.stats, strict=True):
+        before = touching.get(key, 0)
+        touching[key] = None if before is None or stats.touching is None else before + stats.touching
+    return {key: RefStamp(prints[key], pairs) for key, pairs in touching.items() if key in prints}

@@ -11,11 +11,11 @@ from segprep.masks import splits
 from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
-from segprep.masks.tiles import Tiling
+from segprep.masks.tiles import Tiling, source_key, source_keys
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import needs_class
 from segprep.runs.changes import differing
-from segprep.runs.former import Former, followed_layout
+from segprep.runs.former import Former, layout_after
 from segprep.runs.plan import Plan, new_splits
 from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules, typed_value
@@ -45,12 +45,6 @@ class Follow(NamedTuple):
         return follow
 
 
-def require_no_tiles(tiling: Tiling | None) -> None:
-    """Raise OptionError for an update of tiles."""
-    if tiling is not None and tiling.tile is not None:
-        raise OptionError("update=True: a store of tiles cannot be updated; leave it out, and write to another store")
-
-
 def planned_update(
     root: AnyPath,
     former: Former,
@@ -64,17 +58,15 @@ def planned_update(
 ) -> Plan:
     """Plan in which the masks of a store keep their rows, splits and folds; OutputError for other settings than its own."""
     keys, info = [ref.key for ref in found.masks.refs], former.info
-    for tiling in (rules.tiling, info.tiling):
-        require_no_tiles(tiling)
     stored = _stored_targets(root, former, targets)
     wanted = {target.name: target for target in (*stored, *targets)}
     rule = info.split_rule if rules.split == SplitRule() else exact(rules.split)
-    new = Layout.fit([mask.shape for mask in found.stats], canvas=rules.canvas)
-    layout = followed_layout(former, new, keys, compact=follow.compact)
+    layout = layout_after(former, found, rules.canvas, compact=follow.compact)
     words = [
         *_other_reading(former, rules),
         *differing(info.instance_rule, exact(rules.instances)),
         *differing(info.instance_rule.resolution, rules.instances.resolution),
+        *differing(info.tiling or Tiling(), exact(rules.tiling)),
         *differing(info.regions or RegionRule(), exact(found.masks.regions or RegionRule())),
         *differing(info.split_rule, rule),
         *_other_canvases(former, layout, keys, found),
@@ -137,7 +129,7 @@ def _other_canvases(former: Former, layout: Layout, keys: Sequence[str], found: 
 
 def _splits(former: Former, rule: SplitRule, found: Scan, data: AnyPath | None) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask: those of before where a rule balances them, and else by the rule or the data."""
-    keys, stats = [ref.key for ref in found.masks.refs], found.stats
+    keys, stats = source_keys(found.masks.refs), found.stats
     groups, counts = splits.groups_of(keys, rule.group), _counts(stats) if rule.stratify else None
     if rule.fractions is not None and counts is not None:
         had = _of_before(former, former.places.split, keys)
@@ -156,6 +148,7 @@ def _counts(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
 
 
 def _of_before(former: Former, codes: Sequence[int], keys: Sequence[str]) -> SplitArray:
-    """Split or fold of each mask before an update, 255 for new masks."""
-    had = dict(zip(former.places.keys, codes, strict=True))
+    """Split or fold of each mask before an update, 255 for new masks; of tiles, `keys` are those of their sources."""
+    before = former.places.keys
+    had = dict(zip(before if former.info.tiling is None else map(source_key, before), codes, strict=True))
     return np.array([had.get(key, splits.NO_FOLD) for key in keys], np.uint8)

@@ -16,7 +16,7 @@ from segprep.arrays import CountArray
 from segprep.masks.instances import InstanceRule, load_mask, with_instances
 from segprep.masks.mask import InstanceMask, MaskRef
 from segprep.masks.stats import mask_digest
-from segprep.masks.tiles import Slide, SlideFacts, TileRef, Window, cut, open_slide, tile_digest
+from segprep.masks.tiles import Slide, SlideFacts, TileRef, Window, cut, open_slide, slide_tile_digest, tile_digest
 from segprep.targets.distance import Distance, Sides
 from segprep.targets.target import Target, channels_of, images_of, pad_of, reach_of
 
@@ -61,6 +61,11 @@ class LoadedSource(Loaded):
         self._slide = slide
         self._sides: dict[int, tuple[Distance, Sides]] = {}
         self._kept: dict[int, tuple[Target, list[tuple[tuple[int, ...], NDArray[Any]]]]] = {}
+
+    @property
+    def slide_digest(self) -> bytes:
+        """Fingerprint of the slide; empty if it is not known, or there is none."""
+        return self._slide.digest if self._slide is not None else b""
 
     def images(self, target: Target) -> Images:
         """Images of a target by channel, computed once."""
@@ -131,8 +136,9 @@ class LoadedSlideTile(LoadedTile):
 
     @cached_property
     def digest(self) -> bytes:
-        """Fingerprint of the tile alone."""
-        return mask_digest(self.complete)
+        """Fingerprint, as in the statistics of the tile; of the tile alone if that of the slide is not known yet."""
+        own, slide = mask_digest(self.complete), self._source.slide_digest
+        return slide_tile_digest(own, self.numbers[1:].tobytes(), slide) if slide else own
 
 
 class Loader:

@@ -70,7 +70,6 @@ def test_an_update_that_was_interrupted_names_all_that_it_has_changed(data, tmp_
         (["--compact"], "--compact: belongs to an update; add --update"),
         (["--keep-class-weights"], "--keep-class-weights: belongs to an update; add --update"),
         (["--update", "--overwrite"], "--update and --overwrite exclude each other"),
-        (["--update", "--tile", "8"], "--update: a store of tiles cannot be updated"),
         (["--update", "--dry-run"], "--dry-run: an update is not estimated"),
         (["--update", "--compact", "--dry-run"], "without --update writes nothing"),
     ],

@@ -8,13 +8,26 @@ import pytest
 from helpers.buckets import make_bucket, objects_in, upload
 from helpers.coco import square
 from helpers.examples import mostly_slow
+from helpers.updates import (
+    ONE,
+    SIDES,
+    Crash,
+    assert_same,
+    assert_sound,
+    contents,
+    crash_at,
+    draw,
+    made,
+    preprocess,
+    rows_of,
+    update,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import segprep
 from segprep.errors import IntegrityError, OptionError, OutputError
-from segprep.paths import files
 from segprep.paths.bucket import BucketPath
 from segprep.paths.lock import write_lock
 from segprep.runs.former import FORMER, without_holes
@@ -25,78 +38,13 @@ from segprep.store.layout import HOLE
 from segprep.store.metadata import bytes_on_disk, read_info
 from segprep.workers.jobs import Workers
 
-ONE = Workers(processes=1)
 THOROUGH = settings.get_current_profile_name() == "thorough"
-SIDES = ((24, 24), (24, 40), (40, 24))
 
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch):
     """Three rows of the smallest canvas in a shard, so that buckets of a few masks have several."""
     monkeypatch.setattr(layout, "SHARD_PIXELS", 3 * 24 * 24)
-
-
-def draw(file, seed, shape=(24, 24)):
-    """Write a label image of up to five squares, by a seed."""
-    rng = np.random.default_rng(seed)
-    labels = np.zeros(shape, np.uint8)
-    for number in range(1, int(rng.integers(1, 6)) + 1):
-        y, x = rng.integers(0, shape[0] - 6), rng.integers(0, shape[1] - 6)
-        labels[y : y + 6, x : x + 6] = number
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(labels).save(file)
-
-
-def made(folder, count=8):
-    """Folder of label images, of three sizes."""
-    for number in range(count):
-        draw(folder / f"{number:02}.png", number, SIDES[number % 3])
-    return folder
-
-
-def preprocess(data, root, **settings):
-    """Write or update a store in this process."""
-    return segprep.preprocess(data, root, workers=ONE, instances_from="as-is", **settings)
-
-
-def update(data, root, **settings):
-    """Update a store in this process."""
-    return preprocess(data, root, update=True, **settings)
-
-
-def assert_same(root, other):
-    """Two stores hold the same masks: pixels of all targets, instances, splits and folds."""
-    one, two = (segprep.open(path, dtype="stored") for path in (root, other))
-    assert one.keys == two.keys
-    assert one.splits == two.splits
-    assert np.array_equal(one.class_pixels, two.class_pixels)
-    for key in one.keys:
-        arrays, others = one[key], two[key]
-        assert arrays.keys() == others.keys()
-        for name in arrays.keys() - {"key"}:
-            assert arrays[name].dtype == others[name].dtype
-            assert np.array_equal(arrays[name], others[name]), (key, name)
-        assert np.array_equal(one.instances(key).masks, two.instances(key).masks)
-
-
-def assert_sound(root, data):
-    """A store has no damage, and each of its masks is that of the data."""
-    assert verify(root, deep=True, workers=ONE).findings == ()
-    assert verify(root, against=data, sample=10**6, workers=ONE).findings == ()
-
-
-def contents(root):
-    """Bytes and times of all files of a store."""
-    paths = [path for path in root.rglob("*") if path.is_file()]
-    return {path.relative_to(root): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
-
-
-def rows_of(root):
-    """Bucket and row of each mask, by its key."""
-    dataset = segprep.open(root)
-    tables = dataset._tables
-    names = [dataset.info.buckets[number].name for number in tables["bucket"].tolist()]
-    return dict(zip(dataset.keys, zip(names, tables["row"].tolist(), strict=True), strict=True))
 
 
 @pytest.mark.parametrize("settings", [{}, {"downsample": 2}])
@@ -337,31 +285,6 @@ def test_a_hole_is_no_mask():
     assert layout.Shard(0, 0, (3, HOLE, 0)).filled == [3, 0]
 
 
-class Crash(BaseException):
-    """A kill at a write."""
-
-
-def crash_at(number, patch, kind=files.DiskPath):
-    """Let the process end at the write or removal of this number, counted from 0, before or after it is done."""
-    left = [number]
-
-    def counted(method):
-        def call(self, *arguments):
-            left[0] -= 1
-            if left[0] == -1 and number % 2:
-                raise Crash
-            result = method(self, *arguments)
-            if left[0] < 0:
-                raise Crash
-            return result
-
-        return call
-
-    for name in ("put", "remove_tree"):
-        patch.setattr(kind, name, counted(getattr(kind, name)))
-    return left
-
-
 def changed_store(folder, settings):
     """Data after a change, and the store from before it: masks of several shards were added, changed, moved and removed."""
     data = made(folder / "data", 10)
@@ -379,7 +302,14 @@ EXACT = [segprep.Weights(class_weights="inverse"), segprep.Border(dtype="float32
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"compact": True}, {"class_weights": "inverse", "targets": "weights"}, {"targets": EXACT}]
+    "settings",
+    [
+        {},
+        {"compact": True},
+        {"class_weights": "inverse", "targets": "weights"},
+        {"targets": EXACT},
+        {"tile": 24, "keep_empty": 0.5, "targets": "boundaries"},
+    ],
 )
 @pytest.mark.parametrize("moment", [pytest.param("all", marks=pytest.mark.slow), "some"])
 def test_an_update_that_is_killed_at_any_write_resumes_to_the_same_bytes(settings, moment, tmp_path, files_of):
@@ -852,47 +782,7 @@ def test_an_update_by_other_workers_makes_the_same_store(kind, tmp_path, files_o
     assert files_of(tmp_path / "other.zarr") == files_of(tmp_path / "before.zarr")
 
 
-# --- tiles and estimates ---------------------------------------------------------------------------------------------
-
-
-def tiles_refused(data, root, **settings):
-    """Assert that an update is refused because of tiles, and changes nothing."""
-    before = contents(root)
-    with pytest.raises(
-        OptionError, match="a store of tiles cannot be updated; leave it out, and write to another store"
-    ):
-        update(data, root, **settings)
-    assert contents(root) == before
-
-
-@pytest.mark.parametrize("is_changed", [False, True], ids=["same", "changed"])
-def test_a_store_of_tiles_is_not_updated(is_changed, tmp_path):
-    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
-    preprocess(data, root, tile=16)
-    if is_changed:
-        draw(data / "03.png", 3)
-    tiles_refused(data, root, tile=16)
-    tiles_refused(data, root)
-
-
-def test_a_store_is_not_updated_with_tiles(tmp_path):
-    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
-    preprocess(data, root)
-    draw(data / "03.png", 3)
-    tiles_refused(data, root, tile=16)
-    with pytest.raises(OptionError, match="a store of tiles cannot be updated"):
-        update(data, tmp_path / "new.zarr", tile=16)
-    assert not (tmp_path / "new.zarr").exists()
-
-
-@pytest.mark.parametrize("tiles", [({"tile": 16}, {"tile": 16}), ({"tile": 16}, {}), ({}, {"tile": 16})])
-def test_no_update_is_proposed_where_tiles_are(tiles, tmp_path):
-    data, root = made(tmp_path / "data", 3), tmp_path / "out.zarr"
-    preprocess(data, root, **tiles[0])
-    draw(data / "03.png", 3)
-    with pytest.raises(OutputError, match=r"exists with other settings: .*; choose another name") as refused:
-        preprocess(data, root, **tiles[1])
-    assert "update=True" not in str(refused.value)
+# --- estimates -------------------------------------------------------------------------------------------------------
 
 
 def test_the_estimate_of_a_store_that_was_updated_is_exact(tmp_path):
