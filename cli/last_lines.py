@@ -1,15 +1,14 @@
 """Last lines of a command: what it wrote, and the commands to run next."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from shlex import join, quote
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from segprep.paths.anypath import AnyPath
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import ALWAYS
+from segprep.runs.update_info import UpdateInfo
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import StoreInfo
 
@@ -17,7 +16,7 @@ from .console import console
 from .output import print_advice
 from .progress import ProgressBar
 from .render import contents, counted, megabytes
-from .updated import changes, digests_in
+from .updated import counts, lines
 
 if TYPE_CHECKING:  # it imports what draws
     from segprep.runs.demo import DemoInfo
@@ -28,13 +27,19 @@ def written(
     info: StoreInfo,
     progress: ProgressBar,
     part: str | None = None,
-    before: Mapping[str, bytes] = MappingProxyType({}),
+    update: UpdateInfo | None = None,
 ) -> str:
-    """Line for a store after a run: what was written, or that nothing was to do.
+    """Line for a store after a run: what was written, or that nothing was to do; of an update, also lines of what it did.
 
-    Of an interrupted run, it has the masks that were written now; of a part, its masks; of an update, those that it has
-    added, changed and removed, from the digests of `before`.
+    Of an interrupted run, it has the masks that were written now; of a part, its masks.
     """
+    below = [] if update is None else lines(update)
+    return "\n".join([_written(store, info, progress, part, update), *below])
+
+
+def _written(
+    store: AnyPath, info: StoreInfo, progress: ProgressBar, part: str | None, update: UpdateInfo | None
+) -> str:
     stage = progress.written()
     if info.status == "complete" and stage is None:
         return f"{store} is up to date: nothing to do ({contents(store, info)})"
@@ -43,8 +48,8 @@ def written(
         return f"wrote part {part} of {store}: {masks}; {_size_and_time(store)}"
     left_out = sum(problem.kind == LEFT_OUT for problem in info.problems)
     notes = [f"{left_out:,} left out"] * bool(left_out)
-    if before and (changed := changes(before, digests_in(store))):
-        return f"updated {store}: {contents(store, info, [*changed, *notes])} in {_seconds()}"
+    if update is not None:
+        return f"updated {store}: {contents(store, info, [*counts(update), *notes])} in {_seconds()}"
     if stage and stage.before:
         notes.append(f"{stage.masks - stage.before:,} written now")
     return f"wrote {store}: {contents(store, info, notes)} in {_seconds()}"

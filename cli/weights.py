@@ -136,17 +136,18 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
 
     if chosen.pop("dry_run", False):
         return _dry_run(data, store, as_json, problems, chosen)
-    before = updated.digests_in(store) if chosen.get("update") else {}
+    former = updated.former_in(store) if chosen.get("update") else None
     if problems is not None:
         render.check_writable(problems)
-    with ProgressBar(None if before else str(store)) as progress:
+    with ProgressBar(None if former else str(store)) as progress:
         info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     if problems is not None:
         render.write_problems(problems, info)
+    update = updated.update_in(store, info, former)
     print_result(
-        as_document("weights", contents.store_contents(store, info))
+        as_document("weights", contents.run_contents(store, info, update))
         if as_json
-        else last_lines.written(store, info, progress, chosen.get("part"), before)
+        else last_lines.written(store, info, progress, chosen.get("part"), update)
     )
     listed = f"segprep info {quote(str(store))}, or --problems FILE" if problems is None else str(problems)
     for warned in (*facts.warnings(info, listed), *map(facts.Warned, render.split_warnings(store, info))):
