@@ -19,7 +19,7 @@ from segprep.runs.settings import Rules, target_kinds
 from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_advice, print_result, print_warning
 from .spelling import in_options
@@ -61,12 +61,12 @@ UPDATING = ("update", "keep_class_weights", "compact")
     "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
     list(PRESETS),
 )
-@options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule, Downsampling)
+@fields.settings("Targets", *TARGETS)
+@fields.settings("Instances", InstanceRule, Downsampling)
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
-@options.settings("Splits", SplitRule)
-@options.settings("Tiles", Tiling)
-@options.settings("Input", Rules, ReadOptions, RegionRule)
+@fields.settings("Splits", SplitRule)
+@fields.settings("Tiles", Tiling)
+@fields.settings("Input", Rules, ReadOptions, RegionRule)
 @options.option(
     "--problems",
     "Output",

@@ -19,6 +19,7 @@ from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
+from segprep.store.rows import MaskRows
 from segprep.store.schema import (
     FORMAT,
     UPDATED,
@@ -35,7 +36,7 @@ from segprep.store.schema import (
     target_types,
     train_counts,
 )
-from segprep.store.tables import MadeTables, MaskRows, Tables, table_names
+from segprep.store.tables import MadeTables, Tables, table_names
 from segprep.targets import Target, Weights, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
