@@ -15,7 +15,7 @@ from segprep.store.schema import StoreInfo
 from .console import console
 from .output import print_advice
 from .progress import ProgressBar
-from .render import contents, counted, megabytes
+from .render import contents, counted, duration, megabytes
 from .updated import counts, lines
 
 if TYPE_CHECKING:  # it imports what draws
@@ -49,10 +49,10 @@ def _written(
     left_out = sum(problem.kind == LEFT_OUT for problem in info.problems)
     notes = [f"{left_out:,} left out"] * bool(left_out)
     if update is not None:
-        return f"updated {store}: {contents(store, info, [*counts(update), *notes])} in {_seconds()}"
+        return f"updated {store}: {contents(store, info, [*counts(update), *notes])} in {duration(console.seconds)}"
     if stage and stage.before:
         notes.append(f"{stage.masks - stage.before:,} written now")
-    return f"wrote {store}: {contents(store, info, notes)} in {_seconds()}"
+    return f"wrote {store}: {contents(store, info, notes)} in {duration(console.seconds)}"
 
 
 def print_next(store: AnyPath, info: StoreInfo) -> None:
@@ -122,21 +122,4 @@ def _without_part(arguments: list[str]) -> list[str]:
 
 
 def _size_and_time(store: AnyPath) -> str:
-    return f"{megabytes(bytes_on_disk(store))} in {_seconds()}"
-
-
-def _seconds() -> str:
-    """Time since the command began.
-
-    Examples
-    --------
-    >>> console.begin()
-    >>> _seconds()
-    '0.0 s'
-    """
-    seconds = console.seconds
-    if seconds < 100:  # noqa: PLR2004 - tenths tell nothing from here
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return f"{megabytes(bytes_on_disk(store))} in {duration(console.seconds)}"
