@@ -12,7 +12,7 @@ from segprep.masks.instances import load_mask
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import image_pixels
-from segprep.runs.findings import findings, touching_notice
+from segprep.runs.findings import findings, touching_notice, touching_pairs
 from segprep.runs.foreground import NOTICE, notice, scan_resolved
 from segprep.runs.images import known_images
 from segprep.runs.plan import doubts, plan
@@ -89,10 +89,13 @@ def stored_subject(root: AnyPath, images: AnyPath | None) -> Subject:
 
 def _notices(info: StoreInfo) -> tuple[str, ...]:
     """Remarks about a store."""
-    lines = [line] if (line := notice(info)) else []
-    if info.touching_pairs and info.instance_rule.separate == 0:
-        lines.append(touching_notice(info.touching_pairs))
-    return *lines, *doubts(info)
+    return *filter(None, [notice(info)]), *_touching(info), *doubts(info)
+
+
+def _touching(info: StoreInfo) -> Iterator[str]:
+    """Remark about instances that touch, in words for Python and the command line."""
+    if pairs := touching_pairs(info):
+        yield touching_notice(pairs, "the preset crowded")
 
 
 def data_subject(
@@ -116,7 +119,7 @@ def data_subject(
     with open_executor(workers, len(masks.refs)) as executor:
         found, rule = scan_resolved(executor, masks, rules, progress)
     require_readable(found, "skip-mask")
-    mistakes, more = findings(found, is_separated=rule.separate != 0)
+    mistakes, more = findings(found)
     planned = plan(
         name,
         found,
@@ -147,7 +150,7 @@ def data_subject(
         keys=keys,
         tables={table: np.asarray(planned.tables[table]) for table in _TABLES},
         problems=(*found.problems(), *mistakes),
-        notices=(*([NOTICE] if is_decided else []), *more, *doubts(planned.info)),
+        notices=(*([NOTICE] if is_decided else []), *more, *_touching(planned.info), *doubts(planned.info)),
         arrays=arrays,
         image=image,
         is_stored=False,
