@@ -9,6 +9,7 @@ import segprep
 from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules, target_kinds
@@ -53,6 +54,7 @@ from .values import completed_names
 @options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
 @fields.settings("Targets", *TARGETS)
 @fields.settings("Instances", InstanceRule, Downsampling)
+@fields.settings("Tiles", Tiling)
 @fields.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
 @options.running
 @options.output

@@ -242,8 +242,17 @@ def test_tiles_are_evaluated_and_drawn_as_masks(slides, tmp_path):
     assert result.mean_ap == 1
     made = segprep.preview(store, tmp_path / "page.html", images=slides / "data", workers=ONE)
     assert made.masks == segprep.describe(store).masks
-    with pytest.raises(OptionError, match=r"tile=\(64, 80\): a preview of data shows complete masks"):
-        segprep.preview(slides / "data", tmp_path / "data.html", tile=(64, 80), workers=ONE)
+
+
+def test_a_preview_of_tiles_shows_what_a_store_of_them_does(slides, tmp_path):
+    store, options = tmp_path / "out.zarr", {"keep_empty": 0, "tile_overlap": 8, **TILES}
+    segprep.preprocess(slides / "data", store, **options)
+    pages = [tmp_path / "store.png", tmp_path / "data.png"]
+    for key in segprep.open(store).keys[:3]:
+        segprep.preview(store, pages[0], images=slides / "data", key=key, workers=ONE)
+        made = segprep.preview(slides / "data", pages[1], key=key, **options)
+        assert (made.masks, made.shown) == (segprep.describe(store).masks, (key,))
+        assert np.array_equal(*(np.asarray(Image.open(page)) for page in pages))
 
 
 def test_a_change_of_a_mask_changes_all_its_tiles(slides, tmp_path):
