@@ -110,4 +110,9 @@ def _are_computed(shard: Shard, lacking: Sequence[TargetShard], reuse: Reuse) ->
 
 
 def _listed(keys: Sequence[str]) -> MaskList:
+    """Number of keys, and the first of them.
+
+    >>> _listed([*map(str, range(30))]).first[-1]
+    '19'
+    """
     return MaskList(len(keys), tuple(keys[:LISTED]))

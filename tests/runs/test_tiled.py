@@ -164,7 +164,7 @@ def test_empty_tiles_are_thinned_by_their_names_alone(slides, tmp_path):
 
 
 def test_the_seed_chooses_empty_tiles_also_where_nothing_is_split(tmp_path):
-    labels = np.zeros((60, 60), np.uint8)
+    labels = np.zeros((40, 40), np.uint8)
     labels[2:5, 2:5], labels[4:8, 10:14] = 1, 2
     Image.fromarray(labels).save(tmp_path / "a.png")
     options = {"tile": 10, "targets": "distance", "distance_clip": 5, "workers": ONE}
