@@ -12,7 +12,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_result
 from .spelling import in_options
@@ -20,8 +20,8 @@ from .spelling import in_options
 
 @click.command(cls=options.Command)
 @options.data
-@options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
-@options.settings("Instances", InstanceRule, Downsampling)
+@fields.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
+@fields.settings("Instances", InstanceRule, Downsampling)
 @options.running
 @options.output
 def check(data: AnyPath, as_json: bool = False, **chosen: Any) -> int:

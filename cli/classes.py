@@ -8,7 +8,7 @@ import segprep
 from segprep.paths.anypath import AnyPath
 from segprep.targets.class_weights import FORMULAS, Shaping
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_result, print_warning
 
@@ -22,7 +22,7 @@ from .output import print_result, print_warning
     list(FORMULAS),
     default=next(iter(FORMULAS)),
 )
-@options.settings("Class weights", Shaping)
+@fields.settings("Class weights", Shaping)
 @options.config
 @options.output
 def classes(store: AnyPath, formula: str = next(iter(FORMULAS)), as_json: bool = False, **shaping: Any) -> None:

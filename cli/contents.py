@@ -1,11 +1,13 @@
 """Contents of the documents that are not results of the library as they are."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from segprep.paths.anypath import AnyPath
 from segprep.runs.evaluate import Evaluation
+from segprep.runs.update_info import UpdateInfo
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import ProblemInfo, StoreInfo
 from segprep.training.evaluation import ClassScore, PanopticScore, ThresholdScore
@@ -33,8 +35,35 @@ class StoreContents(StoreInfo, frozen=True, kw_only=True, omit_defaults=False):
 
 def store_contents(path: AnyPath, info: StoreInfo) -> StoreContents:
     """Contents of a store, its path, its size in bytes, and the share of ignored pixels."""
-    fields, share = msgspec.structs.asdict(info), ignored_share(info)
-    return StoreContents(**fields, store=str(path), bytes=bytes_on_disk(path), ignored_share=share)
+    return StoreContents(**_fields(path, info))
+
+
+class RunContents(StoreContents, frozen=True, kw_only=True, omit_defaults=False):
+    """Contents of a store that was written, with what an update has changed.
+
+    Attributes
+    ----------
+    store : str
+        Path of the store.
+    bytes : int
+        Size of all its files.
+    ignored_share : float
+        Share of the pixels that are ignored, from 0 to 1.
+    update : UpdateInfo or null
+        What an update has changed and written, of all its parts; null if the run was none.
+    """
+
+    update: UpdateInfo | None
+
+
+def run_contents(path: AnyPath, info: StoreInfo, update: UpdateInfo | None) -> RunContents:
+    """Contents of a store after a run, as in `store_contents`, and what an update has changed."""
+    return RunContents(**_fields(path, info), update=update)
+
+
+def _fields(path: AnyPath, info: StoreInfo) -> dict[str, Any]:
+    share, size = ignored_share(info), bytes_on_disk(path)
+    return msgspec.structs.asdict(info) | {"store": str(path), "bytes": size, "ignored_share": share}
 
 
 class ClassWeights(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ class Document(NamedTuple):
 
 DOCUMENTS = {
     "demo": Document("Contents and mistakes of a demo data set.", "segprep.runs.demo:DemoInfo"),
-    "weights": Document("Contents of the store that was written.", ".contents:StoreContents"),
+    "weights": Document("Contents of the store that was written.", ".contents:RunContents"),
     "estimate": Document("What weights --dry-run expects a run to write and need.", "segprep.runs.estimate:Estimate"),
     "check": Document("Contents and problems of a data set.", "segprep.runs.check:CheckReport"),
     "preview": Document("The report that was written.", "segprep.report.preview:Preview"),

@@ -3,10 +3,8 @@
 from segprep.errors import some
 from segprep.runs.estimate import Estimate
 
-from .render import counted, megabytes
+from .render import counted, duration, megabytes
 
-LONG = 90
-"""Seconds from which on a duration is shown in minutes, and minutes from which on it is shown in hours."""
 COMPILED = 0.5
 """Seconds of compilation from which on they are shown: less is the loading of what is kept."""
 STATUS = {
@@ -53,14 +51,3 @@ def _sample(found: Estimate) -> str:
     if found.is_sample:
         return f"estimated from {found.sampled:,} of {counted(found.masks, 'mask')}; nothing was written"
     return "counts and sizes are exact; nothing was written"
-
-
-def duration(seconds: float) -> str:
-    """Duration in words.
-
-    >>> duration(0.432), duration(75), duration(1000), duration(20000)
-    ('0.4 s', '75 s', '17 min', '5.6 h')
-    """
-    if seconds < LONG:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - two digits
-    return f"{seconds / 60:.0f} min" if seconds < 60 * LONG else f"{seconds / 3600:.1f} h"

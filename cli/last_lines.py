@@ -1,23 +1,22 @@
 """Last lines of a command: what it wrote, and the commands to run next."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from shlex import join, quote
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from segprep.paths.anypath import AnyPath
 from segprep.runs.scan import LEFT_OUT
 from segprep.runs.settings import ALWAYS
+from segprep.runs.update_info import UpdateInfo
 from segprep.store.metadata import bytes_on_disk
 from segprep.store.schema import StoreInfo
 
 from .console import console
 from .output import print_advice
 from .progress import ProgressBar
-from .render import contents, counted, megabytes
-from .updated import changes, digests_in
+from .render import contents, counted, duration, megabytes
+from .updated import counts, lines
 
 if TYPE_CHECKING:  # it imports what draws
     from segprep.runs.demo import DemoInfo
@@ -28,13 +27,19 @@ def written(
     info: StoreInfo,
     progress: ProgressBar,
     part: str | None = None,
-    before: Mapping[str, bytes] = MappingProxyType({}),
+    update: UpdateInfo | None = None,
 ) -> str:
-    """Line for a store after a run: what was written, or that nothing was to do.
+    """Line for a store after a run: what was written, or that nothing was to do; of an update, also lines of what it did.
 
-    Of an interrupted run, it has the masks that were written now; of a part, its masks; of an update, those that it has
-    added, changed and removed, from the digests of `before`.
+    Of an interrupted run, it has the masks that were written now; of a part, its masks.
     """
+    below = [] if update is None else lines(update)
+    return "\n".join([_written(store, info, progress, part, update), *below])
+
+
+def _written(
+    store: AnyPath, info: StoreInfo, progress: ProgressBar, part: str | None, update: UpdateInfo | None
+) -> str:
     stage = progress.written()
     if info.status == "complete" and stage is None:
         return f"{store} is up to date: nothing to do ({contents(store, info)})"
@@ -43,11 +48,11 @@ def written(
         return f"wrote part {part} of {store}: {masks}; {_size_and_time(store)}"
     left_out = sum(problem.kind == LEFT_OUT for problem in info.problems)
     notes = [f"{left_out:,} left out"] * bool(left_out)
-    if before and (changed := changes(before, digests_in(store))):
-        return f"updated {store}: {contents(store, info, [*changed, *notes])} in {_seconds()}"
+    if update is not None:
+        return f"updated {store}: {contents(store, info, [*counts(update), *notes])} in {duration(console.seconds)}"
     if stage and stage.before:
         notes.append(f"{stage.masks - stage.before:,} written now")
-    return f"wrote {store}: {contents(store, info, notes)} in {_seconds()}"
+    return f"wrote {store}: {contents(store, info, notes)} in {duration(console.seconds)}"
 
 
 def print_next(store: AnyPath, info: StoreInfo) -> None:
@@ -117,21 +122,4 @@ def _without_part(arguments: list[str]) -> list[str]:
 
 
 def _size_and_time(store: AnyPath) -> str:
-    return f"{megabytes(bytes_on_disk(store))} in {_seconds()}"
-
-
-def _seconds() -> str:
-    """Time since the command began.
-
-    Examples
-    --------
-    >>> console.begin()
-    >>> _seconds()
-    '0.0 s'
-    """
-    seconds = console.seconds
-    if seconds < 100:  # noqa: PLR2004 - tenths tell nothing from here
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return f"{megabytes(bytes_on_disk(store))} in {duration(console.seconds)}"

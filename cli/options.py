@@ -1,16 +1,13 @@
-"""Options of the commands, made from the fields of targets and rules.
+"""Commands and options that show themselves under headings, and the options that several commands have.
 
-An option has the name, the default and the type of its field; its help is the first paragraph of the field's entry under
-"Attributes" in the docstring of the class. Options that are not given are not passed on: the library's defaults hold.
+Options that are not given are not passed on: the library's defaults hold.
 """
 
-import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from click.core import ParameterSource
@@ -25,7 +22,7 @@ from .console import console
 from .examples import EXAMPLES
 from .help import SHORT, Context, write_examples
 from .output import expect_json, print_step, print_warning, show_tracebacks
-from .values import completed_names, completed_path
+from .values import completed_path
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,25 +43,6 @@ HEADINGS = (
     "Running",
 )
 """Headings of the options in every help, in this order."""
-METAVARS = {
-    "canvas": "HxW",
-    "class_pattern": "REGEX",
-    "class_weights": "NAME|FILE",
-    "clip_class_weights": "LOW,HIGH",
-    "format": "NAME",
-    "group": "REGEX",
-    "roi": "CLASS|PATH",
-    "tile": "HxW",
-    "tile_overlap": "PX",
-    "keep_empty": "SHARE",
-    "separate": "PX|falk2019",
-    "downsample": "N",
-    "max_pixels": "N",
-    "background": "VALUE",
-    "ignore": "VALUE",
-}
-"""Forms of values, where the type and the unit of the field do not show them."""
-
 SYNONYMS = {"--normalise": ("--normalize",)}
 """Other spellings of options."""
 
@@ -109,16 +87,6 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # generic in the newest c
             close = did_you_mean(str(value), named)
             self.fail(f"{value!r}: choose one of {', '.join(named)}{close}", param, ctx)
         return named[str(value)]
-
-
-class Text(click.ParamType):  # type: ignore[type-arg]  # as above
-    """Text, or a table of a file of settings."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
-        """Table as it is, anything else as text."""
-        return value if isinstance(value, dict) else str(value)
 
 
 class Command(click.Command):
@@ -197,81 +165,6 @@ def group(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def settings(heading: str, *kinds: Any, without: Iterable[str] = ()) -> Decorator:
-    """Options for the settings of targets or rules; a field that several have is one option.
-
-    Those of class weights have a heading of their own.
-    """
-    from segprep.runs.settings import setting_names, settings_of  # noqa: PLC0415 - not for `segprep --help`
-    from segprep.targets import TARGETS  # noqa: PLC0415
-    from segprep.targets.class_weights import Shaping  # noqa: PLC0415
-
-    of_classes = {"class_weights", *setting_names(Shaping)}
-
-    decorators: dict[str, Decorator] = {}
-    for kind in kinds:
-        hints = get_type_hints(kind)
-        for field in settings_of(kind):
-            if field.name not in decorators and field.name not in without:
-                text = help_text(field.name, [kind for kind in (*kinds, *TARGETS) if field.name in setting_names(kind)])
-                own = "Class weights" if field.name in of_classes else heading
-                decorators[field.name] = _field_option(field.name, hints[field.name], field.default, text, own)
-    return group(*decorators.values())
-
-
-def help_text(name: str, kinds: Iterable[Any]) -> str:
-    """First paragraph of a field's entry, in the first class that does not point to another one.
-
-    Examples
-    --------
-    >>> class Blur:
-    ...     '''Blur.
-    ...
-    ...     Attributes
-    ...     ----------
-    ...     radius : int
-    ...         Radius in ``pixels``.
-    ...
-    ...         Further remarks.
-    ...     '''
-    >>> help_text("radius", [Blur])
-    'Radius in pixels.'
-    """
-    texts = [text for kind in kinds for names, text in entries(inspect.getdoc(kind) or "") if name in names]
-    return next((text for text in texts if not text.startswith("As in ")), "")
-
-
-def entries(doc: str) -> list[tuple[list[str], str]]:
-    """Names and first paragraph of each entry under "Attributes" in the docstring of a class."""
-    section = doc.partition("Attributes\n----------\n")[2]
-    found = re.findall(r"^(\w[\w, ]*) : .*\n((?: +.*(?:\n|$))+)", section, re.MULTILINE)
-    return [(names.split(", "), " ".join(text.replace("`", "").split())) for names, text in found]
-
-
-def _field_option(name: str, annotation: Any, default: object, text: str, heading: str) -> Decorator:
-    """Option for a field."""
-    spelled = f"--{name.replace('_', '-')}"
-    types = [kind for kind in get_args(annotation) if kind is not NoneType]
-    if annotation is bool:
-        return option(spelled, heading, text, is_flag=True, default=default)
-    if get_origin(annotation) is not Literal and len(types) == 1:
-        (annotation,) = types
-    choices = list(get_args(annotation)) if get_origin(annotation) is Literal else _registered(name)
-    metavar = METAVARS.get(name)
-    if choices and metavar is None:
-        return choice(spelled, heading, text, choices, default=default)
-    kind: Any = annotation if annotation in (int, float) else Text() if name == "class_weights" else str
-    if name == "class_weights":
-        text += f" Names: {', '.join(choices)}."
-    if metavar is None and len(types) > 1 and kind is str:
-        metavar = "|".join(form for kind in types for form in get_args(kind) or [kind.__name__.upper()])
-    metavar = metavar or metavar_of(kind, text)
-    own: dict[str, Any] = {"shell_complete": completed_names(choices)} if choices else {}
-    if default is not None:
-        own |= {"default": default, "show_default": True}
-    return option(spelled, heading, text, type=kind, metavar=metavar, **own)
-
-
 def metavar_of(kind: type, text: str) -> str:
     """Form of a value by its type, and by the unit that the help text names.
 
@@ -292,15 +185,6 @@ def choice(name: str, heading: str, text: str, choices: Sequence[Any], **setting
         metavar, text = "NAME", f"{text} One of {', '.join(map(str, choices))}."
     settings.setdefault("show_default", settings.get("default") is not None)
     return option(name, heading, text, type=Choice(choices), metavar=metavar, **settings)
-
-
-def _registered(name: str) -> list[str]:
-    """Names that a setting may have, if the library keeps a register of them."""
-    from segprep.readers import READERS  # noqa: PLC0415 - not for `segprep --help`
-    from segprep.targets.class_weights import FORMULAS  # noqa: PLC0415
-    from segprep.targets.weights import IMAGE_RULES  # noqa: PLC0415
-
-    return {"format": [*READERS], "class_weights": [*FORMULAS, *IMAGE_RULES]}.get(name, [])
 
 
 def workers(chosen: dict[str, Any]) -> Any:

@@ -9,13 +9,14 @@ import segprep
 from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
+from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import ReadOptions
 from segprep.runs.settings import Rules, target_kinds
 from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_advice, print_result
 from .values import completed_names
@@ -51,9 +52,10 @@ from .values import completed_names
     shell_complete=completed_names([*target_kinds()]),
 )
 @options.choice("--preset", "Targets", "As in segprep weights.", list(PRESETS))
-@options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule, Downsampling)
-@options.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
+@fields.settings("Targets", *TARGETS)
+@fields.settings("Instances", InstanceRule, Downsampling)
+@fields.settings("Tiles", Tiling)
+@fields.settings("Input", Rules, ReadOptions, RegionRule, without=("canvas", "on_error"))
 @options.running
 @options.output
 def preview(data: AnyPath, output: Path = Path("preview.html"), as_json: bool = False, **chosen: Any) -> None:

@@ -9,12 +9,11 @@ from typing import NamedTuple
 from segprep.errors import escape_controls, some
 from segprep.paths.anypath import AnyPath
 from segprep.runs.check import CheckReport
-from segprep.runs.findings import touching_notice
+from segprep.runs.findings import touching_notice, touching_pairs
 from segprep.runs.foreground import notice
 from segprep.runs.plan import doubts
 from segprep.runs.scan import LEFT_OUT
 from segprep.store.schema import ProblemInfo, StoreInfo
-from segprep.targets import Border, Weights
 
 from .console import console
 from .regions import ignored_text
@@ -82,9 +81,8 @@ def where(problem: ProblemInfo) -> str:
 
 def advice(info: StoreInfo) -> Iterator[str]:
     """One line if a complete store has instances that touch, and a preset would separate them."""
-    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
-    if info.status == "complete" and has_border and info.touching_pairs and info.instance_rule.separate == 0:
-        yield touching_notice(info.touching_pairs)
+    if info.status == "complete" and (pairs := touching_pairs(info)):
+        yield touching_notice(pairs)
 
 
 def store_warnings(path: AnyPath, info: StoreInfo) -> Iterator[str]:

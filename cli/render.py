@@ -36,6 +36,8 @@ NAMED = 3
 """Items that a warning names."""
 LARGE = 1000
 """Class weight above which there is a warning."""
+SECONDS = 100
+"""Seconds from which on a duration is shown in minutes."""
 NAME_WIDTH = 24
 """Width of the column of class names."""
 
@@ -292,3 +294,16 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def megabytes(size: int) -> str:
     """Size in megabytes."""
     return f"{size / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Duration in words.
+
+    >>> duration(0.432), duration(75), duration(1000), duration(20000)
+    ('0.4 s', '75 s', '16 min 40 s', '5 h 33 min')
+    """
+    if seconds < SECONDS:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - two digits
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

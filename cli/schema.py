@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.formatting import HelpFormatter
 
-from . import documents, options
+from . import documents, fields, options
 from .documents import DOCUMENTS
 from .output import print_result
 
@@ -63,7 +63,7 @@ def _described(definition: dict[str, Any]) -> dict[str, Any]:
         return definition
     text = inspect.cleandoc(definition.get("description", ""))
     properties = {key: _without_default(value) for key, value in definition["properties"].items()}
-    for names, description in options.entries(text):
+    for names, description in fields.entries(text):
         for name in filter(properties.__contains__, names):
             properties[name] = {"description": description} | properties[name]
     summary = " ".join(text.partition("\n\nAttributes\n")[0].replace("`", "").split())

@@ -8,7 +8,7 @@ import segprep
 from segprep.masks.splits import SplitRule
 from segprep.paths.anypath import AnyPath
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_result, print_warning
 
@@ -16,7 +16,7 @@ from .output import print_result, print_warning
 @click.command(cls=options.Command)
 @options.store
 @options.split("splits of STORE as they are; only --folds may be added")
-@options.settings("Splits", SplitRule)
+@fields.settings("Splits", SplitRule)
 @options.option(
     "--refit", "Splits", "Fit class weights to the new train split, and write the weights again.", is_flag=True
 )

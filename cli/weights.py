@@ -19,7 +19,7 @@ from segprep.runs.settings import Rules, target_kinds
 from segprep.targets import TARGETS
 from segprep.targets.weights import PRESETS
 
-from . import options
+from . import fields, options
 from .documents import as_document
 from .output import print_advice, print_result, print_warning
 from .spelling import in_options
@@ -61,12 +61,12 @@ UPDATING = ("update", "keep_class_weights", "compact")
     "touch (crowded: --separate 1 --sigma 2.5; mean AP 0.59 on nuclei, 0.55 with plain cross-entropy; docs/does-it-help.md).",
     list(PRESETS),
 )
-@options.settings("Targets", *TARGETS)
-@options.settings("Instances", InstanceRule, Downsampling)
+@fields.settings("Targets", *TARGETS)
+@fields.settings("Instances", InstanceRule, Downsampling)
 @options.split("train/ val/ test/ folders or splits.json|csv in DATA, or all train")
-@options.settings("Splits", SplitRule)
-@options.settings("Tiles", Tiling)
-@options.settings("Input", Rules, ReadOptions, RegionRule)
+@fields.settings("Splits", SplitRule)
+@fields.settings("Tiles", Tiling)
+@fields.settings("Input", Rules, ReadOptions, RegionRule)
 @options.option(
     "--problems",
     "Output",
@@ -136,17 +136,18 @@ def weights(data: AnyPath, store: AnyPath, as_json: bool = False, problems: Path
 
     if chosen.pop("dry_run", False):
         return _dry_run(data, store, as_json, problems, chosen)
-    before = updated.digests_in(store) if chosen.get("update") else {}
+    former = updated.former_in(store) if chosen.get("update") else None
     if problems is not None:
         render.check_writable(problems)
-    with ProgressBar(None if before else str(store)) as progress:
+    with ProgressBar(None if former else str(store)) as progress:
         info = segprep.preprocess(data, store, workers=options.workers(chosen), progress=progress, **chosen)
     if problems is not None:
         render.write_problems(problems, info)
+    update = updated.update_in(store, info, former)
     print_result(
-        as_document("weights", contents.store_contents(store, info))
+        as_document("weights", contents.run_contents(store, info, update))
         if as_json
-        else last_lines.written(store, info, progress, chosen.get("part"), before)
+        else last_lines.written(store, info, progress, chosen.get("part"), update)
     )
     listed = f"segprep info {quote(str(store))}, or --problems FILE" if problems is None else str(problems)
     for warned in (*facts.warnings(info, listed), *map(facts.Warned, render.split_warnings(store, info))):

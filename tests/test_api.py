@@ -111,7 +111,7 @@ def test_the_parameters_that_are_given_go_before_those_of_a_preset():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"sigm": 5}, "sigm: no such setting; did you mean sigma?"),
+        ({"sigm": 5}, "sigm: no such setting; did you mean 'sigma'?"),
         ({"sigma": "wide"}, "sigma='wide': must be a number"),
         ({"canvas": "512"}, "canvas='512': must be a pair of numbers"),
         ({"canvas": (46341, 46341)}, r"canvas=\(46341, 46341\): must have at most 2147483647 pixels"),

@@ -70,7 +70,7 @@ def by_gap(
     mixed = np.random.default_rng(seed).permutation(several)
     part = list(dict.fromkeys(np.stack([dense, mixed], axis=1).ravel().tolist()))[:MOST]
     part = [index for index, total in zip(part, np.cumsum(pixels[part]), strict=True) if total <= MOST_PIXELS]
-    gaps = {index: median_gap(labels(index)) for index in part}
+    gaps = {index: median_gap(labels(index)) for index in sorted(part)}  # tiles of a mask together
     return sorted(
         (index for index in part if np.isfinite(gaps[index])), key=lambda index: (gaps[index], -instances[index])
     )

@@ -1,23 +1,27 @@
 """Subject of a report: a store, or a data set of which no store exists yet."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segprep.errors import OptionError
-from segprep.masks.instances import load_mask
+from segprep.masks.instances import InstanceRule
 from segprep.masks.splits import SplitRule
+from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
-from segprep.readers import image_pixels
-from segprep.runs.findings import findings, touching_notice
+from segprep.readers import image_pixels, image_window
+from segprep.runs.findings import findings, touching_notice, touching_pairs
 from segprep.runs.foreground import NOTICE, notice, scan_resolved
 from segprep.runs.images import known_images
-from segprep.runs.plan import doubts, plan
-from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of, require_readable
+from segprep.runs.plan import Plan, doubts, plan
+from segprep.runs.scan import OWN_REFS, Classes, Scan, chosen_data, masks_of, require_readable
 from segprep.runs.settings import Data, Settings, Targets, run_rules
+from segprep.runs.slides import rule_of_slides, slides_in, with_slides
+from segprep.runs.tiled import in_tiles
 from segprep.store.images import ImageFolder
 from segprep.store.opened import OpenedStore
 from segprep.store.opening import open as open_store
@@ -26,7 +30,8 @@ from segprep.store.selection import OpenTables
 from segprep.store.tables import decode_keys
 from segprep.targets import Classes as ClassesTarget
 from segprep.targets import Labels
-from segprep.targets.target import computed
+from segprep.targets.parts import Loader
+from segprep.targets.target import reach_of
 from segprep.workers.jobs import Progress, Workers, open_executor
 
 
@@ -89,10 +94,13 @@ def stored_subject(root: AnyPath, images: AnyPath | None) -> Subject:
 
 def _notices(info: StoreInfo) -> tuple[str, ...]:
     """Remarks about a store."""
-    lines = [line] if (line := notice(info)) else []
-    if info.touching_pairs and info.instance_rule.separate == 0:
-        lines.append(touching_notice(info.touching_pairs))
-    return *lines, *doubts(info)
+    return *filter(None, [notice(info)]), *_touching(info), *doubts(info)
+
+
+def _touching(info: StoreInfo) -> Iterator[str]:
+    """Remark about instances that touch, in words for Python and the command line."""
+    if pairs := touching_pairs(info):
+        yield touching_notice(pairs, "the preset crowded")
 
 
 def data_subject(
@@ -104,19 +112,19 @@ def data_subject(
     progress: Progress,
     **settings: Unpack[Settings],
 ) -> Subject:
-    """Subject of a data set: all masks are read once, and the chosen ones again for their arrays."""
+    """Subject of a data set, or of its tiles: all masks are read once, and the chosen ones again for their arrays."""
     chosen, rules = run_rules(settings, targets, None)
-    if rules.tiling.tile is not None:
-        raise OptionError(f"tile={rules.tiling.tile}: a preview of data shows complete masks; preview a store of tiles")
     source = chosen_data(data, workers)
-    masks = masks_of(source, rules, classes)
+    complete = masks_of(source, rules, classes)
+    masks = with_slides(complete, rules.tiling)
     path = None if isinstance(source, tuple) else source
     name = OWN_REFS if path is None else path.absolute().name
-    known = known_images(masks, path, name, images)
+    rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), chosen))
     with open_executor(workers, len(masks.refs)) as executor:
-        found, rule = scan_resolved(executor, masks, rules, progress)
-    require_readable(found, "skip-mask")
-    mistakes, more = findings(found, is_separated=rule.separate != 0)
+        scanned, rule = scan_resolved(executor, masks, rules, progress)
+    require_readable(scanned, "skip-mask")
+    mistakes, more = findings(scanned)
+    found = in_tiles(scanned, rules.tiling)
     planned = plan(
         name,
         found,
@@ -125,30 +133,45 @@ def data_subject(
         split=SplitRule(),
         data=path,
         reading=rules.reading,
-        images=known,
+        images=known_images(complete, path, name, images),
+        tiling=rules.tiling,
     )
-    refs, folder = found.refs(), images or (path if path is None or path.is_dir() else path.parent)
-    fitted = [target for target in planned.targets if target is not None]
     keys, names = (decode_keys(planned.tables[table]) for table in ("key", "image"))
-
-    def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
-        _, shown = load_mask(refs[index], rule, len(masks.classes))
-        return ((target.name, computed(target, shown, keys[index])) for target in fitted)
-
-    def image(index: int) -> NDArray[Any]:
-        if folder is None or not names[index]:
-            raise OptionError(f"the image of {keys[index]!r} is not known; give the folder of the images as images=DIR")
-        file = ImageFolder(folder, "").file(names[index], keys[index])
-        return image_pixels(file, found.stats[index].shape, keys[index], rule.resolution.factor)
-
+    folder = images or (path if path is None or path.is_dir() else path.parent)
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
     return Subject(
         info=planned.info,
         keys=keys,
         tables={table: np.asarray(planned.tables[table]) for table in _TABLES},
         problems=(*found.problems(), *mistakes),
-        notices=(*([NOTICE] if is_decided else []), *more, *doubts(planned.info)),
-        arrays=arrays,
-        image=image,
+        notices=(*([NOTICE] if is_decided else []), *more, *_touching(planned.info), *doubts(planned.info)),
+        arrays=_arrays_of(found, planned, rule),
+        image=partial(_image, found, folder, names, rule.resolution.factor),
         is_stored=False,
     )
+
+
+def _arrays_of(found: Scan, planned: Plan, rule: InstanceRule) -> Callable[[int], Iterator[tuple[str, NDArray[Any]]]]:
+    """Function that gives the name and array of each target of the mask of an index, which is loaded for it."""
+    refs, fitted = found.refs(), [target for target in planned.targets if target is not None]
+    reach = max((reach_of(target) or 0 for target in fitted), default=0)
+    loader = Loader(rule, len(found.masks.classes), reach=reach)
+
+    def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
+        mask = loader.load(refs[index])
+        loader.close()
+        return ((target.name, mask.array(target)) for target in fitted)
+
+    return arrays
+
+
+def _image(found: Scan, folder: AnyPath | None, names: Sequence[str], factor: int, index: int) -> NDArray[Any]:
+    """Image of the mask or tile of an index, of which a large file is read in part."""
+    ref, stats = found.masks.refs[index], found.stats[index]
+    if folder is None or not names[index]:
+        raise OptionError(f"the image of {ref.key!r} is not known; give the folder of the images as images=DIR")
+    file = ImageFolder(folder, "").file(names[index], ref.key)
+    if not isinstance(ref, TileRef):
+        return image_pixels(file, stats.shape, ref.key, factor)
+    part = image_window(file, ref.shape, ref.window, ref.key, factor)
+    return part if part is not None else image_pixels(file, ref.shape, ref.key, factor)[ref.window.part]

@@ -72,7 +72,9 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
         kind = "masks" if now.tiling is None else "tiles"
-        return Diff([f"it has {before.masks} {kind} of {before.source}; {now.source} has {now.masks}: {words}"], {})
+        source = "" if before.source == now.source else f" of {before.source}"
+        counts = f"the store has {before.masks:,} {kind}{source}, and {now.source} has {now.masks:,}"
+        return Diff([f"{counts}: {words}"], {})
     canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
@@ -105,7 +107,7 @@ def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
         ([key for key in has if key in had and has[key] != had[key]], "changed"),
     ):
         if keys:
-            yield f"{len(keys)} {kind} ({some(keys, most=NAMED)})"
+            yield f"{len(keys):,} {kind} ({some(keys, most=NAMED)})"
     if list(had) != list(has) and set(had) == set(has):
         yield "in another order"
 

@@ -8,7 +8,7 @@ from typing import Unpack
 import msgspec
 
 from segprep.masks.stats import total
-from segprep.runs.findings import findings
+from segprep.runs.findings import findings, touching_notice
 from segprep.runs.foreground import NOTICE, scan_resolved
 from segprep.runs.scan import OWN_REFS, Classes, chosen_data, masks_of
 from segprep.runs.settings import Data, ReadSettings, read_rules
@@ -88,7 +88,9 @@ def check(
     is_decided = (rules.instances.instances_from, rule.instances_from) == ("auto", "components")
     kinds = {notice.kind for _, notice in masks.notices}
     lines = [f"{item.kind}: {item.key}: {item.where}" for item in found.problems() if item.kind in kinds]
-    mistakes, more = findings(found, is_separated=rules.instances.separate != 0)
+    mistakes, more = findings(found)
+    if found.touching and rule.separate == 0:
+        more.append(touching_notice(found.touching))
     problems = (*(item for item in found.problems() if item.kind not in kinds), *mistakes)
     counts = total(found.stats, masks.classes)
     ignored = sum(stats.ignored for stats in found.stats)

@@ -9,13 +9,14 @@ from segprep.errors import OptionError, OutputError, SegprepError, SegprepWarnin
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import StoreState, existing_state
 from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
-from segprep.runs.former import INTERRUPTED, Former, Reuse, former_of, given_images, layout_after, unfinished_update
+from segprep.runs.former import INTERRUPTED, Former, former_of, given_images, layout_after, unfinished_update
 from segprep.runs.images import kept_images
 from segprep.runs.listed import FoundData
 from segprep.runs.plan import Plan, plan
 from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules
 from segprep.runs.update import Follow, planned_update
+from segprep.runs.update_info import UpdateInfo, update_info
 from segprep.store.schema import UPDATED
 from segprep.targets import Target
 
@@ -161,7 +162,8 @@ def _refusal(state: StoreState, words: str, remedy: str) -> OutputError:
     """Error for a store that exists with other masks, if `remedy` is an update, or else with other settings."""
     if remedy:
         return OutputError(
-            f"{state.root}: exists with other masks: {words}; {remedy}; choose another name, or overwrite=True replaces it"
+            f"{state.root}: exists with other masks: {words}; {remedy}, overwrite=True to replace the store, or choose "
+            "another name"
         )
     return OutputError(
         f"{state.root}: exists with other settings: {words}; choose another name, or overwrite=True replaces it"
@@ -172,7 +174,13 @@ def _update_remedy(state: StoreState, updated: Callable[..., Plan], *, is_sample
     """Words for the update that a store needs, and its cost unless masks are a sample; empty if it cannot be updated."""
     try:
         former = former_of(state)
-        needed, shards = Reuse(former, updated(former, follow=Follow(update=True))).lacking()
+        planned = updated(former, follow=Follow(update=True))
+        cost = "" if is_sample else _cost(update_info(former, planned), planned.info.masks)
     except SegprepError:
         return ""
-    return f"update=True follows the data{'' if is_sample else f', and writes {needed:,} of {shards:,} shards'}"
+    return f"add update=True to follow the data{cost}"
+
+
+def _cost(info: UpdateInfo, masks: int) -> str:
+    """Work of an update in words."""
+    return f" (writes {info.written:,} of {info.shards:,} shards, computes {info.computed:,} of {masks:,} masks)"

@@ -22,10 +22,11 @@ from segprep.runs.memory import available, warn_if_too_large
 from segprep.runs.needs import TargetEstimate, need_of, shard_bytes, stored
 from segprep.runs.plan import doubts
 from segprep.runs.preprocess import chosen_part, require_all, with_always
-from segprep.runs.sample import Before, Stopwatch, Work, encode_sample, read_sample
+from segprep.runs.sample import Before, Work, encode_sample, read_sample
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.scan import chosen_data
 from segprep.runs.settings import Data, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.stopwatch import Stopwatch
 from segprep.runs.write import is_alike, shards_of
 from segprep.store.metadata import open_existing
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor

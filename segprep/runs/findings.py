@@ -1,4 +1,4 @@
-"""Findings about all masks of a data set together: duplicates, masks without content, touching instances, missing classes.
+"""Findings about all masks of a data set together: duplicates, masks without content, missing classes.
 
 Only an image that is in two splits is surely a mistake, and a problem. All others may be meant, so they are notices, which do
 not change the exit code: tiles may be alike by chance, and an image may show nothing.
@@ -19,7 +19,8 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.bucket import BucketPath
 from segprep.paths.listing import named_few
 from segprep.runs.scan import Scan
-from segprep.store.schema import ProblemInfo
+from segprep.store.schema import ProblemInfo, StoreInfo
+from segprep.targets import Border, Weights
 
 SAME_IMAGE = "the same image in several splits"
 MOST_COPIES = 10
@@ -31,15 +32,10 @@ _BLOCK = 2**20
 T = TypeVar("T")
 
 
-def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], list[str]]:
-    """Problems and notices of all masks of a data set together.
+def findings(found: Scan) -> tuple[list[ProblemInfo], list[str]]:
+    """Problems and notices of all masks of a data set together, from a scan that has loaded every mask.
 
-    Parameters
-    ----------
-    found : Scan
-        Scan of the data set, which has loaded every mask.
-    is_separated : bool
-        True if background is put between touching instances.
+    Instances that touch are left out: whether they matter depends on what is computed, see `touching_notice`.
     """
     problems, copies = [], []
     for group in _same_images(found.masks.refs):
@@ -55,19 +51,23 @@ def findings(found: Scan, *, is_separated: bool) -> tuple[list[ProblemInfo], lis
         *_copies("identical masks in several splits", [group for group in masks if _is_across(group)]),
         *_copies("identical masks", [group for group in masks if not _is_across(group)]),
     ]
-    if found.touching and not is_separated:
-        notices.append(touching_notice(found.touching))
     return problems, [*map(escape_controls, notices), *map(escape_controls, _missing_classes(found))]
 
 
-def touching_notice(pairs: int) -> str:
+def touching_notice(pairs: int, remedy: str = "preset='crowded'") -> str:
     """Recommendation of a preset, where a number of pairs of instances touch and are not separated.
 
     >>> touching_notice(3)
     "3 pairs of instances touch; without background between, a network learns to merge them: use preset='crowded'"
     """
     subject = "1 pair of instances touches" if pairs == 1 else f"{pairs:,} pairs of instances touch"
-    return f"{subject}; without background between, a network learns to merge them: use preset='crowded'"
+    return f"{subject}; without background between, a network learns to merge them: use {remedy}"
+
+
+def touching_pairs(info: StoreInfo) -> int:
+    """Number of pairs of instances that touch, and that a preset would separate; 0 for a store without the border term."""
+    has_border = any(target.name in (Weights.name, Border.name) for target in info.targets)
+    return (info.touching_pairs or 0) if has_border and info.instance_rule.separate == 0 else 0
 
 
 def _contents(found: Scan) -> Iterator[str]:

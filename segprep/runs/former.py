@@ -149,11 +149,6 @@ class Reuse:
         stays = all(has[row] is None or (old.has(row) and had[row] == has[row]) for row in rows)
         return old if stays else None
 
-    def lacking(self) -> tuple[int, int]:
-        """Number of shards that the update has to write, and of all shards, of all targets."""
-        needed = [self.serves(shard, item) is None for shard, items in self.items() for item in items]
-        return sum(needed), len(needed)
-
     def adopt(self, root: AnyPath) -> None:
         """Give the shards that serve as they are the record by which they count as written."""
         pairs = [(item, self.serves(shard, item)) for shard, items in self.items() for item in items]

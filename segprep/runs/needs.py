@@ -13,7 +13,8 @@ from segprep.paths.files import PUT_THREADS
 from segprep.runs.journal import MOST_KEPT
 from segprep.runs.memory import JobMemory, resident
 from segprep.runs.plan import Plan
-from segprep.runs.sample import Costs, Read, Stopwatch, Work, makespan
+from segprep.runs.sample import Costs, Read, Work, makespan
+from segprep.runs.stopwatch import Stopwatch
 from segprep.runs.write import memory_of
 from segprep.store.encoding import encode_shard
 from segprep.store.layout import HOLE, Shard

@@ -19,6 +19,7 @@ from segprep.readers import ReadOptions
 from segprep.runs.audit import KeptSplits
 from segprep.runs.scan import Scan
 from segprep.store.layout import Layout, Size
+from segprep.store.rows import MaskRows
 from segprep.store.schema import (
     FORMAT,
     UPDATED,
@@ -35,7 +36,7 @@ from segprep.store.schema import (
     target_types,
     train_counts,
 )
-from segprep.store.tables import MadeTables, MaskRows, Tables, table_names
+from segprep.store.tables import MadeTables, Tables, table_names
 from segprep.targets import Target, Weights, in_order
 from segprep.targets.class_weights import FORMULAS
 from segprep.targets.target import check_masks, fit, version_of
@@ -103,7 +104,9 @@ def plan(  # noqa: PLR0913 - all but two are keywords
     form = FORMAT if layout is None else UPDATED
     layout = layout or Layout.fit([mask.shape for mask in stats], canvas=canvas)
     layout_splits = [ref.split for ref in scanned.masks.refs]
-    split_of, fold_of = split_masks(sources, stats, split, data=data, layout_splits=layout_splits, kept=kept)
+    split_of, fold_of = split_masks(
+        sources, stats, split, data=data, layout_splits=layout_splits, kept=kept, tiling=tiling
+    )
     all_counts = total(stats, classes)
     train = total([mask for mask, code in zip(stats, split_of, strict=True) if code == 0], classes)
     of = {target.name: target for target in stored}
@@ -169,6 +172,7 @@ def split_masks(
     data: AnyPath | None = None,
     layout_splits: Sequence[str | None] = (),
     kept: KeptSplits = (None, None),
+    tiling: Tiling | None = None,
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask, as far as they are not kept; folds of another split are never kept."""
     split_of, fold_of = kept
@@ -179,7 +183,7 @@ def split_masks(
         np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64) if rule.stratify else None
     )
     if split_of is None:
-        split_of = new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits)
+        split_of = new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits, tiling)
         splits.check_filled(split_of, rule, len(set(groups)))
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed, counts)
 
@@ -191,14 +195,16 @@ def new_splits(
     rule: SplitRule,
     file: AnyPath | None,
     layout_splits: Sequence[str | None],
+    tiling: Tiling | None = None,
 ) -> SplitArray:
-    """Split of each mask by the shares of the rule, or by a file or folders."""
+    """Split of each mask by the shares of the rule, or by a file or folders; `tiling` may use the seed where no split does."""
     if rule.fractions is not None and counts is not None:
         return splits.stratified(groups, counts, rule.fractions, rule.seed)
     if rule.fractions is not None:
         return splits.by_hash(groups, rule.fractions, rule.seed)
     given = splits.by_file(keys, file) if file else splits.by_layout(layout_splits)
-    if given is None and rule.folds is None and (rule.group or rule.seed):
+    has_use = tiling is not None and tiling.keep_empty < 1
+    if given is None and rule.folds is None and (rule.group or (rule.seed and not has_use)):
         option = f"group={rule.group!r}" if rule.group else f"seed={rule.seed}"
         raise OptionError(f"{option}: there is nothing to split; add shares, as split=(0.8, 0.1, 0.1), or folds=5")
     split_of = np.zeros(len(keys), np.uint8) if given is None else given

@@ -12,6 +12,7 @@ from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import write_lock
 from segprep.runs.decision import decide, existing
 from segprep.runs.foreground import scan_resolved
+from segprep.runs.former import Former
 from segprep.runs.journal import journal_name, open_journal
 from segprep.runs.known import NO_PRINTS, known_stats
 from segprep.runs.listed import listed
@@ -23,6 +24,7 @@ from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_
 from segprep.runs.tiled import in_tiles, kept_tiling
 from segprep.runs.unchanged import ref_prints, ref_stamps
 from segprep.runs.update import Follow
+from segprep.runs.update_info import update_info
 from segprep.runs.write import WriteTask, write
 from segprep.store.layout import Part
 from segprep.store.metadata import delete, open_existing
@@ -165,7 +167,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             if before.state is not None:
                 for target in decision.replaced:
                     delete(root, before.state.info, target)
-            _log_plan(planned)
+            _log_plan(planned, decision.former)
             for doubt in doubts(planned.info):
                 warnings.warn(doubt, SegprepWarning, stacklevel=2)
             stats = found.loaded() if workers.scheduler is None else None
@@ -191,12 +193,16 @@ def chosen_part(part: str | tuple[int, int] | None) -> Part:
     return Part(int(numbers[0]), int(numbers[1]))
 
 
-def _log_plan(planned: Plan) -> None:
-    """Log what a store will hold."""
+def _log_plan(planned: Plan, former: Former | None) -> None:
+    """Log what a store will hold, and how it differs from what it was before an update."""
     info = planned.info
     sizes = some([f"{bucket.name} ({bucket.filled:,})" for bucket in planned.layout.buckets if bucket.filled], most=10)
     targets = ", ".join(target.name for target in info.targets)
     logger.info("planned %d masks, %d instances; %s; sizes: %s", info.masks, info.instances, targets, sizes)
+    if former is not None:
+        update = update_info(former, planned)
+        changes = [f"{masks.masks:,} {word} ({masks.named()})" for word, masks in update.changes().items()]
+        logger.info("update: %s", "; ".join([*changes, update.work]))
 
 
 def require_all(part: object, own: Part, *, overwrite: bool) -> None:

@@ -10,14 +10,13 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
 
-from segprep.errors import OptionError, SegprepWarning, check_choice, type_words
+from segprep.errors import OptionError, SegprepWarning, check_choice, did_you_mean, type_words
 from segprep.kernels.border import BorderOn, SingleInstance
 from segprep.masks.downsampling import DownsampleBy, Downsampling
 from segprep.masks.instances import InstanceRule, Origin, Separation
@@ -227,8 +226,7 @@ def _check_names(settings: Iterable[str], known: Sequence[str]) -> None:
             continue
         if name in setting_names(*TARGETS, *RULES):
             raise OptionError(f"{name}: no setting of this function; it belongs to preprocess, which computes targets")
-        close = get_close_matches(name, known, n=1)
-        raise OptionError(f"{name}: no such setting{f'; did you mean {close[0]}?' if close else ''}")
+        raise OptionError(f"{name}: no such setting{did_you_mean(name, known)}")
 
 
 def target_kinds() -> dict[str, type[Target]]:

@@ -77,7 +77,7 @@ def planned_update(
             f"{root}: exists with other settings: {'; '.join(dict.fromkeys(words))}; update=True follows the data alone: give "
             "the settings of the store, or overwrite=True replaces it"
         )
-    kept = _splits(former, rule, found, data)
+    kept = _splits(former, rule, found, data, rules.tiling)
     weights = [target for target in stored if isinstance(target, Weights)] if follow.keep_class_weights else []
     for target in weights:
         if target.vector and len(target.vector) != len(found.masks.classes):
@@ -127,7 +127,9 @@ def _other_canvases(former: Former, layout: Layout, keys: Sequence[str], found: 
     return []
 
 
-def _splits(former: Former, rule: SplitRule, found: Scan, data: AnyPath | None) -> tuple[SplitArray, SplitArray]:
+def _splits(
+    former: Former, rule: SplitRule, found: Scan, data: AnyPath | None, tiling: Tiling
+) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask: those of before where a rule balances them, and else by the rule or the data."""
     keys, stats = source_keys(found.masks.refs), found.stats
     groups, counts = splits.groups_of(keys, rule.group), _counts(stats) if rule.stratify else None
@@ -136,7 +138,7 @@ def _splits(former: Former, rule: SplitRule, found: Scan, data: AnyPath | None) 
         split_of = splits.stratified(groups, counts, rule.fractions, rule.seed, had)
     else:
         split_of = new_splits(
-            keys, groups, counts, rule, splits.file_of(rule, data), [ref.split for ref in found.masks.refs]
+            keys, groups, counts, rule, splits.file_of(rule, data), [ref.split for ref in found.masks.refs], tiling
         )
     splits.check_filled(split_of, rule, len(set(groups)))
     had = _of_before(former, former.places.fold, keys)

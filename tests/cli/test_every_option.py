@@ -101,6 +101,7 @@ VALUES = {
         "DATA",
         OF_DATA
         | TARGET_OPTIONS
+        | TILES
         | {"--output": "b.png", "--key": "b.png", "--count": "2", "--choice-seed": "1", "--images": "images"},
     ),
     "info": ("out.zarr", COMMON | {"--command": "", "--config": ""}),

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 import segprep
 from segprep import targets
-from segprep.cli import options
 from segprep.cli.commands import COMMANDS, main
+from segprep.cli.fields import METAVARS, help_text
+from segprep.cli.fields import settings as settings_options
 from segprep.runs import settings
 from segprep.runs.settings import RULES, Settings, settings_of, target_kinds
 from segprep.targets.class_weights import Shaping
@@ -63,7 +64,7 @@ def registered(monkeypatch):
 @pytest.fixture
 def toy_options():
     """Options that are made for `Toy`, by name."""
-    command = options.settings("Targets", Toy)(lambda: None)
+    command = settings_options("Targets", Toy)(lambda: None)
     return {option.name: option for option in reversed(command.__click_params__)}
 
 
@@ -109,7 +110,7 @@ def test_settings_of_one_name_are_one_option(name):
 @pytest.mark.parametrize("name", sorted({field.name for field, _, _ in all_settings()}))
 def test_every_setting_has_a_help_text(name):
     kinds = [kind for field, _, kind in all_settings() if field.name == name]
-    assert options.help_text(name, kinds), (
+    assert help_text(name, kinds), (
         f"no help for --{name.replace('_', '-')}: write an entry '{name} : type' with a paragraph under Attributes in the "
         f"docstring of {kinds[0].__name__}"
     )
@@ -144,7 +145,7 @@ def test_every_setting_is_explained(name):
 
 
 def test_metavars_belong_to_settings():
-    assert set(options.METAVARS) <= {field.name for field, _, _ in all_settings()}
+    assert set(METAVARS) <= {field.name for field, _, _ in all_settings()}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

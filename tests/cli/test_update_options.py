@@ -25,19 +25,32 @@ def test_a_store_follows_its_data(data, tmp_path, segprep_here):
     assert segprep_here("weights", data, root, "--workers", 1).returncode == 0
     (data / "2.png").unlink()
     (data / "0.png").rename(data / "9.png")
-    refused = segprep_here("weights", data, root, "--workers", 1)
+    refused = segprep_here("weights", data, root, "--workers", 1, "--json")
     assert refused.returncode == 4
-    assert (
-        "1 new (9.png), 2 missing (0.png, 2.png); --update follows the data, and writes 4 of 4 shards" in refused.stderr
+    assert "the store has 4 masks, and cells has 3: 1 new (9.png), 2 missing (0.png, 2.png); add" in refused.stderr
+    assert json.loads(refused.stdout)["remedy"] == (
+        "add --update to follow the data (writes 4 of 4 shards, computes 1 of 3 masks), --overwrite to replace the store, or "
+        "choose another name"
     )
-    updated = segprep_here("weights", data, root, "--workers", 1, "--update")
-    assert updated.stdout.startswith(f"updated {root}: 3 masks (1 added, 2 removed), 6 instances; ")
+    updated = segprep_here("weights", data, root, "--workers", 1, "--update", "-v")
+    first, *below = updated.stdout.splitlines()
+    assert first.startswith(f"updated {root}: 3 masks (1 added, 2 removed), 6 instances; ")
+    assert below == [
+        "    added: 9.png",
+        "    removed: 0.png, 2.png",
+        "    4 of 4 shards written; masks: 1 computed, 2 copied",
+    ]
+    step = "update: 1 added (9.png); 2 removed (0.png, 2.png); 4 of 4 shards written; masks: 1 computed, 2 copied"
+    assert step in updated.stderr
     assert "continuing" not in updated.stderr
     assert "up to date" in segprep_here("weights", data, root, "--workers", 1, "--update").stdout
     assert "rows" in segprep_here("info", root).stdout
     assert "2: rows without a mask; --update --compact fills them" in segprep_here("info", root).stdout
     again = segprep_here("weights", data, root, "--workers", 1, "--update", "--compact", "--json")
-    assert json.loads(again.stdout)["revision"] == 2
+    document = json.loads(again.stdout)
+    assert (document["revision"], document["update"]["removed"]) == (2, {"masks": 0, "first": []})
+    same = segprep_here("weights", data, root, "--workers", 1, "--update", "--json")
+    assert json.loads(same.stdout)["update"] is None
     assert "rows without a mask" not in segprep_here("info", root).stdout
     assert segprep_here("verify", root, "--deep").returncode == 0
     comment, command = segprep_here("info", root, "--command").stdout.splitlines()
@@ -79,3 +92,24 @@ def test_options_that_make_no_sense_together_are_a_usage_error(options, said, da
     assert ended.returncode == 2
     assert said in ended.stderr
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_the_document_of_each_part_of_an_update_is_about_all_of_it(data, tmp_path, segprep_here):
+    root = tmp_path / "out.zarr"
+    segprep.preprocess(data, root, workers=1)
+    Image.fromarray(np.ones((40, 40), np.uint8)).save(data / "new.png")
+    (data / "1.png").write_bytes((data / "0.png").read_bytes())
+    updates = []
+    for part in (["--part", "1/2"], ["--part", "2/2"], []):
+        ended = segprep_here("weights", data, root, "--workers", 1, "--update", "--json", *part)
+        updates.append(json.loads(ended.stdout)["update"])
+    assert updates == [updates[0]] * 3
+    assert updates[0] == {
+        "added": {"masks": 1, "first": ["new.png"]},
+        "changed": {"masks": 1, "first": ["1.png"]},
+        "removed": {"masks": 0, "first": []},
+        "computed": 2,
+        "copied": 3,
+        "written": 8,
+        "shards": 8,
+    }

@@ -147,7 +147,7 @@ PROVOKED = {
     "of which … keeps few digits": f"weights {COINS} out.zarr --class-weights dice",
     "no truth for the predictions …; name each as its mask": "evaluate renamed coins.zarr",
     "exists with other settings: …; choose another name, or …": f"weights {COINS} coins.zarr --sigma 3",
-    "exists with other masks: …; choose another name, or …": "weights renamed coins.zarr",
+    "exists with other masks: …; …, overwrite=True to replace the store, or …": "weights renamed coins.zarr",
     "exists and is not a segprep store; choose another name": f"weights {COINS} texts",
     "exists and is not a report of segprep; choose another name": "preview coins.zarr -o old.html",
     "not a segprep store: …": "info texts",

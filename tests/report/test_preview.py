@@ -120,6 +120,21 @@ def test_a_page_has_the_image_and_every_target_of_a_mask(coins_page, coins_store
         assert word in page.text
 
 
+def test_touching_instances_are_remarked_where_a_preset_would_separate_them(tmp_path):
+    Image.fromarray(np.array([[1, 1, 2, 2, 0, 0, 3]] * 4, np.uint8)).save(tmp_path / "cells.png")
+
+    def is_remarked(data, **settings):
+        segprep.preview(data, tmp_path / "page.html", **settings)
+        return "1 pair of instances touches" in Parsed((tmp_path / "page.html").read_text()).text
+
+    assert is_remarked(tmp_path / "cells.png")
+    for others in ({"preset": "crowded"}, {"targets": "distance"}):
+        assert not is_remarked(tmp_path / "cells.png", **others)
+    for name, expected in (("weights", True), ("distance", False)):
+        segprep.preprocess(tmp_path / "cells.png", tmp_path / name, targets=name)
+        assert is_remarked(tmp_path / name) == expected
+
+
 def test_the_values_under_the_pointer_are_those_of_the_store(coins_page, coins_store):
     page, arrays = Parsed(coins_page.read_text()), segprep.open(coins_store)[0]
     for number, panel in enumerate(page.facts["panels"][1:], start=1):

@@ -200,7 +200,7 @@ def test_other_masks_are_refused_as_by_the_run(many, tmp_path):
     shutil.copy(many / "000.png", data / "new.png")
     error = refused(segprep.estimate, data, root, sample=10)
     of_run = refused(segprep.preprocess, data, root)
-    counted = ", and writes 4 of 8 shards"  # which a sample does not show
+    counted = " (writes 4 of 8 shards, computes 1 of 100 masks)"  # which a sample does not show
     assert counted in of_run[1][0]
     assert error == (of_run[0], [line.replace(counted, "") for line in of_run[1]])
     assert refused(segprep.estimate, data, root, sample=100) == of_run

@@ -390,7 +390,7 @@ def test_an_update_follows_regions_that_are_drawn_again_and_loads_no_other_mask(
     segprep.preprocess(masks, tmp_path / "a.zarr", **chosen)
 
     Image.fromarray(drawn((0, 0, 30))).save(regions / "b.png")
-    with pytest.raises(OutputError, match="update=True follows the data"):
+    with pytest.raises(OutputError, match="add update=True to follow the data"):
         segprep.preprocess(masks, tmp_path / "a.zarr", **chosen)
     loaded = []
     monkeypatch.setattr(RegionRef, "load", lambda ref, load=RegionRef.load: loaded.append(ref.key) or load(ref))

@@ -189,3 +189,15 @@ def test_ignored_values_are_ignored_in_every_tile(tmp_path):
     segprep.preprocess(file, tmp_path / "loaded.zarr", **options)
     segprep.preprocess(file, tmp_path / "out.zarr", **options, **LIMIT)
     np.testing.assert_equal(arrays_in(tmp_path / "out.zarr"), arrays_in(tmp_path / "loaded.zarr"))
+
+
+def test_a_preview_shows_tiles_of_a_slide_that_is_never_read_completely(tmp_path):
+    file = as_tiff(tmp_path / "slide", labels_of_blocks(), tile=(64, 48))
+    whole, tiles = tmp_path / "whole.png", tmp_path / "tiles.png"
+    options = {**OPTIONS, "tile": (64, 80), "instances_from": "as-is", "key": "slide.tif/y000128_x000080"}
+    segprep.preview(file, whole, **options)
+    made = segprep.preview(file, tiles, **options, **LIMIT)
+    assert (made.masks, made.shown) == (16, (options["key"],))
+    assert tiles.read_bytes() == whole.read_bytes()
+    with pytest.raises(InputError, match="max_pixels"):
+        segprep.preview(file, tiles, **OPTIONS, **LIMIT)

@@ -163,6 +163,21 @@ def test_empty_tiles_are_thinned_by_their_names_alone(slides, tmp_path):
     assert kept == {key for key in counts[0.5] if not key.startswith("masks/slide1")}
 
 
+def test_the_seed_chooses_empty_tiles_also_where_nothing_is_split(tmp_path):
+    labels = np.zeros((40, 40), np.uint8)
+    labels[2:5, 2:5], labels[4:8, 10:14] = 1, 2
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    options = {"tile": 10, "targets": "distance", "distance_clip": 5, "workers": ONE}
+    keys = []
+    for seed in (0, 1):
+        info = segprep.preprocess(tmp_path / "a.png", tmp_path / f"{seed}.zarr", keep_empty=0.4, seed=seed, **options)
+        keys.append(set(segprep.open(tmp_path / f"{seed}.zarr").keys))
+        assert (info.split_rule.seed, info.tiling.seed, info.tiling.keep_empty) == (seed, seed, 0.4)
+    assert keys[0] != keys[1]
+    with pytest.raises(OptionError, match="seed=1: there is nothing to split"):
+        segprep.preprocess(tmp_path / "a.png", tmp_path / "all.zarr", seed=1, **options)
+
+
 def test_a_store_of_tiles_is_the_same_by_all_workers_and_parts(slides, tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "SHARD_PIXELS", 3 * 64 * 80)  # jobs of one worker write several shards
     options = {**TILES, "tile_overlap": 8, "distance_clip": 6.5}
@@ -227,8 +242,17 @@ def test_tiles_are_evaluated_and_drawn_as_masks(slides, tmp_path):
     assert result.mean_ap == 1
     made = segprep.preview(store, tmp_path / "page.html", images=slides / "data", workers=ONE)
     assert made.masks == segprep.describe(store).masks
-    with pytest.raises(OptionError, match=r"tile=\(64, 80\): a preview of data shows complete masks"):
-        segprep.preview(slides / "data", tmp_path / "data.html", tile=(64, 80), workers=ONE)
+
+
+def test_a_preview_of_tiles_shows_what_a_store_of_them_does(slides, tmp_path):
+    store, options = tmp_path / "out.zarr", {"keep_empty": 0, "tile_overlap": 8, **TILES}
+    segprep.preprocess(slides / "data", store, **options)
+    pages = [tmp_path / "store.png", tmp_path / "data.png"]
+    for key in segprep.open(store).keys[:3]:
+        segprep.preview(store, pages[0], images=slides / "data", key=key, workers=ONE)
+        made = segprep.preview(slides / "data", pages[1], key=key, **options)
+        assert (made.masks, made.shown) == (segprep.describe(store).masks, (key,))
+        assert np.array_equal(*(np.asarray(Image.open(page)) for page in pages))
 
 
 def test_a_change_of_a_mask_changes_all_its_tiles(slides, tmp_path):

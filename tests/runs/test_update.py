@@ -124,7 +124,7 @@ def test_a_store_of_other_masks_is_refused_with_the_changes_and_the_cost(tmp_pat
     draw(data / "4.png", 104)
     draw(data / "9.png", 109)
     (data / "7.png").unlink()
-    words = r"1 new \(9.png\), 1 missing \(7.png\), 1 changed \(4.png\); update=True .* writes 8 of 16 shards"
+    words = r"1 new \(9.png\), 1 missing \(7.png\), 1 changed \(4.png\); add update=True .*writes 8 of 16 shards, computes 2"
     with pytest.raises(OutputError, match=words):
         preprocess(data, tmp_path / "out.zarr")
     assert contents(tmp_path / "out.zarr") == before
