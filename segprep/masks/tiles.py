@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segprep.arrays import CountArray
 from segprep.errors import InputError, OptionError, check_fields
 from segprep.kernels.lookup import lookup, occurring
-from segprep.masks.mask import InstanceMask, MaskRef
+from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem
 from segprep.masks.splits import fraction_of
 from segprep.masks.stats import MaskStats, mask_stats
 
@@ -140,15 +140,24 @@ class SlideFacts(NamedTuple):
 
 
 class Slide(Protocol):
-    """A mask that is too large for the memory, whose file is open; its instances do not overlap."""
+    """A mask that is too large for the memory, whose file is open."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         ...
 
-    def read(self, window: Window) -> "Cut":
-        """Part of the mask, and the numbers of its instances in the file, in ascending order."""
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Problems of the complete mask."""
+        ...
+
+    def read(self, window: Window, overlap: Overlap = "smallest") -> "Cut":
+        """Part of the mask, and the numbers of its instances in the complete one.
+
+        If instances overlap, those of the part are numbered from the back to the front by the rule `overlap`, as facts about
+        the complete mask decide, and its own rule is ``last``.
+        """
         ...
 
     def close(self) -> None:

@@ -15,6 +15,9 @@ from segprep.readers import MaskSet
 from segprep.targets import Target
 from segprep.targets.target import reach_of
 
+DRAWN_FORMATS = frozenset({"qupath"})
+"""Formats of slides whose instances are drawn one by one, so that there may be one alone."""
+
 
 def with_slides(masks: MaskSet, tiling: Tiling) -> MaskSet:
     """Masks in which those that are too large to be loaded are replaced by their tiles, if there are to be tiles."""
@@ -76,10 +79,12 @@ def slide_facts(tiles: Sequence[MaskStats], *, is_complete: bool) -> SlideFacts:
     return SlideFacts(tuple((np.flatnonzero(pixels[1:]) + 1).tolist()), has_background, len(numbers) == 1)
 
 
-def require_labels(refs: Sequence[MaskRef], stats: Sequence[MaskStats]) -> None:
-    """Raise an InputError for a slide of one value besides 0 in several tiles, which is a foreground mask."""
+def require_labels(masks: MaskSet, stats: Sequence[MaskStats]) -> None:
+    """Raise an InputError for a label image of one value besides 0 in several tiles, which is a foreground mask."""
+    if masks.format in DRAWN_FORMATS:
+        return
     numbers: dict[str, list[bytes]] = {}
-    for ref, tile in zip(refs, stats, strict=True):
+    for ref, tile in zip(masks.refs, stats, strict=True):
         if isinstance(ref, TileRef) and ref.slide is not None and tile.source_numbers:
             numbers.setdefault(ref.source.key, []).append(tile.source_numbers)
     for key, found in numbers.items():
