@@ -16,7 +16,7 @@ from segprep.kernels.compiled import compiled
 
 
 class Shapes(NamedTuple):
-    """Shapes ``0..N - 1`` of several polygons each, with holes.
+    """Shapes ``0..N - 1`` of one or several polygons each, with holes.
 
     Attributes
     ----------
@@ -51,8 +51,6 @@ def boxes_of(shapes: Shapes, height: int, width: int) -> NDArray[np.int32]:
     boxes = np.zeros((len(shapes.spans), 4), np.int32)
     for shape in range(len(boxes)):
         first, stop = shapes.spans[shape]
-        if first == stop:
-            continue
         points = shapes.points[shapes.rings[first] : shapes.rings[stop]]
         left, right = points[:, 0].min(), points[:, 0].max()
         top, below = points[:, 1].min(), points[:, 1].max()
@@ -77,23 +75,32 @@ def pixels_of(shapes: Shapes, shape: int, top: int, left: int, below: int, right
            [0, 1, 0],
            [1, 1, 0]])
     """
+    first, stop = shapes.spans[shape]
+    part = _inside(shapes, first, top, left, below, right)
+    if stop == first + 1:
+        return part
+    found = np.zeros_like(part)
+    for ring in range(first + 1, stop):
+        inside = _inside(shapes, ring, top, left, below, right)
+        if shapes.is_hole[ring]:
+            part &= ~inside
+        else:
+            found |= part
+            part = inside
+    return found | part
+
+
+@compiled
+def _inside(shapes: Shapes, ring: int, top: int, left: int, below: int, right: int) -> BoolArray:
+    """Pixels inside one ring, as `pixels_of`."""
     height, width = below - top, right - left
-    found, part = np.zeros((height, width), np.bool_), np.zeros((height, width), np.bool_)
-    for ring in range(shapes.spans[shape, 0], shapes.spans[shape, 1]):
-        inside = np.zeros((height + 1, width), np.bool_)
-        _cross(shapes.points[shapes.rings[ring] : shapes.rings[ring + 1]], top, left, inside)
-        for y in range(1, height):
-            for x in range(width):
-                inside[y, x] ^= inside[y - 1, x]
-        is_hole = shapes.is_hole[ring]
-        for y in range(height):
-            for x in range(width):
-                found[y, x] |= part[y, x] and not is_hole
-                part[y, x] = part[y, x] and not inside[y, x] if is_hole else inside[y, x]
-    for y in range(height):
-        for x in range(width):
-            found[y, x] |= part[y, x]
-    return found
+    inside = np.zeros((height + 1, width), np.bool_)
+    _cross(shapes.points[shapes.rings[ring] : shapes.rings[ring + 1]], top, left, inside)
+    for y in range(1, height):
+        above, row = inside[y - 1], inside[y]
+        for x in range(width):  # compiled to vector instructions
+            row[x] ^= above[x]
+    return inside[:height]
 
 
 @compiled
@@ -104,8 +111,8 @@ def _cross(points: NDArray[np.int32], top: int, left: int, crossings: BoolArray)
     """
     height, width = crossings.shape[0] - 1, crossings.shape[1]
     for index in range(len(points)):
-        x0, y0 = np.int64(points[index - 1, 0]), np.int64(points[index - 1, 1])
-        x1, y1 = np.int64(points[index, 0]), np.int64(points[index, 1])
+        x0, y0 = int(points[index - 1, 0]), int(points[index - 1, 1])
+        x1, y1 = int(points[index, 0]), int(points[index, 1])
         across, down = abs(x1 - x0), abs(y1 - y0)
         is_steep = across < down
         if (is_steep and y0 > y1) or (not is_steep and x0 > x1):
@@ -223,35 +230,76 @@ def measure(
     """
     areas, ends, known = found
     corner, height, width = (window[0], window[1]), window[2], window[3]
-    depth = np.zeros((height, width), np.int32)
+    depth, deepest = np.zeros((height, width), np.int32), 0
     layers = np.zeros((1, height, width), np.int32)
     pairs, count = np.empty((16, 2), np.int64), 0
-    for shape in chosen:
+    for index in range(len(chosen)):
+        shape = chosen[index]
+        if deepest == len(layers):
+            layers = np.concatenate((layers, np.zeros_like(layers)))
+        if count + index > len(pairs):
+            pairs = np.concatenate((pairs, np.empty((len(pairs) + index, 2), np.int64)))
         top, left, below, right = _meet(boxes[shape], corner, height, width)
         pixels = pixels_of(shapes, shape, top, left, below, right)
-        for y in range(top, below):
-            for x in range(left, right):
-                if not pixels[y - top, x - left]:
-                    continue
-                row, column = y - corner[0], x - corner[1]
-                areas[shape] += 1
-                ends[shape, 0], ends[shape, 1] = min(ends[shape, 0], y), min(ends[shape, 1], x)
-                ends[shape, 2], ends[shape, 3] = max(ends[shape, 2], y + 1), max(ends[shape, 3], x + 1)
-                under = depth[row, column]
-                if under >= most:
-                    return pairs[:count], shape
-                for other in layers[:under, row, column]:
-                    if known[other] != shape:
-                        known[other] = shape
-                        if count == len(pairs):
-                            pairs = np.concatenate((pairs, np.empty_like(pairs)))
-                        pairs[count, 0], pairs[count, 1] = other, shape
-                        count += 1
-                if under == len(layers):
-                    layers = np.concatenate((layers, np.zeros_like(layers)))
-                layers[under, row, column] = shape
-                depth[row, column] += 1
+        _add(pixels, top, left, shape, areas, ends)
+        part = slice(top - corner[0], below - corner[0]), slice(left - corner[1], right - corner[1])
+        count, under = _lay(pixels, shape, depth[part], layers[:, part[0], part[1]], known, pairs, count)
+        if under >= most:
+            return pairs[:count], shape
+        deepest = max(deepest, under + 1)
     return pairs[:count], -1
+
+
+@compiled
+def _lay(
+    pixels: BoolArray,
+    shape: int,
+    depth: LabelArray,
+    layers: LabelArray,
+    known: CountArray,
+    pairs: CountArray,
+    count: int,
+) -> tuple[int, int]:
+    """Lay a shape over those before, whose numbers are in the first `depth` of `layers`, and append the pairs to `pairs`.
+
+    Returns the number of pairs, and the most shapes that lie under a pixel of this one.
+    """
+    deepest = 0
+    for y in range(pixels.shape[0]):
+        for x in range(pixels.shape[1]):
+            if not pixels[y, x]:
+                continue
+            under = depth[y, x]
+            for layer in range(under):
+                other = layers[layer, y, x]
+                if known[other] != shape:
+                    known[other] = shape
+                    pairs[count, 0], pairs[count, 1] = other, shape
+                    count += 1
+            layers[under, y, x] = shape
+            depth[y, x] = under + 1
+            deepest = max(deepest, under)
+    return count, deepest
+
+
+@compiled
+def _add(pixels: BoolArray, top: int, left: int, shape: int, areas: CountArray, ends: NDArray[np.int32]) -> None:
+    """Add pixels of a shape, whose first is at a row and column of the image, to its area and its box."""
+    height, width = pixels.shape
+    for y in range(height):
+        row, count = pixels[y], 0
+        for x in range(width):
+            count += row[x]
+        if count == 0:
+            continue
+        areas[shape] += count
+        first, last = 0, width - 1
+        while not row[first]:
+            first += 1
+        while not row[last]:
+            last -= 1
+        ends[shape, 0], ends[shape, 1] = min(ends[shape, 0], y + top), min(ends[shape, 1], first + left)
+        ends[shape, 2], ends[shape, 3] = max(ends[shape, 2], y + top + 1), max(ends[shape, 3], last + left + 1)
 
 
 @compiled

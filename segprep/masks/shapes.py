@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segprep.arrays import BoolArray, CountArray
 from segprep.errors import InputError
-from segprep.kernels.polygons import Shapes, boxes_of, by_block, draw, first_free, measure, pixels_of
+from segprep.kernels.polygons import Shapes, boxes_of, by_block, draw, fifths, first_free, measure, pixels_of
 from segprep.masks.crops import MAX_PLANES, InstanceCrop
 from segprep.masks.mask import InstanceMask, Overlap, Problem, first_problems
 from segprep.masks.regions import OUTSIDE, RegionRule
@@ -24,22 +24,21 @@ BLOCK = 512
 """Pixels of a side of the blocks in which shapes are looked up and measured."""
 
 
-Outline: TypeAlias = list[tuple[NDArray[np.int32], bool]]
-"""Rings of a shape, each with its corners in fifths of a pixel, (P, 2), and True if it is a hole of the ring before."""
+Outline: TypeAlias = list[tuple[NDArray[np.float64], bool]]
+"""Rings of a shape, each with its corners, x0, y0, x1, ... in pixels, and True if it is a hole of the ring before."""
 
 
 def shapes_of(outlines: Sequence[Outline]) -> Shapes:
     """Shapes of these outlines.
 
-    >>> shapes_of([[(np.array([[0, 0], [9, 0], [9, 9]], np.int32), False)], []]).spans
-    array([[0, 1],
-           [1, 1]])
+    >>> shapes_of([[(np.array([0, 0, 2.1, 0, 2.1, 3]), False)]]).points.tolist()
+    [[0, 0], [11, 0], [11, 15]]
     """
     rings = [ring for outline in outlines for ring in outline]
     ends = np.cumsum([0, *map(len, outlines)], dtype=np.int64)
     return Shapes(
-        np.concatenate([np.zeros((0, 2), np.int32), *[points for points, _ in rings]]),
-        np.cumsum([0, *[len(points) for points, _ in rings]], dtype=np.int64),
+        fifths(np.concatenate([np.zeros(0), *[points for points, _ in rings]]).reshape(-1, 2)),
+        np.cumsum([0, *[len(points) // 2 for points, _ in rings]], dtype=np.int64),
         np.array([is_hole for _, is_hole in rings], np.bool_),
         np.column_stack([ends[:-1], ends[1:]]),
     )
@@ -109,7 +108,8 @@ class ShapeIndex:
         found = np.unique(np.concatenate([self.items[self.starts[at] : self.starts[stop]] for at, stop in spans]))
         top, left, below, right = self.boxes[found].T
         meets_rows = (top < window.y + window.height) & (below > window.y)
-        return found[meets_rows & (left < window.x + window.width) & (right > window.x)]
+        met: CountArray = found[meets_rows & (left < window.x + window.width) & (right > window.x)]
+        return met
 
     def ranked(self, shapes: CountArray, overlap: Overlap) -> CountArray:
         """Some of the shapes, in ascending order, from the back to the front by a rule for overlaps."""
@@ -272,4 +272,4 @@ def drawn_region(index: ShapeIndex, shapes: CountArray, window: Window) -> BoolA
     """Pixels of a window in any of some shapes, shape (H, W)."""
     planes = np.zeros((1, window.height, window.width), np.int32)
     draw(index.shapes, shapes, np.zeros(len(shapes), np.int64), index.boxes, (window.y, window.x), planes)
-    return planes[0] > 0
+    return np.asarray(planes[0] > 0)

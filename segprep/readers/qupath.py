@@ -7,11 +7,12 @@ not do: it ends at the last object.
 from array import array
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import chain
 
 import msgspec
 import numpy as np
 
-from segprep.kernels.polygons import Shapes, fifths
+from segprep.kernels.polygons import Shapes
 from segprep.masks.classes import class_table
 from segprep.masks.crops import InstanceCrop
 from segprep.masks.mask import InstanceMask, Problem, first_problems
@@ -153,13 +154,12 @@ def rings(part: list[Ring]) -> Outline:
            [1, 0, 1],
            [1, 1, 1]])
     """
-    short = [point for ring in part for point in ring if len(point) < 2]  # noqa: PLR2004 - x and y
-    if short or not part:
+    lengths = [{*map(len, ring)} for ring in part]
+    if not part or min(map(min, filter(None, lengths)), default=2) < 2:  # noqa: PLR2004 - x and y
+        short = [point for ring in part for point in ring if len(point) < 2]  # noqa: PLR2004
         raise BadRegionError("polygon with a point that has no x and y", short[:1])
-    return [
-        (fifths(checked([number for point in ring for number in point[:2]]).reshape(-1, 2)), index > 0)
-        for index, ring in enumerate(part)
-    ]
+    plain = [ring if most <= {2} else [point[:2] for point in ring] for ring, most in zip(part, lengths, strict=True)]
+    return [(checked([*chain.from_iterable(ring)]), index > 0) for index, ring in enumerate(plain)]
 
 
 def _parts(geometry: _Geometry | None) -> list[list[Ring]]:

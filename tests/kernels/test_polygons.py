@@ -5,7 +5,7 @@ from helpers.strategies import polygons
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from segprep.kernels.polygons import boxes_of, by_block, fifths, pixels_of
+from segprep.kernels.polygons import boxes_of, by_block, pixels_of
 from segprep.masks.shapes import shapes_of
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -13,7 +13,7 @@ SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 def shape_of(*parts):
     """One shape of polygons, each a flat list of x and y."""
-    return shapes_of([[(fifths(np.array(part, float).reshape(-1, 2)), False) for part in parts]])
+    return shapes_of([[(np.array(part, float), False) for part in parts]])
 
 
 def native_bitmap(part, shape):
@@ -63,5 +63,9 @@ def test_every_shape_is_in_the_blocks_that_it_meets(boxes):
     starts, items = by_block(np.array(boxes, np.int32), 3, 3, 3)
     for block in range(9):
         y, x = 3 * (block // 3), 3 * (block % 3)
-        meets = [n for n, (t, l, b, r) in enumerate(boxes) if max(t, y) < min(b, y + 3) and max(l, x) < min(r, x + 3)]
+        meets = [
+            number
+            for number, (top, left, below, right) in enumerate(boxes)
+            if max(top, y) < min(below, y + 3) and max(left, x) < min(right, x + 3)
+        ]
         assert items[starts[block] : starts[block + 1]].tolist() == meets
