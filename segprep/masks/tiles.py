@@ -127,16 +127,22 @@ class SlideFacts(NamedTuple):
     Attributes
     ----------
     codes : tuple of int
-        Codes of the classes that have pixels, without the background, in ascending order.
+        Codes of the classes of its instances, also of hidden ones, in ascending order.
     has_background : bool
-        True if a pixel is background, or ignored.
-    is_single : bool
-        True if it has exactly one instance.
+        True if a pixel is background, or ignored and in no instance.
+    filled : int
+        Number of its instances that fill it.
+    covering : frozenset of int
+        Codes of the classes whose instances cover every pixel.
+    uncertain : frozenset of int
+        Codes of further classes that may do so, with several instances that overlap.
     """
 
     codes: tuple[int, ...] = ()
     has_background: bool = True
-    is_single: bool = False
+    filled: int = 0
+    covering: frozenset[int] = frozenset()
+    uncertain: frozenset[int] = frozenset()
 
 
 class Slide(Protocol):

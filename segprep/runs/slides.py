@@ -1,5 +1,6 @@
 """Masks that are larger than the limit of pixels, and are read in tiles."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -73,10 +74,25 @@ def rule_of_slides(rule: InstanceRule, slides: Sequence[TileRef], targets: Itera
 
 def slide_facts(tiles: Sequence[MaskStats], *, is_complete: bool) -> SlideFacts:
     """Facts about a slide from the statistics of its tiles; those that were left out, unless `is_complete`, are empty."""
-    pixels = np.sum([tile.class_pixels for tile in tiles], axis=0)
-    numbers = np.unique(np.concatenate([np.frombuffer(tile.source_numbers, np.int64) for tile in tiles]))
-    has_background = bool(pixels[0]) or not is_complete or any(tile.ignored for tile in tiles)
-    return SlideFacts(tuple((np.flatnonzero(pixels[1:]) + 1).tolist()), has_background, len(numbers) == 1)
+    codes = set[int]().union(*[np.unique(tile.instances["class"]).tolist() for tile in tiles])
+    if not is_complete or not all(tile.filled for tile in tiles):
+        return SlideFacts(tuple(sorted(codes)))
+    filling, covering = zip(*map(_covered, tiles), strict=True)
+    filled = set(filling[0].items()).intersection(*[found.items() for found in filling[1:]])
+    full = frozenset.intersection(*covering)
+    certain = full if not any(tile.hidden for tile in tiles) else full & {code for _, code in filled}
+    return SlideFacts(tuple(sorted(codes)), False, len(filled), certain, full - certain)
+
+
+def _covered(tile: MaskStats) -> tuple[dict[int, int], frozenset[int]]:
+    """Numbers and classes of the instances that fill a tile, and classes whose instances have as many pixels, or more."""
+    rows, size = tile.instances, math.prod(tile.shape)
+    is_full = rows["area"] == size
+    numbers = np.frombuffer(tile.source_numbers, np.int64)[is_full].tolist()
+    areas = np.bincount(rows["class"], rows["area"])
+    return dict(zip(numbers, rows["class"][is_full].tolist(), strict=True)), frozenset(
+        np.flatnonzero(areas >= size).tolist()
+    )
 
 
 def require_labels(masks: MaskSet, stats: Sequence[MaskStats]) -> None:

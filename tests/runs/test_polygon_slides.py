@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,19 +21,20 @@ from segprep.targets.parts import Loader
 from segprep.workers.jobs import Workers
 
 ONE = Workers(processes=1)
-SHAPE = (210, 260)
+SHAPE = (110, 132)
 OPTIONS = {
     "targets": "weights,border,boundaries,distance",
     "distance_clip": 9.5,
     "sigma": 3,
     "workers": ONE,
     "tile": (64, 80),
-    "tile_overlap": 8,
+    "tile_overlap": 6,
 }
-LIMIT = {"max_pixels": 20_000}
+LIMIT = {"max_pixels": 14_000}
 """Less than the pixels of the images."""
 TARGETS = [Labels(), Border(sigma=2), Boundaries(), Distance(distance_clip=5)]
 RULES = ["smallest", "last", "first"]
+ONE_RULE = ["smallest", *[pytest.param(rule, marks=pytest.mark.slow) for rule in RULES[1:]]]
 
 
 def ring(points):
@@ -59,7 +60,7 @@ def box(x0, y0, x1, y1):
     return [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
 
 
-def cells(*, overlap, count=120, seed=3):
+def cells(*, overlap, count=60, seed=3):
     """Polygons, with holes and of several parts, some out of the image, some bad; without `overlap`, one in each cell."""
     rng = np.random.default_rng(seed)
     found = []
@@ -68,7 +69,7 @@ def cells(*, overlap, count=120, seed=3):
         if overlap:
             centre, size = rng.uniform(-10, [SHAPE[1] + 10, SHAPE[0] + 10]), rng.uniform(2, 25, 2)
         else:
-            centre, size = np.array([13 + 26 * (number % 10), 13 + 26 * (number // 10)]), rng.uniform(3, 13, 2)
+            centre, size = np.array([13 + 26 * (number % 5), 13 + 26 * (number // 5)]), rng.uniform(3, 13, 2)
         outline = ellipse(rng, centre, size)
         if number % 10 == 4:
             found.append(polygon(outline, ring((np.array(outline) - centre) / 3 + centre), name=name))
@@ -83,7 +84,7 @@ def cells(*, overlap, count=120, seed=3):
         feature({"type": "Point", "coordinates": [1, 2]}),
         7,
     ]
-    return [bad[0], *found[:40], *bad[1:], *found[40:]]
+    return [bad[0], *found[:20], *bad[1:], *found[20:]]
 
 
 def data_of(folder, features, shape=SHAPE, name="slide"):
@@ -113,7 +114,7 @@ def require_equal_stores(folder, data, **settings):
     return info
 
 
-@pytest.mark.parametrize("overlap", RULES)
+@pytest.mark.parametrize("overlap", ONE_RULE)
 def test_tiles_of_a_slide_are_those_of_the_mask_that_is_loaded(tmp_path, overlap):
     data = data_of(tmp_path / "data", cells(overlap=True))
     info = require_equal_stores(tmp_path, data, overlap=overlap)
@@ -122,9 +123,10 @@ def test_tiles_of_a_slide_are_those_of_the_mask_that_is_loaded(tmp_path, overlap
         assert segprep.verify(tmp_path / "slide.zarr", deep=True, against=data, workers=ONE).findings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", ["error", "smallest"])
 def test_cells_that_touch_are_separated_as_in_the_mask_that_is_loaded(tmp_path, overlap):
-    data = data_of(tmp_path / "data", cells(overlap=False, count=80))
+    data = data_of(tmp_path / "data", cells(overlap=False, count=20))
     require_equal_stores(tmp_path, data, overlap=overlap, separate="falk2019", keep_empty=0.5)
 
 
@@ -134,18 +136,23 @@ def test_overlaps_are_refused_where_they_are_not_allowed(tmp_path):
         segprep.preprocess(data, tmp_path / "a.zarr", **OPTIONS, **LIMIT, overlap="error")
     with pytest.raises(InputError, match=r"separate='falk2019' with overlap='smallest' needs.*use overlap='last'"):
         segprep.preprocess(data, tmp_path / "a.zarr", **OPTIONS, **LIMIT, separate="falk2019")
+
+
+@pytest.mark.slow
+def test_cells_that_overlap_are_separated_by_other_rules(tmp_path):
+    data = data_of(tmp_path / "data", cells(overlap=True))
     require_equal_stores(tmp_path, data, separate="falk2019", overlap="last")
 
 
 def regions(*, overlap=True):
     """Cells, and annotated regions: one around many, one that cuts some, and one with a hole."""
-    around = polygon(box(10.3, 8, 120.6, 150), name="roi")
-    ring_shaped = polygon(box(140, 20, 250, 200), box(160, 40.5, 230, 180), name="roi")
+    around = polygon(box(10.3, 8, 60.6, 75), name="roi")
+    ring_shaped = polygon(box(70, 10, 125, 100), box(80, 20.5, 115, 90), name="roi")
     found = cells(overlap=overlap)
-    return [around, *found[:70], ring_shaped, polygon(box(100, 100, 150, 260), name="roi"), *found[70:]]
+    return [around, *found[:30], ring_shaped, polygon(box(50, 50, 75, 130), name="roi"), *found[30:]]
 
 
-@pytest.mark.parametrize("overlap", RULES)
+@pytest.mark.parametrize("overlap", ONE_RULE)
 def test_regions_of_a_class_are_decided_by_complete_instances(tmp_path, overlap):
     data = data_of(tmp_path / "data", regions())
     info = require_equal_stores(tmp_path, data, overlap=overlap, roi="roi")
@@ -153,6 +160,7 @@ def test_regions_of_a_class_are_decided_by_complete_instances(tmp_path, overlap)
     assert info.ignored_pixels > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without_roi", ["ignored", "annotated"])
 def test_a_slide_without_a_region_is_as_the_rule_says(tmp_path, without_roi):
     data = data_of(tmp_path / "data", cells(overlap=True))
@@ -168,20 +176,44 @@ def test_regions_of_a_path_are_refused(tmp_path):
     data = data_of(tmp_path / "data", cells(overlap=True))
     other = data_of(tmp_path / "regions", [polygon(box(1, 1, 99, 99))])
     with pytest.raises(
-        OptionError, match=r"roi=.*needs the complete mask, but slide, of 210 x 260.*only a class of Qu"
+        OptionError, match=r"roi=.*needs the complete mask, but slide, of 110 x 132.*only a class of Qu"
     ):
         segprep.preprocess(data, tmp_path / "a.zarr", **OPTIONS, **LIMIT, roi=str(other))
 
 
+@pytest.mark.slow
 def test_one_polygon_alone_is_an_instance_of_several_tiles(tmp_path):
-    data = data_of(tmp_path / "data", [polygon(box(20, 20, 200, 180))])
+    data = data_of(tmp_path / "data", [polygon(box(20, 20, 110, 90))])
     require_equal_stores(tmp_path, data)
 
 
+@pytest.mark.slow
 def test_no_polygon_makes_empty_tiles(tmp_path):
     require_equal_stores(tmp_path, data_of(tmp_path / "data", []))
 
 
+EVERYWHERE = polygon(box(0, 0, SHAPE[1], SHAPE[0]), name="tissue")
+HALVES = [polygon(box(0, 0, 80, SHAPE[0]), name="tissue"), polygon(box(60, 0, SHAPE[1], SHAPE[0]), name="tissue")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per", ["class", "instance", "foreground"])
+@pytest.mark.parametrize("all_of_it", [[EVERYWHERE], [EVERYWHERE, EVERYWHERE], HALVES[:1], [EVERYWHERE, *HALVES]])
+def test_distances_know_what_covers_the_complete_slide(tmp_path, per, all_of_it):
+    hidden = polygon(box(30, 30, 34, 34), name="hidden"), polygon(box(30, 30, 34, 34))
+    data = data_of(tmp_path / "data", [*all_of_it, *hidden, *cells(overlap=True, count=10)])
+    require_equal_stores(tmp_path, data, distance_per=per)
+    if len(all_of_it) == 1:
+        segprep.repair(tmp_path / "slide.zarr", data, workers=ONE)
+
+
+def test_a_class_that_may_cover_the_slide_by_overlaps_is_refused(tmp_path):
+    data = data_of(tmp_path / "data", [*HALVES, polygon(box(10, 10, 20, 20))])
+    with pytest.raises(OptionError, match=r"distance_per='class': instances of the class 2 overlap and may cover"):
+        segprep.preprocess(data, tmp_path / "a.zarr", **OPTIONS, **LIMIT, distance_per="class")
+
+
+@pytest.mark.slow
 def test_is_the_same_by_two_workers_and_after_repair(tmp_path):
     data = data_of(tmp_path / "data", regions())
     options = {**OPTIONS, **LIMIT, "roi": "roi"}
@@ -205,6 +237,7 @@ POINTS = st.lists(st.tuples(TENTHS, TENTHS), min_size=3, max_size=6).map(lambda 
 OBJECTS = st.lists(st.lists(st.lists(POINTS, min_size=1, max_size=2), min_size=1, max_size=2), max_size=8)
 
 
+@settings(max_examples=15 if settings.get_current_profile_name() == "quick" else 500)
 @given(OBJECTS, st.data())
 def test_every_window_of_any_polygons_is_the_part_of_the_complete_mask(tmp_path_factory, objects, data):
     names = data.draw(st.lists(st.sampled_from(["cell", "roi"]), min_size=len(objects), max_size=len(objects)))
@@ -227,7 +260,7 @@ def test_every_window_of_any_polygons_is_the_part_of_the_complete_mask(tmp_path_
     rule = InstanceRule(overlap=data.draw(st.sampled_from(RULES)), instances_from="as-is")
     loaders = [Loader(rule, reach=12), Loader(rule, reach=12)]
     codes = tuple(np.unique(complete.load().class_map[complete.load().class_map > 0]).tolist())
-    facts = SlideFacts(codes, True, False)
+    facts = SlideFacts(codes)
     for y, x in ((0, 0), (0, 17), (11, 5)):
         window = Window(y, x, 13, 12)
         parts = [TileRef(complete, window, (24, 29)), TileRef(slide, window, (24, 29), facts)]
