@@ -100,7 +100,7 @@ def test_all_instances_need_no_copy():
 
 @dataclass(frozen=True)
 class Ref:
-    """Mask of one instance, in a file that may be read in windows."""
+    """Mask of two instances, which is small enough to be loaded."""
 
     key: str = "a"
     split: str | None = "val"
@@ -110,7 +110,7 @@ class Ref:
         return InstanceMask(np.array([[[1, 0, 2]]], np.int32), np.array([0, 1, 2], np.int32))
 
     def slide(self):
-        raise AssertionError
+        return None
 
 
 def test_a_ref_has_the_attributes_of_its_source_and_can_be_pickled():

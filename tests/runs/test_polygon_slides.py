@@ -242,7 +242,7 @@ POINTS = st.lists(st.tuples(TENTHS, TENTHS), min_size=3, max_size=6).map(lambda 
 OBJECTS = st.lists(st.lists(st.lists(POINTS, min_size=1, max_size=2), min_size=1, max_size=2), max_size=8)
 
 
-@settings(max_examples=15 if settings.get_current_profile_name() == "quick" else 500)
+@settings(max_examples=15 if settings.get_current_profile_name() == "quick" else 100)
 @given(OBJECTS, st.data())
 def test_every_window_of_any_polygons_is_the_part_of_the_complete_mask(tmp_path_factory, objects, data):
     names = data.draw(st.lists(st.sampled_from(["cell", "roi"]), min_size=len(objects), max_size=len(objects)))
