@@ -5,6 +5,7 @@ kept complete, so the border term and the distances of the pixels in the region 
 outside are ignored. An instance without one is left out: what is not in a region counts as not annotated.
 """
 
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -15,6 +16,7 @@ from segprep.errors import InputError, OptionError, check_fields
 from segprep.kernels.lookup import lookup, occurring
 from segprep.masks.instances import read_mask
 from segprep.masks.mask import InstanceMask, MaskRef, Problem, first_problems
+from segprep.masks.tiles import Slide, slide_of
 
 WithoutRoi: TypeAlias = Literal["error", "ignored", "annotated"]
 
@@ -50,6 +52,18 @@ class RegionRule:
         if self.roi is None and self.without_roi != "error":
             raise OptionError(f"without_roi={self.without_roi!r}: needs roi, a class or a path")
 
+    def without(self, key: str, sought: str | None = None) -> Problem:
+        """Notice about a mask without a region; InputError if the rule does not say what that means.
+
+        `sought` is where the region was looked for, by default the class.
+        """
+        if self.without_roi == "error":
+            raise InputError(
+                f"{key}: has no annotated region ({sought or f'no pixel of the class {self.roi!r}'}); draw one, or say what "
+                "it means with without_roi='ignored' or without_roi='annotated'"
+            )
+        return Problem(NO_REGION, f"completely {self.without_roi}", left_out=False)
+
 
 @dataclass(frozen=True)
 class RegionRef:
@@ -79,7 +93,7 @@ class RegionRef:
     region_format: str = ""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in {"source", "slide"}:  # unpickled; slides are read without regions
+        if name.startswith("__") or name == "source":  # unpickled
             raise AttributeError(name)
         return getattr(self.source, name)
 
@@ -102,20 +116,33 @@ class RegionRef:
             mask, region = self._with_region_of_file(mask)
         if region.any():
             return within(mask, region)
-        if self.rule.without_roi == "error":
-            raise InputError(
-                f"{self.key}: has no annotated region ({self._sought()}); draw one, or say what it means with "
-                "without_roi='ignored' or without_roi='annotated'"
-            )
-        is_annotated = self.rule.without_roi == "annotated"
-        notice = Problem(NO_REGION, f"completely {self.rule.without_roi}", left_out=False)
+        notice = self.rule.without(self.key, self._sought())
         mask = replace(mask, problems=(*mask.problems, notice))
-        return mask if is_annotated else within(mask, region)
+        return mask if self.rule.without_roi == "annotated" else within(mask, region)
 
-    def _sought(self) -> str:
-        """Place where the regions of the mask were looked for."""
+    def slide(self) -> Slide | None:
+        """Slide of the source with the regions of a class, open; None if the source is small enough to be loaded.
+
+        OptionError if its format or regions in other files need the complete mask.
+        """
+        opened = slide_of(self.source)
+        if opened is None:
+            return None
+        limited = getattr(opened, "limited", None)
+        if limited is not None and self.rule.code is not None:
+            found: Slide = limited(self.rule)
+            return found
+        with closing(opened):
+            height, width = opened.shape
+        raise OptionError(
+            f"roi={self.rule.roi!r}: needs the complete mask, but {self.key}, of {height} x {width} pixels, is larger than "
+            "max_pixels and read in tiles, where only a class of QuPath's GeoJSON can give the regions; raise max_pixels"
+        )
+
+    def _sought(self) -> str | None:
+        """Place where the regions of the mask were looked for; None for the class."""
         if self.rule.code is not None:
-            return f"no pixel of the class {self.rule.roi!r}"
+            return None
         return f"no mask of this name in {self.rule.roi}" if self.region is None else f"{self.region.key} is empty"
 
     def _with_region_of_file(self, mask: InstanceMask) -> tuple[InstanceMask, BoolArray]:

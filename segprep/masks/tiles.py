@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segprep.arrays import CountArray
 from segprep.errors import InputError, OptionError, check_fields
 from segprep.kernels.lookup import lookup, occurring
-from segprep.masks.mask import InstanceMask, MaskRef
+from segprep.masks.mask import InstanceMask, MaskRef, Overlap, Problem
 from segprep.masks.splits import fraction_of
 from segprep.masks.stats import MaskStats, mask_stats
 
@@ -129,31 +129,46 @@ class SlideFacts(NamedTuple):
     Attributes
     ----------
     codes : tuple of int
-        Codes of the classes that have pixels, without the background, in ascending order.
+        Codes of the classes of its instances, also of hidden ones, in ascending order.
     has_background : bool
-        True if a pixel is background, or ignored.
-    is_single : bool
-        True if it has exactly one instance.
+        True if a pixel is background, or ignored and in no instance.
+    filled : int
+        Number of its instances that fill it.
+    covering : frozenset of int
+        Codes of the classes whose instances cover every pixel.
+    uncertain : frozenset of int
+        Codes of further classes that may do so, with several instances that overlap.
     digest : bytes
         Fingerprint of the slide, of `SLIDE_BYTES` bytes.
     """
 
     codes: tuple[int, ...] = ()
     has_background: bool = True
-    is_single: bool = False
+    filled: int = 0
+    covering: frozenset[int] = frozenset()
+    uncertain: frozenset[int] = frozenset()
     digest: bytes = b""
 
 
 class Slide(Protocol):
-    """A mask that is too large for the memory, whose file is open; its instances do not overlap."""
+    """A mask that is too large for the memory, whose file is open."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels."""
         ...
 
-    def read(self, window: Window) -> "Cut":
-        """Part of the mask, and the numbers of its instances in the file, in ascending order."""
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Problems of the complete mask."""
+        ...
+
+    def read(self, window: Window, overlap: Overlap = "smallest") -> "Cut":
+        """Part of the mask, and the numbers of its instances in the complete one.
+
+        If instances overlap, those of the part are numbered from the back to the front by the rule `overlap`, as facts about
+        the complete mask decide, and its own rule is ``last``.
+        """
         ...
 
     def close(self) -> None:

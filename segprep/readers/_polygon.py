@@ -35,7 +35,7 @@ def polygon_runs(parts: Sequence[Sequence[float]], shape: tuple[int, int]) -> Ru
     from faster_coco_eval.mask_api_new_cpp import frPoly  # noqa: PLC0415 - takes 0.2 s
 
     for part in parts:
-        _check(part)
+        checked(part)
     # Every number has been checked: native code crashes on unexpected ones, or allocates memory without limit.
     drawn = frPoly([list(map(float, part)) for part in parts], *shape)
     return union([string_runs(each["counts"].decode("ascii")) for each in drawn])
@@ -55,8 +55,8 @@ def box_polygon(left: float, top: float, width: float, height: float) -> list[fl
     return [left, top, right, top, right, bottom, left, bottom]
 
 
-def _check(part: Sequence[float]) -> None:
-    """Raise if a polygon is not fit for native code."""
+def checked(part: Sequence[float]) -> NDArray[np.float64]:
+    """Numbers of a polygon; raise if they are too few, odd, or not fit for native code."""
     if len(part) < TRIANGLE:
         raise BadRegionError("polygon of fewer than 6 numbers", len(part))
     if len(part) % 2:
@@ -67,6 +67,7 @@ def _check(part: Sequence[float]) -> None:
         raise BadRegionError("polygon with a coordinate that is not finite or far off", numbers[wrong])
     if length > _LONGEST:
         raise BadRegionError("polygon with an outline that is too long", f"{length:.0f} pixels")
+    return numbers
 
 
 @compiled

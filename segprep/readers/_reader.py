@@ -47,7 +47,8 @@ class ReadOptions:
     boxes_as_masks : bool
         Fill the bounding box of an instance that has no outline, in COCO and YOLO files, and make it its mask.
     max_pixels : int
-        Refuse larger images, in pixels; with tiles, label images in TIFF, OME-Zarr and NPY are then read tile by tile.
+        Refuse larger images, in pixels; with tiles, label images in TIFF, OME-Zarr and NPY, and QuPath's polygons, are then
+        read tile by tile.
     max_instances : int
         Refuse images with more instances.
     values : {"instances", "classes"}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segprep.masks.mask import Overlap, Problem
 from segprep.masks.tiles import Cut, Window
 from segprep.paths.anypath import AnyPath
 from segprep.readers._arrays import npy_header
@@ -25,9 +26,10 @@ class LabelSlide:
     values: Callable[[Window], NDArray[Any]]
     meaning: Callable[[NDArray[Any]], Cut]
     stack: ExitStack = field(default_factory=ExitStack)
+    problems: tuple[Problem, ...] = ()
 
-    def read(self, window: Window) -> Cut:
-        """Part of the image, and the value of each of its instances."""
+    def read(self, window: Window, overlap: Overlap = "smallest") -> Cut:  # noqa: ARG002 - values do not overlap
+        """Part of the image, and the value of each of its instances, in ascending order."""
         return self.meaning(self.values(window))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules
 from segprep.runs.update import Follow, planned_update
 from segprep.runs.update_info import UpdateInfo, update_info
-from segprep.store.schema import UPDATED
+from segprep.store.schema import UPDATED, StoreInfo
 from segprep.targets import Target
 
 NO_UPDATE = Follow()
@@ -175,12 +175,14 @@ def _update_remedy(state: StoreState, updated: Callable[..., Plan], *, is_sample
     try:
         former = former_of(state)
         planned = updated(former, follow=Follow(update=True))
-        cost = "" if is_sample else _cost(update_info(former, planned), planned.info.masks)
+        cost = "" if is_sample else _cost(update_info(former, planned), planned.info)
     except SegprepError:
         return ""
     return f"add update=True to follow the data{cost}"
 
 
-def _cost(info: UpdateInfo, masks: int) -> str:
+def _cost(update: UpdateInfo, info: StoreInfo) -> str:
     """Work of an update in words."""
-    return f" (writes {info.written:,} of {info.shards:,} shards, computes {info.computed:,} of {masks:,} masks)"
+    kind = "masks" if info.tiling is None else "tiles"
+    shards = f"writes {update.written:,} of {update.shards:,} shards"
+    return f" ({shards}, computes {update.computed:,} of {info.masks:,} {kind})"

@@ -13,7 +13,6 @@ import numpy as np
 
 from segprep.errors import is_foreign
 from segprep.masks.instances import InstanceRule
-from segprep.masks.mask import Problem
 from segprep.masks.stats import MaskStats
 from segprep.masks.tiles import TileRef, Tiling, source_key, source_keys, tiles_in
 from segprep.readers import MaskSet
@@ -92,21 +91,22 @@ def _of_tiles(
         there, pairs = [ref.key for ref in refs if ref.key in stored.stats], stamps[source].touching
         if len(there) != counts[source]:  # it was cut in another way
             continue
-        tiles = {ref.key: stored.stats.get(ref.key) or _left_out(ref, masks, stored.problems) for ref in refs}
+        tiles = {ref.key: stored.stats.get(ref.key) or _left_out(ref, masks) for ref in refs}
         if refs[0].slide is None:
             problems = stored.problems.get(source, ())
             known[source] = replace(
                 _complete([*tiles.values()]), shape=shapes[source], touching=pairs, problems=problems
             )
         else:
+            tiles[refs[0].key] = replace(tiles[refs[0].key], problems=stored.problems.get(source, ()))
             known |= {key: replace(tile, touching=pairs and pairs * (key == there[0])) for key, tile in tiles.items()}
     return known
 
 
-def _left_out(ref: TileRef, masks: MaskSet, problems: Mapping[str, tuple[Problem, ...]]) -> MaskStats:
+def _left_out(ref: TileRef, masks: MaskSet) -> MaskStats:
     """Statistics of an empty tile that a store lacks, without a digest."""
     shape = ref.window.height, ref.window.width
-    return MaskStats(shape, len(masks.classes), b"", b"", (), 0, 0, False, problems.get(ref.key, ()), b"")
+    return MaskStats(shape, len(masks.classes), b"", b"", (), 0, 0, False, (), b"")
 
 
 def _complete(tiles: Sequence[MaskStats]) -> MaskStats:

@@ -158,7 +158,7 @@ def preprocess(  # noqa: PLR0913 - keywords
             found, instances = scan_resolved(executor, masks, rules, progress, known, rules.on_error, journal=journal)
             found = in_tiles(found, rules.tiling, known)
             if not is_labelled:
-                require_labels(found.masks.refs, found.stats)
+                require_labels(found.masks, found.stats)
             if part is not None:  # another part may have changed the store meanwhile
                 before = existing(root, chosen, follow, overwrite=overwrite, is_part=True)
             rules = replace(rules, instances=instances)

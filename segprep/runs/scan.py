@@ -102,8 +102,8 @@ class Scan(NamedTuple):
 
     def problems(self) -> tuple[ProblemInfo, ...]:
         """All problems and notices, printable, each with the key of its mask or the name of its file."""
-        pairs = zip(self.masks.refs, self.stats, strict=True)
-        within = [(ref.key, problem) for ref, stats in pairs for problem in stats.problems]
+        pairs = zip(source_keys(self.masks.refs), self.stats, strict=True)
+        within = [(key, problem) for key, stats in pairs for problem in stats.problems]
         unreadable = [(key, Problem(LEFT_OUT, message)) for key, message in self.unreadable.items()]
         return tuple(
             ProblemInfo(problem.kind, key, escape_controls(problem.where), problem.left_out)
@@ -270,8 +270,8 @@ def _scan_batch(
 
 def _tile_of_slide(tile: Loaded, n_classes: int) -> MaskStats:
     """Statistics of a tile of a slide, which is not loaded as a complete mask."""
-    stats = mask_stats(tile.complete, n_classes, tile.shown)
-    return replace(stats, digest=tile.digest, source_numbers=tile.numbers[1:].tobytes())
+    stats, numbers = mask_stats(tile.complete, n_classes, tile.shown), tile.numbers[1:].tobytes()
+    return replace(stats, digest=tile.digest, source_numbers=numbers, problems=tile.problems)
 
 
 def _kept(ref: MaskRef, mask: InstanceMask) -> PackedMask | None:
@@ -288,7 +288,7 @@ def require_readable(found: Scan, on_error: OnError) -> Scan:
         share = f"{len(found.unreadable):,} of {len(found.unreadable) + len(found.stats):,} masks cannot be read"
         fix, leave = ("fix it", "this mask") if len(found.unreadable) == 1 else ("fix them", "these masks")
         remedy = f"{fix}, or add on_error='skip-mask' to leave {leave} out"
-        raise _bad_masks(found.unreadable.values(), f"{share}, nothing was written; {remedy}")
+        raise _bad_masks(dict.fromkeys(found.unreadable.values()), f"{share}, nothing was written; {remedy}")
     lines = [f"{item.key}: {item.kind}: {item.where}" for item in found.problems() if item.left_out]
     if lines and on_error == "fail":
         count = f"{len(lines):,} {'problem' if len(lines) == 1 else 'problems'} with on_error='fail'"

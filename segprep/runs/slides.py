@@ -1,5 +1,6 @@
 """Masks that are larger than the limit of pixels, and are read in tiles."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +23,9 @@ from segprep.masks.tiles import (
 from segprep.readers import MaskSet
 from segprep.targets import Target
 from segprep.targets.target import reach_of
+
+DRAWN_FORMATS = frozenset({"qupath"})
+"""Formats of slides whose instances are drawn one by one, so that there may be one alone."""
 
 
 def with_slides(masks: MaskSet, tiling: Tiling) -> MaskSet:
@@ -81,11 +85,17 @@ def slide_facts(tiles: Sequence[MaskStats], *, is_complete: bool) -> SlideFacts:
 
     The digests of the tiles, as far as these were not left out, have that of the slide.
     """
-    pixels = np.sum([tile.class_pixels for tile in tiles], axis=0)
-    numbers = np.unique(np.concatenate([np.frombuffer(tile.source_numbers, np.int64) for tile in tiles]))
-    has_background = bool(pixels[0]) or not is_complete or any(tile.ignored for tile in tiles)
-    digest = next((tile.digest[-SLIDE_BYTES:] for tile in tiles if tile.digest), b"")
-    return SlideFacts(tuple((np.flatnonzero(pixels[1:]) + 1).tolist()), has_background, len(numbers) == 1, digest)
+    codes = set[int]().union(*[np.unique(tile.instances["class"]).tolist() for tile in tiles])
+    facts = SlideFacts(
+        tuple(sorted(codes)), digest=next((tile.digest[-SLIDE_BYTES:] for tile in tiles if tile.digest), b"")
+    )
+    if not is_complete or not all(tile.filled for tile in tiles):
+        return facts
+    filling, covering = zip(*map(_covered, tiles), strict=True)
+    filled = set(filling[0].items()).intersection(*[found.items() for found in filling[1:]])
+    full = frozenset.intersection(*covering)
+    certain = full if not any(tile.hidden for tile in tiles) else full & {code for _, code in filled}
+    return facts._replace(has_background=False, filled=len(filled), covering=certain, uncertain=full - certain)
 
 
 def with_slide_digest(tiles: Sequence[MaskStats]) -> list[MaskStats]:
@@ -94,10 +104,23 @@ def with_slide_digest(tiles: Sequence[MaskStats]) -> list[MaskStats]:
     return [replace(tile, digest=slide_tile_digest(tile.digest, tile.source_numbers, slide)) for tile in tiles]
 
 
-def require_labels(refs: Sequence[MaskRef], stats: Sequence[MaskStats]) -> None:
-    """Raise an InputError for a slide of one value besides 0 in several tiles, which is a foreground mask."""
+def _covered(tile: MaskStats) -> tuple[dict[int, int], frozenset[int]]:
+    """Numbers and classes of the instances that fill a tile, and classes whose instances have as many pixels, or more."""
+    rows, size = tile.instances, math.prod(tile.shape)
+    is_full = rows["area"] == size
+    numbers = np.frombuffer(tile.source_numbers, np.int64)[is_full].tolist()
+    areas = np.bincount(rows["class"], rows["area"])
+    return dict(zip(numbers, rows["class"][is_full].tolist(), strict=True)), frozenset(
+        np.flatnonzero(areas >= size).tolist()
+    )
+
+
+def require_labels(masks: MaskSet, stats: Sequence[MaskStats]) -> None:
+    """Raise an InputError for a label image of one value besides 0 in several tiles, which is a foreground mask."""
+    if masks.format in DRAWN_FORMATS:
+        return
     numbers: dict[str, list[bytes]] = {}
-    for ref, tile in zip(refs, stats, strict=True):
+    for ref, tile in zip(masks.refs, stats, strict=True):
         if isinstance(ref, TileRef) and ref.slide is not None and tile.source_numbers:
             numbers.setdefault(ref.source.key, []).append(tile.source_numbers)
     for key, found in numbers.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from segprep.errors import InputError
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import MaskStats
-from segprep.masks.tiles import TileRef, Tiling, Window, tiles_in
+from segprep.masks.tiles import TileRef, Tiling, Window, source_keys, tiles_in
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
 from segprep.runs.scan import Scan
@@ -36,7 +36,7 @@ def in_tiles(found: Scan, tiling: Tiling, known: Collection[str] = ()) -> Scan:
     key, count = Counter(ref.key for ref in refs).most_common(1)[0]
     if count > 1:
         raise InputError(f"{key}: is the name of a tile and of another mask; rename the mask")
-    keys = [ref.key for ref in found.masks.refs]
+    keys = source_keys(found.masks.refs)
     problems = [
         (key, problem) for key, complete in zip(keys, found.stats, strict=True) for problem in complete.problems
     ]

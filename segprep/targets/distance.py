@@ -122,14 +122,18 @@ class Distance:
         return Sides(tuple(codes), frozenset(two_sided))
 
     def sides_of_slide(self, slide: SlideFacts) -> Sides:
-        """Result of `sides` for a mask that is too large to be loaded."""
+        """Result of `sides` for a mask that is too large to be loaded; OptionError if its tiles cannot tell."""
         if self.distance_per == "instance":
-            return Sides((), frozenset(), bool(slide.codes), int(slide.is_single and not slide.has_background))
-        has_both = bool(slide.codes) and slide.has_background
+            return Sides((), frozenset(), bool(slide.codes), slide.filled)
+        both = {0} if slide.codes and slide.has_background else set[int]()
         if self.distance_per == "foreground":
-            return Sides((None,), frozenset([None] if has_both else []))
-        several = slide.codes if len(slide.codes) > 1 or slide.has_background else ()
-        return Sides((0, *slide.codes), frozenset([*several, *([0] if has_both else [])]))
+            return Sides((None,), frozenset(None for _ in both))
+        if slide.uncertain:
+            raise OptionError(
+                f"distance_per='class': instances of the class {min(slide.uncertain)} overlap and may cover the complete "
+                "mask, which is larger than max_pixels and read in tiles; use distance_per='foreground', or raise max_pixels"
+            )
+        return Sides((0, *slide.codes), frozenset(both | {*slide.codes} - slide.covering))
 
     def _channels(self, mask: InstanceMask) -> Sequence[int | None]:
         """Class codes of the channels that are not 0 everywhere; None stands for the foreground."""

@@ -6,6 +6,7 @@ neighbourhood are read.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segprep.arrays import CountArray
+from segprep.errors import InputError
 from segprep.masks.instances import InstanceRule, load_mask, with_instances
-from segprep.masks.mask import InstanceMask, MaskRef
+from segprep.masks.mask import InstanceMask, MaskRef, Problem
 from segprep.masks.stats import mask_digest
 from segprep.masks.tiles import Slide, SlideFacts, TileRef, Window, cut, open_slide, slide_tile_digest, tile_digest
 from segprep.targets.distance import Distance, Sides
@@ -29,6 +31,7 @@ class Loaded:
 
     def __init__(self, key: str, complete: InstanceMask, shown: InstanceMask) -> None:
         self.key, self.complete, self.shown = key, complete, shown
+        self.problems = complete.problems
 
     @property
     def numbers(self) -> CountArray:
@@ -123,11 +126,17 @@ class LoadedTile(Loaded):
 
 
 class LoadedSlideTile(LoadedTile):
-    """A tile of a slide, cut from its neighbourhood, whose instances have these numbers in the slide."""
+    """A tile of a slide, cut from its neighbourhood, whose instances have these numbers in the slide.
 
-    def __init__(self, key: str, window: Window, source: LoadedSource, numbers: CountArray) -> None:
+    The first tile of a slide has the `problems` of all of it.
+    """
+
+    def __init__(
+        self, key: str, window: Window, source: LoadedSource, numbers: CountArray, problems: tuple[Problem, ...] = ()
+    ) -> None:
         super().__init__(key, window, source)
         self._in_slide = numbers
+        self.problems = problems
 
     @property
     def numbers(self) -> CountArray:
@@ -174,6 +183,15 @@ class Loader:
             self.close()
             self._slide = ref.source.key, open_slide(ref.source)
         outer = ref.window.grown(self._reach + (self._rule.separate != 0), ref.shape)
-        mask, numbers = self._slide[1].read(outer)
-        around = LoadedSource(ref.source.key, *with_instances(mask, self._rule, ref.key), ref.slide)
-        return LoadedSlideTile(ref.key, ref.window.within(outer), around, numbers)
+        slide, rule = self._slide[1], self._rule
+        mask, numbers = slide.read(outer, rule.overlap)
+        if len(mask.planes) > 1 and rule.overlap != "error":
+            if rule.separate and rule.overlap == "smallest":
+                raise InputError(
+                    f"{ref.key}: separate={rule.separate!r} with overlap='smallest' needs complete instances where they "
+                    "overlap, but the mask is larger than max_pixels and read in tiles; use overlap='last'"
+                )
+            rule = replace(rule, overlap=mask.overlap)
+        around = LoadedSource(ref.source.key, *with_instances(mask, rule, ref.key), ref.slide)
+        is_first = (ref.window.y, ref.window.x) == (0, 0)
+        return LoadedSlideTile(ref.key, ref.window.within(outer), around, numbers, slide.problems if is_first else ())

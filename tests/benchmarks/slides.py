@@ -1,5 +1,6 @@
 """Slides that are read tile by tile: time and peak memory of each process, by the side of the slide."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -14,6 +15,8 @@ from helpers.commands import COMMAND
 
 CELL = 40
 """Pixels of a side of the grid of instances: a million of them in 40,000 x 40,000."""
+CORNERS = 24
+"""Corners of a polygon."""
 SEGMENT = 512
 """Pixels of a side of the tiles of the TIFF."""
 LIMIT = 2**24
@@ -48,32 +51,62 @@ def _segment(corners, sizes, top, left):
     return labels
 
 
+def write_polygons(folder, side):
+    """QuPath's GeoJSON of polygons of 24 corners, one in each cell, and a TIFF of that size that has no pixels on the disk."""
+    folder.mkdir()
+    tifffile.imwrite(folder / "slide.tif", shape=(side, side), dtype=np.uint8, bigtiff=True)
+    rng, count = np.random.default_rng(0), side // CELL
+    angles = np.linspace(0, 2 * np.pi, CORNERS + 1)
+    with (folder / "slide.geojson").open("w") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for row in range(count):
+            radii = rng.uniform(CELL / 4, CELL / 2, (count, CORNERS))
+            radii = np.concatenate([radii, radii[:, :1]], axis=1)
+            x = CELL * (np.arange(count)[:, np.newaxis] + 0.5) + radii * np.cos(angles)
+            y = CELL * (row + 0.5) + radii * np.sin(angles)
+            outlines = np.stack([x, y], axis=-1).round(2).tolist()
+            file.write(",\n" * (row > 0) + ",\n".join(map(_feature, outlines)))
+        file.write("]}")
+
+
+def _feature(outline):
+    """Text of one object."""
+    geometry, classification = {"type": "Polygon", "coordinates": [outline]}, {"name": "Tumor"}
+    return json.dumps({"type": "Feature", "geometry": geometry, "properties": {"classification": classification}})
+
+
 def slides(settings) -> Iterator[Figures]:
     """Runs of two workers with weights and distance; the time of a mask that is loaded completely is in `tiles`."""
     for side in (10_000, 20_000, 40_000) if settings.is_large else (4_000, 8_000):
-        file, store = settings.folder / f"{side}.tif", settings.folder / f"{side}.zarr"
-        write_slide(file, side)
-        command = [COMMAND, "weights", file, store, *OPTIONS]
-        start = time.perf_counter()
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        peaks, cpu = _watched(process)
-        wall, megapixels = time.perf_counter() - start, side**2 / 1e6
-        if process.returncode:
-            raise SystemExit(f"exit code {process.returncode}: {process.stdout.read()}")
-        parent, *workers = peaks.values()
-        yield Figures(
-            "slides, two workers",
-            f"{side:,} x {side:,}, {(side // CELL) ** 2:,} instances",
-            {
-                "wall time": f"{wall:.0f} s",
-                "CPU time": f"{cpu:.0f} s",
-                "CPU time of a megapixel": f"{1000 * cpu / megapixels:.0f} ms",
-                "peak of the parent": f"{parent / 1e6:.0f} MB",
-                "peak of a worker": f"{max(workers) / 1e6:.0f} MB",
-            },
-        )
-        file.unlink()
-        shutil.rmtree(store)
+        for kind, write in (("TIFF", write_slide), ("polygons", write_polygons)):
+            data = settings.folder / f"{side}{'.tif' if kind == 'TIFF' else ''}"
+            write(data, side)
+            yield _measured(kind, data, settings.folder / f"{side}.zarr", side)
+            shutil.rmtree(data) if data.is_dir() else data.unlink()
+
+
+def _measured(kind, data, store, side):
+    """Time and memory of a run, whose store is removed."""
+    command = [COMMAND, "weights", data, store, *OPTIONS]
+    start = time.perf_counter()
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    peaks, cpu = _watched(process)
+    wall, megapixels = time.perf_counter() - start, side**2 / 1e6
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode}: {process.stdout.read()}")
+    shutil.rmtree(store)
+    parent, *workers = peaks.values()
+    return Figures(
+        f"slides in {kind}, two workers",
+        f"{side:,} x {side:,}, {(side // CELL) ** 2:,} instances",
+        {
+            "wall time": f"{wall:.0f} s",
+            "CPU time": f"{cpu:.0f} s",
+            "CPU time of a megapixel": f"{1000 * cpu / megapixels:.0f} ms",
+            "peak of the parent": f"{parent / 1e6:.0f} MB",
+            "peak of a worker": f"{max(workers) / 1e6:.0f} MB",
+        },
+    )
 
 
 def _watched(process):

@@ -100,7 +100,7 @@ def test_all_instances_need_no_copy():
 
 @dataclass(frozen=True)
 class Ref:
-    """Mask of one instance, in a file that may be read in windows."""
+    """Mask of two instances, which is small enough to be loaded."""
 
     key: str = "a"
     split: str | None = "val"
@@ -110,13 +110,13 @@ class Ref:
         return InstanceMask(np.array([[[1, 0, 2]]], np.int32), np.array([0, 1, 2], np.int32))
 
     def slide(self):
-        raise AssertionError
+        return None
 
 
 def test_a_ref_has_the_attributes_of_its_source_and_can_be_pickled():
     ref = pickle.loads(pickle.dumps(RegionRef(Ref(), RegionRule("roi", code=2), 3)))  # noqa: S301
     assert (ref.key, ref.split, ref.image) == ("a", "val", "a.jpg")
-    assert not hasattr(ref, "slide")
+    assert ref.slide() is None
     assert not hasattr(ref, "file")
     mask = ref.load()
     assert (mask.planes.tolist(), mask.ignore.tolist()) == ([[[0, 0, 0]]], [[True, True, False]])

@@ -264,7 +264,7 @@ def test_a_change_of_a_mask_changes_all_its_tiles(slides, tmp_path):
     tifffile.imwrite(file, labels)
     with pytest.raises(InputError, match="9 of 27 masks that were compared differ"):
         segprep.verify(tmp_path / "out.zarr", against=tmp_path / "data", sample=27, workers=ONE)
-    with pytest.raises(OutputError, match=r"has 27: 1 changed \(masks/slide0.tif\); update=True"):
+    with pytest.raises(OutputError, match=r"has 27: 1 changed \(masks/slide0.tif\); add update=True"):
         segprep.preprocess(tmp_path / "data", tmp_path / "out.zarr", **TILES)
 
 

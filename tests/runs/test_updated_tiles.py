@@ -160,8 +160,8 @@ def test_a_refusal_names_sources_and_the_cost(tmp_path):
     before = contents(tmp_path / "out.zarr")
     change(data)
     words = (
-        r"it has 36 tiles of data; data has 38: 2 new \(20.npy, 22.npy\), 2 missing \(00.npy, 02.npy\), "
-        r"2 changed \(03.npy, 04.npy\); update=True follows the data, and writes 18 of 30 shards"
+        r"the store has 36 tiles, and data has 38: 2 new \(20.npy, 22.npy\), 2 missing \(00.npy, 02.npy\), "
+        r"2 changed \(03.npy, 04.npy\); add update=True to follow the data \(writes 18 of 30 shards, computes 22 of 38 tiles\)"
     )
     with pytest.raises(OutputError, match=words):
         preprocess(data, tmp_path / "out.zarr", targets="weights", **LIMIT)
