@@ -14,7 +14,7 @@ from segprep.masks.tiles import Tiling
 from segprep.runs.audit import KeptSplits, StoreState
 from segprep.runs.plan import Plan
 from segprep.runs.settings import setting_names
-from segprep.store.schema import target_info
+from segprep.store.schema import StoreInfo, target_info
 from segprep.store.tables import Tables, decode_keys
 from segprep.targets import ordered
 
@@ -36,6 +36,11 @@ def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple
     if state is None or rule != SplitRule() or state.info.input != digest:
         return rule, (None, None)
     return state.info.split_rule, state.splits()
+
+
+def has_masks(info: StoreInfo, digest: str, n_classes: int) -> bool:
+    """True for a store of masks of this fingerprint that has as many class codes, which decide on sizes of its arrays."""
+    return (info.input, len(info.classes)) == (digest, n_classes)
 
 
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
@@ -72,6 +77,9 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
         return Diff([f"it has {before.masks} masks of {before.source}; {now.source} has {now.masks}: {words}"], {})
+    if not has_masks(before, now.input, len(now.classes)):
+        names = [some([entry.name for entry in info.classes[1:]]) for info in (now, before)]
+        return Diff([*other_rule, f"classes {' instead of '.join(names)}"], {})
     canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
