@@ -48,7 +48,22 @@ class RegionRule:
         if self.roi is not None and not self.roi.strip():
             raise OptionError(f"roi={self.roi!r}: must be the name of a class, or a path")
         if self.roi is None and self.without_roi != "error":
-            raise OptionError(f"without_roi={self.without_roi!r}: needs roi, a class or a path")
+            raise OptionError(f"without_roi={self.without_roi!r}: needs regions, as roi='annotated'")
+
+    @property
+    def is_path(self) -> bool:
+        """True for regions in a file or folder of their own, of a rule that was bound to the data."""
+        return self.roi is not None and self.code is None
+
+    @property
+    def named(self) -> "RegionRule":
+        """Rule with the name of a path alone, which is the same from every working directory.
+
+        >>> RegionRule("../data/regions").named.roi, RegionRule("my cells", code=1).named.roi
+        ('regions', 'my cells')
+        """
+        name = self.roi.rstrip("/").rpartition("/")[2] if self.roi is not None and self.is_path else None
+        return replace(self, roi=name) if name else self
 
 
 @dataclass(frozen=True)

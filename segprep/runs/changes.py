@@ -67,7 +67,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         *differing(before.instance_rule, now.instance_rule),
         *differing(before.instance_rule.resolution, now.instance_rule.resolution),
         *differing(before.tiling or Tiling(), now.tiling or Tiling()),
-        *differing(before.regions or RegionRule(), now.regions or RegionRule()),
+        *other_regions(before.regions, now.regions),
     ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})
@@ -101,6 +101,12 @@ def diff(state: StoreState, plan: Plan) -> Diff:
             words_of = [f"{had.name} is of segprep {now.segprep} instead of {before.segprep}"]
         of_targets[had.name] = words_of
     return Diff(of_masks, {name: words_of for name, words_of in of_targets.items() if words_of})
+
+
+def other_regions(before: RegionRule | None, now: RegionRule | None) -> list[str]:
+    """One phrase for each setting of the annotated regions that differs; of a path, the name alone counts."""
+    had, has = (rule or RegionRule() for rule in (before, now))
+    return [] if had.named == has.named else differing(had, has)
 
 
 def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:
