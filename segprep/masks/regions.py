@@ -131,7 +131,11 @@ class RegionRef:
         """Place where the regions of the mask were looked for."""
         if self.rule.code is not None:
             return f"no pixel of the class {self.rule.roi!r}"
-        return f"no mask of this name in {self.rule.roi}" if self.region is None else f"{self.region.key} is empty"
+        return (
+            f"no mask of this name in {self.rule.roi}"
+            if self.region is None
+            else f"{self.region.key} of {self.rule.roi} is empty"
+        )
 
     def _with_region_of_file(self, mask: InstanceMask) -> tuple[InstanceMask, BoolArray]:
         """Mask with the problems of the regions, and their pixels."""
@@ -142,7 +146,7 @@ class RegionRef:
         if regions.shape != mask.shape:
             sizes = [f"{height} x {width} pixels" for height, width in (regions.shape, mask.shape)]
             raise InputError(
-                f"{self.key}: its regions, {self.region.key}, have {sizes[0]}, but the mask has {sizes[1]}"
+                f"{self.key}: its regions, {self.region.key} of {self.rule.roi}, have {sizes[0]}, but the mask has {sizes[1]}"
             )
         problems = [problem._replace(where=f"region: {problem.where}") for problem in regions.problems]
         return replace(mask, problems=(*mask.problems, *problems)), labelled(regions)

@@ -9,7 +9,7 @@ import pytest
 class Refusal(BaseHTTPRequestHandler):
     """Answers every request with 403."""
 
-    def do_GET(self):  # noqa: N802 - name of http.server
+    def do_GET(self):
         self.send_response(403)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -387,7 +387,7 @@ def test_regions_of_another_size_or_name_are_refused(tmp_path):
     small = folder_of(tmp_path / "small", a=drawn(REGION, shape=(40, 49)), b=drawn(REGION), c=drawn(REGION))
     report = segprep.check(masks, roi=small, workers=ONE)
     messages = [item.where for item in report.problems if item.key == "a.png"]
-    assert messages == ["a.png: its regions, a.png, have 40 x 49 pixels, but the mask has 40 x 50 pixels"]
+    assert messages == [f"a.png: its regions, a.png of {small}, have 40 x 49 pixels, but the mask has 40 x 50 pixels"]
     assert any("regions without a mask of their name" in line and "c.png" in line for line in report.notices)
     with pytest.raises(InputError, match="all masks of the data lie there"):
         segprep.check(masks, roi=masks)
