@@ -31,8 +31,8 @@ class RegionRule:
     Attributes
     ----------
     roi : str or None
-        Ignore the pixels outside the annotated regions: the instances of the class of this name, which is then no class any
-        more; or any instance in the file or folder of this path, which has regions by the names of the masks.
+        Ignore the pixels outside the annotated regions: the instances of the class of this name, which is removed from
+        the classes; or any instance in the file or folder of this path, which has regions by the names of the masks.
     without_roi : str
         Meaning of a mask without a region: an ``error``, or completely ``ignored`` or ``annotated``.
     code : int or None

@@ -16,21 +16,10 @@ from segprep.readers import MaskSet, ReadOptions
 logger = logging.getLogger(__name__)
 
 FLAT_FORMATS = frozenset(
-    (
-        *(
-            "panoptic",
-            "voc",
-            "cityscapes",
-            "kitti",
-            "kitti360",
-            "mots",
-            "mapillary",
-            "cellpose-npy",
-            "pannuke",
-            "tissuenet",
-        ),
-        *("ctc", "isaid", "ome-zarr", "colour-png", "label-image", "tissuenet-nuclear"),
-    )
+    {
+        *("panoptic", "voc", "cityscapes", "kitti", "kitti360", "mots", "mapillary", "cellpose-npy", "pannuke"),
+        *("tissuenet", "tissuenet-nuclear", "ctc", "isaid", "ome-zarr", "colour-png", "label-image"),
+    }
 )
 """Formats in which a pixel has one value, so that instances cut holes into a region that they lie on."""
 UNUSED = "regions without a mask of their name"
@@ -40,7 +29,7 @@ UNUSED = "regions without a mask of their name"
 def with_regions(masks: MaskSet, rule: RegionRule, reading: ReadOptions) -> MaskSet:
     """Masks whose pixels outside the annotated regions are ignored, if a rule gives regions.
 
-    The class of the regions is no class any more. OptionError if there is neither such a class, beside others, nor
+    The class of the regions is removed from the classes. OptionError if there is neither such a class, beside others, nor
     such a path.
     """
     if rule.roi is None:
