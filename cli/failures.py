@@ -60,6 +60,8 @@ def failure_of(error: BaseException) -> Failure:
         message, see = error.format_message(), f"See '{path} --help'."
         end = "" if message.endswith((".", "?", "?)")) else "."
         return _failure(error, [f"{message}{end} {see}"], error.exit_code, see)
+    if isinstance(error, OSError) and isinstance(error.filename, str) and "://" in error.filename:
+        error = StorageError(f"{error.filename}: {error.strerror}")  # a bucket that does not answer
     if isinstance(error, SegprepError):
         lines = [in_options(str(line)) for line in error.args or (type(error).__name__,)]
         if isinstance(error, JobError):

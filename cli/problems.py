@@ -53,7 +53,7 @@ def problem_warnings(problems: Sequence[ProblemInfo], listed: str, most: int = N
     if console.is_verbose:
         most = len(problems)
     for kind, left_out in dict.fromkeys((problem.kind, problem.left_out) for problem in by_weight(problems)):
-        alike = [where(item) for item in problems if (item.kind, item.left_out) == (kind, left_out)]
+        alike = [in_options(where(item)) for item in problems if (item.kind, item.left_out) == (kind, left_out)]
         shown, more = alike[:most], len(alike) - most
         details = (*shown, *([f"and {more:,} more ({listed})"] if more > 0 else []))
         if kind == LEFT_OUT:

@@ -33,8 +33,8 @@ class RegionRule:
     Attributes
     ----------
     roi : str or None
-        Ignore the pixels outside the annotated regions: the instances of the class of this name, which is then no class any
-        more; or any instance in the file or folder of this path, which has regions by the names of the masks.
+        Ignore the pixels outside the annotated regions: the instances of the class of this name, which is removed from
+        the classes; or any instance in the file or folder of this path, which has regions by the names of the masks.
     without_roi : str
         Meaning of a mask without a region: an ``error``, or completely ``ignored`` or ``annotated``.
     code : int or None
@@ -50,7 +50,22 @@ class RegionRule:
         if self.roi is not None and not self.roi.strip():
             raise OptionError(f"roi={self.roi!r}: must be the name of a class, or a path")
         if self.roi is None and self.without_roi != "error":
-            raise OptionError(f"without_roi={self.without_roi!r}: needs roi, a class or a path")
+            raise OptionError(f"without_roi={self.without_roi!r}: needs regions, as roi='annotated'")
+
+    @property
+    def is_path(self) -> bool:
+        """True for regions in a file or folder of their own, of a rule that was bound to the data."""
+        return self.roi is not None and self.code is None
+
+    @property
+    def named(self) -> "RegionRule":
+        """Rule with the name of a path alone, which is the same from every working directory.
+
+        >>> RegionRule("../data/regions").named.roi, RegionRule("my cells", code=1).named.roi
+        ('regions', 'my cells')
+        """
+        name = self.roi.rstrip("/").rpartition("/")[2] if self.roi is not None and self.is_path else None
+        return replace(self, roi=name) if name else self
 
     def without(self, key: str, sought: str | None = None) -> Problem:
         """Notice about a mask without a region; InputError if the rule does not say what that means.
@@ -143,7 +158,11 @@ class RegionRef:
         """Place where the regions of the mask were looked for; None for the class."""
         if self.rule.code is not None:
             return None
-        return f"no mask of this name in {self.rule.roi}" if self.region is None else f"{self.region.key} is empty"
+        return (
+            f"no mask of this name in {self.rule.roi}"
+            if self.region is None
+            else f"{self.region.key} of {self.rule.roi} is empty"
+        )
 
     def _with_region_of_file(self, mask: InstanceMask) -> tuple[InstanceMask, BoolArray]:
         """Mask with the problems of the regions, and their pixels."""
@@ -154,7 +173,7 @@ class RegionRef:
         if regions.shape != mask.shape:
             sizes = [f"{height} x {width} pixels" for height, width in (regions.shape, mask.shape)]
             raise InputError(
-                f"{self.key}: its regions, {self.region.key}, have {sizes[0]}, but the mask has {sizes[1]}"
+                f"{self.key}: its regions, {self.region.key} of {self.rule.roi}, have {sizes[0]}, but the mask has {sizes[1]}"
             )
         problems = [problem._replace(where=f"region: {problem.where}") for problem in regions.problems]
         return replace(mask, problems=(*mask.problems, *problems)), labelled(regions)

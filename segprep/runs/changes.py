@@ -38,6 +38,11 @@ def kept_splits(rule: SplitRule, state: StoreState | None, digest: str) -> tuple
     return state.info.split_rule, state.splits()
 
 
+def has_masks(info: StoreInfo, digest: str, n_classes: int) -> bool:
+    """True for a store of masks of this fingerprint that has as many class codes, which decide on sizes of its arrays."""
+    return (info.input, len(info.classes)) == (digest, n_classes)
+
+
 def with_stored_targets(state: StoreState, plan: Plan) -> Plan:
     """Plan with the targets of the store as well, as they were fitted; those of unknown classes stay as they are."""
     info = plan.info
@@ -62,7 +67,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         *differing(before.instance_rule, now.instance_rule),
         *differing(before.instance_rule.resolution, now.instance_rule.resolution),
         *differing(before.tiling or Tiling(), now.tiling or Tiling()),
-        *differing(before.regions or RegionRule(), now.regions or RegionRule()),
+        *other_regions(before.regions, now.regions),
     ]
     if before.input != now.input and other_rule:  # which alone changes the instances, and so the fingerprint
         return Diff(other_rule, {})
@@ -75,6 +80,9 @@ def diff(state: StoreState, plan: Plan) -> Diff:
         source = "" if before.source == now.source else f" of {before.source}"
         counts = f"the store has {before.masks:,} {kind}{source}, and {now.source} has {now.masks:,}"
         return Diff([f"{counts}: {words}"], {})
+    if not has_masks(before, now.input, len(now.classes)):
+        names = [some([entry.name for entry in info.classes[1:]]) for info in (now, before)]
+        return Diff([*other_rule, f"classes {' instead of '.join(names)}"], {})
     canvases = [some((bucket.name for bucket in info.buckets), most=NAMED) for info in (now, before)]
     of_masks = [
         *other_rule,
@@ -96,6 +104,12 @@ def diff(state: StoreState, plan: Plan) -> Diff:
             words_of = [f"{had.name} is of segprep {now.segprep} instead of {before.segprep}"]
         of_targets[had.name] = words_of
     return Diff(of_masks, {name: words_of for name, words_of in of_targets.items() if words_of})
+
+
+def other_regions(before: RegionRule | None, now: RegionRule | None) -> list[str]:
+    """One phrase for each setting of the annotated regions that differs; of a path, the name alone counts."""
+    had, has = (rule or RegionRule() for rule in (before, now))
+    return [] if had.named == has.named else differing(had, has)
 
 
 def _other_masks(state: StoreState, tables: Tables) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from segprep.errors import OptionError, OutputError, SegprepError, SegprepWarning, some
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import StoreState, existing_state
-from segprep.runs.changes import Diff, diff, kept_splits, with_stored_targets
+from segprep.runs.changes import Diff, diff, has_masks, kept_splits, with_stored_targets
 from segprep.runs.former import INTERRUPTED, Former, former_of, given_images, layout_after, unfinished_update
 from segprep.runs.images import kept_images
 from segprep.runs.listed import FoundData
@@ -75,7 +75,8 @@ def decide(
     If the masks are but a sample, a refusal does not count the shards that an update would write.
     """
     digest, (state, former) = found.input(), store
-    is_update = state is not None and follow.update and _needs_update(state, former, digest, follow)
+    is_same = state is not None and has_masks(state.info, digest, len(found.masks.classes))
+    is_update = state is not None and follow.update and (not is_same or _needs_update(state, former, follow))
     split_rule, kept = (rules.split, (None, None)) if is_update else kept_splits(rules.split, state, digest)
     plan_of: Callable[..., Plan] = partial(
         plan,
@@ -100,38 +101,37 @@ def decide(
         planned = updated(former, plan_of=partial(plan_of, images=images), follow=follow)
         return Decision(planned, None, (), former)
     is_lost = overwrite and (former is not None or (state.info.format == UPDATED and state.placed is None))
-    plan_of = plan_of if is_lost else _in_place(state, found, rules, plan_of, digest)
+    if is_same and not is_lost and state.info.format == UPDATED:
+        plan_of = _in_place(state, found, rules, plan_of)
     remedy = partial(_update_remedy, state, partial(updated, plan_of=plan_of), is_sample=is_sample)
-    return _reconciled(state, digest, wanted, plan_of, None if overwrite else remedy, is_lost=is_lost)
+    return _reconciled(state, wanted, plan_of, None if overwrite else remedy, is_same=is_same, is_lost=is_lost)
 
 
-def _needs_update(state: StoreState, former: Former | None, digest: str, follow: Follow) -> bool:
-    """True unless a store has these masks already, and no hole that is to be closed."""
-    return former is not None or state.info.input != digest or (follow.compact and state.info.holes > 0)
+def _needs_update(state: StoreState, former: Former | None, follow: Follow) -> bool:
+    """True for a store of the same masks whose update was interrupted, or which has a hole that is to be closed."""
+    return former is not None or (follow.compact and state.info.holes > 0)
 
 
-def _in_place(
-    state: StoreState, found: Scan, rules: Rules, plan_of: Callable[..., Plan], digest: str
-) -> Callable[..., Plan]:
+def _in_place(state: StoreState, found: Scan, rules: Rules, plan_of: Callable[..., Plan]) -> Callable[..., Plan]:
     """Planning in which masks of a store that was updated have their rows."""
-    if state.info.format != UPDATED or state.info.input != digest:
-        return plan_of
     layout = layout_after(former_of(state), found, rules.canvas)
     return partial(plan_of, layout=layout, revision=state.info.revision)
 
 
 def _reconciled(
     state: StoreState,
-    digest: str,
     wanted: Sequence[Target],
     plan_of: Callable[..., Plan],
     remedy_of: Callable[[], str] | None,
     *,
+    is_same: bool,
     is_lost: bool,
 ) -> Decision:
-    """Plan that keeps the targets of a store, and nothing else if `is_lost`; without `remedy_of`, nothing is refused."""
+    """Plan that keeps the targets of a store of the same masks, and nothing else if the places of these are lost.
+
+    Without `remedy_of`, nothing is refused.
+    """
     stored = [target for target in state.targets if target is not None]
-    is_same = state.info.input == digest
     planned = plan_of(targets=wanted, stored=stored if is_same else ())
     both = with_stored_targets(state, planned) if is_same else planned
     changed = Diff(["the places of its masks are lost"], {}) if is_lost else diff(state, both)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segprep.errors import InputError
 from segprep.masks.downsampling import Downsampling
 from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import RegionRule
@@ -12,6 +13,7 @@ from segprep.masks.tiles import Tiling
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, ReadOptions
 from segprep.runs.foreground import SCATTERED
+from segprep.runs.regions import found_again
 from segprep.runs.scan import LEFT_OUT, OWN_REFS
 from segprep.runs.settings import ALWAYS, setting_names
 from segprep.store.layout import Layout
@@ -57,7 +59,12 @@ def recipe(store: AnyPath, info: StoreInfo) -> Recipe:
             remarks.append(f"the target {item.name!r} is not part of segprep: pass its object in Python")
         elif item.name not in ALWAYS:
             known.append(target)
-    shared = _rules(store, info)
+    regions = info.regions or RegionRule()
+    try:
+        regions = found_again(regions, store)
+    except InputError:
+        remarks.append(f"there is no {regions.roi}, of the annotated regions: give its path")
+    shared = _rules(store, info, regions)
     return Recipe(tuple(_run(targets, shared) for targets in _compatible(known)), tuple(remarks))
 
 
@@ -90,13 +97,13 @@ def _changed(rule: Any, default: Any) -> Iterator[tuple[str, Any]]:
             yield name, getattr(rule, name)
 
 
-def _rules(store: AnyPath, info: StoreInfo) -> dict[str, Any]:
+def _rules(store: AnyPath, info: StoreInfo, regions: RegionRule) -> dict[str, Any]:
     """Settings of reading, finding instances and splitting that are not the defaults."""
     found: dict[str, Any] = {}
     if info.source_format in READERS:
         found["format"] = info.source_format
     found |= dict(_changed(info.reading, ReadOptions()))
-    found |= dict(_changed(info.regions or RegionRule(), RegionRule()))
+    found |= dict(_changed(regions, RegionRule()))
     found |= dict(_changed(info.instance_rule, InstanceRule()))
     if info.tiling is not None:
         found |= dict(_changed(info.tiling, Tiling()))

@@ -16,21 +16,10 @@ from segprep.readers import MaskSet, ReadOptions
 logger = logging.getLogger(__name__)
 
 FLAT_FORMATS = frozenset(
-    (
-        *(
-            "panoptic",
-            "voc",
-            "cityscapes",
-            "kitti",
-            "kitti360",
-            "mots",
-            "mapillary",
-            "cellpose-npy",
-            "pannuke",
-            "tissuenet",
-        ),
-        *("ctc", "isaid", "ome-zarr", "colour-png", "label-image", "tissuenet-nuclear"),
-    )
+    {
+        *("panoptic", "voc", "cityscapes", "kitti", "kitti360", "mots", "mapillary", "cellpose-npy", "pannuke"),
+        *("tissuenet", "tissuenet-nuclear", "ctc", "isaid", "ome-zarr", "colour-png", "label-image"),
+    }
 )
 """Formats in which a pixel has one value, so that instances cut holes into a region that they lie on."""
 UNUSED = "regions without a mask of their name"
@@ -40,7 +29,7 @@ UNUSED = "regions without a mask of their name"
 def with_regions(masks: MaskSet, rule: RegionRule, reading: ReadOptions) -> MaskSet:
     """Masks whose pixels outside the annotated regions are ignored, if a rule gives regions.
 
-    The class of the regions is no class any more. OptionError if there is neither such a class, beside others, nor
+    The class of the regions is removed from the classes. OptionError if there is neither such a class, beside others, nor
     such a path.
     """
     if rule.roi is None:
@@ -73,11 +62,34 @@ def with_class_of(classes: ClassTable, rule: RegionRule) -> ClassTable:
     return ClassTable(tuple(replace(entry, code=number) for number, entry in enumerate(entries)))
 
 
+def found_again(rule: RegionRule, store: AnyPath, *data: AnyPath) -> RegionRule:
+    """Rule of a store whose path, if nothing is there now, is that of the same name beside the data or the store.
+
+    InputError if nothing is there either.
+    """
+    if rule.roi is None or not rule.is_path or _is_there(given := parse_path(rule.roi, "roi")):
+        return rule
+    for path in (place.absolute().parent / given.name for place in (*data, store)):
+        if _is_there(path):
+            return replace(rule, roi=str(path))
+    raise InputError(
+        f"{rule.roi}: no such file or folder; {store} was made with these regions: put {given.name} beside the data"
+    )
+
+
+def _is_there(path: AnyPath) -> bool:
+    """True if a path of regions exists; InputError if that cannot be known, as of a bucket that does not answer."""
+    try:
+        return exists(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+
+
 def _of_path(masks: MaskSet, rule: RegionRule, reading: ReadOptions) -> MaskSet:
     """Masks with the regions that lie in a file or folder of their own."""
     assert rule.roi is not None  # noqa: S101 - the caller has seen it
     path = parse_path(rule.roi, "roi").absolute()  # workers may run elsewhere
-    if not exists(path):
+    if not _is_there(path):
         names = [entry.name for entry in masks.classes.entries[1:]]
         raise OptionError(
             f"roi={rule.roi!r}: neither a class of the data ({some(names)}) nor a file or folder"

@@ -21,6 +21,7 @@ from segprep.paths.bucket import BucketPath, is_hidden
 from segprep.paths.listing import listing
 from segprep.readers import READERS, MaskSet, ReadOptions
 from segprep.runs.audit import StoreState
+from segprep.runs.changes import other_regions
 from segprep.runs.scan import LEFT_OUT, Scan
 from segprep.store.schema import VERSION, exact
 from segprep.store.tables import decode_keys, stats_in, table_names
@@ -121,7 +122,7 @@ def from_store(state: StoreState, masks: MaskSet, instances: InstanceRule, readi
         (info.segprep, info.source_format) == (VERSION, masks.format)
         and (info.reading, info.instance_rule) == (exact(reading), exact(instances))
         and info.class_table == masks.classes
-        and info.regions == masks.regions
+        and not other_regions(info.regions, masks.regions)
         and info.problems[: len(of_files)] == of_files
     )
     if not (is_alike and state.has_these_masks and state.is_intact(*table_names(info))):

@@ -58,7 +58,7 @@ def _members(ref: MaskRef) -> list[Any]:
     members: list[Any] = [getattr(ref, item.name) for item in fields(ref)] if is_dataclass(ref) else [ref]
     if isinstance(ref, RegionRef):
         refs = [_members(part) for part in (ref.source, ref.region) if part is not None]
-        return [type(ref).__qualname__, *refs, ref.rule, ref.n_classes, ref.is_flat, ref.region_format]
+        return [type(ref).__qualname__, *refs, ref.rule.named, ref.n_classes, ref.is_flat, ref.region_format]
     paths = getattr(ref, "paths", None)
     if paths is not None:  # then a folder among the fields is not itself read
         folder = members.index(getattr(ref, "folder", None))

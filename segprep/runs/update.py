@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from segprep.errors import OptionError, OutputError
 from segprep.masks import splits
-from segprep.masks.regions import RegionRule
 from segprep.masks.splits import SplitArray, SplitRule
 from segprep.masks.stats import MaskStats
 from segprep.masks.tiles import Tiling, source_key, source_keys
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import needs_class
-from segprep.runs.changes import differing
+from segprep.runs.changes import differing, other_regions
 from segprep.runs.former import Former, layout_after
 from segprep.runs.plan import Plan, new_splits
 from segprep.runs.scan import Scan
@@ -67,7 +66,7 @@ def planned_update(
         *differing(info.instance_rule, exact(rules.instances)),
         *differing(info.instance_rule.resolution, rules.instances.resolution),
         *differing(info.tiling or Tiling(), exact(rules.tiling)),
-        *differing(info.regions or RegionRule(), exact(found.masks.regions or RegionRule())),
+        *other_regions(info.regions, found.masks.regions),
         *differing(info.split_rule, rule),
         *_other_canvases(former, layout, keys, found),
         *(phrase for target in stored for phrase in differing(target, wanted[target.name])),

@@ -6,6 +6,7 @@ everything that is missing or cut short; a deep check reads and decodes every sh
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from segprep.masks.regions import RegionRule
 from segprep.paths.anypath import AnyPath
 from segprep.readers import READERS, MaskSet, Reader, find
 from segprep.runs.audit import Finding, StoreState, Targets, answer_of, bytes_of, problem_of, read_state, size_problem
-from segprep.runs.regions import with_class_of, with_regions
+from segprep.runs.regions import found_again, with_class_of, with_regions
 from segprep.runs.scan import OWN_REFS, Source, chosen_data, masks_of
 from segprep.runs.settings import Data, Rules, typed_value
 from segprep.runs.tiled import tile_refs
@@ -256,14 +257,17 @@ def _shard_problem(
 def find_masks_again(state: StoreState, data: Source, form: str | Reader | None) -> MaskSet:
     """Masks of a data set, to be read as those of a store were."""
     info, regions = state.info, state.info.regions or RegionRule()
+    regions = found_again(regions, state.root, *([] if isinstance(data, tuple) else [data]))
     if isinstance(data, tuple):
-        return masks_of(data, Rules(regions=regions), with_class_of(info.class_table, regions))
+        masks = masks_of(data, Rules(regions=regions), with_class_of(info.class_table, regions))
+        return replace(masks, regions=info.regions)
     if form is None and info.source_format not in READERS:
         raise OptionError(
             f"{state.root}: was made from {info.source_format!r}, which segprep does not read: in Python, give the refs that "
             "it was made from, or their Reader as format"
         )
-    return with_regions(find(data, format=form or info.source_format, options=info.reading), regions, info.reading)
+    masks = find(data, format=form or info.source_format, options=info.reading)
+    return replace(with_regions(masks, regions, info.reading), regions=info.regions)
 
 
 def source_name(data: Source) -> str:

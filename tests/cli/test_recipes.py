@@ -25,6 +25,9 @@ def folder(varied, tmp_path, monkeypatch):
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(image).save(path)
     for mask in range(6):
+        path = tmp_path / "regions of cells" / f"slide{mask // 2}_{mask}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((30, 40 + 10 * (mask % 2)), 255 * (mask > 0), np.uint8)).save(path)
         path = tmp_path / "images" / f"slide{mask // 2}_{mask}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((30, 40 + 10 * (mask % 2)), mask, np.uint8)).save(path)
@@ -68,6 +71,7 @@ RUNS = [
     "cells --tile 8 --keep-empty 0.5 --split 0.5,0.5 --seed 3",
     "cells --tile 16x20 --canvas 32x64",
     "cells --downsample 2",
+    "cells --roi 'regions of cells' --without-roi ignored --tile 16 --downsample 2 --separate 1",
     "varied --downsample 3 --downsample-by nearest",
 ]
 

@@ -53,6 +53,15 @@ def test_a_mask_without_a_region_is_refused_in_options(data, segprep_here):
 
 
 @pytest.mark.usefixtures("data")
+def test_masks_without_a_region_that_are_left_out_name_options(segprep_here):
+    options = ["--roi", "regions", "--on-error", "skip-mask", "-j", "1"]
+    for words in (["weights", "masks", "out.zarr", *options], ["info", "out.zarr"]):
+        ended = segprep_here(*words)
+        assert "--without-roi ignored or --without-roi annotated" in ended.stdout + ended.stderr
+        assert "without_roi" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.usefixtures("data")
 def test_an_unknown_region_names_the_classes(segprep_here):
     ended = segprep_here("check", "masks", "--roi", "region")
     assert ended.returncode == 2

@@ -15,6 +15,7 @@ from segprep.errors import InputError, OptionError, OutputError
 from segprep.masks.mask import InstanceMask
 from segprep.masks.regions import NO_REGION, OUTSIDE, RegionRef
 from segprep.readers import READERS
+from segprep.runs.recipe import recipe
 from segprep.runs.regions import FLAT_FORMATS, matches
 from segprep.workers.jobs import Workers
 
@@ -285,6 +286,36 @@ def test_other_regions_are_refused_and_a_changed_file_of_regions_is_noticed(tmp_
     assert again.ignored_pixels == first.ignored_pixels - region.shape[1]
 
 
+def test_regions_are_the_same_from_every_working_directory(tmp_path, monkeypatch):
+    for folder in ("project", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    masks = folder_of(tmp_path / "project" / "masks", a=drawn(*SQUARES))
+    regions = folder_of(tmp_path / "project" / "regions", a=(drawn(REGION) > 0).astype(np.uint8))
+    store, options = tmp_path / "a.zarr", {"workers": ONE}
+    monkeypatch.chdir(tmp_path / "project")
+    segprep.preprocess(masks, store, roi="regions", **options)
+    shard = next(path for path in sorted(store.rglob("c/*/0/0")) if "weights" in path.parts)
+    before = shard.read_bytes(), shard.stat().st_mtime_ns
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for update, roi in ((False, str(regions)), (True, "../project/regions/")):
+        segprep.preprocess(masks, store, roi=roi, update=update, **options)
+        assert (shard.read_bytes(), shard.stat().st_mtime_ns) == before
+    monkeypatch.chdir(tmp_path / "project")  # where the path is another one
+    assert segprep.verify(store, against=masks, workers=ONE).findings == ()
+    assert recipe(store, segprep.describe(store)).runs[0]["roi"] == "../project/regions/"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.move(tmp_path / "project", tmp_path / "moved")
+    assert "there is no ../project/regions/" in recipe(store, segprep.describe(store)).remarks[0]
+    masks = tmp_path / "moved" / "masks"
+    assert segprep.verify(store, against=masks, workers=ONE).findings == ()
+    shard.write_bytes(b"")
+    assert segprep.repair(store, masks, workers=ONE).findings == ()
+    assert shard.read_bytes() == before[0]
+    (tmp_path / "moved" / "regions").rename(tmp_path / "moved" / "other")
+    with pytest.raises(InputError, match="with these regions: put regions beside the data"):
+        segprep.verify(store, against=masks, workers=ONE)
+
+
 def test_a_damaged_store_is_repaired_from_data_with_regions(coco, tmp_path):
     data, store = coco("roi.json", (1, 2), with_regions=True), tmp_path / "a.zarr"
     segprep.preprocess(data, store, roi="roi", workers=ONE)
@@ -342,7 +373,7 @@ def test_an_unknown_class_lists_the_classes(coco):
     )
     with pytest.raises(OptionError, match="is the only class of the data"):
         segprep.check([OwnRef("a")], classes=["roi"], roi="roi")
-    with pytest.raises(OptionError, match="needs roi"):
+    with pytest.raises(OptionError, match="needs regions, as roi="):
         segprep.check(data, without_roi="ignored")
 
 
@@ -356,7 +387,7 @@ def test_regions_of_another_size_or_name_are_refused(tmp_path):
     small = folder_of(tmp_path / "small", a=drawn(REGION, shape=(40, 49)), b=drawn(REGION), c=drawn(REGION))
     report = segprep.check(masks, roi=small, workers=ONE)
     messages = [item.where for item in report.problems if item.key == "a.png"]
-    assert messages == ["a.png: its regions, a.png, have 40 x 49 pixels, but the mask has 40 x 50 pixels"]
+    assert messages == [f"a.png: its regions, a.png of {small}, have 40 x 49 pixels, but the mask has 40 x 50 pixels"]
     assert any("regions without a mask of their name" in line and "c.png" in line for line in report.notices)
     with pytest.raises(InputError, match="all masks of the data lie there"):
         segprep.check(masks, roi=masks)

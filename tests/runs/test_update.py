@@ -619,6 +619,24 @@ def test_an_update_with_other_classes_has_the_codes_of_a_new_store(names, target
     assert_sound(root, file)
 
 
+@pytest.mark.parametrize("names", [{1: "a", 2: "b", 3: "c"}, pytest.param({1: "a"}, marks=pytest.mark.slow)])
+def test_a_last_class_without_instances_may_come_and_go(names, tmp_path):
+    file, root, given = tmp_path / "a.json", tmp_path / "out.zarr", {"class_weights": "inverse", "workers": ONE}
+    coco(file, {1: "a", 2: "b"}, {1: 1, 2: 1})
+    segprep.preprocess(file, root, **given)
+    coco(file, names, {1: 1, 2: 1})
+    with pytest.raises(OutputError, match=f"classes {', '.join(names.values())} instead of a, b; update=True"):
+        segprep.preprocess(file, root, **given)
+    shutil.copytree(root, tmp_path / "other.zarr")
+    segprep.preprocess(file, tmp_path / "new.zarr", **given)
+    segprep.preprocess(file, root, update=True, **given)
+    segprep.preprocess(file, tmp_path / "other.zarr", overwrite=True, **given)
+    for store in (root, tmp_path / "other.zarr"):
+        assert read_info(store).class_table == read_info(tmp_path / "new.zarr").class_table
+        assert_same(store, tmp_path / "new.zarr")
+        assert_sound(store, file)
+
+
 def test_class_weights_of_other_classes_are_not_kept(tmp_path):
     file, root = tmp_path / "a.json", tmp_path / "out.zarr"
     coco(file, {1: "a"}, {1: 1})
