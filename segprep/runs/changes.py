@@ -76,7 +76,7 @@ def diff(state: StoreState, plan: Plan) -> Diff:
             words = ", ".join(_other_masks(state, plan.tables))
         except IntegrityError:  # a run was killed before it had written them
             words = "some differ"
-        kind = "masks" if now.tiling is None else "tiles"
+        kind = ("mask" if now.tiling is None else "tile") + "s" * (before.masks != 1)
         source = "" if before.source == now.source else f" of {before.source}"
         counts = f"the store has {before.masks:,} {kind}{source}, and {now.source} has {now.masks:,}"
         return Diff([f"{counts}: {words}"], {})

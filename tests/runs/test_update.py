@@ -625,7 +625,7 @@ def test_a_last_class_without_instances_may_come_and_go(names, tmp_path):
     coco(file, {1: "a", 2: "b"}, {1: 1, 2: 1})
     segprep.preprocess(file, root, **given)
     coco(file, names, {1: 1, 2: 1})
-    with pytest.raises(OutputError, match=f"classes {', '.join(names.values())} instead of a, b; update=True"):
+    with pytest.raises(OutputError, match=f"classes {', '.join(names.values())} instead of a, b; add update=True"):
         segprep.preprocess(file, root, **given)
     shutil.copytree(root, tmp_path / "other.zarr")
     segprep.preprocess(file, tmp_path / "new.zarr", **given)
