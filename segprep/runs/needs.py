@@ -10,11 +10,13 @@ import msgspec
 
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import PUT_THREADS
+from segprep.runs.costs import Costs
 from segprep.runs.journal import MOST_KEPT
 from segprep.runs.memory import JobMemory, resident
 from segprep.runs.plan import Plan
-from segprep.runs.sample import Costs, Read, Stopwatch, Work, makespan
-from segprep.runs.write import memory_of
+from segprep.runs.sample import Read
+from segprep.runs.stopwatch import Stopwatch, makespan
+from segprep.runs.write import Work, in_jobs, memory_of
 from segprep.store.encoding import encode_shard
 from segprep.store.layout import HOLE, Shard
 from segprep.store.metadata import made_objects
@@ -69,12 +71,13 @@ def need_of(
     watch: Stopwatch, read: Read, works: Sequence[Work], costs: Costs, processes: int, other_objects: int
 ) -> Need:
     """Memory and time of a run that writes the shards which are lacking, and as many other objects."""
-    stats, refs, packs = read.found.stats, read.found.masks.refs, read.found.packed.values()
-    todo = [(shard, items) for shard, items, _ in works if items and shard.filled]
-    jobs = [memory_of(items, shard.filled, refs, stats, read.rules.instances) for shard, items in todo]
-    chunks = [sum(shard_bytes(costs, shard, item) for item in items) for shard, items in todo]
+    stats, refs, loaded, packs = read.found.stats, read.found.masks.refs, read.found.loaded(), read.packs
+    todo = [work for work in works if work[1] and work[0].filled]
+    jobs = [memory_of(items, shard.filled, refs, loaded, read.rules.instances) for shard, items, _ in todo]
+    chunks = [sum(shard_bytes(costs, shard, item) for item in items) for shard, items, _ in todo]
     of_job = max((memory.needed + round(2 * size) for memory, size in zip(jobs, chunks, strict=True)), default=0)
-    kept = min(MOST_KEPT, len(stats) * sum(pack.size for pack in packs) // len(packs)) if packs else 0
+    masks = len(stats if read.found.sources is None else read.found.sources)
+    kept = min(MOST_KEPT, masks * sum(packs) // len(packs)) if packs else 0
     of_parent = kept + sum(MASK_BYTES + len(each.class_counts) + len(each.instance_rows) for each in stats)
     if isinstance(watch.executor, InProcess):
         largest = of_all = max(resident(), watch.resident) + of_parent + of_job
@@ -83,12 +86,20 @@ def need_of(
         of_all = resident() + of_parent + processes * (watch.resident + of_job)
     cores = min(processes, core_count())
     writing = [
-        sum(map(costs.seconds_of, shard.filled)) + PUT_SECONDS * -(-2 * len(items) // PUT_THREADS)
-        for shard, items in todo
+        (
+            costs.time_of_job([mask for shard, *_ in job for mask in shard.filled], refs),
+            sum(PUT_SECONDS * -(-2 * len(items) // PUT_THREADS) for _, items, _ in job),
+        )
+        for job in in_jobs(todo, refs, processes)
     ]
     ours = MASK_SECONDS * len(stats) + PUT_SECONDS * other_objects / PUT_THREADS
-    seconds = watch.start_seconds + makespan(read.scan_seconds, cores) + makespan(writing, cores) + ours
-    cpu = read.scan_cpu + sum(costs.cpu_of(mask) for shard, _ in todo for mask in shard.filled)
+    seconds = (
+        watch.start_seconds
+        + makespan(read.scan_seconds, cores)
+        + makespan([time.seconds + put for time, put in writing], cores)
+        + ours
+    )
+    cpu = read.scan_cpu + sum(time.cpu for time, _ in writing)
     cpu += processes * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
     return Need(jobs, largest, of_all, seconds, cpu)
 

@@ -1,304 +1,168 @@
-"""Sample of a data set's masks, which stands for all of them; and the time and memory of the jobs that read and compute it."""
+"""Sample of a data set's masks, which stands for all of them.
 
-import math
-import os
+Masks that are to be cut are read as they are, and cut afterwards; slides are read in tiles.
+"""
+
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from heapq import heapreplace
-from random import Random
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from segprep.errors import is_foreign
-from segprep.kernels.compiled import compile_seconds
-from segprep.masks.instances import InstanceRule
 from segprep.masks.mask import MaskRef
 from segprep.masks.stats import MaskStats
+from segprep.masks.tiles import TileRef
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import SCAN
 from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
 from segprep.runs.foreground import scan_resolved
 from segprep.runs.journal import Journal, journal_name
-from segprep.runs.known import known_stats
-from segprep.runs.memory import resident
+from segprep.runs.known import is_cut_alike, known_stats
 from segprep.runs.resume import stats_from_store
-from segprep.runs.scan import Scan, batches_of, scan
+from segprep.runs.scan import Scan, batches_of, scan, scan_batch
 from segprep.runs.settings import Rules
-from segprep.runs.write import encode_mask
-from segprep.store.layout import HOLE, Shard, Size
-from segprep.store.shards import TargetShard
+from segprep.runs.spread import LEAST, by_size, is_over, known_size, ratio, spread, stand_ins
+from segprep.runs.stopwatch import Stopwatch
+from segprep.runs.tiled import in_tiles, with_shape
+from segprep.store.layout import Size
+from segprep.store.metadata import read_stamp
 from segprep.store.tables import decode_keys
-from segprep.targets.parts import Loader
-from segprep.workers.jobs import Executor, Job, Progress, no_progress, run_jobs
+from segprep.targets import Target
+from segprep.workers.jobs import no_progress
 
-SCAN_SECONDS, ENCODE_SECONDS = 1.5, 3.5
-"""Seconds after which no further mask of the sample is read, or computed, but for `LEAST`."""
-LEAST, MOST_SECONDS = 16, 10
-"""Masks that are read and computed all the same, until this many seconds are over."""
-LONG = 1.0
-"""Seconds of a first call from which on it is not made again to learn what later ones take."""
-_GOLDEN = (math.sqrt(5) - 1) / 2
-"""Fraction by which a point moves around a circle so that any number of its places are about equally far apart."""
-_called: set[Callable[..., Any]] = set()
-"""Functions of which this process has made the first call."""
-
-Work: TypeAlias = tuple[Shard, list[TargetShard], list[TargetShard]]
-"""Masks of a shard, and the shards of targets that a store lacks and has; see `shards_of`."""
-
-
-class Timing(NamedTuple):
-    """Time and memory of a job in its process.
-
-    `seconds` are those of a call, `first` those that only the first call of a function takes beside, such as those of imports,
-    without those of compilation, `compiled`; `total` are all. `cpu` is the CPU time of a call in seconds, and `cpu_first` that
-    of the process until the first call, and of what only this does. `resident` is the memory of the process in bytes after
-    the call, and `process` its number.
-    """
-
-    total: float
-    seconds: float
-    first: float
-    compiled: float
-    cpu: float
-    cpu_first: float
-    resident: int
-    process: int
-
-
-def timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Timing]:
-    """Result of a call and its timing; the first call of a function in a process is made twice."""
-    before, cpu_before, start = compile_seconds(), time.process_time(), time.perf_counter()
-    result = function(*arguments)
-    total, compiled = time.perf_counter() - start, compile_seconds() - before
-    cpu, seconds, first, cpu_first = time.process_time() - cpu_before, total - compiled, 0.0, 0.0
-    if function not in _called and cpu - compiled < LONG:
-        function(*arguments)
-        again, cpu_again = time.perf_counter() - start - total, time.process_time() - cpu_before - cpu
-        cpu_first = max(0.0, cpu - cpu_again - compiled) + (0 if _called else cpu_before)
-        first, seconds, total, cpu = max(0.0, seconds - again), again, total + again, cpu_again
-    _called.add(function)
-    return result, Timing(total, seconds, first, compiled, cpu, cpu_first, resident(), os.getpid())
-
-
-def encoded_sizes(
-    refs: Sequence[MaskRef], row: int, shards: Sequence[TargetShard], digest: bytes | None, instances: InstanceRule
-) -> dict[str, int]:
-    """Bytes of the chunks of one mask, by the names of its targets; `refs` holds its ref alone."""
-    encoded = encode_mask(shards, row, refs[0], digest, Loader(instances))
-    return {shard.name: sum(map(len, chunks.values())) for shard, chunks in encoded}
-
-
-@dataclass(frozen=True, eq=False)
-class Stopwatch:
-    """Executor that measures the jobs of another one; `timings` has the function, arguments and timing of each."""
-
-    executor: Executor
-    timings: list[tuple[Callable[..., Any], tuple[Any, ...], Timing]] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-
-    def capacity(self) -> int:
-        """Capacity of the executor."""
-        return self.executor.capacity()
-
-    def explain_death(self, error: BaseException) -> str | None:
-        """Explanation of the executor."""
-        return self.executor.explain_death(error)
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Start a job, whose future has the result alone."""
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()  # it cannot be cancelled
-        start = time.perf_counter()
-
-        def end(inner: Future[Any]) -> None:
-            try:
-                result, timing = inner.result()
-            except BaseException as error:  # noqa: BLE001 - the future carries it
-                future.set_exception(error)
-                return
-            self.timings.append((fn, args, timing))
-            self.waits.append(time.perf_counter() - start - timing.total)
-            future.set_result(result)
-
-        self.executor.submit(timed, fn, args).add_done_callback(end)
-        return future
-
-    @property
-    def start_seconds(self) -> float:
-        """Seconds until a worker is ready: its start, imports, and the loading of kernels."""
-        return max(self.waits, default=0) + self._firsts("first")
-
-    @property
-    def start_cpu(self) -> float:
-        """CPU seconds of the same, with those of this process until then if the jobs are done in it."""
-        return self._firsts("cpu_first")
-
-    def _firsts(self, name: str) -> float:
-        """Sum of a figure of the first calls of a process, of the one that has most."""
-        of_process: dict[int, float] = {}
-        for _, _, timing in self.timings:
-            of_process[timing.process] = of_process.get(timing.process, 0) + getattr(timing, name)
-        return max(of_process.values(), default=0)
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds of compilation of the process that has compiled longest."""
-        return max((timing.compiled for _, _, timing in self.timings), default=0)
-
-    @property
-    def resident(self) -> int:
-        """Memory of an idle worker in bytes."""
-        return min((timing.resident for _, _, timing in self.timings), default=resident())
-
-    def seconds_of_masks(self, *, encoded: bool, name: str = "seconds") -> dict[str, float]:
-        """Seconds for each mask, by its key, of the calls of `encoded_sizes`, or of all others; all begin with refs.
-
-        `name` is ``seconds``, or ``cpu`` for CPU seconds.
-        """
-        seconds: dict[str, float] = {}
-        for function, (refs, *_), timing in self.timings:
-            if (function is encoded_sizes) == encoded:
-                for ref in refs:
-                    seconds[ref.key] = seconds.get(ref.key, 0) + getattr(timing, name) / len(refs)
-        return seconds
-
-
-def known_size(ref: MaskRef) -> Size | None:
-    """Height and width of a mask that its file of annotations gives; None if it must be read for them."""
-    sides = None if is_foreign(ref) else getattr(ref, "shape", getattr(ref, "sides", None))
-    if not (isinstance(sides, tuple) and len(sides) == 2):  # noqa: PLR2004 - height and width
-        return None
-    height, width = sides
-    return sides if type(height) is int and type(width) is int and min(sides) > 0 else None
-
-
-def by_size(sizes: Sequence[Size | None]) -> list[int]:
-    """Indices of masks from the smallest to the largest, those of one size or of none in random order."""
-    order = list(range(len(sizes)))
-    Random(0).shuffle(order)  # noqa: S311 - no secret
-    return sorted(order, key=lambda index: math.prod(sizes[index] or (0, 0)))
-
-
-def is_over(seconds: float, limit: float, masks: int) -> bool:
-    """True if no further masks are to be read or computed after this time, and this many of them."""
-    return seconds > (limit if masks >= LEAST else MOST_SECONDS)
-
-
-def spread(order: Sequence[int], most: int) -> list[int]:
-    """At most `most` items, of which the first ones, however many, are about equally far apart in the order.
-
-    >>> spread(range(100), 4), spread("abc", 4)
-    ([84, 46, 8, 69], ['c', 'b', 'a'])
-    """
-    chosen: dict[int, None] = {}
-    place = Random(0).random()  # noqa: S311
-    for _ in range(10 * most):
-        chosen[int(place * len(order))] = None
-        if len(chosen) == min(most, len(order)):
-            break
-        place = (place + _GOLDEN) % 1
-    return [order[index] for index in chosen]
-
-
-def stand_ins(order: Sequence[int], sample: Iterable[int]) -> dict[int, int]:
-    """Item of a sample that stands for each item: itself, or one of about the same place in the order.
-
-    >>> stand_ins(range(6), [0, 5])
-    {0: 0, 5: 5, 1: 0, 2: 0, 3: 5, 4: 5}
-    """
-    own = set(sample)
-    ordered = [item for item in order if item in own]
-    others = [item for item in order if item not in own]
-    return {item: item for item in ordered} | {
-        item: ordered[index * len(ordered) // len(others)] for index, item in enumerate(others)
-    }
-
-
-def makespan(jobs: Iterable[float], workers: int) -> float:
-    """Seconds until workers have done jobs, which they take in their order.
-
-    >>> makespan([3, 1, 1, 1], 2)
-    3.0
-    """
-    ends = [0.0] * workers
-    for seconds in jobs:
-        heapreplace(ends, ends[0] + seconds)
-    return max(ends)
+SCAN_SECONDS = 1.5
+"""Seconds after which no further mask of the sample is read, but for `LEAST`."""
 
 
 class Before(NamedTuple):
-    """Store that the run would write, its state if it exists, and the fingerprint of the input's files if that is known."""
+    """Store that the run would write, its state if it exists, and the fingerprint of the input's files if that is known.
+
+    `targets` and `overwrite` are those of the run.
+    """
 
     root: AnyPath | None
     state: StoreState | None
     files: str | None
+    targets: Sequence[Target] = ()
+    overwrite: bool = False
 
 
 class Read(NamedTuple):
     """All masks, with statistics that may be made up but those of the indices `real`, and the rules with that of instances.
 
-    `sampled` counts the masks that were read, and `left_out` those that cannot be read. `scan_seconds` are those of each
-    job of the scan, and `scan_cpu` the CPU seconds of all.
+    `is_sample` is True if a mask was made up, also one that is left out. `sampled` counts the masks that were read, and
+    `left_out` those that cannot be read. `scan_seconds` are those of each job of the scan, and `scan_cpu` the CPU seconds of
+    all. `packs` are the sizes of masks that were kept.
     """
 
     found: Scan
     rules: Rules
     real: list[int]
+    is_sample: bool
     sampled: int
     left_out: int
     scan_seconds: list[float]
     scan_cpu: float
+    packs: list[int]
 
 
 def read_sample(watch: Stopwatch, masks: MaskSet, rules: Rules, before: Before, most: int) -> Read:
     """Statistics of all masks, from the store if it has them, or else from a sample."""
-    known, instances = known_stats(before.state, before.files, masks, rules)
+    known, instances = known_stats(
+        before.state, before.files, masks, rules, targets=before.targets, overwrite=before.overwrite
+    )
     rules = replace(rules, instances=instances)
-    if known:
-        found, instances = scan_resolved(watch, masks, rules, no_progress, known, rules.on_error)
-        real = list(range(len(found.stats)))
-        return Read(found, replace(rules, instances=instances), real, 0, len(found.unreadable), [], 0)
+    if rules.tiling.tile is None:
+        return _read_all(watch, masks, rules, known) if known else _read_some(watch, masks, rules, before, {}, most)
+    stored = _stored_sources(before.state, masks, rules)
+    needs_all = not stored and before.state is not None and is_cut_alike(before.state, rules.tiling)
+    if needs_all or (known and len(masks.refs) - len(known) <= LEAST):
+        return _read_all(watch, masks, rules, known)
+    return _read_some(watch, masks, rules, before, stored, most, known)
+
+
+def _read_all(watch: Stopwatch, masks: MaskSet, rules: Rules, known: dict[str, MaskStats]) -> Read:
+    """Statistics of all masks, of which those that are not known are read."""
+    found, instances = scan_resolved(watch, masks, rules, no_progress, known, rules.on_error)
+    seconds, cpu = (watch.seconds_of_masks(scan_batch, name) for name in ("seconds", "cpu"))
+    tiles = in_tiles(found, rules.tiling, known)
+    return Read(
+        tiles,
+        replace(rules, instances=instances),
+        list(range(len(tiles.stats))),
+        False,
+        len(tiles.stats) - len(_of_units(tiles.masks.refs, known)),
+        len(found.unreadable),
+        list(map(sum, batches_of([*seconds.values()]))),
+        sum(cpu.values()),
+        [pack.size for pack in found.packed.values()],
+    )
+
+
+def _read_some(
+    watch: Stopwatch,
+    masks: MaskSet,
+    rules: Rules,
+    before: Before,
+    stored: Mapping[str, MaskStats],
+    most: int,
+    known: Collection[str] = (),
+) -> Read:
+    """Statistics of all masks from a sample, and of those that the store of tiles has from there, as of those `known`."""
     journal, kept = _journal(before, masks, rules)
     shapes = map(known_size, masks.refs)
     sizes = [shape and rules.instances.resolution.shape(shape) for shape in shapes]
     order = by_size(sizes)
-    chosen = _scanned(watch, masks, spread(order, most), rules.instances, journal)
-    subset = sorted({*chosen, *(index for index, ref in enumerate(masks.refs) if ref.key in kept)})
+    chosen = _scanned(watch, masks, spread(order, most), rules, journal)
+    new = [index for index, ref in enumerate(masks.refs) if stored and ref.key not in stored]
+    subset = sorted({*chosen, *new, *(index for index, ref in enumerate(masks.refs) if ref.key in kept)})
     part = replace(masks, refs=tuple(masks.refs[index] for index in subset))
     found, instances = scan_resolved(watch, part, rules, no_progress, None, rules.on_error, journal=journal)
     rules = replace(rules, instances=instances)
     of_key = {ref.key: stats for ref, stats in zip(found.masks.refs, found.stats, strict=True)}
     own = {index: of_key[masks.refs[index].key] for index in subset if masks.refs[index].key in of_key}
     stand_in = stand_ins(order, subset)
-    stored = _stored(before.state, masks, rules)
-    stats = _of_all(masks, stand_in, own, sizes, stored)
-    there = sorted(stats)
+    in_store = stored or (_stored(before.state, masks, rules) if rules.tiling.tile is None else {})
+    stats = _of_all(masks, stand_in, own, sizes, in_store, rules)
+    there, keys = sorted(stats), [ref.key for ref in masks.refs]
     every = Scan(
         replace(masks, refs=tuple(masks.refs[index] for index in there)),
         tuple(stats[index] for index in there),
         found.unreadable,
         found.packed,
     )
-    keys = [ref.key for ref in masks.refs]
+    from_store = {keys[index] for index in there if stats[index] is in_store.get(keys[index])}
+    real = {keys[index] for index in own} | from_store
+    tiles = in_tiles(every, rules.tiling, from_store)
     seconds_of, cpu_of = (
         [
-            seconds.get(keys[stand_in[index]], 0) * _ratio(index, stand_in[index], sizes)
+            seconds.get(keys[stand_in[index]], 0) * ratio(index, stand_in[index], sizes)
             for index in range(len(keys))
-            if keys[index] not in kept
+            if keys[index] not in kept and keys[index] not in known
         ]
-        for seconds in (watch.seconds_of_masks(encoded=False, name=name) for name in ("seconds", "cpu"))
+        for seconds in (watch.seconds_of_masks(scan_batch, name) for name in ("seconds", "cpu"))
     )
+    read = {keys[index] for index in own} - from_store
     return Read(
-        every,
+        tiles,
         rules,
-        [n for n, index in enumerate(there) if index in own or isinstance(stored.get(keys[index]), MaskStats)],
-        len(chosen),
+        _of_units(tiles.masks.refs, real),
+        any(keys[index] not in real for index in there),
+        len(chosen) if rules.tiling.tile is None else len(_of_units(tiles.masks.refs, read)),
         len(masks.refs) - len(there),
         list(map(sum, batches_of(seconds_of))),
         sum(cpu_of),
+        [pack.size for pack in found.packed.values()],
     )
+
+
+def _of_units(refs: Sequence[MaskRef], keys: Collection[str]) -> list[int]:
+    """Indices of masks whose keys, or those of the masks that they are cut from, are given; of tiles of slides their own."""
+    return [
+        index
+        for index, ref in enumerate(refs)
+        if (ref.source.key if isinstance(ref, TileRef) and ref.slide is None else ref.key) in keys
+    ]
 
 
 def _journal(before: Before, masks: MaskSet, rules: Rules) -> tuple[Journal, set[str]]:
@@ -313,14 +177,13 @@ def _journal(before: Before, masks: MaskSet, rules: Rules) -> tuple[Journal, set
     return journal, {*journal.stats(rules.instances.instances_from)}
 
 
-def _scanned(
-    watch: Stopwatch, masks: MaskSet, chosen: Sequence[int], instances: InstanceRule, journal: Journal
-) -> list[int]:
+def _scanned(watch: Stopwatch, masks: MaskSet, chosen: Sequence[int], rules: Rules, journal: Journal) -> list[int]:
     """Indices of the masks that were read, the first of those chosen, until the time is over; `journal` has the results."""
     count, start = 1, 0.0
     while True:
         refs = tuple(masks.refs[index] for index in sorted(chosen[:count]))
-        scan(watch, replace(masks, refs=refs), instances, no_progress, journal=journal)
+        part = replace(masks, refs=refs)
+        scan(watch, part, rules.instances, no_progress, journal=journal, tiling=rules.tiling)
         start = start or time.perf_counter()  # the workers have started
         seconds = (time.perf_counter() - start) / max(1, count - 1)  # of a mask, the first left out
         more = next(
@@ -342,81 +205,41 @@ def _stored(state: StoreState | None, masks: MaskSet, rules: Rules) -> Mapping[s
     return dict(zip(decode_keys(state.table("key")), map(bytes, state.table("digest")), strict=True))
 
 
+def _stored_sources(state: StoreState | None, masks: MaskSet, rules: Rules) -> dict[str, MaskStats]:
+    """Statistics of the masks and the tiles of slides of a store of tiles, as if their files were the same."""
+    stamp = None if state is None else read_stamp(state.root)
+    return {} if stamp is None else known_stats(state, stamp.files, masks, rules)[0]
+
+
 def _of_all(
     masks: MaskSet,
     stand_in: Mapping[int, int],
     own: Mapping[int, MaskStats],
     sizes: Sequence[Size | None],
     stored: Mapping[str, MaskStats | bytes],
+    rules: Rules,
 ) -> dict[int, MaskStats]:
-    """Statistics of all masks: their own, those of a store, or those of the mask that stands for them, if it can be read."""
-    stats = dict(own)
+    """Statistics of all masks: their own, those of a store, or those of the mask that stands for them, if it can be read.
+
+    Tiles of a slide are those of a store unless all of them were read.
+    """
+    stats, partly = dict(own), {_slide(masks.refs[index]) for index in stand_in if index not in own}
     for index, sampled in stand_in.items():
-        known = stored.get(masks.refs[index].key)
+        ref = masks.refs[index]
+        known = stored.get(ref.key)
         if index == sampled or index in own:
+            if isinstance(known, MaskStats) and _slide(ref) is not None and _slide(ref) in partly:
+                stats[index] = known
             continue
         if isinstance(known, MaskStats):
             stats[index] = known
         elif sampled in own:
             alike = own[sampled]
-            stats[index] = replace(alike, shape=sizes[index] or alike.shape, digest=known or alike.digest)
+            made = with_shape(alike, sizes[index] or alike.shape, rules.tiling, ref.key)
+            stats[index] = replace(made, digest=known or alike.digest)
     return stats
 
 
-def _ratio(index: int, sampled: int, sizes: Sequence[Size | None]) -> float:
-    """Pixels of a mask, by those of the one that stands for it."""
-    size, other = sizes[index], sizes[sampled]
-    return math.prod(size) / math.prod(other) if size and other else 1
-
-
-@dataclass(frozen=True, eq=False)
-class Costs:
-    """Bytes of the chunks, and seconds of the computation, of masks of which others stand for some."""
-
-    stand_in: Mapping[int, int]
-    sizes: Sequence[Size]
-    bytes: Mapping[int, Mapping[str, int]]
-    seconds: Mapping[int, float]
-    cpu: Mapping[int, float]
-
-    def bytes_of(self, mask: int, target: str) -> float:
-        """Bytes of the chunks of a mask in the array of a target."""
-        sampled = self.stand_in[mask]
-        return self.bytes[sampled].get(target, 0) * _ratio(mask, sampled, self.sizes)
-
-    def seconds_of(self, mask: int) -> float:
-        """Seconds in which a mask is loaded, computed and encoded."""
-        sampled = self.stand_in[mask]
-        return self.seconds[sampled] * _ratio(mask, sampled, self.sizes)
-
-    def cpu_of(self, mask: int) -> float:
-        """CPU seconds of the same."""
-        sampled = self.stand_in[mask]
-        return self.cpu[sampled] * _ratio(mask, sampled, self.sizes)
-
-
-def encode_sample(watch: Stopwatch, read: Read, works: Sequence[Work], most: int, progress: Progress) -> Costs:
-    """Costs of all masks that shards lack, from a sample that is computed and encoded until the time is over."""
-    found, names = read.found, {item.name for _, lacking, _ in works for item in lacking}
-    place = {mask: (row, work) for work in works if work[1] for row, mask in enumerate(work[0].masks) if mask != HOLE}
-    sizes = [stats.shape for stats in found.stats]
-    order = [mask for mask in by_size(sizes) if mask in place]
-    refs, real = found.refs(), set(read.real)
-    chosen = spread([mask for mask in order if mask in real] or order, most) if order else []
-    jobs = []
-    for mask in chosen:
-        row, (_, lacking, has) = place[mask]
-        items = [item for item in (*lacking, *has) if item.name in names and item.has(row)]
-        arguments = ((refs[mask],), row, items, found.stats[mask].digest, read.rules.instances)
-        jobs.append(Job(f"mask {refs[mask].key}", encoded_sizes, arguments))
-    start, encoded = time.perf_counter(), dict[int, dict[str, int]]()
-    for index, result in run_jobs(watch, jobs):
-        encoded[chosen[index]] = result
-        progress("sample", len(encoded), len(jobs))
-        if is_over(time.perf_counter() - start, ENCODE_SECONDS, len(encoded)):
-            break
-    seconds, cpu = (
-        {mask: of_key[refs[mask].key] for mask in encoded}
-        for of_key in (watch.seconds_of_masks(encoded=True, name=name) for name in ("seconds", "cpu"))
-    )
-    return Costs(stand_ins(order, encoded) if encoded else {}, sizes, encoded, seconds, cpu)
+def _slide(ref: MaskRef) -> str | None:
+    """Key of the slide of a tile; None for any other mask."""
+    return ref.source.key if isinstance(ref, TileRef) else None

@@ -19,8 +19,9 @@ import segprep
 from segprep.errors import InputError, OptionError, OutputError, SegprepError
 from segprep.paths.lock import write_lock
 from segprep.runs.estimate import Estimate
-from segprep.runs.sample import by_size, makespan, spread, stand_ins
 from segprep.runs.scan import LEFT_OUT
+from segprep.runs.spread import by_size, spread, stand_ins
+from segprep.runs.stopwatch import makespan
 from segprep.store.metadata import bytes_on_disk
 
 ONE = segprep.Workers(processes=1)
