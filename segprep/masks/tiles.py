@@ -156,6 +156,10 @@ class Slide(Protocol):
         """Part of the mask, and the numbers of its instances in the file, in ascending order."""
         ...
 
+    def cached(self, windows: Sequence[Window]) -> int:
+        """Bytes of decoded parts of the file that stay in memory once these windows were read."""
+        ...
+
     def close(self) -> None:
         """Close the file."""
         ...

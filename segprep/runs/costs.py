@@ -40,6 +40,9 @@ class Time(NamedTuple):
         return Time(factor * self.seconds, factor * self.cpu)
 
 
+NO_TIME = Time()
+
+
 class Piece(NamedTuple):
     """A mask to encode, a row of these shards; `before` is the tile of a slide that the run encodes before it."""
 
@@ -100,7 +103,7 @@ class Costs:
     stand_in: Mapping[int, int]
     sizes: Sequence[Size]
     encoded: Mapping[int, Encoded]
-    once: Time = Time()
+    once: Time = NO_TIME
 
     def bytes_of(self, mask: int, target: str) -> float:
         """Bytes of the chunks of a mask in the array of a target."""
@@ -171,7 +174,7 @@ def _groups(order: Sequence[int], pieces: Mapping[int, Piece], most: int) -> Ite
     for mask in order:
         groups.setdefault(loaded_source(pieces[mask].ref) or mask, []).append(mask)
     chosen = spread(sorted(groups.values(), key=len), most) if groups else []
-    of_source = max(TILES_OF_SOURCE, most // max(1, len(chosen)))
+    of_source = most if sum(map(len, chosen)) <= most else max(TILES_OF_SOURCE, most // len(chosen))
     for group in chosen:
         yield spread(group, of_source)
 

@@ -112,8 +112,8 @@ def _read_some(
     journal, kept = _journal(before, masks, rules)
     shapes = map(known_size, masks.refs)
     sizes = [shape and rules.instances.resolution.shape(shape) for shape in shapes]
-    order = by_size(sizes)
-    chosen = _scanned(watch, masks, spread(order, most), rules, journal)
+    orders = _by_kind(by_size(sizes), masks.refs)
+    chosen = _scanned(watch, masks, _in_turn(orders, most), rules, journal, len(orders))
     new = [index for index, ref in enumerate(masks.refs) if stored and ref.key not in stored]
     subset = sorted({*chosen, *new, *(index for index, ref in enumerate(masks.refs) if ref.key in kept)})
     part = replace(masks, refs=tuple(masks.refs[index] for index in subset))
@@ -121,7 +121,7 @@ def _read_some(
     rules = replace(rules, instances=instances)
     of_key = {ref.key: stats for ref, stats in zip(found.masks.refs, found.stats, strict=True)}
     own = {index: of_key[masks.refs[index].key] for index in subset if masks.refs[index].key in of_key}
-    stand_in = stand_ins(order, subset)
+    stand_in = {index: alike for order in orders for index, alike in stand_ins(order, subset).items()}
     in_store = stored or (_stored(before.state, masks, rules) if rules.tiling.tile is None else {})
     stats = _of_all(masks, stand_in, own, sizes, in_store, rules)
     there, keys = sorted(stats), [ref.key for ref in masks.refs]
@@ -177,15 +177,35 @@ def _journal(before: Before, masks: MaskSet, rules: Rules) -> tuple[Journal, set
     return journal, {*journal.stats(rules.instances.instances_from)}
 
 
-def _scanned(watch: Stopwatch, masks: MaskSet, chosen: Sequence[int], rules: Rules, journal: Journal) -> list[int]:
-    """Indices of the masks that were read, the first of those chosen, until the time is over; `journal` has the results."""
-    count, start = 1, 0.0
+def _by_kind(order: Sequence[int], refs: Sequence[MaskRef]) -> list[list[int]]:
+    """Indices of masks, and of tiles of slides, which do not stand for each other; in their order, without empty lists."""
+    tiles = [index for index in order if isinstance(refs[index], TileRef)]
+    masks = [index for index in order if not isinstance(refs[index], TileRef)]
+    return [kind for kind in (masks, tiles) if kind]
+
+
+def _in_turn(orders: Sequence[Sequence[int]], most: int) -> list[int]:
+    """Sample of each kind, by its share in all of them; one of each first."""
+    count = sum(map(len, orders))
+    samples = [spread(order, max(1, most * len(order) // count)) for order in orders]
+    places = [((place and place + 1) / len(sample), index) for sample in samples for place, index in enumerate(sample)]
+    return [index for _, index in sorted(places, key=lambda item: item[0])]
+
+
+def _scanned(
+    watch: Stopwatch, masks: MaskSet, chosen: Sequence[int], rules: Rules, journal: Journal, first: int
+) -> list[int]:
+    """Indices of the masks that were read, the first of those chosen, until the time is over; `journal` has the results.
+
+    The `first` are read in any case.
+    """
+    count, start = first, 0.0
     while True:
         refs = tuple(masks.refs[index] for index in sorted(chosen[:count]))
         part = replace(masks, refs=refs)
         scan(watch, part, rules.instances, no_progress, journal=journal, tiling=rules.tiling)
         start = start or time.perf_counter()  # the workers have started
-        seconds = (time.perf_counter() - start) / max(1, count - 1)  # of a mask, the first left out
+        seconds = (time.perf_counter() - start) / max(1, count - first)  # of a mask, the first left out
         more = next(
             (each for each in range(2 * count, count, -1) if not is_over(each * seconds, SCAN_SECONDS, each)), 0
         )
