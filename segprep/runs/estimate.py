@@ -59,7 +59,7 @@ class Estimate(msgspec.Struct, frozen=True):
     left_out : int
         Masks that cannot be read, which ``on_error="skip-mask"`` leaves out.
     sampled : int
-        Masks that were read for the estimate.
+        Masks that were read for the estimate, or tiles of these.
     is_sample : bool
         True if these stand for others; else bytes, masks and objects are exact.
     canvases : dict of str to int
@@ -142,7 +142,7 @@ def estimate(  # noqa: PLR0913 - keywords
         Store that the run would write. If it exists, what it has already counts, and it may be refused. Masks that are not
         read are taken to be those that it has under the same names.
     sample : int
-        Largest number of masks that are read.
+        Largest number of masks, and tiles of slides, that are read.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def estimate(  # noqa: PLR0913 - keywords
 
 
 def check_labels(read: Read) -> None:
-    """Raise InputError for a slide that is a foreground mask; warn if only some of its tiles were read."""
+    """Raise an InputError for a slide that is a foreground mask; warn if only some of its tiles were read."""
     try:
         require_labels(
             *zip(*((read.found.masks.refs[index], read.found.stats[index]) for index in read.real), strict=True)
