@@ -32,7 +32,7 @@ class Time(NamedTuple):
     cpu: float = 0.0
 
     def less(self, other: "Time") -> "Time":
-        """What this one takes longer than another."""
+        """Time by which this one is longer than another."""
         return Time(max(0.0, self.seconds - other.seconds), max(0.0, self.cpu - other.cpu))
 
     def times(self, factor: float) -> "Time":

@@ -110,50 +110,57 @@ def _read_some(
 ) -> Read:
     """Statistics of all masks from a sample, and of those that the store of tiles has from there, as of those `known`."""
     journal, kept = _journal(before, masks, rules)
-    shapes = map(known_size, masks.refs)
+    keys, shapes = [ref.key for ref in masks.refs], map(known_size, masks.refs)
     sizes = [shape and rules.instances.resolution.shape(shape) for shape in shapes]
     orders = _by_kind(by_size(sizes), masks.refs)
     chosen = _scanned(watch, masks, _in_turn(orders, most), rules, journal, len(orders))
-    new = [index for index, ref in enumerate(masks.refs) if stored and ref.key not in stored]
-    subset = sorted({*chosen, *new, *(index for index, ref in enumerate(masks.refs) if ref.key in kept)})
-    part = replace(masks, refs=tuple(masks.refs[index] for index in subset))
-    found, instances = scan_resolved(watch, part, rules, no_progress, None, rules.on_error, journal=journal)
+    needed = kept | {key for key in keys if stored and key not in stored}
+    subset = sorted({*chosen, *(index for index, key in enumerate(keys) if key in needed)})
+    found, instances = scan_resolved(
+        watch, _part(masks, subset), rules, no_progress, None, rules.on_error, journal=journal
+    )
     rules = replace(rules, instances=instances)
     of_key = {ref.key: stats for ref, stats in zip(found.masks.refs, found.stats, strict=True)}
-    own = {index: of_key[masks.refs[index].key] for index in subset if masks.refs[index].key in of_key}
+    own = {index: of_key[keys[index]] for index in subset if keys[index] in of_key}
     stand_in = {index: alike for order in orders for index, alike in stand_ins(order, subset).items()}
     in_store = stored or (_stored(before.state, masks, rules) if rules.tiling.tile is None else {})
     stats = _of_all(masks, stand_in, own, sizes, in_store, rules)
-    there, keys = sorted(stats), [ref.key for ref in masks.refs]
-    every = Scan(
-        replace(masks, refs=tuple(masks.refs[index] for index in there)),
-        tuple(stats[index] for index in there),
-        found.unreadable,
-        found.packed,
-    )
-    from_store = {keys[index] for index in there if stats[index] is in_store.get(keys[index])}
-    real = {keys[index] for index in own} | from_store
+    from_store = {keys[index] for index in stats if stats[index] is in_store.get(keys[index])}
+    real = from_store | {keys[index] for index in own}
+    there = sorted(stats)
+    every = Scan(_part(masks, there), tuple(stats[index] for index in there), found.unreadable, found.packed)
     tiles = in_tiles(every, rules.tiling, from_store)
-    seconds_of, cpu_of = (
-        [
-            seconds.get(keys[stand_in[index]], 0) * ratio(index, stand_in[index], sizes)
-            for index in range(len(keys))
-            if keys[index] not in kept and keys[index] not in known
-        ]
-        for seconds in (watch.seconds_of_masks(scan_batch, name) for name in ("seconds", "cpu"))
-    )
-    read = {keys[index] for index in own} - from_store
+    unread = [index for index, key in enumerate(keys) if key not in kept and key not in known]
+    seconds, cpu = (_scan_time(watch, name, unread, keys, stand_in, sizes) for name in ("seconds", "cpu"))
     return Read(
         tiles,
         rules,
         _of_units(tiles.masks.refs, real),
         any(keys[index] not in real for index in there),
-        len(chosen) if rules.tiling.tile is None else len(_of_units(tiles.masks.refs, read)),
-        len(masks.refs) - len(there),
-        list(map(sum, batches_of(seconds_of))),
-        sum(cpu_of),
+        len(chosen) if rules.tiling.tile is None else len(_of_units(tiles.masks.refs, real - from_store)),
+        len(keys) - len(there),
+        list(map(sum, batches_of(seconds))),
+        sum(cpu),
         [pack.size for pack in found.packed.values()],
     )
+
+
+def _part(masks: MaskSet, indices: Sequence[int]) -> MaskSet:
+    """Some of the masks."""
+    return replace(masks, refs=tuple(masks.refs[index] for index in indices))
+
+
+def _scan_time(
+    watch: Stopwatch,
+    name: str,
+    indices: Sequence[int],
+    keys: Sequence[str],
+    stand_in: Mapping[int, int],
+    sizes: Sequence[Size | None],
+) -> list[float]:
+    """Seconds, or CPU seconds, in which each of these masks is scanned."""
+    seconds = watch.seconds_of_masks(scan_batch, name)
+    return [seconds.get(keys[stand_in[index]], 0) * ratio(index, stand_in[index], sizes) for index in indices]
 
 
 def _of_units(refs: Sequence[MaskRef], keys: Collection[str]) -> list[int]:
@@ -201,8 +208,7 @@ def _scanned(
     """
     count, start = first, 0.0
     while True:
-        refs = tuple(masks.refs[index] for index in sorted(chosen[:count]))
-        part = replace(masks, refs=refs)
+        part = _part(masks, sorted(chosen[:count]))
         scan(watch, part, rules.instances, no_progress, journal=journal, tiling=rules.tiling)
         start = start or time.perf_counter()  # the workers have started
         seconds = (time.perf_counter() - start) / max(1, count - first)  # of a mask, the first left out
