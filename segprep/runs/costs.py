@@ -131,7 +131,7 @@ def encode_sample(watch: Stopwatch, read: Read, works: Sequence[Work], most: int
     is_tiled, real = read.rules.tiling.tile is not None, set(read.real)
     contents = [len(stats.instance_rows) for stats in read.found.stats] if is_tiled else None
     order = [mask for mask in by_size(sizes, contents) if mask in pieces]
-    groups = list(_groups([mask for mask in order if mask in real] or order, pieces, most))
+    groups = list(_groups([mask for mask in order if mask in real] or order, pieces, most, watch.capacity()))
     jobs = [_job([pieces[mask] for mask in group], read.rules.instances) for group in groups]
     start, encoded, once, pixels = time.perf_counter(), dict[int, Encoded](), list[Time](), 0
     for index, (results, time_once) in run_jobs(watch, jobs):
@@ -168,15 +168,20 @@ def _before(refs: Sequence[MaskRef], mask: int) -> TileRef | None:
     return replace(before, slide=ref.slide) if before.source.key == ref.source.key else None
 
 
-def _groups(order: Sequence[int], pieces: Mapping[int, Piece], most: int) -> Iterator[list[int]]:
-    """Sample of masks, in those of each job: tiles of one mask that is loaded for them, or a single one."""
+def _groups(order: Sequence[int], pieces: Mapping[int, Piece], most: int, workers: int) -> Iterator[list[int]]:
+    """Sample of masks, in those of each job: tiles of one mask that is loaded for them, or a single one.
+
+    All workers have some of them, as in the run, where they may be slower than one alone.
+    """
     groups = dict[int | str, list[int]]()
     for mask in order:
         groups.setdefault(loaded_source(pieces[mask].ref) or mask, []).append(mask)
     chosen = spread(sorted(groups.values(), key=len), most) if groups else []
     of_source = most if sum(map(len, chosen)) <= most else max(TILES_OF_SOURCE, most // len(chosen))
     for group in chosen:
-        yield spread(group, of_source)
+        tiles = spread(group, of_source)
+        jobs = max(1, min(workers // len(chosen), len(tiles) // TILES_OF_SOURCE))
+        yield from (tiles[first::jobs] for first in range(jobs))
 
 
 def _job(pieces: Sequence[Piece], instances: InstanceRule) -> Job:

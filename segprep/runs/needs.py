@@ -108,7 +108,8 @@ def need_of(
         + ours
     )
     cpu = read.scan_cpu + sum(time.cpu for time, _ in writing)
-    cpu += processes * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
+    busy = min(processes, max(1, len(writing), len(read.scan_seconds)))
+    cpu += busy * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
     return Need(jobs, largest, of_all, seconds, cpu)
 
 
