@@ -55,6 +55,7 @@ def data_sets(settings) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """Name and path of each data set, and options; made ones are written when they are asked for."""
     real, folder = settings.dsb2018.parents[1], settings.folder
     yield "coins", COINS, {}
+    yield "coins, tiles of 128", COINS, {"tile": 128}
     if settings.dsb2018.is_dir():
         yield "DSB 2018", settings.dsb2018, {}
         yield f"DSB 2018, {COPIES} times", copies(settings.dsb2018, folder / "copies", COPIES), {}
