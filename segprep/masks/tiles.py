@@ -171,6 +171,10 @@ class Slide(Protocol):
         """
         ...
 
+    def cached(self, windows: Sequence[Window]) -> int:
+        """Bytes of decoded parts of the file that stay in memory once these windows were read."""
+        ...
+
     def close(self) -> None:
         """Close the file."""
         ...

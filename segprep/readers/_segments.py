@@ -1,6 +1,7 @@
 """Windows of a TIFF, of which only the strips or tiles that they meet are decoded."""
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,25 @@ class Segments:
         shape = (window.height, window.width, *((channels,) if channels > 1 else ()))
         found = np.zeros(shape, self._page.dtype)
         with decode_errors(self._path, "TIFF"):
-            for row in range(window.y // height, (window.y + window.height - 1) // height + 1):
-                for column in range(window.x // width, (window.x + window.width - 1) // width + 1):
-                    values = self._decoded(row * self._across + column)
-                    if values is not None:
-                        _paste(found, window, values, row * height, column * width)
+            for row, column in self._met(window):
+                values = self._decoded(row * self._across + column)
+                if values is not None:
+                    _paste(found, window, values, row * height, column * width)
         return found
+
+    def cached(self, windows: Sequence[Window]) -> int:
+        """Bytes of strips or tiles that are kept once these windows were read."""
+        count = len({place for window in windows for place in self._met(window)})
+        height, width = self._segment
+        size = height * width * int(self._page.samplesperpixel) * int(self._page.dtype.itemsize)
+        return min(count * size, max(MOST_CACHED, size))
+
+    def _met(self, window: Window) -> Iterator[tuple[int, int]]:
+        """Row and column of each strip or tile that a window meets."""
+        height, width = self._segment
+        for row in range(window.y // height, (window.y + window.height - 1) // height + 1):
+            for column in range(window.x // width, (window.x + window.width - 1) // width + 1):
+                yield row, column
 
     def _decoded(self, index: int) -> NDArray[Any] | None:
         """Values of a strip or tile; None if it is not stored, and 0."""

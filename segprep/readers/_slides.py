@@ -1,6 +1,6 @@
 """Label images that are read window by window, so that the complete image is never in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +20,25 @@ from segprep.readers._tiff import check_compression
 
 @dataclass(frozen=True, eq=False)
 class LabelSlide:
-    """Label image whose windows are read by `values`, of shape (H, W) and none negative, and understood by `meaning`."""
+    """Label image whose windows are read by `values`, of shape (H, W) and none negative, and understood by `meaning`.
+
+    `segments` are those of a TIFF.
+    """
 
     shape: tuple[int, int]
     values: Callable[[Window], NDArray[Any]]
     meaning: Callable[[NDArray[Any]], Cut]
+    segments: Segments | None = None
     stack: ExitStack = field(default_factory=ExitStack)
     problems: tuple[Problem, ...] = ()
 
     def read(self, window: Window, overlap: Overlap = "smallest") -> Cut:  # noqa: ARG002 - values do not overlap
         """Part of the image, and the value of each of its instances, in ascending order."""
         return self.meaning(self.values(window))
+
+    def cached(self, windows: Sequence[Window]) -> int:
+        """Bytes of decoded parts of the file that stay in memory once these windows were read."""
+        return 0 if self.segments is None else self.segments.cached(windows)
 
     def close(self) -> None:
         """Close the file."""
@@ -58,7 +66,7 @@ def tiff_slide(path: AnyPath, max_pixels: int, meaning: Callable[[NDArray[Any]],
         def values(window: Window) -> NDArray[Any]:
             return require_not_negative(path, segments.values(window))
 
-        return LabelSlide(shape, values, meaning, stack.pop_all())
+        return LabelSlide(shape, values, meaning, segments, stack.pop_all())
     return None
 
 

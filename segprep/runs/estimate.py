@@ -8,26 +8,30 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias, Unpack
 
 import msgspec
 
-from segprep.errors import OptionError, SegprepWarning
+from segprep.errors import InputError, OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import require_unlocked
 from segprep.runs.audit import StoreState
+from segprep.runs.costs import encode_sample
 from segprep.runs.decision import NO_UPDATE, Decision, Existing, decide, existing
 from segprep.runs.listed import listed
 from segprep.runs.memory import available, warn_if_too_large
 from segprep.runs.needs import TargetEstimate, need_of, shard_bytes, stored
 from segprep.runs.plan import doubts
-from segprep.runs.preprocess import chosen_part, require_all, with_always
-from segprep.runs.sample import Before, Work, encode_sample, read_sample
+from segprep.runs.preprocess import MANY, chosen_part, require_all, with_always
+from segprep.runs.sample import Before, Read, read_sample
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.scan import chosen_data
 from segprep.runs.settings import Data, Settings, Split, Targets, run_rules, typed_value
+from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
 from segprep.runs.stopwatch import Stopwatch
-from segprep.runs.write import is_alike, shards_of
+from segprep.runs.tiled import kept_tiling
+from segprep.runs.write import Work, is_alike, shards_of
 from segprep.store.metadata import open_existing
 from segprep.workers.jobs import Progress, Workers, no_progress, open_executor
 
@@ -55,7 +59,7 @@ class Estimate(msgspec.Struct, frozen=True):
     left_out : int
         Masks that cannot be read, which ``on_error="skip-mask"`` leaves out.
     sampled : int
-        Masks that were read for the estimate.
+        Masks that were read for the estimate, or tiles of these.
     is_sample : bool
         True if these stand for others; else bytes, masks and objects are exact.
     canvases : dict of str to int
@@ -138,7 +142,7 @@ def estimate(  # noqa: PLR0913 - keywords
         Store that the run would write. If it exists, what it has already counts, and it may be refused. Masks that are not
         read are taken to be those that it has under the same names.
     sample : int
-        Largest number of masks that are read.
+        Largest number of masks, and tiles of slides, that are read.
 
     Returns
     -------
@@ -163,8 +167,6 @@ def estimate(  # noqa: PLR0913 - keywords
     """
     start, started = time.perf_counter(), min(time.process_time(), MOST_STARTING)
     chosen, rules = run_rules(settings, targets, split)
-    if rules.tiling.tile is not None:
-        raise OptionError(f"tile={rules.tiling.tile}: an estimate does not know tiles; make it of the complete masks")
     wanted, workers, own_part = with_always(chosen), Workers.of(workers), chosen_part(part)
     overwrite, reread = typed_value("overwrite", overwrite, bool), typed_value("reread", reread, bool)
     if typed_value("sample", sample, int) < 1:
@@ -178,14 +180,20 @@ def estimate(  # noqa: PLR0913 - keywords
     there = Existing(None) if root is None else existing(root, chosen, NO_UPDATE, overwrite=overwrite)
     state = there.state
     folder = None if images is None else workers.place(images, "images")
-    masks, given, files = listed(source, rules, classes, folder, root)
+    rules = replace(rules, tiling=kept_tiling(state, rules.tiling, overwrite=overwrite))
+    complete, given, files = listed(source, rules, classes, folder, root)
+    masks = with_slides(complete, rules.tiling)
+    is_labelled = rules.instances.instances_from == "as-is"
+    rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
     began, cpu = time.perf_counter() - start, time.process_time()
-    with open_executor(workers, len(masks.refs)) as executor:
+    with open_executor(workers, len(masks.refs) if rules.tiling.tile is None else MANY) as executor:
         watch = Stopwatch(executor)
         progress("sample", 0, min(sample, len(masks.refs)))
-        read = read_sample(watch, masks, rules, Before(root, state, None if reread else files), sample)
-        is_sample = len(read.real) < len(read.found.stats)
-        decision = decide(read.found, given, read.rules, wanted, there, overwrite=overwrite, is_sample=is_sample)
+        before = Before(root, state, None if reread else files, wanted, overwrite)
+        read = read_sample(watch, masks, rules, before, sample)
+        if not is_labelled:
+            check_labels(read)
+        decision = decide(read.found, given, read.rules, wanted, there, overwrite=overwrite, is_sample=read.is_sample)
         kept = None if decision.kept is None else root
         works = list(shards_of(kept, decision.plan))
         costs = encode_sample(watch, read, works, sample, progress)
@@ -207,8 +215,8 @@ def estimate(  # noqa: PLR0913 - keywords
         masks=sum(len(shard.filled) for shard, _, _ in own),
         done=sum(len(shard.filled) for shard, items, _ in own if not items),
         left_out=read.left_out,
-        sampled=max(read.sampled, len(costs.bytes)),
-        is_sample=is_sample or set(costs.stand_in) != set(costs.bytes),
+        sampled=max(read.sampled, len(costs.encoded)),
+        is_sample=read.is_sample or set(costs.stand_in) != set(costs.encoded),
         canvases={bucket.name: bucket.filled for bucket in decision.plan.layout.buckets if bucket.filled},
         targets=tuple(contents.targets),
         other_bytes=contents.other_bytes,
@@ -224,6 +232,20 @@ def estimate(  # noqa: PLR0913 - keywords
         cpu_seconds=round(need.cpu + (0 if processes == 1 else cpu), 3),
         compile_seconds=round(watch.compile_seconds, 3),
     )
+
+
+def check_labels(read: Read) -> None:
+    """Raise an InputError for a slide that is a foreground mask; warn if only some of its tiles were read."""
+    found, real = read.found, read.real
+    masks = replace(found.masks, refs=tuple(found.masks.refs[index] for index in real))
+    try:
+        require_labels(masks, [found.stats[index] for index in real])
+    except InputError as error:
+        if not read.is_sample:
+            raise
+        warnings.warn(
+            f"{error}; all tiles that were read show this, and the run reads all", SegprepWarning, stacklevel=3
+        )
 
 
 def _status(state: StoreState | None, decision: Decision, own: Sequence[Work]) -> Status:

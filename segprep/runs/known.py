@@ -45,7 +45,7 @@ def known_stats(
     masks. If `targets` of a store of tiles are to be computed that were not checked with these masks, these are not known.
     """
     stamp = None if state is None or files is None else read_stamp(state.root)
-    if state is None or stamp is None or stamp.masks != state.info.input or not _is_cut_alike(state, rules.tiling):
+    if state is None or stamp is None or stamp.masks != state.info.input or not is_cut_alike(state, rules.tiling):
         return {}, rules.instances
     stored, is_all = from_store(state, masks, rules.instances, rules.reading), stamp.files == files
     if stored is None:
@@ -62,7 +62,7 @@ def known_stats(
     return (known, instances) if instances.instances_from != "auto" else ({}, rules.instances)
 
 
-def _is_cut_alike(state: StoreState, tiling: Tiling) -> bool:
+def is_cut_alike(state: StoreState, tiling: Tiling) -> bool:
     """True if a store has tiles of these settings, or both have none."""
     return state.info.tiling == (None if tiling.tile is None else exact(tiling))
 

@@ -31,10 +31,13 @@ class JobMemory(NamedTuple):
     shape: tuple[int, int]
 
 
-def bytes_of(mask: MaskStats, targets: Sequence[str], *, is_separated: bool = False, block: int = 1) -> int:
+def bytes_of(
+    mask: MaskStats, targets: Sequence[str], *, is_separated: bool = False, block: int = 1, part: int | None = None
+) -> int:
     """Peak bytes with which a mask is loaded and the targets of these names are computed, beside those of an idle worker.
 
-    Each pixel of the mask is made of a block of `block` x `block` pixels of the file.
+    Each pixel of the mask is made of a block of `block` x `block` pixels of the file. Targets are computed from as many
+    pixels of the mask at a time as `part` says, by default from all.
 
     See docs/performance.md for the measurements.
 
@@ -52,11 +55,15 @@ def bytes_of(mask: MaskStats, targets: Sequence[str], *, is_separated: bool = Fa
     has_stuff = bool((mask.class_pixels[1:] > 0)[mask.class_instances[1:] == 0].any())
     fields += has_stuff
     beside = max((_BESIDE.get(name, _OWN) for name in targets), default=_NUMBERS)
-    needed = _NUMBERS * fields + (mask.ignored > 0) + beside + _ENCODED
+    held = _NUMBERS * fields + (mask.ignored > 0) + _ENCODED
+    pixels, of_part = math.prod(mask.shape), 0.0
+    if part is not None:
+        of_part, beside = part * (held + beside) - pixels * _NUMBERS, _NUMBERS
+    needed = held + beside
     if block > 1:  # the arrays of the file are gone before the targets are computed
         loaded = _NUMBERS * (planes + (planes > 1) + 2 * has_stuff) + _DOWNSAMPLED + 7 * (mask.ignored > 0)
         needed = max(needed, block**2 * loaded)
-    return int(math.prod(mask.shape) * needed)
+    return int(pixels * needed + max(0.0, of_part))
 
 
 def warn_if_too_large(where: object, jobs: Sequence[JobMemory], workers: int, there_is: int | None) -> None:

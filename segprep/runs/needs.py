@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from segprep.masks.instances import InstanceRule
+from segprep.masks.mask import MaskRef
+from segprep.masks.tiles import Slide, TileRef, Window, open_slide
 from segprep.paths.anypath import AnyPath
 from segprep.paths.files import PUT_THREADS
+from segprep.runs.costs import Costs
 from segprep.runs.journal import MOST_KEPT
 from segprep.runs.memory import JobMemory, resident
 from segprep.runs.plan import Plan
-from segprep.runs.sample import Costs, Read, Work, makespan
-from segprep.runs.stopwatch import Stopwatch
-from segprep.runs.write import memory_of
+from segprep.runs.sample import Read
+from segprep.runs.stopwatch import Stopwatch, makespan
+from segprep.runs.write import Work, in_jobs, memory_of, reach_of_all
 from segprep.store.encoding import encode_shard
 from segprep.store.layout import HOLE, Shard
 from segprep.store.metadata import made_objects
@@ -70,12 +75,17 @@ def need_of(
     watch: Stopwatch, read: Read, works: Sequence[Work], costs: Costs, processes: int, other_objects: int
 ) -> Need:
     """Memory and time of a run that writes the shards which are lacking, and as many other objects."""
-    stats, refs, packs = read.found.stats, read.found.masks.refs, read.found.packed.values()
-    todo = [(shard, items) for shard, items, _ in works if items and shard.filled]
-    jobs = [memory_of(items, shard.filled, refs, stats, read.rules.instances) for shard, items in todo]
-    chunks = [sum(shard_bytes(costs, shard, item) for item in items) for shard, items in todo]
-    of_job = max((memory.needed + round(2 * size) for memory, size in zip(jobs, chunks, strict=True)), default=0)
-    kept = min(MOST_KEPT, len(stats) * sum(pack.size for pack in packs) // len(packs)) if packs else 0
+    stats, refs, loaded, packs = read.found.stats, read.found.masks.refs, read.found.loaded(), read.packs
+    todo = [work for work in works if work[1] and work[0].filled]
+    jobs = [memory_of(items, shard.filled, refs, loaded, read.rules.instances) for shard, items, _ in todo]
+    chunks = [sum(shard_bytes(costs, shard, item) for item in items) for shard, items, _ in todo]
+    cached = cached_of_slides(todo, refs, read.rules.instances)
+    of_job = max(
+        (memory.needed + round(2 * size) + kept for memory, size, kept in zip(jobs, chunks, cached, strict=True)),
+        default=0,
+    )
+    masks = len(stats if read.found.sources is None else read.found.sources)
+    kept = min(MOST_KEPT, masks * sum(packs) // len(packs)) if packs else 0
     of_parent = kept + sum(MASK_BYTES + len(each.class_counts) + len(each.instance_rows) for each in stats)
     if isinstance(watch.executor, InProcess):
         largest = of_all = max(resident(), watch.resident) + of_parent + of_job
@@ -84,14 +94,39 @@ def need_of(
         of_all = resident() + of_parent + processes * (watch.resident + of_job)
     cores = min(processes, core_count())
     writing = [
-        sum(map(costs.seconds_of, shard.filled)) + PUT_SECONDS * -(-2 * len(items) // PUT_THREADS)
-        for shard, items in todo
+        (
+            costs.time_of_job([mask for shard, *_ in job for mask in shard.filled], refs),
+            sum(PUT_SECONDS * -(-2 * len(items) // PUT_THREADS) for _, items, _ in job),
+        )
+        for job in in_jobs(todo, refs, processes)
     ]
     ours = MASK_SECONDS * len(stats) + PUT_SECONDS * other_objects / PUT_THREADS
-    seconds = watch.start_seconds + makespan(read.scan_seconds, cores) + makespan(writing, cores) + ours
-    cpu = read.scan_cpu + sum(costs.cpu_of(mask) for shard, _ in todo for mask in shard.filled)
-    cpu += processes * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
+    seconds = (
+        watch.start_seconds
+        + makespan(read.scan_seconds, cores)
+        + makespan([time.seconds + put for time, put in writing], cores)
+        + ours
+    )
+    cpu = read.scan_cpu + sum(time.cpu for time, _ in writing)
+    busy = min(processes, max(1, len(writing), len(read.scan_seconds)))
+    cpu += busy * watch.start_cpu + MASK_SECONDS * len(stats) + SHARD_SECONDS * len(todo)
     return Need(jobs, largest, of_all, seconds, cpu)
+
+
+def cached_of_slides(works: Sequence[Work], refs: Sequence[MaskRef], instances: InstanceRule) -> list[int]:
+    """Bytes of decoded parts of a slide that a job keeps at most, for each shard."""
+    found = []
+    with ExitStack() as stack:
+        slides = dict[str, Slide]()
+        for shard, items, _ in works:
+            windows, reach = dict[str, list[Window]](), reach_of_all(items) + (instances.separate != 0)
+            for ref in (refs[mask] for mask in shard.filled):
+                if isinstance(ref, TileRef) and ref.slide is not None:
+                    if ref.source.key not in slides:
+                        slides[ref.source.key] = stack.enter_context(closing(open_slide(ref.source)))
+                    windows.setdefault(ref.source.key, []).append(ref.window.grown(reach, ref.shape))
+            found.append(max((slides[key].cached(own) for key, own in windows.items()), default=0))
+    return found
 
 
 def stored(root: AnyPath | None, plan: Plan, read: Read, works: Sequence[Work], costs: Costs) -> Stored:

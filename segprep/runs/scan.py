@@ -194,7 +194,7 @@ def scan(
         jobs = [
             Job(
                 f"scan of {key_range(batch)}",
-                _scan_batch,
+                scan_batch,
                 (batch, instances, len(masks.classes), looks_scattered, tiling),
             )
             for batch in batches
@@ -242,7 +242,7 @@ def in_order_of(part: Part, batches: Sequence[T]) -> list[T]:
     return [*batches[start:stop], *others]
 
 
-def _scan_batch(
+def scan_batch(
     refs: Sequence[MaskRef], instances: InstanceRule, n_classes: int, looks_scattered: bool, tiling: Tiling | None
 ) -> list[tuple[MaskStats | str, PackedMask | None]]:
     """Statistics of a batch of masks, or the reason why one cannot be read, and each mask that is to be kept."""

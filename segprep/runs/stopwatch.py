@@ -1,10 +1,11 @@
-"""Time and memory of the jobs of a run, measured where they are done."""
+"""Time and memory of the jobs that read and compute a sample of masks."""
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from heapq import heapreplace
 from typing import Any, NamedTuple
 
 from segprep.kernels.compiled import compile_seconds
@@ -43,7 +44,7 @@ def timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any
     total, compiled = time.perf_counter() - start, compile_seconds() - before
     cpu, seconds, first, cpu_first = time.process_time() - cpu_before, total - compiled, 0.0, 0.0
     if function not in _called and cpu - compiled < LONG:
-        function(*arguments)
+        result = function(*arguments)
         again, cpu_again = time.perf_counter() - start - total, time.process_time() - cpu_before - cpu
         cpu_first = max(0.0, cpu - cpu_again - compiled) + (0 if _called else cpu_before)
         first, seconds, total, cpu = max(0.0, seconds - again), again, total + again, cpu_again
@@ -113,16 +114,26 @@ class Stopwatch:
         """Memory of an idle worker in bytes."""
         return min((timing.resident for _, _, timing in self.timings), default=resident())
 
-    def seconds_of_masks(
-        self, function: Callable[..., Any], *, others: bool = False, name: str = "seconds"
-    ) -> dict[str, float]:
-        """Seconds for each mask, by its key, of the calls of a function, or of all others; their first argument is refs.
+    def seconds_of_masks(self, own: Callable[..., Any], name: str = "seconds") -> dict[str, float]:
+        """Seconds for each mask, by its key, of the calls of a function, whose first argument is refs.
 
         `name` is ``seconds``, or ``cpu`` for CPU seconds.
         """
         seconds: dict[str, float] = {}
-        for called, (refs, *_), timing in self.timings:
-            if (called is function) != others:
-                for ref in refs:
+        for function, arguments, timing in self.timings:
+            if function is own:
+                for ref in (refs := arguments[0]):
                     seconds[ref.key] = seconds.get(ref.key, 0) + getattr(timing, name) / len(refs)
         return seconds
+
+
+def makespan(jobs: Iterable[float], workers: int) -> float:
+    """Seconds until workers have done jobs, which they take in their order.
+
+    >>> makespan([3, 1, 1, 1], 2)
+    3.0
+    """
+    ends = [0.0] * workers
+    for seconds in jobs:
+        heapreplace(ends, ends[0] + seconds)
+    return max(ends)

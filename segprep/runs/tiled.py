@@ -51,6 +51,23 @@ def in_tiles(found: Scan, tiling: Tiling, known: Collection[str] = ()) -> Scan:
     return Scan(masks, tuple(stats), found.unreadable, {}, sources, sources.keys() & known)
 
 
+def with_shape(alike: MaskStats, shape: tuple[int, int], tiling: Tiling, key: str) -> MaskStats:
+    """Statistics of another mask as those of a mask of another size, and of its tiles as those at about the same places."""
+    if shape == alike.shape or not alike.tiles:
+        return replace(alike, shape=shape)
+    windows, others = tiling.windows(shape, key), tiling.windows(alike.shape, key)
+    columns = sum(window.y == 0 for window in others)
+    rows = len(others) // columns
+    tiles = (
+        replace(
+            alike.tiles[columns * (rows * window.y // shape[0]) + columns * window.x // shape[1]],
+            shape=(window.height, window.width),
+        )
+        for window in windows
+    )
+    return replace(alike, shape=shape, tiles=tuple(tiles))
+
+
 def _tiles(found: Scan, tiling: Tiling, known: Collection[str]) -> Iterator[tuple[TileRef, MaskStats]]:
     """All tiles of the masks that were scanned, and the statistics of each."""
     of_slides: dict[str, list[tuple[TileRef, MaskStats]]] = {}

@@ -7,7 +7,7 @@ whose run was interrupted.
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -50,6 +50,10 @@ from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 logger = logging.getLogger(__name__)
 ALL = Part(1, 1)
 """All shards."""
+
+
+Work: TypeAlias = tuple[Shard, list[TargetShard], list[TargetShard]]
+"""Masks of a shard, and the shards of targets that a store lacks and has; see `shards_of`."""
 
 
 class _Row(NamedTuple):
@@ -165,41 +169,44 @@ def _missing(
     """
     root, plan = task.root, task.plan
     jobs, missing, masks_of = list[Job](), list[list[TargetShard]](), list[list[int]]()
-    works = list(shards_of(root, plan, task.part))
-    source, most = None, -(-len(works) // workers)
     weights = next((target for target in plan.targets if isinstance(target, Weights)), None)
     is_refit = reuse is not None and border_serves(weights, plan.targets)
-    for shard, lacking, _ in works:
-        if lacking:
+    for works in in_jobs(list(shards_of(root, plan, task.part)), task.refs, workers):
+        first, arguments = works[0][0], []
+        for shard, lacking, _ in works:
             rows = [None if mask == HOLE else _row(task, mask) for mask in shard.masks]
-            refs = [row.ref for row in rows if row is not None]
-            what = f"shard {shard.number} of {plan.layout.buckets[shard.bucket].name}, {key_range(refs)}"
             stored = {} if reuse is None else reuse.stored(shard)
-            own = (root, lacking, rows, stored, is_refit)
-            before, source = source, _loaded_source(refs[0]) if refs else None
-            if source is not None and source == before and len(jobs[-1].arguments) <= most:
-                jobs[-1] = jobs[-1]._replace(arguments=(*jobs[-1].arguments, own))
-                missing[-1] += lacking
-                masks_of[-1] += shard.filled
-            else:
-                jobs.append(Job(what, _write_all, (task.instances, own)))
-                missing.append([*lacking])
-                masks_of.append(shard.filled)
+            arguments.append((root, lacking, rows, stored, is_refit))
+        keys = key_range([task.refs[mask] for mask in first.filled])
+        what = f"shard {first.number} of {plan.layout.buckets[first.bucket].name}, {keys}"
+        jobs.append(Job(what, _write_all, (task.instances, *arguments)))
+        missing.append([item for _, lacking, _ in works for item in lacking])
+        masks_of.append([mask for shard, _, _ in works for mask in shard.filled])
     return jobs, missing, masks_of
+
+
+def in_jobs(works: Sequence[Work], refs: Sequence[MaskRef], workers: int) -> list[list[Work]]:
+    """Shards that are lacking, in those of each job: one, or several that begin with tiles of one mask that is loaded."""
+    jobs, source, most = list[list[Work]](), None, -(-len(works) // workers)
+    for shard, lacking, has in works:
+        if lacking:
+            before, source = source, loaded_source(refs[shard.filled[0]]) if shard.filled else None
+            if source is None or source != before or len(jobs[-1]) >= most:
+                jobs.append([])
+            jobs[-1].append((shard, lacking, has))
+    return jobs
 
 
 def _row(task: WriteTask, mask: int) -> _Row:
     return _Row(task.refs[mask], None if task.digests is None else task.digests[mask])
 
 
-def _loaded_source(ref: MaskRef) -> str | None:
+def loaded_source(ref: MaskRef) -> str | None:
     """Key of the complete mask that is loaded for a tile; None for other masks, and tiles of slides."""
     return ref.source.key if isinstance(ref, TileRef) and ref.slide is None else None
 
 
-def shards_of(
-    root: AnyPath | None, plan: Plan, part: Part = ALL
-) -> Iterator[tuple[Shard, list[TargetShard], list[TargetShard]]]:
+def shards_of(root: AnyPath | None, plan: Plan, part: Part = ALL) -> Iterator[Work]:
     """Each `Shard` of a part, with the shards of targets that the store at `root`, if any, lacks, and those that it has."""
     shards = [shard for index, shard in enumerate(plan.layout.shards()) if part.has(index)]
     digests = [bytes(row) for row in plan.tables["digest"]] if plan.info.format == UPDATED else None
@@ -235,22 +242,36 @@ def memory_of(
 ) -> JobMemory:
     """Memory of a job that computes these masks, by the one of most pixels."""
     largest = max(masks, key=lambda mask: math.prod(stats[mask].shape))
+    ref = refs[largest]
     needed = bytes_of(
         stats[largest],
         [shard.name for shard in shards],
         is_separated=instances.separate != 0,
         block=instances.resolution.factor,
+        part=_part_at_once(ref, shards) if isinstance(ref, TileRef) and ref.slide is None else None,
     )
-    return JobMemory(needed, refs[largest].key, stats[largest].shape)
+    return JobMemory(needed, ref.key, stats[largest].shape)
+
+
+def _part_at_once(tile: TileRef, shards: Sequence[TargetShard]) -> int | None:
+    """Pixels from which all targets of a tile are computed; None for those of the complete mask."""
+    if any(shard.target is not None and reach_of(shard.target) is None for shard in shards):
+        return None
+    outer = tile.window.grown(reach_of_all(shards), tile.shape)
+    return outer.height * outer.width
 
 
 def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
     """Write several shards, given by the arguments of `_write_shards`; a mask that tiles are cut from is loaded once."""
-    targets = [shard.target for _, items, *_ in shards for shard in items]
-    loader = Loader(instances, reach=max((reach_of(target) or 0 for target in targets if target), default=0))
+    loader = Loader(instances, reach=reach_of_all([shard for _, items, *_ in shards for shard in items]))
     for arguments in shards:
         _write_shards(loader, *arguments)
     loader.close()
+
+
+def reach_of_all(shards: Sequence[TargetShard]) -> int:
+    """Largest reach of the targets of shards."""
+    return max((reach_of(shard.target) or 0 for shard in shards if shard.target), default=0)
 
 
 def _write_shards(

@@ -159,6 +159,7 @@ class MadeTables(Tables):
             split=rows.split[own],
             fold=rows.fold[own],
             images=[rows.images[mask] for mask in own],
+            tiles=[rows.tiles[mask] for mask in own] if rows.tiles else (),
         )
         return MadeTables(part, self._names)
 

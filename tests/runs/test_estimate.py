@@ -11,62 +11,26 @@ import msgspec
 import numpy as np
 import pytest
 from helpers.commands import COMMAND, SECONDS, allow_interrupts, segprep_
+from helpers.estimates import ONE, array_bytes, assert_exact, entries, label_images, objects, refused
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 import segprep
-from segprep.errors import InputError, OptionError, OutputError, SegprepError
+from segprep.errors import InputError, OptionError, OutputError
 from segprep.paths.lock import write_lock
 from segprep.runs.estimate import Estimate
-from segprep.runs.sample import by_size, makespan, spread, stand_ins
 from segprep.runs.scan import LEFT_OUT
+from segprep.runs.spread import by_size, spread, stand_ins
+from segprep.runs.stopwatch import makespan
 from segprep.store.metadata import bytes_on_disk
 
-ONE = segprep.Workers(processes=1)
 COINS = Path(__file__).parents[2] / "examples" / "coins"
-
-
-def entries(folder):
-    """Size and time of every file and folder."""
-    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in [folder, *folder.rglob("*")]}
-
-
-def label_images(folder, sizes):
-    """Label images of random squares."""
-    folder.mkdir(parents=True)
-    for number, (height, width) in enumerate(sizes):
-        rng, labels = np.random.default_rng(number), np.zeros((height, width), np.uint8)
-        for instance in range(1, 9):
-            y, x = rng.integers(0, height - 8), rng.integers(0, width - 8)
-            labels[y : y + 8, x : x + rng.integers(3, 9)] = instance
-        Image.fromarray(labels).save(folder / f"{number:03}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """A hundred label images of two sizes."""
     return label_images(tmp_path_factory.mktemp("many") / "many", [(64, 64)] * 60 + [(90, 120)] * 40)
-
-
-def objects(root):
-    return [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
-
-
-def array_bytes(root, target):
-    return sum(path.stat().st_size for path in root.glob(f"*/{target}/c/**/*") if path.is_file())
-
-
-def assert_exact(found, root):
-    """An estimate has the bytes and objects of the store that was then made."""
-    assert found.bytes == bytes_on_disk(root)
-    assert found.objects == len(objects(root))
-    assert {target.name: target.bytes for target in found.targets} == {
-        target.name: array_bytes(root, target.name) for target in segprep.open(root).info.targets
-    }
-    info = segprep.open(root).info
-    assert (found.masks, found.canvases) == (info.masks, {bucket.name: bucket.rows for bucket in info.buckets})
 
 
 @pytest.mark.parametrize("options", [{}, {"targets": "border", "separate": 1}, {"distance_per": "class"}])
@@ -163,13 +127,6 @@ def test_a_part_writes_its_shards(varied):
     assert sum(half.shards_to_write for half in halves) == complete.shards_to_write
     assert sum(half.masks for half in halves) == complete.masks
     assert {half.bytes for half in halves} == {complete.bytes}
-
-
-def refused(function, *arguments, **options):
-    """Error of a call."""
-    with pytest.raises(SegprepError) as caught:
-        function(*arguments, workers=ONE, **options)
-    return type(caught.value), [str(line) for line in caught.value.args]
 
 
 @pytest.mark.parametrize(
