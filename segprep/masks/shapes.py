@@ -194,8 +194,6 @@ class ShapeSlide:
         Index of its shapes, which is only made when the first window is read.
     max_instances : int
         Largest number of instances of a window.
-    file_bytes : int
-        Size of the file of the shapes.
     regions : RegionRule
         Rule of the annotated regions.
     """
@@ -204,7 +202,6 @@ class ShapeSlide:
     shape: tuple[int, int]
     load: Callable[[], ShapeIndex]
     max_instances: int
-    file_bytes: int = 0
     regions: RegionRule = field(default_factory=RegionRule)
 
     def limited(self, regions: RegionRule) -> "ShapeSlide":
@@ -239,10 +236,6 @@ class ShapeSlide:
         classes, numbers = np.append(np.int32(0), shown.codes[chosen]), np.append(0, shown.numbers[chosen])
         mask = InstanceMask(planes, classes, ignore if ignore is not None and ignore.any() else None, (), "last")
         return Cut(mask, numbers)
-
-    def cached(self, windows: Sequence[Window]) -> int:  # noqa: ARG002 - the file is read completely
-        """Bytes that the file takes while it is read, with its shapes."""
-        return 2 * self.file_bytes
 
     def close(self) -> None:
         """Nothing: no file is open."""

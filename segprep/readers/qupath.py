@@ -101,8 +101,9 @@ class QupathRef:
         shape = shape_beside(str(self.file), self.image)
         if shape[0] * shape[1] <= self.options.max_pixels:
             return None
-        index = partial(_kept_index, self.file, self.names, shape)
-        return ShapeSlide(self.key, shape, index, self.options.max_instances, self.file.stat().st_size)
+        return ShapeSlide(
+            self.key, shape, partial(_kept_index, self.file, self.names, shape), self.options.max_instances
+        )
 
     def _drawn(self, features: list[msgspec.Raw], shape: tuple[int, int]) -> InstanceMask:
         """Mask of these objects."""

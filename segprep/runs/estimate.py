@@ -16,6 +16,7 @@ import msgspec
 from segprep.errors import InputError, OptionError, SegprepWarning
 from segprep.paths.anypath import AnyPath
 from segprep.paths.lock import require_unlocked
+from segprep.readers import MaskSet
 from segprep.runs.audit import StoreState
 from segprep.runs.costs import encode_sample
 from segprep.runs.decision import NO_UPDATE, Decision, Existing, decide, existing
@@ -28,7 +29,7 @@ from segprep.runs.sample import Before, Read, read_sample
 from segprep.runs.scan import Classes as ClassNames
 from segprep.runs.scan import chosen_data
 from segprep.runs.settings import Data, Settings, Split, Targets, run_rules, typed_value
-from segprep.runs.slides import require_labels, rule_of_slides, slides_in, with_slides
+from segprep.runs.slides import DRAWN_FORMATS, require_labels, rule_of_slides, slides_in, with_slides
 from segprep.runs.stopwatch import Stopwatch
 from segprep.runs.tiled import kept_tiling
 from segprep.runs.write import Work, is_alike, shards_of
@@ -183,6 +184,7 @@ def estimate(  # noqa: PLR0913 - keywords
     rules = replace(rules, tiling=kept_tiling(state, rules.tiling, overwrite=overwrite))
     complete, given, files = listed(source, rules, classes, folder, root)
     masks = with_slides(complete, rules.tiling)
+    _require_pixels(masks)
     is_labelled = rules.instances.instances_from == "as-is"
     rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), wanted))
     began, cpu = time.perf_counter() - start, time.process_time()
@@ -232,6 +234,16 @@ def estimate(  # noqa: PLR0913 - keywords
         cpu_seconds=round(need.cpu + (0 if processes == 1 else cpu), 3),
         compile_seconds=round(watch.compile_seconds, 3),
     )
+
+
+def _require_pixels(masks: MaskSet) -> None:
+    """Raise OptionError for slides that are drawn from a file of shapes, which each worker reads once for all tiles."""
+    slides = slides_in(masks)
+    if slides and masks.format in DRAWN_FORMATS:
+        raise OptionError(
+            f"{slides[0].source.key}: an estimate does not know slides of polygons; estimate a part of the slide that has at "
+            "most max_pixels pixels"
+        )
 
 
 def check_labels(read: Read) -> None:

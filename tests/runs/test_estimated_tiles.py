@@ -16,6 +16,7 @@ from segprep.errors import InputError, OutputError, SegprepWarning
 from segprep.masks.mask import InstanceMask
 from segprep.masks.stats import mask_stats
 from segprep.masks.tiles import Tiling, tile_stats
+from segprep.runs import costs, sample, spread
 from segprep.runs.memory import bytes_of
 from segprep.runs.spread import nearest
 from segprep.runs.tiled import with_shape
@@ -23,6 +24,14 @@ from segprep.store.metadata import bytes_on_disk
 
 CUT = {"tile": 64, "keep_empty": 0, "targets": "distance", "workers": ONE}
 SLIDE = {"tile": 64, "distance_clip": 8, "max_pixels": 128 * 128, "targets": "distance", "workers": ONE}
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch):
+    """No limit of time, so that a busy machine reads and computes as many masks as any other."""
+    monkeypatch.setattr(costs, "ENCODE_SECONDS", 1e6)
+    monkeypatch.setattr(sample, "SCAN_SECONDS", 1e6)
+    monkeypatch.setattr(spread, "MOST_SECONDS", 1e6)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.updates import assert_same, assert_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -15,6 +16,7 @@ from segprep.masks.instances import InstanceRule
 from segprep.masks.regions import NO_REGION, OUTSIDE, RegionRef, RegionRule
 from segprep.masks.tiles import SlideFacts, TileRef, Window, slide_of
 from segprep.readers import ReadOptions, qupath
+from segprep.runs import scan
 from segprep.store.tables import read_table
 from segprep.targets import Border, Boundaries, Distance, Labels
 from segprep.targets.parts import Loader
@@ -274,3 +276,32 @@ def test_every_window_of_any_polygons_is_the_part_of_the_complete_mask(tmp_path_
         np.testing.assert_array_equal(found.complete.classes, expected.complete.classes)
         for target in TARGETS[:3]:
             np.testing.assert_array_equal(found.array(target), expected.array(target), err_msg=target.name)
+
+
+def test_an_update_reads_only_the_slide_that_has_changed_and_gives_a_new_store(tmp_path, monkeypatch):
+    data = data_of(tmp_path / "data", cells(overlap=True, count=30), name="first")
+    for seed, name in ((5, "changed"), (6, "gone")):
+        data_of(data, cells(overlap=True, count=30, seed=seed), name=name)
+    root, options = tmp_path / "a.zarr", OPTIONS | LIMIT | {"targets": "weights,distance"}
+    segprep.preprocess(data, root, **options)
+    (data / "gone.geojson").unlink()
+    (data / "gone.png").unlink()
+    data_of(data, cells(overlap=True, count=25, seed=5), name="changed")
+    data_of(data, cells(overlap=True, count=30, seed=7), name="new")
+    scanned = []
+    monkeypatch.setattr(
+        scan, "_tile_of_slide", lambda tile, *rest, of=scan._tile_of_slide: scanned.append(tile.key) or of(tile, *rest)
+    )
+    info = segprep.preprocess(data, root, update=True, **options)
+    assert {key.partition("/")[0] for key in scanned} == {"changed", "new"}
+    new = segprep.preprocess(data, tmp_path / "b.zarr", **options)
+    assert info.problems == new.problems
+    assert {problem.key for problem in info.problems} >= {"first", "changed", "new"}
+    assert_same(root, tmp_path / "b.zarr")
+    assert_sound(root, data)
+
+
+def test_an_estimate_of_a_slide_is_refused(tmp_path):
+    data = data_of(tmp_path / "data", cells(overlap=False, count=5))
+    with pytest.raises(OptionError, match="slide: an estimate does not know slides of polygons"):
+        segprep.estimate(data, **OPTIONS, **LIMIT)
