@@ -110,7 +110,7 @@ def test_sources_that_are_not_changed_are_not_read(limit, tmp_path, monkeypatch)
     read, load, window = [], instances.read_mask, LabelSlide.read
     monkeypatch.setattr(instances, "read_mask", lambda ref, *rest: read.append(ref.key) or load(ref, *rest))
     monkeypatch.setattr("segprep.runs.scan.read_mask", lambda ref, *rest: read.append(ref.key) or load(ref, *rest))
-    monkeypatch.setattr(LabelSlide, "read", lambda self, part: read.append(self.shape) or window(self, part))
+    monkeypatch.setattr(LabelSlide, "read", lambda self, *part: read.append(self.shape) or window(self, *part))
     before = contents(tmp_path / "out.zarr")
     preprocess(data, tmp_path / "out.zarr", **given)
     assert (read, contents(tmp_path / "out.zarr")) == ([], before)
