@@ -13,7 +13,7 @@ def test_the_same_command_resumes_after_any_failed_write():
 
 
 def test_the_same_command_resumes_after_a_kill_at_any_moment():
-    kills.main(20, masks=6, resume=runs.run_here)
+    kills.main(8, masks=6, resume=runs.run_here)
 
 
 def test_the_same_command_resumes_after_a_signal_at_any_moment():
@@ -29,4 +29,4 @@ def test_whatever_is_damaged_is_found_and_repaired():
 
 
 def test_an_update_resumes_after_a_kill_at_any_moment():
-    update_kills.main(6, masks=20)
+    update_kills.main(3, masks=20)

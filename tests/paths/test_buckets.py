@@ -196,7 +196,7 @@ def test_a_store_in_a_bucket_can_be_resplit(coins, coins_store, files_of, tmp_pa
 
 
 def test_other_settings_are_refused_in_words_and_replaced_on_request(coins, varied, varied_store, files_of):
-    with pytest.raises(OutputError, match="the store has 1 masks of coins"):
+    with pytest.raises(OutputError, match="the store has 1 mask of coins"):
         preprocess(varied, coins, workers=ONE)
     preprocess(varied, coins, workers=ONE, overwrite=True)
     assert objects_in(coins) == files_of(varied_store)

@@ -290,7 +290,7 @@ def test_a_store_of_other_settings_is_refused_in_words_and_untouched(coins_store
 def test_a_store_of_other_masks_is_refused(coins_store, varied, files_of):
     before = files_of(coins_store)
     words = (
-        r"the store has 1 masks of coins, and varied has 13: 13 new \(.*\), 1 missing \(labels/coins.png\); add update=True "
+        r"the store has 1 mask of coins, and varied has 13: 13 new \(.*\), 1 missing \(labels/coins.png\); add update=True "
         r"to follow the data \(writes .* of 16 shards, computes 13 of 13 masks\), overwrite=True to replace the store, or"
     )
     with pytest.raises(OutputError, match=words):
@@ -593,7 +593,7 @@ def test_overwrite_with_other_masks_needs_no_class_of_a_former_target(three, tmp
     info = segprep.preprocess(COINS, root, workers=ONE)
     unknown = msgspec.structs.replace(info.targets[0], name="flows")
     put_info(root, msgspec.structs.replace(info, status="incomplete", targets=(*info.targets, unknown)))
-    with pytest.raises(OutputError, match="the store has 1 masks of coins, and data has 3"):
+    with pytest.raises(OutputError, match="the store has 1 mask of coins, and data has 3"):
         segprep.preprocess(three, root, workers=ONE)
     with pytest.warns(SegprepWarning, match="dropped flows, which is not part of segprep"):
         segprep.preprocess(three, root, workers=ONE, overwrite=True)
@@ -744,7 +744,7 @@ def test_a_store_without_tables_is_refused_and_can_be_replaced(three, tmp_path):
     root = tmp_path / "out.zarr"
     info = segprep.preprocess(COINS, root, workers=ONE)
     delete(root, info)
-    with pytest.raises(OutputError, match="the store has 1 masks of coins, and data has 3: some differ"):
+    with pytest.raises(OutputError, match="the store has 1 mask of coins, and data has 3: some differ"):
         segprep.preprocess(three, root, workers=ONE)
     assert segprep.preprocess(three, root, workers=ONE, overwrite=True).status == "complete"
 

@@ -322,7 +322,7 @@ def test_an_update_that_is_killed_at_any_write_resumes_to_the_same_bytes(setting
         left = crash_at(10**6, patch)
         update(data, tmp_path / "undisturbed.zarr", **settings, **compact)
     expected, writes = files_of(tmp_path / "undisturbed.zarr"), 10**6 - left[0]
-    step = writes // 6 if moment == "some" else 5
+    step = writes // 6 if moment == "some" else 11
     for number in range(0, writes, step):
         root = tmp_path / f"{number}.zarr"
         shutil.copytree(tmp_path / "before.zarr", root)
@@ -726,7 +726,7 @@ def test_an_update_in_a_bucket_that_is_killed_resumes_to_the_same_objects(compac
         update(data, tmp_path / "undisturbed.zarr", compact=compact)
     expected = files_of(tmp_path / "undisturbed.zarr")
     bucket = make_bucket(f"killed-{compact}".lower())
-    for number in range(1, 10**6 - left[0] - 10, 39):
+    for number in range(1, 10**6 - left[0] - 10, 79):
         root = upload(tmp_path / "before.zarr", bucket / f"{number}.zarr")
         with pytest.MonkeyPatch.context() as patch:
             crash_at(number, patch, BucketPath)
