@@ -9,15 +9,15 @@ pytestmark = pytest.mark.slow
 def test_the_same_command_resumes_after_any_failed_write():
     if reason := failing_writes.hindrance():
         pytest.skip(reason)
-    failing_writes.main(20)
+    failing_writes.main(10)
 
 
 def test_the_same_command_resumes_after_a_kill_at_any_moment():
-    kills.main(8, masks=6, resume=runs.run_here)
+    kills.main(5, masks=6, resume=runs.run_here)
 
 
 def test_the_same_command_resumes_after_a_signal_at_any_moment():
-    signals.main(4, masks=6, resume=runs.run_here)
+    signals.main(3, masks=6, resume=runs.run_here)
 
 
 def test_of_two_starts_at_once_one_completes_and_one_is_refused():

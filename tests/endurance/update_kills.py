@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 
@@ -109,8 +110,7 @@ def copied(before, folder, kind, number, bucket):
 def main(kills=100, seed=0, *kinds, masks=40):
     """Run the loop; see the module for the arguments."""
     kinds, chance, hits = kinds or KINDS, random.Random(seed), Counter()  # noqa: S311 - reproducible moments
-    with tempfile.TemporaryDirectory() as name, serving() as variables:
-        os.environ.update(variables)
+    with tempfile.TemporaryDirectory() as name, serving() as variables, patch.dict(os.environ, variables):
         folder, one, bucket = Path(name), Workers(processes=1), make_bucket("updates")
         data, before = write_data(folder, masks), folder / "before.zarr"
         preprocess(data, before, workers=one)

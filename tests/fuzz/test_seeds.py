@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", READERS)
 @given(content=st.data())
-@fuzzed(300)
+@fuzzed(200)
 def test_a_damaged_seed_is_read_or_refused_in_printable_lines(folder, name, content):
     number = content.draw(st.integers(0, len(seeds.SEEDS[name]) - 1))
     seed = seeds.SEEDS[name][number]
