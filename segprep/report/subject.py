@@ -17,8 +17,9 @@ from segprep.readers import image_pixels, image_window
 from segprep.runs.findings import findings, touching_notice, touching_pairs
 from segprep.runs.foreground import NOTICE, notice, scan_resolved
 from segprep.runs.images import known_images
+from segprep.runs.listed import name_of
 from segprep.runs.plan import Plan, doubts, plan
-from segprep.runs.scan import OWN_REFS, Classes, Scan, chosen_data, masks_of, require_readable
+from segprep.runs.scan import Classes, Scan, chosen_data, masks_of, require_readable
 from segprep.runs.settings import Data, Settings, Targets, run_rules
 from segprep.runs.slides import rule_of_slides, slides_in, with_slides
 from segprep.runs.tiled import in_tiles
@@ -31,7 +32,7 @@ from segprep.store.tables import decode_keys
 from segprep.targets import Classes as ClassesTarget
 from segprep.targets import Labels
 from segprep.targets.parts import Loader
-from segprep.targets.target import reach_of
+from segprep.targets.target import largest_reach
 from segprep.workers.jobs import Progress, Workers, open_executor
 
 
@@ -118,7 +119,7 @@ def data_subject(
     complete = masks_of(source, rules, classes)
     masks = with_slides(complete, rules.tiling)
     path = None if isinstance(source, tuple) else source
-    name = OWN_REFS if path is None else path.absolute().name
+    name = name_of(path)
     rules = replace(rules, instances=rule_of_slides(rules.instances, slides_in(masks), chosen))
     with open_executor(workers, len(masks.refs)) as executor:
         scanned, rule = scan_resolved(executor, masks, rules, progress)
@@ -154,8 +155,7 @@ def data_subject(
 def _arrays_of(found: Scan, planned: Plan, rule: InstanceRule) -> Callable[[int], Iterator[tuple[str, NDArray[Any]]]]:
     """Function that gives the name and array of each target of the mask of an index, which is loaded for it."""
     refs, fitted = found.refs(), [target for target in planned.targets if target is not None]
-    reach = max((reach_of(target) or 0 for target in fitted), default=0)
-    loader = Loader(rule, len(found.masks.classes), reach=reach)
+    loader = Loader(rule, len(found.masks.classes), reach=largest_reach(fitted))
 
     def arrays(index: int) -> Iterator[tuple[str, NDArray[Any]]]:
         mask = loader.load(refs[index])

@@ -32,7 +32,7 @@ from segprep.store.schema import Record, decode_exactly
 from segprep.store.shards import TargetShard, are_written, decode_shard
 from segprep.store.tables import TILE_TABLES
 from segprep.targets.parts import Loader
-from segprep.targets.target import MaskFacts, check, reach_of
+from segprep.targets.target import MaskFacts, check, largest_reach
 from segprep.workers.jobs import Executor, Job, Progress, Workers, no_progress, open_executor, run_jobs
 
 
@@ -325,7 +325,7 @@ def _compared(executor: Executor, state: StoreState, again: Sequence[_Again], pr
 def _compare(dataset: Dataset, again: _Again, rule: InstanceRule) -> list[tuple[str, str]] | None:
     """Paths of the shards in which the arrays of a mask differ, and how; None if the mask itself has changed."""
     targets = [shard.target for shard in again.shards]
-    reach = max((reach_of(target) or 0 for target in targets if target is not None), default=0)
+    reach = largest_reach(targets)
     mask = Loader(rule, len(dataset.info.classes), reach=reach).load(again.ref)
     if again.digest is not None and mask.digest != again.digest:
         return None

@@ -44,7 +44,7 @@ from segprep.store.shards import (
 from segprep.store.tables import IMAGE
 from segprep.targets import Border, Classes, Weights
 from segprep.targets.parts import Loader
-from segprep.targets.target import reach_of
+from segprep.targets.target import largest_reach, reach_of
 from segprep.workers.jobs import Executor, Job, Progress, run_jobs
 
 logger = logging.getLogger(__name__)
@@ -271,7 +271,7 @@ def _write_all(instances: InstanceRule, *shards: tuple[Any, ...]) -> None:
 
 def reach_of_all(shards: Sequence[TargetShard]) -> int:
     """Largest reach of the targets of shards."""
-    return max((reach_of(shard.target) or 0 for shard in shards if shard.target), default=0)
+    return largest_reach(shard.target for shard in shards)
 
 
 def _write_shards(

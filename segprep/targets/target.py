@@ -5,7 +5,7 @@ the functions of this module know: call `fit`, `check`, `pad_of`, `channels_of` 
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -139,6 +139,11 @@ def reach_of(target: Target) -> int | None:
     if reach is not None and (not isinstance(reach, int) or reach < 0):
         raise TargetError(f"target {target.name!r}: reach={reach!r}: must be a number of pixels, at least 0, or None")
     return reach
+
+
+def largest_reach(targets: Iterable[Target | None]) -> int:
+    """Largest reach of targets, without those that may need the complete mask."""
+    return max((reach_of(target) or 0 for target in targets if target is not None), default=0)
 
 
 def fit(target: T, train: Counts, everything: Counts) -> T:
