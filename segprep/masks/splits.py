@@ -139,7 +139,7 @@ def folds_of(
     `counts`, shape (masks, columns), folds share these and the masks that have any of each column, as `stratified` does.
     `had` has the folds of masks before an update, which they keep; 255 for the others.
     """
-    fold = np.full(len(groups), 255, np.uint8)
+    fold = np.full(len(groups), NO_FOLD, np.uint8)
     if folds is None:
         return fold
     outside = np.flatnonzero(splits != SPLITS.index("test")).tolist()
@@ -167,8 +167,10 @@ def folds_of(
 def _kept_groups(groups: Sequence[str], masks: Iterable[int], had: SplitArray | None) -> dict[str, int]:
     """Split or fold of each group of which a mask had one before, 255 for none."""
     kept: dict[str, int] = {}
-    for mask in masks if had is not None else ():
-        if had is not None and had[mask] != NO_FOLD:
+    if had is None:
+        return kept
+    for mask in masks:
+        if had[mask] != NO_FOLD:
             kept.setdefault(groups[mask], int(had[mask]))
     return kept
 

@@ -164,6 +164,11 @@ def doubts(info: StoreInfo) -> Iterator[str]:
             yield doubt
 
 
+def class_counts_of(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
+    """Pixels and instances of each class in each mask, shape (masks, 2 * classes), which stratified splits share."""
+    return np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64)
+
+
 def split_masks(
     keys: Sequence[str],
     stats: Sequence[MaskStats],
@@ -179,9 +184,7 @@ def split_masks(
     if split_of is not None and fold_of is not None:
         return split_of, fold_of
     groups = splits.groups_of(keys, rule.group)
-    counts = (
-        np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64) if rule.stratify else None
-    )
+    counts = class_counts_of(stats) if rule.stratify else None
     if split_of is None:
         split_of = new_splits(keys, groups, counts, rule, splits.file_of(rule, data), layout_splits, tiling)
         splits.check_filled(split_of, rule, len(set(groups)))

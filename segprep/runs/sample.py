@@ -24,6 +24,7 @@ from segprep.runs.settings import Rules
 from segprep.runs.spread import LEAST, by_size, is_over, known_size, ratio, spread, stand_ins
 from segprep.runs.stopwatch import Stopwatch
 from segprep.runs.tiled import in_tiles, with_shape
+from segprep.runs.write import loaded_source
 from segprep.store.layout import Size
 from segprep.store.metadata import read_stamp
 from segprep.store.tables import decode_keys
@@ -165,11 +166,7 @@ def _scan_time(
 
 def _of_units(refs: Sequence[MaskRef], keys: Collection[str]) -> list[int]:
     """Indices of masks whose keys, or those of the masks that they are cut from, are given; of tiles of slides their own."""
-    return [
-        index
-        for index, ref in enumerate(refs)
-        if (ref.source.key if isinstance(ref, TileRef) and ref.slide is None else ref.key) in keys
-    ]
+    return [index for index, ref in enumerate(refs) if (loaded_source(ref) or ref.key) in keys]
 
 
 def _journal(before: Before, masks: MaskSet, rules: Rules) -> tuple[Journal, set[str]]:

@@ -4,18 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segprep.errors import OptionError, OutputError
 from segprep.masks import splits
 from segprep.masks.splits import SplitArray, SplitRule
-from segprep.masks.stats import MaskStats
 from segprep.masks.tiles import Tiling, source_key, source_keys
 from segprep.paths.anypath import AnyPath
 from segprep.runs.audit import needs_class
 from segprep.runs.changes import differing, other_regions
 from segprep.runs.former import Former, layout_after
-from segprep.runs.plan import Plan, new_splits
+from segprep.runs.plan import Plan, class_counts_of, new_splits
 from segprep.runs.scan import Scan
 from segprep.runs.settings import Rules, typed_value
 from segprep.store.layout import Layout
@@ -131,7 +129,7 @@ def _splits(
 ) -> tuple[SplitArray, SplitArray]:
     """Split and fold of each mask: those of before where a rule balances them, and else by the rule or the data."""
     keys, stats = source_keys(found.masks.refs), found.stats
-    groups, counts = splits.groups_of(keys, rule.group), _counts(stats) if rule.stratify else None
+    groups, counts = splits.groups_of(keys, rule.group), class_counts_of(stats) if rule.stratify else None
     if rule.fractions is not None and counts is not None:
         had = _of_before(former, former.places.split, keys)
         split_of = splits.stratified(groups, counts, rule.fractions, rule.seed, had)
@@ -142,10 +140,6 @@ def _splits(
     splits.check_filled(split_of, rule, len(set(groups)))
     had = _of_before(former, former.places.fold, keys)
     return split_of, splits.folds_of(groups, split_of, rule.folds, rule.seed, counts, had)
-
-
-def _counts(stats: Sequence[MaskStats]) -> NDArray[np.int64]:
-    return np.array([[*mask.class_pixels, *mask.class_instances] for mask in stats], np.int64)
 
 
 def _of_before(former: Former, codes: Sequence[int], keys: Sequence[str]) -> SplitArray:

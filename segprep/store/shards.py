@@ -186,11 +186,6 @@ def stored_rows(root: AnyPath, shard: TargetShard) -> dict[int, Chunks]:
     return rows
 
 
-def put_record(root: AnyPath, shard: TargetShard, record: Record) -> None:
-    """Write the record of a shard."""
-    put_all(root, {shard.record_path: msgspec.json.encode(record)})
-
-
 def read_record(root: AnyPath, shard: TargetShard) -> Record | None:
     """Record of a shard that has the recorded size; None if there is none."""
     try:
