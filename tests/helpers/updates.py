@@ -5,6 +5,7 @@ from PIL import Image
 
 import segprep
 from segprep.paths import files
+from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.workers.jobs import Workers
 
@@ -62,6 +63,16 @@ def assert_sound(root, data):
     """A store has no damage, and each of its masks is that of the data."""
     assert verify(root, deep=True, workers=ONE).findings == ()
     assert verify(root, against=data, sample=10**6, workers=ONE).findings == ()
+
+
+def assert_repaired(root, data, lost, files_of):
+    """Files that are lost are found missing, and written again with the same bytes."""
+    expected = files_of(root)
+    for name in lost:
+        (root / name).unlink()
+    assert verify(root, workers=ONE).findings
+    assert repair(root, data, workers=ONE).findings == ()
+    assert files_of(root) == expected
 
 
 def contents(root):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.coco import square
+from helpers.labels import discs
 from oracles.downsampling import downsampled_slowly
 from PIL import Image
 
@@ -21,17 +22,6 @@ from segprep.workers.jobs import Workers
 ONE = Workers(processes=1)
 TARGETS = "weights,border,boundaries,distance"
 OPTIONS = {"targets": TARGETS, "workers": ONE, "background": 0}
-
-
-def discs(shape, count, seed):
-    """Label image of discs, some of which touch; those behind are cut."""
-    rng = np.random.default_rng(seed)
-    y, x = np.indices(shape)
-    labels = np.zeros(shape, np.uint16)
-    for number in range(1, count + 1):
-        cy, cx, radius = rng.integers(0, shape[0]), rng.integers(0, shape[1]), rng.integers(4, 12)
-        labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
-    return labels
 
 
 def image_of(labels):

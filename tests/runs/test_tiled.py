@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.coco import square
+from helpers.labels import discs
 from PIL import Image
 
 import segprep
@@ -26,17 +27,6 @@ from segprep.workers.jobs import Workers
 ONE = Workers(processes=1)
 TARGETS = "weights,border,boundaries,distance"
 TILES = {"tile": (64, 80), "targets": TARGETS, "workers": ONE}
-
-
-def discs(shape, count, seed):
-    """Label image of discs, some of which touch; those behind are cut."""
-    rng = np.random.default_rng(seed)
-    y, x = np.indices(shape)
-    labels = np.zeros(shape, np.uint16)
-    for number in range(1, count + 1):
-        cy, cx, radius = rng.integers(0, shape[0]), rng.integers(0, shape[1]), rng.integers(4, 12)
-        labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
-    return labels
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from helpers.updates import (
     ONE,
     SIDES,
     Crash,
+    assert_repaired,
     assert_same,
     assert_sound,
     contents,
@@ -231,12 +232,7 @@ def test_whatever_is_lost_of_an_updated_store_is_repaired(lost, tmp_path, files_
     draw(data / "20.png", 20, SIDES[0])
     draw(data / "01.png", 101, SIDES[1])
     update(data, tmp_path / "out.zarr")
-    expected = files_of(tmp_path / "out.zarr")
-    for name in lost:
-        (tmp_path / "out.zarr" / name).unlink()
-    assert verify(tmp_path / "out.zarr", workers=ONE).findings
-    assert repair(tmp_path / "out.zarr", data, workers=ONE).findings == ()
-    assert files_of(tmp_path / "out.zarr") == expected
+    assert_repaired(tmp_path / "out.zarr", data, lost, files_of)
 
 
 def test_a_resplit_store_that_was_updated_is_sound(tmp_path):

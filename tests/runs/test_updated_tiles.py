@@ -4,7 +4,19 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.updates import ONE, SIDES, assert_same, assert_sound, contents, draw, made, preprocess, rows_of, update
+from helpers.updates import (
+    ONE,
+    SIDES,
+    assert_repaired,
+    assert_same,
+    assert_sound,
+    contents,
+    draw,
+    made,
+    preprocess,
+    rows_of,
+    update,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +25,6 @@ from segprep.errors import OutputError
 from segprep.masks import instances
 from segprep.masks.tiles import source_key
 from segprep.readers._slides import LabelSlide
-from segprep.runs.repair import repair
 from segprep.runs.verify import verify
 from segprep.store import layout
 
@@ -284,12 +295,7 @@ def test_whatever_is_lost_of_an_updated_store_of_tiles_is_repaired(lost, tmp_pat
     touch(data / "01.npy")
     draw(data / "22.npy", 22)
     update(data, tmp_path / "out.zarr", **LIMITED)
-    expected = files_of(tmp_path / "out.zarr")
-    for name in lost:
-        (tmp_path / "out.zarr" / name).unlink()
-    assert verify(tmp_path / "out.zarr", workers=ONE).findings
-    assert repair(tmp_path / "out.zarr", data, workers=ONE).findings == ()
-    assert files_of(tmp_path / "out.zarr") == expected
+    assert_repaired(tmp_path / "out.zarr", data, lost, files_of)
 
 
 @pytest.mark.slow
